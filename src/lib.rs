@@ -1,0 +1,20 @@
+//! nodestrap joins a machine to a Kubernetes cluster at first boot.
+//!
+//! The modules stand in the order of its stages, and each imports earlier ones
+//! only; what any stage may use comes first. The library is for the program and its tests: its interface promises
+//! nothing.
+
+#![forbid(unsafe_code)]
+
+// Leaves: used by any stage, using no stage.
+pub mod clock;
+pub mod disk;
+pub mod error;
+pub mod kubeconfig;
+pub mod limits;
+pub mod node;
+pub mod report;
+pub mod retry;
+pub mod secret;
+pub mod x509;
+pub mod yaml;

@@ -1,0 +1,62 @@
+//! Every time-out, size and count that bounds the program's work, with the source of its value.
+
+use std::time::Duration;
+
+/// Discovery's deadline: kubeadm's `timeouts.discovery` (`cmd/kubeadm/app/constants`, `DiscoveryTimeout`).
+pub const DISCOVERY: Duration = Duration::from_secs(5 * 60);
+/// The deadline of the certificate request: kubeadm's `timeouts.tlsBootstrap` (`TLSBootstrapTimeout`).
+pub const TLS_BOOTSTRAP: Duration = Duration::from_secs(5 * 60);
+/// How long one plain request may take: kubeadm gives each discovery GET ten seconds (`app/discovery/token`).
+pub const REQUEST: Duration = Duration::from_secs(10);
+/// How long connecting to one of several addresses may take, so that a black hole does not eat the request's time.
+pub const CONNECT_ONE_OF_MANY: Duration = Duration::from_secs(1);
+/// How long 401 and 403 are taken for "not known yet": the API server learns of a new token or role binding through
+/// its informers, which are seconds behind at most.
+pub const CREDENTIAL_GRACE: Duration = Duration::from_secs(10);
+/// The longest pause between two attempts: kubeadm polls every five seconds (`DiscoveryRetryInterval`).
+pub const BACKOFF_CAP: Duration = Duration::from_secs(5);
+/// The upper end of the first pause.
+pub const BACKOFF_START: Duration = Duration::from_millis(250);
+/// The longest Retry-After that is honoured; Kubernetes itself asks for 1 to 60 seconds.
+pub const RETRY_AFTER_CAP: Duration = Duration::from_secs(120);
+
+/// How long one watch is asked to last; the API server ends it then and the program watches again from where it was.
+pub const WATCH: Duration = Duration::from_secs(5 * 60);
+/// After this long without a byte the watch looks up: says what it waits for, judges the deadline.
+pub const WATCH_TICK: Duration = Duration::from_secs(2);
+/// After this long without a byte the connection counts as dead. Bookmarks come about once a minute
+/// (`k8s.io/apiserver/pkg/storage/cacher`, `bookmarkFrequency`).
+pub const WATCH_SILENCE: Duration = Duration::from_secs(90);
+/// How many keys one run may use up on requests that were denied, failed or expired before it came.
+pub const KEYS_PER_RUN: u32 = 3;
+
+/// An HTTP response's header, and the buffer that it has to fit in.
+pub const HEADER_BYTES: usize = 16 * 1024;
+/// A whole response body: a ConfigMap holds at most 1 MiB of data (`pkg/apis/core/validation`, `MaxSecretSize`), which
+/// JSON's escapes at most double here.
+pub const BODY_BYTES: usize = 3 * 1024 * 1024;
+/// One watch event: an object is at most 1.5 MiB in etcd (`--max-request-bytes`).
+pub const EVENT_BYTES: usize = 2 * 1024 * 1024;
+/// The part of a server's error text that is shown.
+pub const FOREIGN_TEXT: usize = 300;
+
+/// YAML text: the ConfigMap's limit again.
+pub const YAML_BYTES: usize = 1024 * 1024;
+/// YAML nesting; a kubeconfig needs six levels, more where it has extensions.
+pub const YAML_DEPTH: usize = 32;
+/// YAML nodes in one document.
+pub const YAML_NODES: usize = 10_000;
+
+/// Certificates in one bundle; clusters have one CA, or a few while they rotate it.
+pub const CERTIFICATES: usize = 32;
+/// One certificate in DER. A leaf with a thousand names fits.
+pub const CERTIFICATE_BYTES: usize = 64 * 1024;
+/// A local file that is read: kubelet.conf, ca.crt, a stored key pair.
+pub const FILE_BYTES: u64 = 1024 * 1024;
+/// Symbolic links followed in one path, as Linux has it (`fs/namei.c`, `MAXSYMLINKS`).
+pub const LINKS: usize = 40;
+
+/// A node name: DNS-1123 subdomain (`k8s.io/apimachinery/pkg/util/validation`, `DNS1123SubdomainMaxLength`).
+pub const NODE_NAME: usize = 253;
+/// A label's value, which `kubernetes.io/hostname` has to hold (`LabelValueMaxLength`).
+pub const LABEL: usize = 63;

@@ -1,0 +1,111 @@
+//! The node's name, and the names that Kubernetes derives from it.
+
+use crate::error::{Error, Failure, Result, Step};
+use crate::limits;
+use crate::x509::Name;
+
+/// The organization of every node's certificate, which makes it a member of the group `system:nodes`.
+pub const ORGANIZATION: &str = "system:nodes";
+/// What stands before the node's name in its user name.
+pub const USER_PREFIX: &str = "system:node:";
+
+/// A checked node name: a DNS-1123 subdomain of at most 253 characters, lower case, that names one machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeName(String);
+
+impl NodeName {
+    /// Checks a name that the user gave or the machine has, after trimming and lower-casing it as kubeadm does
+    /// (`cmd/kubeadm/app/util/config/common.go`, `GetHostname`).
+    ///
+    /// # Errors
+    /// A usage error for what is no DNS-1123 subdomain (`IsDNS1123Subdomain`), and for `localhost` and `(none)`,
+    /// which a machine is called before it has a name: two of them would share one Node.
+    pub fn new(given: &str) -> Result<Self> {
+        let name = given.trim().to_lowercase();
+        let problem = match name.as_str() {
+            "" => "is empty",
+            "(none)" => "is what a kernel without a name says",
+            "localhost" | "localhost.localdomain" => "is every machine's own name for itself",
+            name if name.len() > limits::NODE_NAME => "is longer than 253 characters",
+            name if !name.split('.').all(is_label) => {
+                "is no DNS-1123 subdomain (a-z, 0-9, - and . between labels)"
+            }
+            _ => return Ok(Self(name)),
+        };
+        let shown = crate::error::foreign(&name);
+        let message = format!("the node name {shown:?} {problem}; set the hostname or give --node-name");
+        Err(Error::new(Step::Options, Failure::Usage, message))
+    }
+
+    /// The name itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The user name, which is the certificate's CN: `system:node:NAME`.
+    #[must_use]
+    pub fn user(&self) -> String {
+        format!("{USER_PREFIX}{}", self.0)
+    }
+
+    /// The subject of the node's certificate: O=system:nodes, CN=system:node:NAME, nothing else.
+    #[must_use]
+    pub fn subject(&self) -> Name {
+        Name { organizations: vec![ORGANIZATION.to_owned()], common_names: vec![self.user()], others: 0 }
+    }
+
+    /// Whether a kubelet can register under it: the label `kubernetes.io/hostname` holds 63 characters.
+    #[must_use]
+    pub fn fits_label(&self) -> bool {
+        self.0.len() <= limits::LABEL
+    }
+}
+
+/// One DNS label (RFC 1123, section 2.1).
+fn is_label(label: &str) -> bool {
+    let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    label.starts_with(alphanumeric)
+        && label.ends_with(alphanumeric)
+        && label.chars().all(|c| alphanumeric(c) || c == '-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_trimmed_and_lower_cased() {
+        assert_eq!(NodeName::new(" Node-1.Example\n").unwrap().as_str(), "node-1.example");
+    }
+
+    #[test]
+    fn names_up_to_253_characters_are_accepted() {
+        assert!(NodeName::new(&"a".repeat(253)).is_ok());
+        assert!(!NodeName::new(&"a".repeat(64)).unwrap().fits_label());
+        assert!(NodeName::new(&"a".repeat(63)).unwrap().fits_label());
+    }
+
+    #[test]
+    fn names_of_no_single_machine_are_refused() {
+        let long = "a".repeat(254);
+        for bad in [
+            "",
+            " ",
+            "(none)",
+            "localhost",
+            "LOCALHOST",
+            "a..b",
+            "-a",
+            "a-",
+            "a_b",
+            "a b",
+            "ä",
+            ".a",
+            "a.",
+            &long,
+        ] {
+            assert_eq!(NodeName::new(bad).unwrap_err().failure(), Failure::Usage, "{bad:?}");
+        }
+    }
+}

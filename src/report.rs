@@ -1,0 +1,166 @@
+//! What the program says: lines for people as it goes, one JSON object for machines at the end.
+//!
+//! The only printer. It is given checked and public values; no function here takes a secret.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::clock::Clock;
+use crate::error::{Error, Failure};
+
+/// How a run ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Success {
+    /// The node has its client certificate and kubelet.conf.
+    Joined,
+    /// It had them before: nothing was done, no connection made.
+    AlreadyJoined,
+    /// ca.crt and bootstrap-kubelet.conf are in place; the kubelet does the rest.
+    Prepared,
+}
+
+impl Success {
+    /// The name that reports give it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Joined => "joined",
+            Self::AlreadyJoined => "already-joined",
+            Self::Prepared => "prepared",
+        }
+    }
+}
+
+/// The part of a run whose time is told apart.
+#[derive(Clone, Copy, Debug)]
+pub enum Phase {
+    /// Until the cluster is trusted.
+    Discovery,
+    /// Until the certificate request is with the API server.
+    Request,
+    /// Until the certificate is issued.
+    Approval,
+    /// Until the last file is durable.
+    Files,
+}
+
+/// The issued certificate, as the report shows it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateFacts {
+    /// The issuer's distinguished name; informative, clusters may sign nodes with a CA of their own.
+    pub issuer: String,
+    /// RFC 3339, UTC.
+    pub not_after: String,
+    /// Where the pair is stored, without the root.
+    pub file: String,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Milliseconds {
+    discovery: Option<u64>,
+    request: Option<u64>,
+    approval: Option<u64>,
+    files: Option<u64>,
+    total: u64,
+}
+
+/// The report of one run. Public fields are facts that stages fill in as they learn them.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    version: &'static str,
+    outcome: &'static str,
+    exit_code: u8,
+    /// The error and its causes, outermost first; empty after a success.
+    error: Vec<String>,
+    /// The node's name.
+    pub node_name: Option<String>,
+    /// The API server's URL from cluster-info.
+    pub server: Option<String>,
+    /// The name of the CertificateSigningRequest.
+    pub csr_name: Option<String>,
+    /// The client certificate.
+    pub certificate: Option<CertificateFacts>,
+    /// Pins of the certificates in cluster-info, as `--discovery-token-ca-cert-hash` takes them.
+    pub ca_hashes: Vec<String>,
+    milliseconds: Milliseconds,
+    /// HTTP requests sent.
+    pub requests: u32,
+    /// TLS handshakes completed.
+    pub handshakes: u32,
+    #[serde(skip)]
+    quiet: bool,
+    #[serde(skip)]
+    phase_began: Duration,
+}
+
+impl Report {
+    /// An empty report that prints its lines on standard error.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { version: env!("CARGO_PKG_VERSION"), ..Self::default() }
+    }
+
+    /// A report that prints nothing, for tests.
+    #[cfg(test)]
+    pub(crate) fn silent() -> Self {
+        Self { quiet: true, ..Self::new() }
+    }
+
+    /// Prints one line for people. A closed standard error is no reason to stop.
+    pub fn say(&self, line: &str) {
+        if !self.quiet {
+            let _ = std::io::stderr().lock().write_all(format!("nodestrap: {line}\n").as_bytes());
+        }
+    }
+
+    /// Notes that `phase` ends now.
+    pub fn end_phase(&mut self, phase: Phase, clock: &dyn Clock) {
+        let now = clock.elapsed();
+        let spent = Some(milliseconds(now.saturating_sub(self.phase_began)));
+        self.phase_began = now;
+        match phase {
+            Phase::Discovery => self.milliseconds.discovery = spent,
+            Phase::Request => self.milliseconds.request = spent,
+            Phase::Approval => self.milliseconds.approval = spent,
+            Phase::Files => self.milliseconds.files = spent,
+        }
+    }
+
+    /// Notes how the run ended, prints the error line if it failed, and returns the exit code.
+    pub fn finish(&mut self, result: &Result<Success, Error>, clock: &dyn Clock) -> u8 {
+        self.milliseconds.total = milliseconds(clock.elapsed());
+        match result {
+            Ok(success) => {
+                self.outcome = success.name();
+                self.exit_code = 0;
+            }
+            Err(error) => {
+                self.outcome = error.failure().name();
+                self.exit_code = error.failure().exit_code();
+                self.error = error.chain();
+                self.say(&format!("error: {error}"));
+            }
+        }
+        self.exit_code
+    }
+
+    /// The report as one JSON object and a line break.
+    ///
+    /// # Errors
+    /// Never in practice: every field serialises.
+    pub fn json(&self) -> Result<Vec<u8>, Error> {
+        let mut json = serde_json::to_vec(self).map_err(|e| {
+            Error::new(crate::error::Step::Options, Failure::Internal, "cannot write the report").caused_by(e)
+        })?;
+        json.push(b'\n');
+        Ok(json)
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

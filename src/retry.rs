@@ -1,0 +1,121 @@
+//! Retrying: for what can heal, until the deadline, with capped exponential pauses and full jitter.
+
+use std::time::Duration;
+
+use crate::clock::{Clock, Deadline};
+use crate::error::{Error, Result, Retry};
+use crate::limits;
+use crate::report::Report;
+
+/// The pauses between the attempts of one stage.
+pub struct Backoff<'a> {
+    clock: &'a dyn Clock,
+    deadline: Deadline,
+    attempts: u32,
+    /// When the credential was first refused without success since.
+    refused_since: Option<Duration>,
+    shown: String,
+}
+
+impl<'a> Backoff<'a> {
+    /// Pauses that end at `deadline`.
+    pub fn new(clock: &'a dyn Clock, deadline: Deadline) -> Self {
+        Self { clock, deadline, attempts: 0, refused_since: None, shown: String::new() }
+    }
+
+    /// Notes that the credential was accepted: a later refusal is a new one.
+    pub fn accepted(&mut self) {
+        self.refused_since = None;
+    }
+
+    /// Begins anew with short pauses, after a long success.
+    pub fn reset(&mut self) {
+        self.attempts = 0;
+    }
+
+    /// Sleeps as long as `error` asks for, and shows it where it is news.
+    ///
+    /// The pause is drawn from nothing to a cap that doubles each time (full jitter, which spreads a fleet that failed
+    /// at the same moment), and lies behind the server's Retry-After where there is one.
+    ///
+    /// # Errors
+    /// `error` itself when waiting cannot heal it or the pause would end behind the deadline.
+    pub fn pause(&mut self, error: Error, report: &mut Report) -> Result<()> {
+        let (wish, deadline) = match error.retry() {
+            Retry::Never => return Err(error),
+            Retry::UntilDeadline(wish) => {
+                self.refused_since = None;
+                (wish, self.deadline)
+            }
+            Retry::Briefly(wish) => {
+                let since = *self.refused_since.get_or_insert(self.clock.elapsed());
+                let spent = self.clock.elapsed().saturating_sub(since);
+                let grace = Deadline::after(self.clock, limits::CREDENTIAL_GRACE.saturating_sub(spent));
+                (wish, self.deadline.earlier(Some(grace)))
+            }
+        };
+        let cap = limits::BACKOFF_START.saturating_mul(1 << self.attempts.min(16)).min(limits::BACKOFF_CAP);
+        let pause = self.clock.jitter(cap) + wish.unwrap_or_default().min(limits::RETRY_AFTER_CAP);
+        self.attempts += 1;
+        match deadline.left(self.clock) {
+            Some(left) if pause < left => {
+                self.show(&error, report);
+                self.clock.sleep(pause);
+                Ok(())
+            }
+            _ => Err(error.with_note(" (gave up at the deadline)")),
+        }
+    }
+
+    fn show(&mut self, error: &Error, report: &mut Report) {
+        let text = error.to_string();
+        if text != self.shown {
+            report.say(&format!("{text}; trying again"));
+            self.shown = text;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::clock::fake::FakeClock;
+    use crate::error::{Failure, Step};
+
+    fn error(retry: Retry) -> Error {
+        Error::new(Step::Discovery, Failure::Unreachable, "no").healing(retry)
+    }
+
+    fn spent(retry: Retry) -> (u32, Duration) {
+        let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
+        let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_secs(60)));
+        let mut attempts = 0;
+        while backoff.pause(error(retry), &mut Report::silent()).is_ok() {
+            attempts += 1;
+        }
+        (attempts, clock.elapsed())
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_cap_and_end_before_the_deadline() {
+        // 0.25 + 0.5 + 1 + 2 + 4 = 7.75, then 5 s each: ten more end at 57.75.
+        assert_eq!(spent(Retry::UntilDeadline(None)), (15, Duration::from_millis(57_750)));
+    }
+
+    #[test]
+    fn a_refused_credential_is_tried_for_ten_seconds() {
+        assert_eq!(spent(Retry::Briefly(None)), (5, Duration::from_millis(7_750)));
+    }
+
+    #[test]
+    fn retry_after_is_added_to_the_jitter() {
+        assert_eq!(spent(Retry::UntilDeadline(Some(Duration::from_secs(30)))).0, 1);
+    }
+
+    #[test]
+    fn what_cannot_heal_is_returned_at_once() {
+        assert_eq!(spent(Retry::Never), (0, Duration::ZERO));
+    }
+}
