@@ -18,3 +18,6 @@ pub mod retry;
 pub mod secret;
 pub mod x509;
 pub mod yaml;
+
+// Stages, in order.
+pub mod http;

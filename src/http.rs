@@ -1,0 +1,326 @@
+//! HTTP over one connection, in two states that are two types.
+//!
+//! [`Unverified`] can fetch, and has no way to be given a credential. [`Unverified::verify`] judges the chain that the
+//! very connection in use has shown and turns it into [`Verified`], which sends the token. No other function makes a
+//! `Verified` but [`Verified::dial`], whose handshakes are all verified. This module is the only user of ureq and rustls.
+
+mod address;
+mod connection;
+mod network;
+mod reply;
+mod tls;
+mod watch;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use ureq::http::{Method, Request, Response};
+
+pub use address::{Endpoint, ServerUrl};
+pub use network::{Network, Socket, SystemNetwork};
+pub use reply::Reply;
+pub use watch::{Next, Watch};
+
+use crate::clock::Clock;
+use crate::error::{Error, Failure, Result, Retry, Step};
+use crate::limits;
+use crate::secret::Secret;
+use crate::x509::Certificate;
+use connection::{Dialler, Line, NoLookup};
+use tls::ServerCertificate;
+
+/// `User-Agent`, in the form that Kubernetes' own components use: name/version (os/architecture), with Go's names.
+const USER_AGENT: &str =
+    concat!("nodestrap/", env!("CARGO_PKG_VERSION"), " (linux/", env!("NODESTRAP_GOARCH"), ")");
+
+/// The surroundings that are passed in: the clock and the network.
+#[derive(Clone, Debug)]
+pub struct System {
+    /// Wall time, running time and sleep.
+    pub clock: Arc<dyn Clock>,
+    /// How connections are made.
+    pub network: Arc<dyn Network>,
+    /// What was sent so far.
+    pub traffic: Arc<Traffic>,
+}
+
+/// Counts for the report.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    requests: AtomicU32,
+    handshakes: AtomicU32,
+}
+
+impl Traffic {
+    /// HTTP requests sent.
+    #[must_use]
+    pub fn requests(&self) -> u32 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// TLS handshakes completed.
+    #[must_use]
+    pub fn handshakes(&self) -> u32 {
+        self.handshakes.load(Ordering::Relaxed)
+    }
+}
+
+/// One endpoint with its kept connection.
+#[derive(Debug)]
+struct Client {
+    agent: ureq::Agent,
+    line: Arc<Line>,
+    system: System,
+    /// What stands before every path.
+    base: String,
+}
+
+impl Client {
+    fn new(system: &System, endpoint: &Endpoint, path: &str, certificate: ServerCertificate) -> Result<Self> {
+        let config = tls::client_config(certificate, system.clock.clone()).map_err(internal)?;
+        let line = Line::new(endpoint.clone(), system, config);
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .https_only(true)
+            .proxy(None)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .user_agent(USER_AGENT)
+            .accept("application/json")
+            .accept_encoding(ureq::config::AutoHeaderValue::None)
+            .max_response_header_size(limits::HEADER_BYTES)
+            .max_idle_connections(1)
+            .max_idle_connections_per_host(1)
+            .max_idle_age(limits::WATCH)
+            .build();
+        let agent = ureq::Agent::with_parts(config, Dialler(line.clone()), NoLookup);
+        let base = format!("https://{endpoint}{path}");
+        Ok(Self { agent, line, system: system.clone(), base })
+    }
+
+    fn send(
+        &self,
+        method: Method,
+        path: &str,
+        authorization: Option<HeaderValue>,
+        body: Option<Vec<u8>>,
+        timeout: Duration,
+    ) -> std::result::Result<Response<ureq::Body>, ureq::Error> {
+        // A watch lasts long; its connection and its header must not.
+        let head = Some(timeout.min(limits::REQUEST));
+        self.system.traffic.requests.fetch_add(1, Ordering::Relaxed);
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        if let Some(value) = authorization {
+            request = request.header(AUTHORIZATION, value);
+        }
+        match body {
+            Some(body) => {
+                let request = request.header(CONTENT_TYPE, "application/json").body(body)?;
+                self.agent.run(self.agent.configure_request(request).timeout_global(head).build())
+            }
+            None => {
+                let request = request.body(())?;
+                let config = self.agent.configure_request(request).timeout_global(Some(timeout));
+                self.agent.run(config.timeout_connect(head).timeout_recv_response(head).build())
+            }
+        }
+    }
+
+    fn failure(&self, step: Step, error: ureq::Error) -> Error {
+        Error::new(step, Failure::Unreachable, format!("no answer from {}", self.base))
+            .healing(Retry::UntilDeadline(None))
+            .caused_by(error)
+    }
+}
+
+/// A connection whose server is not known yet. It sends no credential of any kind.
+#[derive(Debug)]
+pub struct Unverified(Client);
+
+impl Unverified {
+    /// Prepares to talk to `endpoint`; the first request dials.
+    ///
+    /// # Errors
+    /// Never in practice: the TLS configuration is fixed.
+    pub fn new(system: &System, endpoint: &Endpoint) -> Result<Self> {
+        Ok(Self(Client::new(system, endpoint, "", ServerCertificate::Recorded)?))
+    }
+
+    /// Fetches `path`. What comes back may be forged.
+    ///
+    /// # Errors
+    /// Any failure to get a whole answer within `timeout`, [`Failure::Unreachable`] until the deadline.
+    pub fn get(&self, path: &str, timeout: Duration) -> Result<Reply> {
+        self.0
+            .send(Method::GET, path, None, None, timeout)
+            .and_then(Reply::read)
+            .map_err(|e| self.0.failure(Step::Discovery, e))
+    }
+
+    /// The endpoint that is dialled.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        self.0.line.endpoint()
+    }
+
+    /// Judges the chain that the connection in use has shown, by the rules of any verified handshake.
+    ///
+    /// # Errors
+    /// [`Failure::NotTrusted`] when the chain does not lead to `roots` or does not name the endpoint;
+    /// [`Failure::Clock`] when only the time is wrong.
+    pub fn check_chain(&self, roots: &Roots) -> Result<()> {
+        let line = &self.0.line;
+        let name = line.endpoint().server_name();
+        tls::verify_chain(&roots.0, &line.chain(), &name, self.0.system.clock.now())
+            .map_err(|e| certificate_failure(Step::Trust, &self.0.base, &e).caused_by(e))
+    }
+
+    /// Turns the connection in use into a verified one, and has every later redial verified too.
+    ///
+    /// # Errors
+    /// As [`Self::check_chain`].
+    pub fn verify(self, roots: &Roots, path: &ServerUrl) -> Result<Verified> {
+        self.check_chain(roots)?;
+        let verified = ServerCertificate::Verified(roots.0.clone());
+        self.0.line.switch(tls::client_config(verified, self.0.system.clock.clone()).map_err(internal)?);
+        let base = format!("{}{}", self.0.base, path.path());
+        Ok(Verified(Client { base, ..self.0 }))
+    }
+
+    /// Leaves this connection for a verified one to another server.
+    ///
+    /// # Errors
+    /// Never in practice: the TLS configuration is fixed, and the first request dials.
+    pub fn leave_for(self, server: &ServerUrl, roots: &Roots) -> Result<Verified> {
+        Verified::dial(&self.0.system, server, roots)
+    }
+}
+
+/// A connection whose every byte is exchanged with a server that a trusted CA vouches for.
+#[derive(Debug)]
+pub struct Verified(Client);
+
+impl Verified {
+    /// Prepares to talk to `server`; the first request dials, and the handshake is verified.
+    ///
+    /// # Errors
+    /// Never in practice: the TLS configuration is fixed.
+    pub fn dial(system: &System, server: &ServerUrl, roots: &Roots) -> Result<Self> {
+        let certificate = ServerCertificate::Verified(roots.0.clone());
+        Ok(Self(Client::new(system, server.endpoint(), server.path(), certificate)?))
+    }
+
+    /// Sends one request with a bearer token and reads the whole answer, whatever its status.
+    ///
+    /// # Errors
+    /// [`Failure::Unreachable`] until the deadline; [`Failure::NotTrusted`] and [`Failure::Clock`] when a redial met a
+    /// server that does not verify.
+    pub fn call(
+        &self,
+        step: Step,
+        path: &str,
+        bearer: &Bearer,
+        body: Option<Vec<u8>>,
+        timeout: Duration,
+    ) -> Result<Reply> {
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        self.0
+            .send(method, path, Some(bearer.0.clone()), body, timeout)
+            .and_then(Reply::read)
+            .map_err(|e| self.failure(step, e))
+    }
+
+    /// Begins a watch: the answer's lines come one by one. Any status but 200 is returned as a whole reply.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub fn watch(
+        &self,
+        step: Step,
+        path: &str,
+        bearer: &Bearer,
+        timeout: Duration,
+    ) -> Result<std::result::Result<Watch, Reply>> {
+        let response = self
+            .0
+            .send(Method::GET, path, Some(bearer.0.clone()), None, timeout)
+            .map_err(|e| self.failure(step, e))?;
+        if response.status() == 200 {
+            return Ok(Ok(Watch::new(response.into_body(), self.0.line.clone())));
+        }
+        Reply::read(response).map(Err).map_err(|e| self.failure(step, e))
+    }
+
+    fn failure(&self, step: Step, error: ureq::Error) -> Error {
+        let ureq::Error::Io(io) = &error else { return self.0.failure(step, error) };
+        match io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(tls @ rustls::Error::InvalidCertificate(_)) => {
+                certificate_failure(step, &self.0.base, tls).caused_by(error)
+            }
+            _ => self.0.failure(step, error),
+        }
+    }
+}
+
+fn certificate_failure(step: Step, server: &str, error: &rustls::Error) -> Error {
+    if tls::is_about_time(error) {
+        let message =
+            format!("the certificate of {server} is not valid at this machine's time; set the clock");
+        return Error::new(step, Failure::Clock, message).healing(Retry::UntilDeadline(None));
+    }
+    let message =
+        format!("the certificate of {server} does not verify against the cluster's CA; check the address");
+    Error::new(step, Failure::NotTrusted, message)
+}
+
+fn internal(error: rustls::Error) -> Error {
+    Error::new(Step::Discovery, Failure::Internal, "the TLS configuration is not usable").caused_by(error)
+}
+
+/// Roots that server chains may end at.
+#[derive(Debug)]
+pub struct Roots(RootCertStore);
+
+impl Roots {
+    /// Takes certificates that the caller has found to be CAs and to be trusted.
+    ///
+    /// # Errors
+    /// [`Failure::NotTrusted`] when webpki cannot read one.
+    pub fn new<'a>(authorities: impl IntoIterator<Item = &'a Certificate>) -> Result<Self> {
+        let mut store = RootCertStore::empty();
+        for authority in authorities {
+            store.add(CertificateDer::from_slice(&authority.der).into_owned()).map_err(|e| {
+                Error::new(Step::Trust, Failure::NotTrusted, "a CA certificate cannot be used as a root")
+                    .caused_by(e)
+            })?;
+        }
+        Ok(Self(store))
+    }
+}
+
+/// A bearer token, ready to be sent. ureq keeps copies of it in its buffers until the process ends.
+#[derive(Debug)]
+pub struct Bearer(HeaderValue);
+
+impl Bearer {
+    /// Makes the header's value (RFC 6750, section 2.1).
+    ///
+    /// # Errors
+    /// A usage error for a token with characters that no header can carry.
+    pub fn new(token: &Secret<String>) -> Result<Self> {
+        let text = Secret::new(format!("Bearer {}", token.expose()));
+        let mut value = HeaderValue::from_str(text.expose()).map_err(|_| {
+            Error::new(
+                Step::Options,
+                Failure::Usage,
+                "the token has characters that an HTTP header cannot carry",
+            )
+        })?;
+        value.set_sensitive(true);
+        Ok(Self(value))
+    }
+}

@@ -1,0 +1,235 @@
+//! The connection under ureq: TCP and TLS behind its transport traits, with the one switch that matters, whether a
+//! handshake is verified.
+//!
+//! ureq redials through its connector whenever a kept connection turns out to be closed. The switch lives in the
+//! connector, so that such a redial is judged by what is known at that moment, and never taken for the connection that
+//! was verified before.
+
+use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport, time,
+};
+
+use super::System;
+use super::address::Endpoint;
+use super::network::Socket;
+use crate::limits;
+
+/// What all connections to one endpoint share.
+#[derive(Debug)]
+pub(super) struct Line {
+    endpoint: Endpoint,
+    system: System,
+    state: Mutex<State>,
+    /// Number of the connection that was dialled last; only that one may be used.
+    current: AtomicU32,
+}
+
+#[derive(Debug)]
+struct State {
+    config: Arc<ClientConfig>,
+    /// The chain that the peer of the last dialled connection showed.
+    chain: Vec<CertificateDer<'static>>,
+    /// The longest that one read may wait, where a caller wants to look up in between.
+    tick: Option<Duration>,
+}
+
+impl Line {
+    /// A line to `endpoint` whose handshakes follow `config`.
+    pub(super) fn new(endpoint: Endpoint, system: &System, config: Arc<ClientConfig>) -> Arc<Self> {
+        let state = Mutex::new(State { config, chain: Vec::new(), tick: None });
+        Arc::new(Self { endpoint, system: system.clone(), state, current: AtomicU32::new(0) })
+    }
+
+    /// The endpoint that is dialled.
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The chain of the last dialled connection, which is the one in use.
+    pub(super) fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.state().chain.clone()
+    }
+
+    /// From now on handshakes follow `config`.
+    pub(super) fn switch(&self, config: Arc<ClientConfig>) {
+        self.state().config = config;
+    }
+
+    /// From now on a read that waits longer than `tick` fails with a time-out and can be repeated.
+    pub(super) fn tick(&self, tick: Option<Duration>) {
+        self.state().tick = tick;
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        // One thread only: the lock is never poisoned, and its content is whole at every point.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn dial(&self, timeout: Duration) -> io::Result<StreamOwned<ClientConnection, Bounded>> {
+        let until = Instant::now() + timeout;
+        let socket = self.system.network.connect(&self.endpoint, timeout)?;
+        let config = self.state().config.clone();
+        let conn = ClientConnection::new(config, self.endpoint.server_name()).map_err(io::Error::other)?;
+        let mut stream = StreamOwned { conn, sock: Bounded { socket, until } };
+        stream.conn.complete_io(&mut stream.sock)?;
+        self.system.traffic.handshakes.fetch_add(1, Ordering::Relaxed);
+        self.state().chain = stream
+            .conn
+            .peer_certificates()
+            .unwrap_or_default()
+            .iter()
+            .map(|certificate| certificate.clone().into_owned())
+            .collect();
+        Ok(stream)
+    }
+}
+
+/// ureq's connector: every connection that it makes is TLS to the line's endpoint.
+#[derive(Debug)]
+pub(super) struct Dialler(pub(super) Arc<Line>);
+
+impl Connector for Dialler {
+    type Out = Wire;
+
+    fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Wire>, ureq::Error> {
+        let timeout = duration(&details.timeout);
+        let stream = self.0.dial(timeout).map_err(|e| as_ureq(e, &details.timeout))?;
+        let number = self.0.current.fetch_add(1, Ordering::Relaxed) + 1;
+        let buffers = LazyBuffers::new(limits::HEADER_BYTES, limits::HEADER_BYTES);
+        Ok(Some(Wire { buffers, stream, number, line: self.0.clone() }))
+    }
+}
+
+/// One TLS connection, as ureq's transport.
+pub(super) struct Wire {
+    buffers: LazyBuffers,
+    stream: StreamOwned<ClientConnection, Bounded>,
+    number: u32,
+    line: Arc<Line>,
+}
+
+impl Wire {
+    /// The chain that was verified is that of the last dialled connection; an older one must not speak again.
+    fn begin(&mut self, timeout: &NextTimeout) -> io::Result<()> {
+        if self.number != self.line.current.load(Ordering::Relaxed) {
+            return Err(io::Error::new(
+                io::ErrorKind::NotConnected,
+                "a newer connection has replaced this one",
+            ));
+        }
+        self.stream.sock.until = Instant::now() + duration(timeout);
+        Ok(())
+    }
+}
+
+impl Transport for Wire {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        let timeout = timeout.for_write();
+        self.begin(&timeout)?;
+        let output = &self.buffers.output()[..amount];
+        self.stream.write_all(output).and_then(|()| self.stream.flush()).map_err(|e| as_ureq(e, &timeout))
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        let timeout = timeout.for_read();
+        self.begin(&timeout)?;
+        if let Some(tick) = self.line.state().tick {
+            let sock = &mut self.stream.sock;
+            sock.until = sock.until.min(Instant::now() + tick);
+        }
+        let amount = self.stream.read(self.buffers.input_append_buf()).map_err(|e| as_ureq(e, &timeout))?;
+        self.buffers.input_appended(amount);
+        Ok(amount > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.stream.sock.socket.is_idle()
+    }
+
+    fn is_tls(&self) -> bool {
+        true
+    }
+}
+
+/// Without the buffers, which can hold a token.
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wire").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+/// A socket whose every operation ends by one moment, however small the pieces that a peer sends.
+#[derive(Debug)]
+struct Bounded {
+    socket: Box<dyn Socket>,
+    until: Instant,
+}
+
+impl Bounded {
+    fn arm(&mut self) -> io::Result<()> {
+        match self.until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            Some(left) => self.socket.set_timeout(left),
+            None => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.arm()?;
+        self.socket.read(buffer)
+    }
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.arm()?;
+        self.socket.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
+    }
+}
+
+/// The dialler looks names up, once for each connection; ureq would ask before each request, from a thread.
+#[derive(Debug)]
+pub(super) struct NoLookup;
+
+impl Resolver for NoLookup {
+    fn resolve(
+        &self,
+        _: &ureq::http::Uri,
+        _: &ureq::config::Config,
+        _: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        Ok(self.empty())
+    }
+}
+
+fn duration(timeout: &NextTimeout) -> Duration {
+    match timeout.after {
+        time::Duration::Exact(after) => after,
+        // Every request is given a time-out, so that this is no way to wait for ever.
+        time::Duration::NotHappening => limits::REQUEST,
+    }
+}
+
+fn as_ureq(error: io::Error, timeout: &NextTimeout) -> ureq::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ureq::Error::Timeout(timeout.reason),
+        _ => ureq::Error::Io(error),
+    }
+}

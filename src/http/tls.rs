@@ -1,0 +1,194 @@
+//! TLS: which algorithms there are, and the two ways in which a server's certificate is taken.
+//!
+//! Until the cluster is trusted the chain is only recorded ([`ServerCertificate::Recorded`]), while the handshake's
+//! signature is checked in both: the peer holds the key of the certificate that it shows. Afterwards the recorded chain
+//! is judged by [`verify_chain`], the function that also judges every later handshake.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::ring::{cipher_suite, kx_group};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::time_provider::TimeProvider;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    SupportedCipherSuite,
+};
+use webpki::ring as algorithms;
+
+use crate::clock::Clock;
+
+/// Every API server of Kubernetes offers one of these: Go's `crypto/tls` prefers AES-GCM where the machine has AES, and
+/// accepts it everywhere.
+static CIPHER_SUITES: &[SupportedCipherSuite] = &[
+    cipher_suite::TLS13_AES_128_GCM_SHA256,
+    cipher_suite::TLS13_AES_256_GCM_SHA384,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+];
+
+/// What kubeadm can give a cluster (`encryptionAlgorithm`: RSA, ECDSA on P-256 and P-384), and nothing older. SHA-1,
+/// MD5 and RSA below 2048 bits are not there at all.
+static SIGNATURES: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
+    all: &[
+        algorithms::ECDSA_P256_SHA256,
+        algorithms::ECDSA_P256_SHA384,
+        algorithms::ECDSA_P384_SHA256,
+        algorithms::ECDSA_P384_SHA384,
+        algorithms::RSA_PSS_2048_8192_SHA256_LEGACY_KEY,
+        algorithms::RSA_PSS_2048_8192_SHA384_LEGACY_KEY,
+        algorithms::RSA_PSS_2048_8192_SHA512_LEGACY_KEY,
+        algorithms::RSA_PKCS1_2048_8192_SHA256,
+        algorithms::RSA_PKCS1_2048_8192_SHA384,
+        algorithms::RSA_PKCS1_2048_8192_SHA512,
+    ],
+    mapping: &[
+        // In TLS 1.2 the scheme does not fix the curve; in TLS 1.3 rustls takes the first of each list.
+        (
+            SignatureScheme::ECDSA_NISTP256_SHA256,
+            &[algorithms::ECDSA_P256_SHA256, algorithms::ECDSA_P384_SHA256],
+        ),
+        (
+            SignatureScheme::ECDSA_NISTP384_SHA384,
+            &[algorithms::ECDSA_P384_SHA384, algorithms::ECDSA_P256_SHA384],
+        ),
+        (SignatureScheme::RSA_PSS_SHA256, &[algorithms::RSA_PSS_2048_8192_SHA256_LEGACY_KEY]),
+        (SignatureScheme::RSA_PSS_SHA384, &[algorithms::RSA_PSS_2048_8192_SHA384_LEGACY_KEY]),
+        (SignatureScheme::RSA_PSS_SHA512, &[algorithms::RSA_PSS_2048_8192_SHA512_LEGACY_KEY]),
+        (SignatureScheme::RSA_PKCS1_SHA256, &[algorithms::RSA_PKCS1_2048_8192_SHA256]),
+        (SignatureScheme::RSA_PKCS1_SHA384, &[algorithms::RSA_PKCS1_2048_8192_SHA384]),
+        (SignatureScheme::RSA_PKCS1_SHA512, &[algorithms::RSA_PKCS1_2048_8192_SHA512]),
+    ],
+};
+
+/// ring's provider with fewer algorithms, so that the rest is not linked. The curves are the two that Go's servers take
+/// in every configuration, FIPS included.
+fn provider() -> CryptoProvider {
+    CryptoProvider {
+        cipher_suites: CIPHER_SUITES.to_vec(),
+        kx_groups: vec![kx_group::SECP256R1, kx_group::SECP384R1],
+        signature_verification_algorithms: SIGNATURES,
+        ..rustls::crypto::ring::default_provider()
+    }
+}
+
+/// How a server's certificate is taken during the handshake.
+#[derive(Debug)]
+pub(super) enum ServerCertificate {
+    /// Any certificate whose key signs the handshake. Nothing secret may travel on such a connection.
+    Recorded,
+    /// Only a chain that ends at one of these roots and names the host.
+    Verified(RootCertStore),
+}
+
+impl ServerCertVerifier for ServerCertificate {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match self {
+            Self::Recorded => Ok(ServerCertVerified::assertion()),
+            Self::Verified(roots) => verify(roots, end_entity, intermediates, server_name, now),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, signature, &SIGNATURES)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, signature, &SIGNATURES)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        SIGNATURES.supported_schemes()
+    }
+}
+
+fn verify(
+    roots: &RootCertStore,
+    end_entity: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    server_name: &ServerName<'_>,
+    now: UnixTime,
+) -> Result<ServerCertVerified, rustls::Error> {
+    let certificate = ParsedCertificate::try_from(end_entity)?;
+    verify_server_cert_signed_by_trust_anchor(&certificate, roots, intermediates, now, SIGNATURES.all)?;
+    verify_server_name(&certificate, server_name)?;
+    Ok(ServerCertVerified::assertion())
+}
+
+/// Judges a chain that was recorded during a handshake by webpki's ordinary rules (RFC 5280, section 6; RFC 6125 for
+/// the name), with the same code that judges a verified handshake.
+///
+/// # Errors
+/// Why the chain does not lead to `roots`, is not valid `now`, or does not name the server.
+pub(super) fn verify_chain(
+    roots: &RootCertStore,
+    chain: &[CertificateDer<'_>],
+    server_name: &ServerName<'_>,
+    now: SystemTime,
+) -> Result<(), rustls::Error> {
+    let (end_entity, intermediates) = chain.split_first().ok_or(rustls::Error::NoCertificatesPresented)?;
+    let now = UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).unwrap_or_default());
+    verify(roots, end_entity, intermediates, server_name, now).map(|_| ())
+}
+
+/// Whether a certificate was refused only for the time that the clock shows.
+pub(super) fn is_about_time(error: &rustls::Error) -> bool {
+    use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    matches!(
+        error,
+        rustls::Error::InvalidCertificate(
+            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }
+        )
+    )
+}
+
+/// A client's configuration: HTTP/1.1 only, no client certificate, and no resumption, because a resumed session skips
+/// the certificate and with it the check.
+pub(super) fn client_config(
+    certificate: ServerCertificate,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<ClientConfig>, rustls::Error> {
+    let mut config = ClientConfig::builder_with_details(Arc::new(provider()), Arc::new(WallTime(clock)))
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(certificate))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
+/// The program's clock, as rustls asks for it.
+#[derive(Debug)]
+struct WallTime(Arc<dyn Clock>);
+
+impl TimeProvider for WallTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        self.0.now().duration_since(UNIX_EPOCH).ok().map(UnixTime::since_unix_epoch)
+    }
+}
