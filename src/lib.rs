@@ -20,4 +20,6 @@ pub mod x509;
 pub mod yaml;
 
 // Stages, in order.
+pub mod discovery;
 pub mod http;
+pub mod trust;

@@ -1,0 +1,92 @@
+//! The trust decision: from an answer that anybody may have sent to a cluster whose CA and server are known.
+//!
+//! In this order: the signature with the token over the raw bytes ([`jws`]); the content, strictly; the pins over the
+//! CAs' keys ([`ca`]), which makes a [`SignedCluster`]; the chain and host name of the very connection that delivered the
+//! bytes, which makes the [`TrustedCluster`] that all later stages take. Neither can be made in another way.
+
+mod ca;
+mod jws;
+mod token;
+
+pub use ca::{Bundle, Pin, Pins};
+pub use token::Token;
+
+use std::time::SystemTime;
+
+use crate::discovery::ClusterInfo;
+use crate::error::{Error, Failure, Result, Step};
+use crate::http::{Roots, ServerUrl, Unverified, Verified};
+use crate::kubeconfig::Kubeconfig;
+
+/// A cluster that the token, and the pins where there are any, vouch for, with a verified connection to it.
+#[derive(Debug)]
+pub struct TrustedCluster {
+    /// The API server, as cluster-info names it.
+    pub server: ServerUrl,
+    /// The CAs of the cluster.
+    pub authorities: Bundle,
+    /// The way to the API server; every request on it is authenticated by the server's chain.
+    pub api: Verified,
+}
+
+/// Content that was signed with the token and, where there are pins, by a cluster whose CA is pinned. What is left to
+/// judge is the connection. Only [`verify`] makes one.
+#[derive(Debug)]
+pub struct SignedCluster {
+    server: ServerUrl,
+    authorities: Bundle,
+    roots: Roots,
+    pinned: bool,
+}
+
+/// Decides whether `info` is what the token's cluster has signed.
+///
+/// `info` is not trusted at all; `token` and `pins` are. Without pins, whoever knows the token can forge cluster-info,
+/// which is why [`Pins::UnsafeSkip`] has to be asked for.
+///
+/// # Errors
+/// [`Failure::NotPublished`], which may heal, when there is no signature for this token; [`Failure::Clock`], which may
+/// heal, when only the time is wrong; [`Failure::NotTrusted`] for everything else.
+pub fn verify(info: &ClusterInfo, token: &Token, pins: &Pins, now: SystemTime) -> Result<SignedCluster> {
+    let kubeconfig = jws::verify(info, token)?;
+    let config =
+        Kubeconfig::parse(kubeconfig).map_err(|e| malformed("its kubeconfig cannot be read").caused_by(e))?;
+    let cluster =
+        config.discovery_cluster().map_err(|e| malformed("its kubeconfig is of no use").caused_by(e))?;
+    let server = ServerUrl::parse(&cluster.server)
+        .ok_or_else(|| malformed("its server is no https:// URL of a host, a port and a path"))?;
+    let data = cluster.certificate_authority_data.as_deref().unwrap_or_default();
+    let authorities = Bundle::parse(data).map_err(|problem| malformed(&problem))?;
+    pins.check(&authorities)?;
+    let roots = Roots::new(authorities.usable_at(now)?)?;
+    Ok(SignedCluster { server, authorities, roots, pinned: matches!(pins, Pins::Required(_)) })
+}
+
+impl SignedCluster {
+    /// Judges the connection that delivered the content, and trusts it from then on, or goes over to the server that
+    /// the content names.
+    ///
+    /// With pins, the dialled endpoint's chain must verify even where cluster-info names another server, as in kubeadm;
+    /// without them the signature is enough in that case (`cmd/kubeadm/app/discovery/token`).
+    ///
+    /// # Errors
+    /// [`Failure::Clock`], which may heal, when only the time is wrong; else [`Failure::NotTrusted`].
+    pub fn over(self, peer: Unverified) -> Result<TrustedCluster> {
+        let Self { server, authorities, roots, pinned } = self;
+        let api = if peer.endpoint() == server.endpoint() {
+            peer.verify(&roots, &server)?
+        } else {
+            if pinned {
+                peer.check_chain(&roots)?;
+            }
+            peer.leave_for(&server, &roots)?
+        };
+        Ok(TrustedCluster { server, authorities, api })
+    }
+}
+
+/// Signed content that makes no sense: no waiting heals it.
+fn malformed(problem: &str) -> Error {
+    let message = format!("cluster-info is signed with the token, but {problem}; correct it in the cluster");
+    Error::new(Step::Trust, Failure::NotTrusted, message)
+}

@@ -1,0 +1,160 @@
+//! The cluster's CAs and their pins (`cmd/kubeadm/app/util/pubkeypin/pubkeypin.go`).
+
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::error::{Error, Failure, Result, Retry, Step};
+use crate::limits;
+use crate::x509::Certificate;
+
+/// The CA certificates of a cluster, as they were published.
+#[derive(Debug)]
+pub struct Bundle {
+    /// The text that goes into kubeconfigs.
+    base64: String,
+    /// The bytes that go into ca.crt.
+    pem: Vec<u8>,
+    certificates: Vec<Certificate>,
+}
+
+impl Bundle {
+    /// Reads `certificate-authority-data`: PEM in base64, certificates only, at most [`limits::CERTIFICATES`].
+    ///
+    /// # Errors
+    /// A clause that says what is wrong, to stand behind "cluster-info is signed, but".
+    pub(super) fn parse(base64: &str) -> std::result::Result<Self, String> {
+        let pem = STANDARD.decode(base64).map_err(|_| "its CA data is no base64")?;
+        let blocks = pem::parse_many(&pem).map_err(|_| "its CA data is no PEM")?;
+        if blocks.is_empty() || blocks.len() > limits::CERTIFICATES {
+            return Err(format!("its CA data holds {} certificates", blocks.len()));
+        }
+        let mut certificates = Vec::with_capacity(blocks.len());
+        for block in blocks {
+            if block.tag() != "CERTIFICATE" {
+                return Err("its CA data holds something else than certificates".to_owned());
+            }
+            let certificate = Certificate::from_der(block.contents());
+            certificates
+                .push(certificate.map_err(|e| format!("its CA data holds a malformed certificate ({e})"))?);
+        }
+        Ok(Self { base64: base64.to_owned(), pem, certificates })
+    }
+
+    /// The certificates that can be roots: CAs that are valid `now`. Go demands both of a root, webpki neither
+    /// (`crypto/x509`, `isValid` and `CheckSignatureFrom`).
+    ///
+    /// # Errors
+    /// [`Failure::NotTrusted`] when none is a CA; [`Failure::Clock`], which may heal, when none of the CAs is valid.
+    pub(super) fn usable_at(&self, now: SystemTime) -> Result<Vec<&Certificate>> {
+        let authorities: Vec<_> = self.certificates.iter().filter(|c| c.is_ca).collect();
+        let Some(first) = authorities.first() else {
+            let message = "no certificate in cluster-info is a CA; publish the cluster's CA certificate";
+            return Err(Error::new(Step::Trust, Failure::NotTrusted, message));
+        };
+        let problem = first.validity_against(now);
+        let valid: Vec<_> = authorities.into_iter().filter(|c| c.is_valid_at(now)).collect();
+        if valid.is_empty() {
+            let message = format!("{problem}; set the clock, or renew the CA");
+            return Err(Error::new(Step::Trust, Failure::Clock, message).healing(Retry::UntilDeadline(None)));
+        }
+        Ok(valid)
+    }
+
+    /// The bundle as PEM, byte for byte as published.
+    #[must_use]
+    pub fn pem(&self) -> &[u8] {
+        &self.pem
+    }
+
+    /// The bundle as kubeconfigs carry it.
+    #[must_use]
+    pub fn base64(&self) -> &str {
+        &self.base64
+    }
+
+    /// The pins of all its certificates.
+    #[must_use]
+    pub fn pins(&self) -> Vec<String> {
+        self.certificates.iter().map(Certificate::pin).collect()
+    }
+}
+
+/// A checked pin, `sha256:` and 64 hex digits in lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin(String);
+
+impl Pin {
+    /// Takes a pin; the case of neither part matters.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.to_ascii_lowercase();
+        let digits = text.strip_prefix("sha256:")?;
+        (digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit())).then_some(Self(text))
+    }
+}
+
+/// Which CA keys are accepted.
+#[derive(Clone, Debug)]
+pub enum Pins {
+    /// At least one certificate of the bundle must have one of these; the whole bundle is trusted then, as in kubeadm.
+    Required(Vec<Pin>),
+    /// `--discovery-token-unsafe-skip-ca-verification` without any pin: whoever knows the token can forge the cluster.
+    UnsafeSkip,
+}
+
+impl Pins {
+    /// Holds the bundle against the pins.
+    ///
+    /// # Errors
+    /// [`Failure::NotTrusted`] when none of its keys is pinned.
+    pub(super) fn check(&self, bundle: &Bundle) -> Result<()> {
+        let Self::Required(pins) = self else { return Ok(()) };
+        let found = bundle.pins();
+        if found.iter().any(|pin| pins.iter().any(|pinned| pinned.0 == *pin)) {
+            return Ok(());
+        }
+        let message = format!(
+            "none of the CA keys in cluster-info is pinned (found {}); the pin is mistyped, or this is another cluster",
+            found.join(" ")
+        );
+        Err(Error::new(Step::Trust, Failure::NotTrusted, message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pins_are_sha256_and_64_digits_in_any_case() {
+        let digits = "0123456789abcdef".repeat(4);
+        let pin = Pin::parse(&format!("sha256:{digits}")).unwrap();
+        assert_eq!(Pin::parse(&format!("SHA256:{}", digits.to_uppercase())), Some(pin));
+        for bad in [
+            digits.clone(),
+            format!("sha1:{digits}"),
+            format!("sha256:{}", &digits[1..]),
+            format!("sha256:{digits}0"),
+            format!("sha256:x{}", &digits[1..]),
+            format!("sha256:{digits}:"),
+        ] {
+            assert_eq!(Pin::parse(&bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_bundle_of_certificates_is_refused() {
+        let key = "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n";
+        for (data, problem) in [
+            ("%", "base64"),
+            ("", "0 certificates"),
+            (&STANDARD.encode("-----BEGIN CERTIFICATE-----\n-----"), ""),
+            (&STANDARD.encode(key), "something else"),
+            (&STANDARD.encode(key.replace("EC PRIVATE KEY", "CERTIFICATE")), "malformed"),
+        ] {
+            assert!(Bundle::parse(data).unwrap_err().contains(problem), "{data}");
+        }
+    }
+}

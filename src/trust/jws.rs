@@ -1,0 +1,123 @@
+//! The detached JWS over cluster-info (RFC 7515, appendix F; `k8s.io/cluster-bootstrap/token/jws/jws.go`).
+//!
+//! The signature is recomputed, and the header is compared with the only one that Kubernetes writes, before a single
+//! byte of what it covers is parsed. So no other algorithm, header field, padding or embedded payload can be accepted.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::hmac;
+
+use super::Token;
+use crate::discovery::ClusterInfo;
+use crate::error::{Error, Failure, Result, Retry, Step};
+
+/// Verifies the signature made with `token` and returns the signed text.
+///
+/// # Errors
+/// [`Failure::NotPublished`], which may heal, when kubeconfig or signature is missing: the controller that signs may
+/// lag behind a new token. [`Failure::NotTrusted`] when the signature does not fit.
+pub(super) fn verify<'a>(info: &'a ClusterInfo, token: &Token) -> Result<&'a str> {
+    let missing = |what: &str, advice: &str| {
+        Error::new(Step::Trust, Failure::NotPublished, format!("cluster-info has no {what}; {advice}"))
+            .healing(Retry::UntilDeadline(None))
+    };
+    let id = token.id();
+    let kubeconfig = info.kubeconfig().ok_or_else(|| missing("kubeconfig", "publish one with kubeadm"))?;
+    let signature = info.signature(id).ok_or_else(|| {
+        missing(
+            &format!("signature for token ID {id}"),
+            "the token may be expired, unknown or without the usage \"signing\": make one with kubeadm token create",
+        )
+    })?;
+    if is_signed(signature, kubeconfig, id, token.secret()) {
+        return Ok(kubeconfig);
+    }
+    let message = format!(
+        "the signature of cluster-info was not made with the token whose ID is {id}; \
+         the token is mistyped, or this is not the API server that it belongs to"
+    );
+    Err(Error::new(Step::Trust, Failure::NotTrusted, message))
+}
+
+/// `signature = header ".." base64url(HMAC-SHA256(secret, header "." base64url(payload)))`, with
+/// `header = base64url({"alg":"HS256","kid":ID})`; the last comparison takes the same time wherever it fails.
+fn is_signed(signature: &str, payload: &str, id: &str, secret: &str) -> bool {
+    let header = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"HS256","kid":"{id}"}}"#));
+    let Some(mac) = signature.strip_prefix(header.as_str()).and_then(|rest| rest.strip_prefix("..")) else {
+        return false;
+    };
+    // Strict: without padding, line breaks or stray bits, so that one signature has one spelling.
+    let Ok(mac) = URL_SAFE_NO_PAD.decode(mac) else {
+        return false;
+    };
+    let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(payload));
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    hmac::verify(&key, signed.as_bytes(), &mac).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "abcdef";
+    const SECRET: &str = "0123456789abcdef";
+
+    fn sign(header: &str, payload: &str, secret: &str) -> String {
+        let header = URL_SAFE_NO_PAD.encode(header);
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+        let mac = hmac::sign(&key, format!("{header}.{}", URL_SAFE_NO_PAD.encode(payload)).as_bytes());
+        format!("{header}..{}", URL_SAFE_NO_PAD.encode(mac))
+    }
+
+    #[test]
+    fn the_reference_vector_verifies() {
+        // k8s.io/cluster-bootstrap/token/jws/jws_test.go
+        const CONTENT: &str = "Hello from the other side. I must have called a thousand times.";
+        let signature =
+            "eyJhbGciOiJIUzI1NiIsImtpZCI6Impvc2h1YSJ9..VShe2taLd-YTrmWuRkcL_8QTNDHYxQIEBsAYYiIj1_8";
+        assert!(is_signed(signature, CONTENT, "joshua", "my voice is my passcode"));
+        assert!(!is_signed(signature, CONTENT, "joshua", "my voice is my passcodf"));
+    }
+
+    #[test]
+    fn one_flipped_bit_anywhere_is_refused() {
+        let good = sign(r#"{"alg":"HS256","kid":"abcdef"}"#, "payload", SECRET);
+        assert!(is_signed(&good, "payload", ID, SECRET));
+        for at in 0..good.len() {
+            for bit in 0..7 {
+                let mut bytes = good.clone().into_bytes();
+                bytes[at] ^= 1 << bit;
+                let bad = String::from_utf8(bytes).unwrap();
+                assert!(!is_signed(&bad, "payload", ID, SECRET), "{bad}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_headers_and_spellings_are_refused() {
+        for header in [
+            r#"{"kid":"abcdef","alg":"HS256"}"#,
+            r#"{"alg":"HS256", "kid":"abcdef"}"#,
+            r#"{"alg":"none","kid":"abcdef"}"#,
+            r#"{"alg":"HS256","kid":"fedcba"}"#,
+            r#"{"alg":"HS256","kid":"abcdef","b64":false}"#,
+            r#"{"alg":"HS512","kid":"abcdef"}"#,
+        ] {
+            assert!(!is_signed(&sign(header, "payload", SECRET), "payload", ID, SECRET), "{header}");
+        }
+        let good = sign(r#"{"alg":"HS256","kid":"abcdef"}"#, "payload", SECRET);
+        let (header, mac) = good.split_once("..").unwrap();
+        let embedded = format!("{header}.{}.{mac}", URL_SAFE_NO_PAD.encode("payload"));
+        for bad in [
+            format!("{good}="),
+            format!("{good}\n"),
+            format!(" {good}"),
+            embedded,
+            format!("{header}.."),
+            String::new(),
+        ] {
+            assert!(!is_signed(&bad, "payload", ID, SECRET), "{bad:?}");
+        }
+        assert!(!is_signed(&good, "payload ", ID, SECRET));
+    }
+}

@@ -1,0 +1,72 @@
+//! Bootstrap tokens (`k8s.io/cluster-bootstrap/token/util/helpers.go`).
+
+use crate::secret::Secret;
+
+/// A checked bootstrap token, `[a-z0-9]{6}.[a-z0-9]{16}`. The part before the dot is public, the rest is not.
+#[derive(Clone, Debug)]
+pub struct Token {
+    id: String,
+    whole: Secret<String>,
+}
+
+impl Token {
+    /// Takes a token, the whole text, without trimming (`BootstrapTokenPattern`). `None` for anything else: the text
+    /// may be a secret with a slip of the pen, so no error repeats it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (id, secret) = text.split_once('.')?;
+        let plain = |part: &str| part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        (id.len() == 6 && secret.len() == 16 && plain(id) && plain(secret))
+            .then(|| Self { id: id.to_owned(), whole: Secret::new(text.to_owned()) })
+    }
+
+    /// The public part.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The secret part, which is the HMAC key.
+    pub(super) fn secret(&self) -> &str {
+        &self.whole.expose()[self.id.len() + 1..]
+    }
+
+    /// The whole token, which is the bearer token.
+    #[must_use]
+    pub fn whole(&self) -> &Secret<String> {
+        &self.whole
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_exact() {
+        let token = Token::parse("abcdef.0123456789abcdef").unwrap();
+        assert_eq!((token.id(), token.secret()), ("abcdef", "0123456789abcdef"));
+        for bad in [
+            "",
+            "abcdef",
+            "abcdef.",
+            "abcdef.0123456789abcde",
+            "abcdef.0123456789abcdef0",
+            "Abcdef.0123456789abcdef",
+            "abcdef.0123456789abcdef\n",
+            " abcdef.0123456789abcdef",
+            "abcde.f0123456789abcdef",
+            "abcdef.0123456789abcd.f",
+            "abcdéf.0123456789abcdef",
+        ] {
+            assert!(Token::parse(bad).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn debug_hides_the_secret() {
+        assert!(
+            !format!("{:?}", Token::parse("abcdef.0123456789abcdef").unwrap()).contains("0123456789abcdef")
+        );
+    }
+}
