@@ -22,4 +22,5 @@ pub mod yaml;
 // Stages, in order.
 pub mod discovery;
 pub mod http;
+pub mod identity;
 pub mod trust;

@@ -1,0 +1,12 @@
+//! The node's identity: a key of its own, the request for a certificate, and the certificate that fits both.
+
+mod csr;
+mod exchange;
+mod issued;
+mod key;
+mod object;
+
+pub use csr::CertificateRequest;
+pub use exchange::{Exchange, Verdict};
+pub use issued::ClientCertificate;
+pub use key::Key;

@@ -1,0 +1,290 @@
+//! The CSR exchange: POST, then WATCH from the version that the POST returned, until somebody has decided.
+//!
+//! A small machine: every state is one request, every answer names the next state. What is unexpected (the object is
+//! there already, an old version, a deletion, a changed UID) leads to LIST, which tells how things stand.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::csr::CertificateRequest;
+use super::issued::ClientCertificate;
+use super::object::{Event, Judgement, List, Object, StreamError};
+use crate::clock::{Clock, Deadline};
+use crate::error::{Error, Failure, Result, Retry, Step, foreign};
+use crate::http::{Bearer, Next, Reply, Verified};
+use crate::limits;
+use crate::report::{Phase, Report};
+use crate::retry::Backoff;
+
+/// The collection of all requests (`k8s.io/api/certificates/v1`).
+const PATH: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+
+/// How the exchange ended.
+#[derive(Debug)]
+pub enum Verdict {
+    /// The certificate is there.
+    Issued(ClientCertificate),
+    /// The request was denied, has failed or is of no use any more, and with it the key.
+    Spent {
+        /// The object was there before this run made its own: a verdict on an earlier attempt.
+        earlier: bool,
+        /// What to say if it is the last word.
+        error: Error,
+    },
+}
+
+/// One exchange for one request.
+pub struct Exchange<'a> {
+    api: &'a Verified,
+    bearer: &'a Bearer,
+    request: &'a CertificateRequest,
+    clock: &'a dyn Clock,
+    deadline: Deadline,
+    backoff: Backoff<'a>,
+    /// The UID of the object that this run made.
+    ours: Option<String>,
+    /// The user was told that approval is pending.
+    announced: bool,
+}
+
+/// Where the machine stands.
+enum State {
+    Post,
+    List,
+    Watch { uid: String, version: String },
+}
+
+/// What an answer leads to.
+enum Answer {
+    Go(State),
+    Done(Verdict),
+}
+
+impl<'a> Exchange<'a> {
+    /// Prepares an exchange that gives up at `deadline`.
+    #[must_use]
+    pub fn new(
+        api: &'a Verified,
+        bearer: &'a Bearer,
+        request: &'a CertificateRequest,
+        clock: &'a dyn Clock,
+        deadline: Deadline,
+    ) -> Self {
+        let backoff = Backoff::new(clock, deadline);
+        Self { api, bearer, request, clock, deadline, backoff, ours: None, announced: false }
+    }
+
+    /// Runs it. `meanwhile` is called whenever a watch is open: work that does not depend on the answer.
+    ///
+    /// # Errors
+    /// The last failure when the deadline has come ([`Failure::Pending`] when nobody has decided), or one that no
+    /// waiting heals.
+    pub fn run(mut self, report: &mut Report, meanwhile: &mut dyn FnMut() -> Result<()>) -> Result<Verdict> {
+        let mut state = State::Post;
+        loop {
+            let answer = match &state {
+                State::Post => self.post(report),
+                State::List => self.list(report),
+                State::Watch { uid, version } => self.watch(uid, version.clone(), report, meanwhile),
+            };
+            match answer {
+                Ok(Answer::Go(next)) => state = next,
+                Ok(Answer::Done(verdict)) => return Ok(verdict),
+                Err(error) => self.backoff.pause(error, report)?,
+            }
+        }
+    }
+
+    fn post(&mut self, report: &mut Report) -> Result<Answer> {
+        let name = self.request.name();
+        let reply = self.call(Step::Request, PATH, Some(self.request.body()))?;
+        match reply.status {
+            200..=299 => {
+                let object: Object = read(&reply.body, "the created request")?;
+                report
+                    .say(&format!("request: {name} for {} is with the API server", self.request.node.user()));
+                report.end_phase(Phase::Request, self.clock);
+                self.ours = Some(object.metadata.uid.clone());
+                self.judge(object)
+            }
+            409 => {
+                report.say(&format!("request: {name} is there already; taking it up"));
+                Ok(Answer::Go(State::List))
+            }
+            _ => Err(reply.failure(Step::Request, &format!("{name} was not accepted"))),
+        }
+    }
+
+    fn list(&mut self, report: &mut Report) -> Result<Answer> {
+        let name = self.request.name();
+        let reply =
+            self.call(Step::Approval, &format!("{PATH}?fieldSelector=metadata.name%3D{name}"), None)?;
+        if reply.status != 200 {
+            return Err(self.refusal(&reply));
+        }
+        let list: List = read(&reply.body, "the list of requests")?;
+        match list.items.into_iter().flatten().find(|object| object.metadata.name == name) {
+            Some(mut object) => {
+                object.metadata.resource_version = list.metadata.resource_version;
+                self.judge(object)
+            }
+            None => self.after_pause(State::Post, "it was deleted", report),
+        }
+    }
+
+    /// Judges an object and watches it from its version while nobody has decided.
+    fn judge(&self, object: Object) -> Result<Answer> {
+        Ok(match self.verdict(&object)? {
+            Some(verdict) => Answer::Done(verdict),
+            None => {
+                let (uid, version) = (object.metadata.uid, object.metadata.resource_version);
+                Answer::Go(State::Watch { uid, version })
+            }
+        })
+    }
+
+    fn verdict(&self, object: &Object) -> Result<Option<Verdict>> {
+        Ok(match object.judge(self.request, self.clock.now())? {
+            Judgement::Pending => None,
+            Judgement::Issued(certificate) => Some(Verdict::Issued(certificate)),
+            Judgement::Spent(error) => {
+                Some(Verdict::Spent { earlier: self.ours.as_ref() != Some(&object.metadata.uid), error })
+            }
+        })
+    }
+
+    /// Watches one object until an event leads elsewhere.
+    fn watch(
+        &mut self,
+        uid: &str,
+        mut version: String,
+        report: &mut Report,
+        meanwhile: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Answer> {
+        let left = self.left()?;
+        let name = self.request.name();
+        let seconds = limits::WATCH.min(left).as_secs() + 1;
+        let path = format!(
+            "{PATH}?watch=1&fieldSelector=metadata.name%3D{name}&resourceVersion={version}\
+             &allowWatchBookmarks=true&timeoutSeconds={seconds}"
+        );
+        let mut watch = match self.api.watch(Step::Approval, &path, self.bearer, left)? {
+            Ok(watch) => watch,
+            Err(reply) if reply.status == 410 => {
+                return self.after_pause(State::List, "the version is too old", report);
+            }
+            Err(reply) => return Err(self.refusal(&reply)),
+        };
+        self.backoff.accepted();
+        meanwhile()?;
+        let began = self.clock.elapsed();
+        let mut heard = began;
+        loop {
+            match watch.next() {
+                Next::Event(line) => {
+                    heard = self.clock.elapsed();
+                    if let Some(answer) = self.event(&line, uid, &mut version, report)? {
+                        return Ok(answer);
+                    }
+                }
+                Next::Quiet => {
+                    self.left()?;
+                    self.announce(report);
+                    if self.clock.elapsed().saturating_sub(heard) > limits::WATCH_SILENCE {
+                        return Ok(Answer::Go(State::Watch { uid: uid.to_owned(), version }));
+                    }
+                }
+                Next::Ended => {
+                    if self.clock.elapsed().saturating_sub(began) > limits::BACKOFF_CAP {
+                        self.backoff.reset();
+                    }
+                    let state = State::Watch { uid: uid.to_owned(), version };
+                    return self.after_pause(state, "the watch ended", report);
+                }
+            }
+        }
+    }
+
+    /// Takes one line of the watch; `None` while it changes nothing.
+    fn event(
+        &mut self,
+        line: &[u8],
+        uid: &str,
+        version: &mut String,
+        report: &mut Report,
+    ) -> Result<Option<Answer>> {
+        let event: Event<'_> = read(line, "a watch event")?;
+        let json = event.object.get().as_bytes();
+        if event.kind == "ERROR" {
+            let error: StreamError = read(json, "a watch error")?;
+            let words = format!("the watch failed with {} ({})", error.code, foreign(&error.message));
+            return self.after_pause(State::List, &words, report).map(Some);
+        }
+        let object: Object = read(json, "a watched object")?;
+        if event.kind != "BOOKMARK" {
+            if object.metadata.name != self.request.name() {
+                return Ok(None);
+            }
+            if event.kind == "DELETED" || object.metadata.uid != uid {
+                return self.after_pause(State::List, "it was deleted", report).map(Some);
+            }
+            if let Some(verdict) = self.verdict(&object)? {
+                return Ok(Some(Answer::Done(verdict)));
+            }
+        }
+        version.clone_from(&object.metadata.resource_version);
+        Ok(None)
+    }
+
+    fn announce(&mut self, report: &Report) {
+        if !std::mem::replace(&mut self.announced, true) {
+            let name = self.request.name();
+            report.say(&format!("approval: pending; to approve: kubectl certificate approve {name}"));
+        }
+    }
+
+    /// Something came between: waits a moment before `state`, so that no server makes the program run in circles.
+    fn after_pause(&mut self, state: State, why: &str, report: &mut Report) -> Result<Answer> {
+        let error = self.pending(why);
+        self.backoff.pause(error, report)?;
+        Ok(Answer::Go(state))
+    }
+
+    fn call(&mut self, step: Step, path: &str, body: Option<Vec<u8>>) -> Result<Reply> {
+        let timeout = self.left()?.min(limits::REQUEST);
+        let reply = self.api.call(step, path, self.bearer, body, timeout)?;
+        if !matches!(reply.status, 401 | 403) {
+            self.backoff.accepted();
+        }
+        Ok(reply)
+    }
+
+    /// Time until the deadline.
+    fn left(&self) -> Result<Duration> {
+        self.deadline.left(self.clock).ok_or_else(|| self.pending("nobody has decided"))
+    }
+
+    /// A state of affairs that may heal; at the deadline it means that the request is pending.
+    fn pending(&self, why: &str) -> Error {
+        let name = self.request.name();
+        let message = format!(
+            "{name} is pending, {why}; approve it with: kubectl certificate approve {name}, and run again to go on"
+        );
+        Error::new(Step::Approval, Failure::Pending, message).healing(Retry::UntilDeadline(None))
+    }
+
+    fn refusal(&self, reply: &Reply) -> Error {
+        reply
+            .failure(Step::Approval, &format!("{} cannot be watched and stays as it is", self.request.name()))
+    }
+}
+
+/// Reads what a trusted server sent. Nonsense is a fault on the way, which another try may not meet.
+fn read<'d, T: Deserialize<'d>>(json: &'d [u8], what: &str) -> Result<T> {
+    serde_json::from_slice(json).map_err(|e| {
+        Error::new(Step::Approval, Failure::Unreachable, format!("{what} cannot be read"))
+            .healing(Retry::UntilDeadline(None))
+            .caused_by(e)
+    })
+}

@@ -1,0 +1,84 @@
+//! The issued certificate, once it is found to be this node's.
+
+use std::time::SystemTime;
+
+use super::csr::CertificateRequest;
+use crate::error::{Error, Failure, Result, Retry, Step};
+use crate::limits;
+use crate::x509::{self, Certificate};
+
+/// A client certificate that holds our key and our name. Only [`ClientCertificate::check`] makes one.
+#[derive(Debug)]
+pub struct ClientCertificate {
+    pem: String,
+    leaf: Certificate,
+}
+
+impl ClientCertificate {
+    /// Holds what the API server issued against what was asked for: our key, `O=system:nodes`, our CN and no other
+    /// attribute, client auth, no CA. The issuer is not judged: a cluster may sign nodes with another CA than the one
+    /// that serves (`--cluster-signing-kubelet-client-cert-file`).
+    ///
+    /// # Errors
+    /// [`Failure::NotTrusted`].
+    pub(super) fn check(pem: &[u8], request: &CertificateRequest) -> Result<Self> {
+        let unfit = |problem: &str| {
+            let message = format!(
+                "the certificate issued for {} {problem}; ask whoever runs the signer",
+                request.name()
+            );
+            Error::new(Step::Certificate, Failure::NotTrusted, message)
+        };
+        let blocks = pem::parse_many(pem).map_err(|_| unfit("is no PEM"))?;
+        let certificates: Vec<_> = blocks.iter().filter(|block| block.tag() == "CERTIFICATE").collect();
+        if certificates.is_empty() || certificates.len() > limits::CERTIFICATES {
+            return Err(unfit("is not one certificate and its chain"));
+        }
+        let leaf = Certificate::from_der(certificates[0].contents())
+            .map_err(|e| unfit("is malformed").caused_by(e.to_string()))?;
+        if leaf.spki != request.spki {
+            return Err(unfit("holds another key"));
+        }
+        if leaf.subject != request.node.subject() {
+            return Err(unfit(&format!("names {}", leaf.subject)));
+        }
+        if !leaf.client_auth || leaf.is_ca {
+            return Err(unfit("is not one for client authentication only"));
+        }
+        let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+        let pem = certificates.into_iter().map(|block| pem::encode_config(block, config)).collect();
+        Ok(Self { pem, leaf })
+    }
+
+    /// Whether its time is over, as the clock has it.
+    pub(super) fn is_expired(&self, now: SystemTime) -> bool {
+        self.leaf.not_after < now
+    }
+
+    /// The clock failure, which may heal, when `now` lies outside its validity.
+    pub(super) fn out_of_time(&self, now: SystemTime) -> Option<Error> {
+        if self.leaf.is_valid_at(now) {
+            return None;
+        }
+        let message = format!("{}; set the clock", self.leaf.validity_against(now));
+        Some(Error::new(Step::Certificate, Failure::Clock, message).healing(Retry::UntilDeadline(None)))
+    }
+
+    /// The certificate and its chain, leaf first, each block encoded anew as the kubelet's store does.
+    #[must_use]
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// Who issued it.
+    #[must_use]
+    pub fn issuer(&self) -> String {
+        self.leaf.issuer.to_string()
+    }
+
+    /// The end of its validity, RFC 3339.
+    #[must_use]
+    pub fn not_after(&self) -> String {
+        x509::utc(self.leaf.not_after)
+    }
+}

@@ -1,0 +1,155 @@
+//! The node's private key: ECDSA on P-256, as the kubelet makes it (`k8s.io/client-go/util/keyutil/key.go`).
+
+use der::asn1::{BitStringRef, ObjectIdentifier, OctetStringRef};
+use der::{Decode, Reader, SliceReader, TagMode, TagNumber};
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+
+use super::csr::encode;
+use crate::error::{Error, Failure, Result, Step};
+use crate::secret::Secret;
+
+/// prime256v1, RFC 5480, section 2.1.1.1.
+const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+/// The PEM label of SEC 1 keys, which Go's `MarshalPrivateKeyToPEM` writes.
+const LABEL: &str = "EC PRIVATE KEY";
+
+/// A P-256 key pair and its file form.
+pub struct Key {
+    pair: EcdsaKeyPair,
+    pem: Secret<String>,
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key(***)")
+    }
+}
+
+impl Key {
+    /// Makes a new key.
+    ///
+    /// # Errors
+    /// [`Failure::Internal`] when the system has no randomness.
+    pub fn generate() -> Result<Self> {
+        let failed = || {
+            Error::new(Step::Request, Failure::Internal, "the system's source of randomness does not work")
+        };
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())
+            .map_err(|_| failed())?;
+        let pkcs8 = Secret::new(pkcs8.as_ref().to_vec());
+        let (scalar, point) = sec1_of_pkcs8(pkcs8.expose()).map_err(|_| failed())?;
+        Self::from_parts(scalar, point).ok_or_else(failed)
+    }
+
+    /// Reads a key file that this program or a kubelet has written: the first block that is a SEC 1 key. `None` for
+    /// anything that is no P-256 key with its public half.
+    #[must_use]
+    pub fn from_pem(pem: &[u8]) -> Option<Self> {
+        let blocks = pem::parse_many(pem).ok()?;
+        let block = blocks.into_iter().find(|block| block.tag() == LABEL)?;
+        let der = Secret::new(block.into_contents());
+        let (scalar, point) = parse_sec1(der.expose(), true).ok()?;
+        Self::from_parts(scalar, point)
+    }
+
+    fn from_parts(scalar: &[u8], point: &[u8]) -> Option<Self> {
+        let rng = SystemRandom::new();
+        let algorithm = &ECDSA_P256_SHA256_ASN1_SIGNING;
+        // ring finds out whether the two halves belong together.
+        let pair = EcdsaKeyPair::from_private_key_and_public_key(algorithm, scalar, point, &rng).ok()?;
+        let der = Secret::new(encode::sec1_key(scalar, point));
+        let block = Secret::new(pem::encode_config(
+            &pem::Pem::new(LABEL, der.expose().as_slice()),
+            pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
+        ));
+        Some(Self { pair, pem: block })
+    }
+
+    /// The key as PEM, `EC PRIVATE KEY`, as Go writes it.
+    #[must_use]
+    pub fn pem(&self) -> &Secret<String> {
+        &self.pem
+    }
+
+    /// The DER of its SubjectPublicKeyInfo (RFC 5480, section 2).
+    #[must_use]
+    pub fn spki(&self) -> Vec<u8> {
+        encode::p256_spki(self.pair.public_key().as_ref())
+    }
+
+    /// The uncompressed point.
+    pub(super) fn point(&self) -> &[u8] {
+        self.pair.public_key().as_ref()
+    }
+
+    /// An ECDSA signature with SHA-256, DER-encoded.
+    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
+        let signature = self.pair.sign(&SystemRandom::new(), message);
+        signature.map(|s| s.as_ref().to_vec()).map_err(|_| {
+            Error::new(Step::Request, Failure::Internal, "the request cannot be signed: no randomness")
+        })
+    }
+}
+
+/// The scalar and the point inside PKCS#8 (RFC 5958), as ring writes it.
+fn sec1_of_pkcs8(der: &[u8]) -> der::Result<(&[u8], &[u8])> {
+    let mut reader = SliceReader::new(der)?;
+    let inner = reader.sequence(|reader| {
+        reader.tlv_bytes()?; // version
+        reader.tlv_bytes()?; // algorithm
+        Ok::<_, der::Error>(<&OctetStringRef>::decode(reader)?.as_bytes())
+    })?;
+    parse_sec1(inner, false)
+}
+
+/// ECPrivateKey (RFC 5915, section 3) with its public half; `named` when the curve must be named inside.
+fn parse_sec1(der: &[u8], named: bool) -> der::Result<(&[u8], &[u8])> {
+    let mut reader = SliceReader::new(der)?;
+    let parts = reader.sequence(|reader| {
+        reader.tlv_bytes()?; // version
+        let scalar = <&OctetStringRef>::decode(reader)?.as_bytes();
+        let curve = reader.context_specific::<ObjectIdentifier>(TagNumber(0), TagMode::Explicit)?;
+        let point = reader.context_specific::<BitStringRef<'_>>(TagNumber(1), TagMode::Explicit)?;
+        let wrong = || der::Error::from(der::ErrorKind::Failed);
+        if curve != named.then_some(P256) {
+            return Err(wrong());
+        }
+        Ok::<_, der::Error>((scalar, point.ok_or_else(wrong)?.raw_bytes()))
+    })?;
+    reader.finish()?;
+    Ok(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_survives_its_file() {
+        let key = Key::generate().unwrap();
+        let again = Key::from_pem(key.pem().expose().as_bytes()).unwrap();
+        assert_eq!(key.spki(), again.spki());
+        assert_eq!(key.pem().expose(), again.pem().expose());
+    }
+
+    #[test]
+    fn a_key_made_by_go_is_read() {
+        // openssl ecparam -name prime256v1 -genkey -noout; the same DER as Go's x509.MarshalECPrivateKey.
+        let pem = include_bytes!("../../tests/vectors/sec1-p256.pem");
+        assert_eq!(Key::from_pem(pem).unwrap().pem().expose().as_bytes(), pem);
+    }
+
+    #[test]
+    fn torn_and_foreign_keys_are_no_keys() {
+        let pem = Key::generate().unwrap().pem().expose().clone();
+        assert!(Key::from_pem(b"").is_none());
+        assert!(Key::from_pem(&pem.as_bytes()[..pem.len() / 2]).is_none());
+        assert!(Key::from_pem(pem.replace("EC PRIVATE", "PRIVATE").as_bytes()).is_none());
+    }
+
+    #[test]
+    fn debug_hides_the_key() {
+        assert_eq!(format!("{:?}", Key::generate().unwrap()), "Key(***)");
+    }
+}

@@ -1,0 +1,135 @@
+//! CertificateSigningRequest objects, as the API server sends them (`k8s.io/api/certificates/v1/types.go`).
+
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::csr::{CertificateRequest, SIGNER, USAGES};
+use super::issued::ClientCertificate;
+use crate::error::{Error, Failure, Result, Step, foreign};
+
+/// An object, as far as it is judged.
+#[derive(Debug, Deserialize)]
+pub(super) struct Object {
+    pub(super) metadata: Metadata,
+    #[serde(default)]
+    spec: Spec,
+    #[serde(default)]
+    status: Option<Status>,
+}
+
+/// Its name, identity and version.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Metadata {
+    pub(super) name: String,
+    pub(super) uid: String,
+    pub(super) resource_version: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec {
+    request: String,
+    signer_name: String,
+    usages: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    conditions: Option<Vec<Condition>>,
+    certificate: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Condition {
+    r#type: String,
+    reason: String,
+    message: String,
+}
+
+/// A list of objects; its version is where a watch goes on.
+#[derive(Debug, Deserialize)]
+pub(super) struct List {
+    pub(super) metadata: Metadata,
+    pub(super) items: Option<Vec<Object>>,
+}
+
+/// One line of a watch (`k8s.io/apimachinery/pkg/apis/meta/v1/watch.go`).
+#[derive(Debug, Deserialize)]
+pub(super) struct Event<'a> {
+    #[serde(rename = "type")]
+    pub(super) kind: &'a str,
+    #[serde(borrow)]
+    pub(super) object: &'a RawValue,
+}
+
+/// The Status inside an ERROR event.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct StreamError {
+    pub(super) code: u16,
+    pub(super) message: String,
+}
+
+/// What an object means for us.
+#[derive(Debug)]
+pub(super) enum Judgement {
+    /// Nobody has decided yet, or the signer has not signed yet.
+    Pending,
+    /// The certificate is there and ours.
+    Issued(ClientCertificate),
+    /// This object will never bring a certificate that is of use: the key needs another request.
+    Spent(Error),
+}
+
+impl Object {
+    /// Judges the object that bears our request's name; it may not be ours, and may be old.
+    ///
+    /// Conditions count by type alone, as for the kubelet (`csr.WaitForCertificate`); a certificate counts only
+    /// beside Approved.
+    ///
+    /// # Errors
+    /// When the certificate does not fit, or not at this time.
+    pub(super) fn judge(&self, ours: &CertificateRequest, now: SystemTime) -> Result<Judgement> {
+        let name = ours.name();
+        let spent = |failure: Failure, message: String| {
+            Ok(Judgement::Spent(Error::new(Step::Approval, failure, message)))
+        };
+        let spec = &self.spec;
+        if spec.signer_name != SIGNER || spec.usages != USAGES || !ours.is_like(&spec.request) {
+            return spent(Failure::Denied, format!("{name} exists but asks for something else; delete it"));
+        }
+        let Some(status) = &self.status else { return Ok(Judgement::Pending) };
+        let conditions = status.conditions.as_deref().unwrap_or_default();
+        let find = |kind: &str| conditions.iter().find(|condition| condition.r#type == kind);
+        let words = |c: &Condition| foreign(&format!("{}: {}", c.reason, c.message));
+        if let Some(condition) = find("Denied") {
+            return spent(
+                Failure::Denied,
+                format!("{name} was denied ({}); ask the approver", words(condition)),
+            );
+        }
+        if let Some(condition) = find("Failed") {
+            return spent(Failure::Denied, format!("{name} failed at the signer ({})", words(condition)));
+        }
+        let certificate = status.certificate.as_deref().filter(|text| !text.is_empty());
+        match (find("Approved"), certificate) {
+            (Some(_), Some(base64)) => {
+                let pem = STANDARD.decode(base64).unwrap_or_default();
+                let certificate = ClientCertificate::check(&pem, ours)?;
+                match certificate.out_of_time(now) {
+                    None => Ok(Judgement::Issued(certificate)),
+                    Some(error) if certificate.is_expired(now) => Ok(Judgement::Spent(error)),
+                    Some(error) => Err(error),
+                }
+            }
+            _ => Ok(Judgement::Pending),
+        }
+    }
+}
