@@ -21,6 +21,7 @@ pub mod yaml;
 
 // Stages, in order.
 pub mod discovery;
+pub mod files;
 pub mod http;
 pub mod identity;
 pub mod trust;

@@ -1,0 +1,201 @@
+//! The node's files: what a kubelet starts from, in the order in which they become true.
+//!
+//! ca.crt and bootstrap-kubelet.conf first; the key before it is used; the pair and its link; kubelet.conf last, the
+//! commit mark: whoever finds it has a whole identity. Then what is not needed any more goes.
+
+mod existing;
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use crate::disk::{Directory, Root};
+use crate::error::{Error, Failure, Result, Step};
+use crate::identity::{ClientCertificate, Key};
+use crate::kubeconfig;
+use crate::trust::{Bundle, Token, TrustedCluster};
+use crate::x509;
+
+/// Where Kubernetes keeps a node's configuration (`cmd/kubeadm/app/constants`, `KubernetesDir`), 0755.
+const KUBERNETES: &str = "/etc/kubernetes";
+/// Where kubeadm keeps the CA (`DefaultCertificateDir`), 0755.
+const PKI: &str = "/etc/kubernetes/pki";
+const CA: &str = "ca.crt";
+const BOOTSTRAP: &str = "bootstrap-kubelet.conf";
+const KUBELET_CONF: &str = "kubelet.conf";
+/// The kubelet's own directory (`KubeletRunDirectory`), 0700 as kubeadm makes it.
+const KUBELET: &str = "/var/lib/kubelet";
+/// The kubelet's `--cert-dir`, 0755 as its FileStore makes it.
+const CERTIFICATES: &str = "/var/lib/kubelet/pki";
+/// The key of a request that is not decided (`pkg/kubelet/certificate/bootstrap`, `tmpPrivateKeyFile`).
+const PENDING_KEY: &str = "kubelet-client.key.tmp";
+/// The link to the pair in use (`k8s.io/client-go/util/certificate/certificate_store.go`).
+const CURRENT: &str = "kubelet-client-current.pem";
+
+/// The node's disk, by what its files mean.
+#[derive(Debug)]
+pub struct NodeFiles(Root);
+
+impl NodeFiles {
+    /// Opens the node's disk at `root`.
+    ///
+    /// # Errors
+    /// A usage error when there is no such directory.
+    pub fn open(root: &Path) -> Result<Self> {
+        Root::open(root).map(Self).map_err(|e| {
+            let message = format!("the root {} cannot be opened", root.display());
+            Error::new(Step::Options, Failure::Usage, message).caused_by(e)
+        })
+    }
+
+    /// The name in the image's `/etc/hostname`: its first line that is no comment (hostname(5)).
+    ///
+    /// # Errors
+    /// [`Failure::Files`] when the file is there and cannot be read.
+    pub fn hostname(&self) -> Result<Option<String>> {
+        let bytes = self.0.read("/etc/hostname").map_err(|e| unreadable("/etc/hostname", e))?;
+        let text = String::from_utf8(bytes.unwrap_or_default()).unwrap_or_default();
+        let mut lines = text.lines().map(str::trim);
+        Ok(lines.find(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned))
+    }
+
+    /// Whether the cluster's CA can be put, or is already, where the node expects it. Nothing is written.
+    ///
+    /// # Errors
+    /// [`Failure::Files`] when another CA is there, which kubeadm would silently keep.
+    pub fn accepts(&self, authorities: &Bundle) -> Result<()> {
+        let path = path(PKI, CA);
+        match self.0.read(&path).map_err(|e| unreadable(&path, e))? {
+            Some(bytes) if bytes != authorities.pem() => Err(Error::new(
+                Step::Files,
+                Failure::Files,
+                format!("{path} is the CA of another cluster; remove it to join this one"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes ca.crt and bootstrap-kubelet.conf as kubeadm writes them, where they are not there already. With them a
+    /// kubelet can finish alone.
+    ///
+    /// # Errors
+    /// [`Failure::Files`]; what was there before is still there.
+    pub fn write_discovery(&self, cluster: &TrustedCluster, token: &Token) -> Result<()> {
+        self.accepts(&cluster.authorities)?;
+        self.write(&self.directory(PKI, 0o755)?, PKI, CA, 0o644, cluster.authorities.pem())?;
+        let server = cluster.server.as_str();
+        let text = kubeconfig::bootstrap(server, cluster.authorities.base64(), token.whole().expose());
+        self.write(
+            &self.directory(KUBERNETES, 0o755)?,
+            KUBERNETES,
+            BOOTSTRAP,
+            0o600,
+            text.expose().as_bytes(),
+        )
+    }
+
+    /// The key of the pending request: the one on disk, or a new one that is durable when this returns.
+    ///
+    /// A file that is no key, such as a torn one, is replaced: a kubelet would stop at it.
+    ///
+    /// # Errors
+    /// [`Failure::Files`].
+    pub fn pending_key(&self) -> Result<Key> {
+        self.directory(KUBELET, 0o700)?;
+        let directory = self.directory(CERTIFICATES, 0o755)?;
+        let path = path(CERTIFICATES, PENDING_KEY);
+        let found =
+            directory.read(PENDING_KEY).map_err(|e| unreadable(&path, e))?.map(crate::secret::Secret::new);
+        if let Some(key) = found.and_then(|bytes| Key::from_pem(bytes.expose())) {
+            return Ok(key);
+        }
+        let key = Key::generate()?;
+        self.write(&directory, CERTIFICATES, PENDING_KEY, 0o600, key.pem().expose().as_bytes())?;
+        Ok(key)
+    }
+
+    /// Forgets the key of a request that is of no use any more.
+    ///
+    /// # Errors
+    /// [`Failure::Files`].
+    pub fn discard_pending_key(&self) -> Result<()> {
+        self.remove(CERTIFICATES, PENDING_KEY)
+    }
+
+    /// Stores the pair as the kubelet's FileStore does and then kubelet.conf. Returns where the pair is.
+    ///
+    /// The name carries the time in UTC; the kubelet takes local time, which at first boot is not known.
+    ///
+    /// # Errors
+    /// [`Failure::Files`]; an identity that was there before is still whole.
+    pub fn write_identity(
+        &self,
+        cluster: &TrustedCluster,
+        key: &Key,
+        certificate: &ClientCertificate,
+        now: SystemTime,
+    ) -> Result<String> {
+        let directory = self.directory(CERTIFICATES, 0o755)?;
+        let stamp: String =
+            x509::utc(now).chars().map(|c| if c.is_ascii_digit() { c } else { '-' }).collect();
+        let name = format!("kubelet-client-{}.pem", stamp.trim_end_matches('-'));
+        let pair = crate::secret::Secret::new(format!("{}{}", certificate.pem(), key.pem().expose()));
+        self.write(&directory, CERTIFICATES, &name, 0o600, pair.expose().as_bytes())?;
+        let stored = path(CERTIFICATES, &name);
+        let current = path(CERTIFICATES, CURRENT);
+        directory.link(CURRENT, &stored).map_err(|e| unwritable(&current, e))?;
+        let text = kubeconfig::kubelet(cluster.server.as_str(), cluster.authorities.base64(), &current);
+        self.write(&self.directory(KUBERNETES, 0o755)?, KUBERNETES, KUBELET_CONF, 0o600, text.as_bytes())?;
+        Ok(stored)
+    }
+
+    /// Removes what a joined node does not need: the key's first file, and the bootstrap kubeconfig with its token, as
+    /// kubeadm does, unless it is to be kept.
+    ///
+    /// # Errors
+    /// [`Failure::Files`].
+    pub fn clean_up(&self, keep_bootstrap: bool) -> Result<()> {
+        self.discard_pending_key()?;
+        if keep_bootstrap { Ok(()) } else { self.remove(KUBERNETES, BOOTSTRAP) }
+    }
+
+    fn directory(&self, at: &str, mode: u32) -> Result<Directory> {
+        self.0.directory(at, Some(mode)).map_err(|e| {
+            Error::new(Step::Files, Failure::Files, format!("the directory {at} cannot be opened or made"))
+                .caused_by(e)
+        })
+    }
+
+    /// Writes a file unless it is there with the same bytes.
+    fn write(&self, directory: &Directory, at: &str, name: &str, mode: u32, bytes: &[u8]) -> Result<()> {
+        if matches!(directory.read(name), Ok(Some(found)) if found == bytes) {
+            return Ok(());
+        }
+        directory.replace(name, mode, bytes).map_err(|e| unwritable(&path(at, name), e))
+    }
+
+    fn remove(&self, at: &str, name: &str) -> Result<()> {
+        let removed = match self.0.directory(at, None) {
+            Ok(directory) => directory.remove(name).map(|_| ()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(e),
+        };
+        removed.map_err(|e| {
+            Error::new(Step::Files, Failure::Files, format!("{} cannot be removed", path(at, name)))
+                .caused_by(e)
+        })
+    }
+}
+
+fn path(directory: &str, name: &str) -> String {
+    format!("{directory}/{name}")
+}
+
+fn unreadable(path: &str, error: std::io::Error) -> Error {
+    Error::new(Step::Files, Failure::Files, format!("{path} cannot be read; repair or remove it"))
+        .caused_by(error)
+}
+
+fn unwritable(path: &str, error: std::io::Error) -> Error {
+    let message = format!("{path} cannot be written; what was there is unchanged; run again when it can");
+    Error::new(Step::Files, Failure::Files, message).caused_by(error)
+}

@@ -1,0 +1,102 @@
+//! Whether the node has joined before: kubelet.conf and the pair that it names, judged without any network.
+
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{CA, KUBELET_CONF, KUBERNETES, NodeFiles, PKI, path, unreadable};
+use crate::error::{Error, Failure, Result, Step};
+use crate::identity::Key;
+use crate::kubeconfig::{Cluster, Kubeconfig, User};
+use crate::node::NodeName;
+use crate::secret::Secret;
+use crate::x509::{self, Certificate};
+
+impl NodeFiles {
+    /// Looks for an identity that a kubelet can start from: kubelet.conf loads, its certificate and key load and
+    /// belong together, none of its certificates is expired, it is for `node`, and its CA is the one in ca.crt. A
+    /// dangling, torn or expired one counts as none (`isClientConfigStillValid` of the kubelet) and is replaced by a
+    /// join. Returns when the certificate ends, RFC 3339.
+    ///
+    /// # Errors
+    /// [`Failure::Files`] for a working identity of another node or another cluster, which is not ours to replace, and
+    /// for files that cannot be read.
+    pub fn joined(&self, node: &NodeName, now: SystemTime) -> Result<Option<String>> {
+        let conf = path(KUBERNETES, KUBELET_CONF);
+        let Some(text) = self.0.read(&conf).map_err(|e| unreadable(&conf, e))?.map(Secret::new) else {
+            return Ok(None);
+        };
+        let config = std::str::from_utf8(text.expose()).ok().and_then(|text| Kubeconfig::parse(text).ok());
+        let Some((cluster, user)) = config.as_ref().and_then(Kubeconfig::current) else {
+            return Ok(None);
+        };
+        let Some(leaf) = self.pair(user, now)? else {
+            return Ok(None);
+        };
+        if leaf.subject != node.subject() {
+            let message = format!(
+                "{conf} is the identity of {}, and this node is {}; remove it to join anew, or correct the node name",
+                leaf.subject,
+                node.as_str()
+            );
+            return Err(Error::new(Step::Files, Failure::Files, message));
+        }
+        let ca = path(PKI, CA);
+        let Some(expected) = self.0.read(&ca).map_err(|e| unreadable(&ca, e))? else {
+            return Ok(None);
+        };
+        if self.authorities(cluster)?.as_deref() != Some(&expected) {
+            let message = format!("{conf} trusts another CA than {ca}; remove the one that is wrong");
+            return Err(Error::new(Step::Files, Failure::Files, message));
+        }
+        Ok(Some(x509::utc(leaf.not_after)))
+    }
+
+    /// The leaf of the pair that `user` names, if the pair is whole and in time.
+    fn pair(&self, user: &User, now: SystemTime) -> Result<Option<Certificate>> {
+        let certificate =
+            self.content(user.client_certificate_data.as_deref(), user.client_certificate.as_deref())?;
+        let key = self.content(user.client_key_data.as_deref(), user.client_key.as_deref())?;
+        let (Some(certificate), Some(key)) = (certificate, key.map(Secret::new)) else {
+            return Ok(None);
+        };
+        let blocks = pem::parse_many(certificate).unwrap_or_default();
+        let certificates: std::result::Result<Vec<_>, _> = blocks
+            .iter()
+            .filter(|block| block.tag() == "CERTIFICATE")
+            .map(|block| Certificate::from_der(block.contents()))
+            .collect();
+        let Ok(certificates) = certificates else { return Ok(None) };
+        if certificates.iter().any(|certificate| certificate.not_after < now) {
+            return Ok(None);
+        }
+        let leaf = certificates.into_iter().next();
+        Ok(leaf.filter(|leaf| is_key_of(key.expose(), leaf)))
+    }
+
+    fn authorities(&self, cluster: &Cluster) -> Result<Option<Vec<u8>>> {
+        self.content(cluster.certificate_authority_data.as_deref(), cluster.certificate_authority.as_deref())
+    }
+
+    /// Embedded data, which wins, or the file (`k8s.io/client-go/tools/clientcmd`): a relative name is relative to
+    /// kubelet.conf.
+    fn content(&self, data: Option<&str>, file: Option<&str>) -> Result<Option<Vec<u8>>> {
+        if let Some(data) = data.filter(|data| !data.is_empty()) {
+            return Ok(STANDARD.decode(data).ok());
+        }
+        let Some(file) = file.filter(|file| !file.is_empty()) else { return Ok(None) };
+        let file = if file.starts_with('/') { file.to_owned() } else { path(KUBERNETES, file) };
+        self.0.read(&file).map_err(|e| unreadable(&file, e))
+    }
+}
+
+/// Whether a key file holds the certificate's key. Of a key that is none of ours (a kubelet can be told to make other
+/// kinds) only its presence is seen.
+fn is_key_of(pem: &[u8], leaf: &Certificate) -> bool {
+    if let Some(key) = Key::from_pem(pem) {
+        return key.spki() == leaf.spki;
+    }
+    let blocks = pem::parse_many(pem).unwrap_or_default();
+    blocks.iter().any(|block| matches!(block.tag(), "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY"))
+}
