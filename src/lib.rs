@@ -1,6 +1,6 @@
 //! nodestrap joins a machine to a Kubernetes cluster at first boot.
 //!
-//! The modules stand in the order of its stages, and each imports earlier ones
+//! [`join::join`] is the whole story. The modules stand in the order of its stages, and each imports earlier ones
 //! only; what any stage may use comes first. The library is for the program and its tests: its interface promises
 //! nothing.
 
@@ -24,4 +24,6 @@ pub mod discovery;
 pub mod files;
 pub mod http;
 pub mod identity;
+pub mod join;
+pub mod options;
 pub mod trust;

@@ -1,3 +1,70 @@
-//! The shell around the library.
+//! The shell around [`nodestrap::join`]: arguments in, one report and one exit code out.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use nodestrap::clock::SystemClock;
+use nodestrap::disk;
+use nodestrap::error::{Error, Failure, Result, Step};
+use nodestrap::http::{System, SystemNetwork, Traffic};
+use nodestrap::join::join;
+use nodestrap::options::{Command, Typed, help};
+use nodestrap::report::{Report, Success};
+
+const VERSION: &str = concat!("nodestrap ", env!("CARGO_PKG_VERSION"), " (", env!("NODESTRAP_COMMIT"), ")\n");
+
+fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(exit_on_panic));
+    let clock = Arc::new(SystemClock::start());
+    let system = System {
+        clock: clock.clone(),
+        network: Arc::new(SystemNetwork),
+        traffic: Arc::new(Traffic::default()),
+    };
+    let mut typed = Typed::default();
+    let mut report = Report::new();
+    let result = typed.read(std::env::args_os().skip(1)).and_then(|()| typed.command());
+    let result = match result {
+        Ok(Command::Join(options)) => join(&options, &system, &mut report),
+        Ok(Command::Help) => return print(&help()),
+        Ok(Command::Version) => return print(VERSION),
+        Err(error) => Err(error),
+    };
+    report.requests = system.traffic.requests();
+    report.handshakes = system.traffic.handshakes();
+    let code = report.finish(&result, &*clock);
+    match typed.report.as_deref().map_or(Ok(()), |path| write_report(&report, path)) {
+        Ok(()) => ExitCode::from(code),
+        Err(error) if code == 0 => ExitCode::from(report.finish(&Err::<Success, _>(error), &*clock)),
+        // The first failure is the one to act on.
+        Err(error) => {
+            report.say(&format!("warning: {error}"));
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(Failure::Files.exit_code()),
+    }
+}
+
+fn write_report(report: &Report, path: &Path) -> Result<()> {
+    disk::write_outside(path, 0o644, &report.json()?).map_err(|e| {
+        let message = format!("the report {} cannot be written", path.display());
+        Error::new(Step::Files, Failure::Files, message).caused_by(e)
+    })
+}
+
+/// A bug ends the program with its own exit code and the place, not the payload, which could quote anything.
+fn exit_on_panic(info: &std::panic::PanicHookInfo<'_>) {
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    Report::new().say(&format!("error: internal: a bug at {place}; please report it with this line"));
+    std::process::exit(Failure::Internal.exit_code().into());
+}
