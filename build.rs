@@ -3,6 +3,15 @@
 
 use std::process::Command;
 
+/// Added to the linker's own script. crtbegin and crtend keep their frames: they mark where the section ends.
+const DISCARD_UNWIND: &str = "SECTIONS {
+  /DISCARD/ : {
+    *(EXCLUDE_FILE(*crtbegin*.o *crtend*.o) .eh_frame)
+    *(.eh_frame_hdr .gcc_except_table .gcc_except_table.*)
+  }
+} INSERT AFTER .text;
+";
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=.git/logs/HEAD");
@@ -22,6 +31,18 @@ fn main() {
     let time = std::env::var("SOURCE_DATE_EPOCH").ok().filter(|time| time.parse::<u64>().is_ok());
     let time = time.or_else(|| git(&["log", "-1", "--format=%ct"])).unwrap_or_else(|| "0".to_owned());
     println!("cargo::rustc-env=NODESTRAP_BUILD_TIME={time}");
+
+    link();
+}
+
+/// Keeps out of the shipped program what it never uses. Only of the program: tests unwind.
+fn link() {
+    // Relative relocations packed (DT_RELR), which musl's start-up code understands since 1.2.4: 60 KB.
+    println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+    // Unwind tables: a panic ends the process (panic = "abort"), nobody reads them. 190 KB.
+    let script = format!("{}/discard-unwind.ld", std::env::var("OUT_DIR").expect("cargo sets OUT_DIR"));
+    std::fs::write(&script, DISCARD_UNWIND).expect("OUT_DIR is writable");
+    println!("cargo::rustc-link-arg-bins=-Wl,--no-eh-frame-hdr,-T,{script}");
 }
 
 fn git(arguments: &[&str]) -> Option<String> {

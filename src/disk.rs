@@ -123,10 +123,10 @@ fn open_directory(here: &OwnedFd, name: &OsStr, create: Option<u32>) -> rustix::
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno),
             }
-            let made = fs::openat(here, name, DIRECTORY, Mode::empty())?;
-            fs::fchmod(&made, Mode::from_raw_mode(mode))?; // whatever the umask says
+            let new = fs::openat(here, name, DIRECTORY, Mode::empty())?;
+            fs::fchmod(&new, Mode::from_raw_mode(mode))?; // whatever the umask says
             fs::fsync(here)?;
-            Ok(made)
+            Ok(new)
         }
         (result, _) => result,
     }

@@ -81,16 +81,10 @@ impl NodeFiles {
     /// [`Failure::Files`]; what was there before is still there.
     pub fn write_discovery(&self, cluster: &TrustedCluster, token: &Token) -> Result<()> {
         self.accepts(&cluster.authorities)?;
-        self.write(&self.directory(PKI, 0o755)?, PKI, CA, 0o644, cluster.authorities.pem())?;
+        write(&self.directory(PKI, 0o755)?, PKI, CA, 0o644, cluster.authorities.pem())?;
         let server = cluster.server.as_str();
         let text = kubeconfig::bootstrap(server, cluster.authorities.base64(), token.whole().expose());
-        self.write(
-            &self.directory(KUBERNETES, 0o755)?,
-            KUBERNETES,
-            BOOTSTRAP,
-            0o600,
-            text.expose().as_bytes(),
-        )
+        write(&self.directory(KUBERNETES, 0o755)?, KUBERNETES, BOOTSTRAP, 0o600, text.expose().as_bytes())
     }
 
     /// The key of the pending request: the one on disk, or a new one that is durable when this returns.
@@ -109,7 +103,7 @@ impl NodeFiles {
             return Ok(key);
         }
         let key = Key::generate()?;
-        self.write(&directory, CERTIFICATES, PENDING_KEY, 0o600, key.pem().expose().as_bytes())?;
+        write(&directory, CERTIFICATES, PENDING_KEY, 0o600, key.pem().expose().as_bytes())?;
         Ok(key)
     }
 
@@ -139,12 +133,12 @@ impl NodeFiles {
             x509::utc(now).chars().map(|c| if c.is_ascii_digit() { c } else { '-' }).collect();
         let name = format!("kubelet-client-{}.pem", stamp.trim_end_matches('-'));
         let pair = crate::secret::Secret::new(format!("{}{}", certificate.pem(), key.pem().expose()));
-        self.write(&directory, CERTIFICATES, &name, 0o600, pair.expose().as_bytes())?;
+        write(&directory, CERTIFICATES, &name, 0o600, pair.expose().as_bytes())?;
         let stored = path(CERTIFICATES, &name);
         let current = path(CERTIFICATES, CURRENT);
         directory.link(CURRENT, &stored).map_err(|e| unwritable(&current, e))?;
         let text = kubeconfig::kubelet(cluster.server.as_str(), cluster.authorities.base64(), &current);
-        self.write(&self.directory(KUBERNETES, 0o755)?, KUBERNETES, KUBELET_CONF, 0o600, text.as_bytes())?;
+        write(&self.directory(KUBERNETES, 0o755)?, KUBERNETES, KUBELET_CONF, 0o600, text.as_bytes())?;
         Ok(stored)
     }
 
@@ -165,14 +159,6 @@ impl NodeFiles {
         })
     }
 
-    /// Writes a file unless it is there with the same bytes.
-    fn write(&self, directory: &Directory, at: &str, name: &str, mode: u32, bytes: &[u8]) -> Result<()> {
-        if matches!(directory.read(name), Ok(Some(found)) if found == bytes) {
-            return Ok(());
-        }
-        directory.replace(name, mode, bytes).map_err(|e| unwritable(&path(at, name), e))
-    }
-
     fn remove(&self, at: &str, name: &str) -> Result<()> {
         let removed = match self.0.directory(at, None) {
             Ok(directory) => directory.remove(name).map(|_| ()),
@@ -184,6 +170,14 @@ impl NodeFiles {
                 .caused_by(e)
         })
     }
+}
+
+/// Writes a file unless it is there with the same bytes.
+fn write(directory: &Directory, at: &str, name: &str, mode: u32, bytes: &[u8]) -> Result<()> {
+    if matches!(directory.read(name), Ok(Some(found)) if found == bytes) {
+        return Ok(());
+    }
+    directory.replace(name, mode, bytes).map_err(|e| unwritable(&path(at, name), e))
 }
 
 fn path(directory: &str, name: &str) -> String {

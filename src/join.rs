@@ -118,11 +118,11 @@ fn trusted_cluster(
                     report.ca_hashes = cluster.authorities.pins();
                     report.end_phase(Phase::Discovery, clock);
                     report.say(&format!(
-                        "trust: {} holds for token {}; the API server is {}",
+                        "trust: {} for token {}; the API server is {}",
                         if matches!(options.pins, Pins::UnsafeSkip) {
-                            "the signature, without a pin,"
+                            "the signature holds, without a pin,"
                         } else {
-                            "signature and CA pin"
+                            "signature and CA pin hold"
                         },
                         options.discovery_token.id(),
                         cluster.server.as_str()

@@ -144,11 +144,14 @@ fn distinct<'a>(
     names: impl Iterator<Item = &'a String>,
     problem: &'static str,
 ) -> Result<(), KubeconfigError> {
-    let mut seen: Vec<&String> = names.collect();
-    let all = seen.len();
-    seen.sort_unstable();
-    seen.dedup();
-    if seen.len() == all { Ok(()) } else { Err(KubeconfigError::Content(problem)) }
+    let mut seen: Vec<&String> = Vec::new();
+    for name in names {
+        if seen.contains(&name) {
+            return Err(KubeconfigError::Content(problem));
+        }
+        seen.push(name);
+    }
+    Ok(())
 }
 
 /// `bootstrap-kubelet.conf` as kubeadm writes it (`cmd/kubeadm/app/util/kubeconfig`, `CreateWithToken`): keys in
@@ -157,7 +160,7 @@ fn distinct<'a>(
 /// `server` is a checked URL, `ca_data` base64; neither needs quotes in YAML. A token may look like a number.
 #[must_use]
 pub fn bootstrap(server: &str, ca_data: &str, token: &str) -> Secret<String> {
-    let quote = if token.parse::<f64>().is_ok() { "\"" } else { "" };
+    let quote = if is_yaml_float(token) { "\"" } else { "" };
     Secret::new(format!(
         "apiVersion: v1
 clusters:
@@ -178,6 +181,15 @@ users:
     token: {quote}{token}{quote}
 "
     ))
+}
+
+/// Whether YAML would take a bootstrap token for a number: digits, a point, digits, and perhaps an exponent.
+fn is_yaml_float(token: &str) -> bool {
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    token.split_once('.').is_some_and(|(whole, rest)| {
+        let (fraction, exponent) = rest.split_once('e').unwrap_or((rest, "0"));
+        digits(whole) && digits(fraction) && !exponent.is_empty() && digits(exponent)
+    })
 }
 
 /// `kubelet.conf` as the kubelet writes it after its own bootstrap
@@ -233,16 +245,16 @@ mod tests {
 
     #[test]
     fn a_token_that_looks_like_a_number_is_quoted() {
-        assert!(
-            bootstrap("s", "c", "123456.012345678901e234")
-                .expose()
-                .contains("token: \"123456.012345678901e234\"\n")
-        );
-        assert!(
-            bootstrap("s", "c", "abcdef.0123456789abcdef")
-                .expose()
-                .contains("token: abcdef.0123456789abcdef\n")
-        );
+        for (token, quoted) in [
+            ("123456.0123456789012345", true),
+            ("123456.012345678901e234", true),
+            ("abcdef.0123456789abcdef", false),
+            ("123456.012345678901234e", false),
+            ("12345e.0123456789012345", false),
+        ] {
+            let line = if quoted { format!("token: \"{token}\"\n") } else { format!("token: {token}\n") };
+            assert!(bootstrap("s", "c", token).expose().ends_with(&line), "{token}");
+        }
     }
 
     #[test]

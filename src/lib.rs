@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 // Leaves: used by any stage, using no stage.
+pub mod asn1;
 pub mod clock;
 pub mod disk;
 pub mod error;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 /// Discovery's deadline: kubeadm's `timeouts.discovery` (`cmd/kubeadm/app/constants`, `DiscoveryTimeout`).
-pub const DISCOVERY: Duration = Duration::from_secs(5 * 60);
+pub const DISCOVERY: Duration = Duration::from_mins(5);
 /// The deadline of the certificate request: kubeadm's `timeouts.tlsBootstrap` (`TLSBootstrapTimeout`).
-pub const TLS_BOOTSTRAP: Duration = Duration::from_secs(5 * 60);
+pub const TLS_BOOTSTRAP: Duration = Duration::from_mins(5);
 /// How long one plain request may take: kubeadm gives each discovery GET ten seconds (`app/discovery/token`).
 pub const REQUEST: Duration = Duration::from_secs(10);
 /// How long connecting to one of several addresses may take, so that a black hole does not eat the request's time.
@@ -18,10 +18,10 @@ pub const BACKOFF_CAP: Duration = Duration::from_secs(5);
 /// The upper end of the first pause.
 pub const BACKOFF_START: Duration = Duration::from_millis(250);
 /// The longest Retry-After that is honoured; Kubernetes itself asks for 1 to 60 seconds.
-pub const RETRY_AFTER_CAP: Duration = Duration::from_secs(120);
+pub const RETRY_AFTER_CAP: Duration = Duration::from_mins(2);
 
 /// How long one watch is asked to last; the API server ends it then and the program watches again from where it was.
-pub const WATCH: Duration = Duration::from_secs(5 * 60);
+pub const WATCH: Duration = Duration::from_mins(5);
 /// After this long without a byte the watch looks up: says what it waits for, judges the deadline.
 pub const WATCH_TICK: Duration = Duration::from_secs(2);
 /// After this long without a byte the connection counts as dead. Bookmarks come about once a minute

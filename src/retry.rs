@@ -90,7 +90,7 @@ mod tests {
 
     fn spent(retry: Retry) -> (u32, Duration) {
         let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
-        let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_secs(60)));
+        let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
         let mut attempts = 0;
         while backoff.pause(error(retry), &mut Report::silent()).is_ok() {
             attempts += 1;

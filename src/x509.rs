@@ -6,20 +6,15 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use der::asn1::{AnyRef, BitStringRef, GeneralizedTime, ObjectIdentifier, OctetStringRef, UtcTime};
-use der::{DateTime, Decode, Reader, SliceReader, Tag, TagNumber};
+use der::asn1::{GeneralizedTime, UtcTime};
+use der::{DateTime, Decode as _, Tag};
 use ring::digest;
 
+use crate::asn1::{self, Field, Fields, context, oid};
 use crate::limits;
 
-const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
-const ORGANIZATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");
-const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
-const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
-const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
-const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
-/// keyCertSign is bit 5 of keyUsage (RFC 5280, section 4.2.1.3).
-const KEY_CERT_SIGN: usize = 5;
+/// keyCertSign is bit 5 of keyUsage (RFC 5280, section 4.2.1.3), counted from the highest bit of the first byte.
+const KEY_CERT_SIGN: u8 = 0x80 >> 5;
 
 /// A distinguished name, reduced to the attributes that Kubernetes uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,41 +64,30 @@ impl Certificate {
     ///
     /// # Errors
     /// Whatever is not strict DER of the expected shape, or longer than [`limits::CERTIFICATE_BYTES`].
-    pub fn from_der(der: &[u8]) -> der::Result<Self> {
+    pub fn from_der(der: &[u8]) -> asn1::Result<Self> {
         if der.len() > limits::CERTIFICATE_BYTES {
             return Err(der::ErrorKind::Overlength.into());
         }
-        let mut reader = SliceReader::new(der)?;
-        let mut certificate = reader.sequence(|reader| {
-            let certificate = reader.sequence(Self::tbs)?;
-            reader.tlv_bytes()?;
-            reader.tlv_bytes()?;
-            Ok::<_, der::Error>(certificate)
-        })?;
-        reader.finish()?;
-        certificate.der = der.to_vec();
-        Ok(certificate)
-    }
-
-    /// TBSCertificate, RFC 5280, section 4.1.
-    fn tbs(reader: &mut SliceReader<'_>) -> der::Result<Self> {
-        reader.context_specific::<u8>(TagNumber(0), der::TagMode::Explicit)?;
-        reader.tlv_bytes()?; // serialNumber
-        reader.tlv_bytes()?; // signature
-        let issuer = name(reader)?;
-        let (not_before, not_after) =
-            reader.sequence(|reader| Ok::<_, der::Error>((time(reader)?, time(reader)?)))?;
-        let subject = name(reader)?;
-        let spki = reader.tlv_bytes()?.to_vec();
+        let mut fields = Fields::of_sequence(der)?;
+        // TBSCertificate: an optional [0] version stands first.
+        let mut tbs = fields.expect(Tag::Sequence)?.fields()?;
+        if tbs.any()?.tag == context(0) {
+            tbs.any()?; // serialNumber
+        }
+        tbs.any()?; // signature
+        let issuer = name(tbs.expect(Tag::Sequence)?)?;
+        let mut validity = tbs.expect(Tag::Sequence)?.fields()?;
+        let (not_before, not_after) = (time(validity.any()?)?, time(validity.any()?)?);
+        let subject = name(tbs.expect(Tag::Sequence)?)?;
+        let spki = tbs.expect(Tag::Sequence)?.raw.to_vec();
         let mut extensions = Extensions::default();
-        while !reader.is_finished() {
-            let field = AnyRef::decode(reader)?;
-            if field.header().tag() == (Tag::ContextSpecific { constructed: true, number: TagNumber(3) }) {
-                extensions = Extensions::read(field.value())?;
+        while let Some(field) = tbs.read()? {
+            if field.tag == context(3) {
+                extensions = Extensions::read(field)?;
             }
         }
         Ok(Self {
-            der: Vec::new(),
+            der: der.to_vec(),
             spki,
             issuer,
             subject,
@@ -169,51 +153,37 @@ struct Extensions {
 }
 
 impl Extensions {
-    fn read(der: &[u8]) -> der::Result<Self> {
+    fn read(field: Field<'_>) -> asn1::Result<Self> {
         let mut found = Self::default();
-        let mut reader = SliceReader::new(der)?;
-        reader.sequence(|reader| {
-            while !reader.is_finished() {
-                reader.sequence(|reader| {
-                    let id = ObjectIdentifier::decode(reader)?;
-                    Option::<bool>::decode(reader)?; // critical
-                    let value = <&OctetStringRef>::decode(reader)?.as_bytes();
-                    found.take(id, value)
-                })?;
+        let mut extensions = Fields::of_sequence(field.value)?;
+        while let Some(extension) = extensions.read()? {
+            let mut fields = extension.fields()?;
+            let id = fields.expect(Tag::ObjectIdentifier)?.value;
+            let mut value = fields.any()?;
+            if value.tag == Tag::Boolean {
+                value = fields.any()?; // behind critical
             }
-            Ok::<_, der::Error>(())
-        })?;
-        reader.finish()?;
-        Ok(found)
-    }
-
-    fn take(&mut self, id: ObjectIdentifier, value: &[u8]) -> der::Result<()> {
-        match id {
-            BASIC_CONSTRAINTS => {
-                let mut reader = SliceReader::new(value)?;
-                self.ca = reader.sequence(|reader| {
-                    let ca = Option::<bool>::decode(reader)?.unwrap_or(false);
-                    while !reader.is_finished() {
-                        reader.tlv_bytes()?; // pathLenConstraint, which webpki enforces
+            value.tag.assert_eq(Tag::OctetString)?;
+            match id {
+                oid::BASIC_CONSTRAINTS => {
+                    // pathLenConstraint, behind it, is webpki's to enforce.
+                    let ca = Fields::of_sequence(value.value)?.read()?;
+                    found.ca = ca.is_some_and(|ca| ca.tag == Tag::Boolean && ca.value == [0xff]);
+                }
+                oid::KEY_USAGE => {
+                    let bits = value.fields()?.expect(Tag::BitString)?.value;
+                    found.cert_sign = Some(bits.get(1).is_some_and(|byte| byte & KEY_CERT_SIGN != 0));
+                }
+                oid::EXTENDED_KEY_USAGE => {
+                    let mut purposes = Fields::of_sequence(value.value)?;
+                    while let Some(purpose) = purposes.read()? {
+                        found.client_auth |= purpose.value == oid::CLIENT_AUTH;
                     }
-                    Ok::<_, der::Error>(ca)
-                })?;
+                }
+                _ => {}
             }
-            KEY_USAGE => {
-                self.cert_sign = Some(BitStringRef::from_der(value)?.get(KEY_CERT_SIGN).unwrap_or(false));
-            }
-            EXTENDED_KEY_USAGE => {
-                let mut reader = SliceReader::new(value)?;
-                reader.sequence(|reader| {
-                    while !reader.is_finished() {
-                        self.client_auth |= ObjectIdentifier::decode(reader)? == CLIENT_AUTH;
-                    }
-                    Ok::<_, der::Error>(())
-                })?;
-            }
-            _ => {}
         }
-        Ok(())
+        Ok(found)
     }
 }
 
@@ -235,61 +205,50 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// Whatever is not strict DER of that shape.
-    pub fn from_der(der: &'a [u8]) -> der::Result<Self> {
-        let mut reader = SliceReader::new(der)?;
-        let (info, signature) = reader.sequence(|reader| {
-            let info = reader.tlv_bytes()?;
-            reader.tlv_bytes()?; // signatureAlgorithm
-            Ok::<_, der::Error>((info, BitStringRef::decode(reader)?.raw_bytes()))
-        })?;
-        reader.finish()?;
-        let (subject, spki) = SliceReader::new(info)?.sequence(|reader| {
-            reader.tlv_bytes()?; // version
-            let fields = (name(reader)?, reader.tlv_bytes()?);
-            while !reader.is_finished() {
-                reader.tlv_bytes()?; // attributes
-            }
-            Ok::<_, der::Error>(fields)
-        })?;
-        Ok(Self { info, subject, spki, signature })
+    pub fn from_der(der: &'a [u8]) -> asn1::Result<Self> {
+        let mut fields = Fields::of_sequence(der)?;
+        let info = fields.expect(Tag::Sequence)?;
+        fields.any()?; // signatureAlgorithm
+        let signature = fields.any()?.bit_string()?;
+        let mut parts = info.fields()?;
+        parts.any()?; // version
+        let subject = name(parts.expect(Tag::Sequence)?)?;
+        let spki = parts.expect(Tag::Sequence)?.raw;
+        Ok(Self { info: info.raw, subject, spki, signature })
     }
 }
 
-fn name(reader: &mut SliceReader<'_>) -> der::Result<Name> {
+fn name(sequence: Field<'_>) -> asn1::Result<Name> {
     let mut name = Name::default();
-    reader.sequence(|reader| {
-        while !reader.is_finished() {
-            let set = AnyRef::decode(reader)?;
-            set.header().tag().assert_eq(Tag::Set)?;
-            let mut attributes = SliceReader::new(set.value())?;
-            while !attributes.is_finished() {
-                attributes.sequence(|reader| {
-                    let id = ObjectIdentifier::decode(reader)?;
-                    let value = AnyRef::decode(reader)?;
-                    let text = || match value.header().tag() {
-                        Tag::Utf8String | Tag::PrintableString => {
-                            Ok(std::str::from_utf8(value.value())?.to_owned())
-                        }
-                        other => Err(der::Error::from(other.unexpected_error(None))),
-                    };
-                    match id {
-                        ORGANIZATION => name.organizations.push(text()?),
-                        COMMON_NAME => name.common_names.push(text()?),
-                        _ => name.others += 1,
-                    }
-                    Ok::<_, der::Error>(())
-                })?;
+    let mut sets = sequence.fields()?;
+    while let Some(set) = sets.read()? {
+        let mut attributes = set.fields()?;
+        while let Some(attribute) = attributes.read()? {
+            let mut fields = attribute.fields()?;
+            let id = fields.expect(Tag::ObjectIdentifier)?.value;
+            let value = fields.any()?;
+            let values = match id {
+                oid::ORGANIZATION => &mut name.organizations,
+                oid::COMMON_NAME => &mut name.common_names,
+                _ => {
+                    name.others += 1;
+                    continue;
+                }
+            };
+            if !matches!(value.tag, Tag::Utf8String | Tag::PrintableString) {
+                return Err(value.tag.unexpected_error(None).into());
             }
+            values.push(std::str::from_utf8(value.value)?.to_owned());
         }
-        Ok::<_, der::Error>(())
-    })?;
+    }
     Ok(name)
 }
 
 /// UTCTime or GeneralizedTime (RFC 5280, section 4.1.2.5).
-fn time(reader: &mut SliceReader<'_>) -> der::Result<SystemTime> {
-    match Tag::peek(reader)? {
-        Tag::UtcTime => Ok(UNIX_EPOCH + UtcTime::decode(reader)?.to_unix_duration()),
-        _ => Ok(UNIX_EPOCH + GeneralizedTime::decode(reader)?.to_unix_duration()),
-    }
+fn time(field: Field<'_>) -> asn1::Result<SystemTime> {
+    let since = match field.tag {
+        Tag::UtcTime => UtcTime::from_der(field.raw)?.to_unix_duration(),
+        _ => GeneralizedTime::from_der(field.raw)?.to_unix_duration(),
+    };
+    Ok(UNIX_EPOCH + since)
 }

@@ -74,7 +74,7 @@ impl Writer {
         match event {
             Event::Scalar(_, _, anchor, tag) => plain_node(*anchor, tag.is_some())?,
             Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag) => {
-                plain_node(*anchor, tag.is_some())?
+                plain_node(*anchor, tag.is_some())?;
             }
             Event::Alias(_) => return Err("aliases are not accepted"),
             _ => {}
@@ -143,18 +143,16 @@ impl Writer {
     /// Writes the separator that a value needs here and flips a map from value to key.
     fn before_value(&mut self) -> Result<(), &'static str> {
         self.count()?;
-        match self.levels.last_mut() {
-            Some(Level::List { first }) => {
-                if !std::mem::replace(first, false) {
-                    self.json.push(',');
-                }
-            }
-            Some(Level::Map { key_next, .. }) => {
-                if std::mem::replace(key_next, true) {
-                    return Err("a key is not a plain string");
-                }
-            }
-            None => {}
+        let (separator, misplaced) = match self.levels.last_mut() {
+            Some(Level::List { first }) => (!std::mem::replace(first, false), false),
+            Some(Level::Map { key_next, .. }) => (false, std::mem::replace(key_next, true)),
+            None => (false, false),
+        };
+        if misplaced {
+            return Err("a key is not a plain string");
+        }
+        if separator {
+            self.json.push(',');
         }
         Ok(())
     }
@@ -192,10 +190,13 @@ fn plain_node(anchor: usize, tagged: bool) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// RFC 8259, section 6. Other spellings of numbers stay strings, which no field here takes for a number.
+/// RFC 8259, section 6, without exponents. Other spellings of numbers stay strings, which no field here takes for a
+/// number.
 fn is_json_number(text: &str) -> bool {
-    text.starts_with(|c: char| c == '-' || c.is_ascii_digit())
-        && serde_json::from_str::<serde_json::Number>(text).is_ok()
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let text = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    digits(whole) && digits(fraction) && (whole == "0" || !whole.starts_with('0'))
 }
 
 #[cfg(test)]

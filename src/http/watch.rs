@@ -34,7 +34,7 @@ impl Watch {
     }
 
     /// Waits for the next event, however many pieces it comes in.
-    pub fn next(&mut self) -> Next {
+    pub fn wait(&mut self) -> Next {
         loop {
             if let Some(end) = self.buffer[self.searched..].iter().position(|b| *b == b'\n') {
                 let rest = self.buffer.split_off(self.searched + end + 1);

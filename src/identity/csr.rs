@@ -2,10 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use der::Tag;
 use ring::digest;
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 
 use super::key::Key;
+use crate::asn1::{context, oid, tlv};
 use crate::error::Result;
 use crate::node::{NodeName, ORGANIZATION};
 use crate::x509;
@@ -34,8 +36,8 @@ impl CertificateRequest {
     /// When the system has no randomness for the signature.
     pub fn new(key: &Key, node: &NodeName) -> Result<Self> {
         let spki = key.spki();
-        let info = encode::request_info(ORGANIZATION, &node.user(), &spki);
-        let der = encode::signed(&info, &key.sign(&info)?);
+        let info = request_info(ORGANIZATION, &node.user(), &spki);
+        let der = signed(&info, &key.sign(&info)?);
         let name = object_name(&spki, &node.user());
         Ok(Self { name, der, point: key.point().to_vec(), node: node.clone(), spki })
     }
@@ -85,68 +87,23 @@ fn object_name(spki: &[u8], user: &str) -> String {
     format!("node-csr-{}", URL_SAFE_NO_PAD.encode(context.finish()))
 }
 
-/// The few DER structures that are written (X.690). Lengths stay below 64 KiB: a node name has at most 253 characters.
-pub(super) mod encode {
-    const SEQUENCE: u8 = 0x30;
-    const SET: u8 = 0x31;
-    const INTEGER: u8 = 0x02;
-    const BIT_STRING: u8 = 0x03;
-    const OCTET_STRING: u8 = 0x04;
-    const PRINTABLE_STRING: u8 = 0x13;
-    const CONTEXT_0: u8 = 0xa0;
-    const CONTEXT_1: u8 = 0xa1;
-    /// prime256v1, RFC 5480, section 2.1.1.1.
-    const P256: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
-    /// id-ecPublicKey, RFC 5480, section 2.1.1.
-    const EC_PUBLIC_KEY: &[u8] = &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
-    /// ecdsa-with-SHA256, RFC 5758, section 3.2.
-    const ECDSA_SHA256: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
-    /// id-at-organizationName and id-at-commonName, RFC 5280, appendix A.1.
-    const ORGANIZATION_NAME: &[u8] = &[0x06, 0x03, 0x55, 0x04, 0x0a];
-    const COMMON_NAME: &[u8] = &[0x06, 0x03, 0x55, 0x04, 0x03];
+/// CertificationRequestInfo (RFC 2986, section 4.1): the subject in Go's order, as PrintableString, which holds every
+/// character of a node's user name; no attributes.
+fn request_info(organization: &str, common_name: &str, spki: &[u8]) -> Vec<u8> {
+    let attribute = |id: &[u8], value: &str| {
+        let id = tlv(Tag::ObjectIdentifier, &[id]);
+        let value = tlv(Tag::PrintableString, &[value.as_bytes()]);
+        tlv(Tag::Set, &[&tlv(Tag::Sequence, &[&id, &value])])
+    };
+    let organization = attribute(oid::ORGANIZATION, organization);
+    let subject = tlv(Tag::Sequence, &[&organization, &attribute(oid::COMMON_NAME, common_name)]);
+    tlv(Tag::Sequence, &[&tlv(Tag::Integer, &[&[0]]), &subject, spki, &tlv(context(0), &[])])
+}
 
-    fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
-        let value = parts.concat();
-        let mut out = vec![tag];
-        match value.len() {
-            short @ 0..=0x7f => out.push(short as u8),
-            medium @ 0x80..=0xff => out.extend([0x81, medium as u8]),
-            long => out.extend([0x82, (long >> 8) as u8, long as u8]),
-        }
-        out.extend_from_slice(&value);
-        out
-    }
-
-    /// CertificationRequestInfo (RFC 2986, section 4.1): subject in Go's order, as PrintableString, which holds every
-    /// character of a node's user name; no attributes.
-    pub(in crate::identity) fn request_info(organization: &str, common_name: &str, spki: &[u8]) -> Vec<u8> {
-        let attribute = |id: &[u8], value: &str| {
-            tlv(SET, &[&tlv(SEQUENCE, &[id, &tlv(PRINTABLE_STRING, &[value.as_bytes()])])])
-        };
-        let subject = tlv(
-            SEQUENCE,
-            &[&attribute(ORGANIZATION_NAME, organization), &attribute(COMMON_NAME, common_name)],
-        );
-        tlv(SEQUENCE, &[&tlv(INTEGER, &[&[0]]), &subject, spki, &tlv(CONTEXT_0, &[])])
-    }
-
-    /// CertificationRequest (RFC 2986, section 4.2) with an ECDSA signature.
-    pub(in crate::identity) fn signed(info: &[u8], signature: &[u8]) -> Vec<u8> {
-        tlv(SEQUENCE, &[info, &tlv(SEQUENCE, &[ECDSA_SHA256]), &tlv(BIT_STRING, &[&[0], signature])])
-    }
-
-    /// SubjectPublicKeyInfo of a point on P-256 (RFC 5480, section 2).
-    pub(in crate::identity) fn p256_spki(point: &[u8]) -> Vec<u8> {
-        tlv(SEQUENCE, &[&tlv(SEQUENCE, &[EC_PUBLIC_KEY, P256]), &tlv(BIT_STRING, &[&[0], point])])
-    }
-
-    /// ECPrivateKey with curve and public half (RFC 5915, section 3), as Go's `MarshalECPrivateKey` writes it.
-    pub(in crate::identity) fn sec1_key(scalar: &[u8], point: &[u8]) -> Vec<u8> {
-        let public = tlv(CONTEXT_1, &[&tlv(BIT_STRING, &[&[0], point])]);
-        let parts: [&[u8]; 4] =
-            [&tlv(INTEGER, &[&[1]]), &tlv(OCTET_STRING, &[scalar]), &tlv(CONTEXT_0, &[P256]), &public];
-        tlv(SEQUENCE, &parts)
-    }
+/// CertificationRequest (RFC 2986, section 4.2) with an ECDSA signature.
+fn signed(info: &[u8], signature: &[u8]) -> Vec<u8> {
+    let algorithm = tlv(Tag::Sequence, &[&tlv(Tag::ObjectIdentifier, &[oid::ECDSA_SHA256])]);
+    tlv(Tag::Sequence, &[info, &algorithm, &tlv(Tag::BitString, &[&[0], signature])])
 }
 
 #[cfg(test)]

@@ -181,7 +181,7 @@ impl<'a> Exchange<'a> {
         let began = self.clock.elapsed();
         let mut heard = began;
         loop {
-            match watch.next() {
+            match watch.wait() {
                 Next::Event(line) => {
                     heard = self.clock.elapsed();
                     if let Some(answer) = self.event(&line, uid, &mut version, report)? {

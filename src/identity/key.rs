@@ -1,16 +1,13 @@
 //! The node's private key: ECDSA on P-256, as the kubelet makes it (`k8s.io/client-go/util/keyutil/key.go`).
 
-use der::asn1::{BitStringRef, ObjectIdentifier, OctetStringRef};
-use der::{Decode, Reader, SliceReader, TagMode, TagNumber};
+use der::Tag;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 
-use super::csr::encode;
+use crate::asn1::{self, Fields, context, oid, tlv};
 use crate::error::{Error, Failure, Result, Step};
 use crate::secret::Secret;
 
-/// prime256v1, RFC 5480, section 2.1.1.1.
-const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 /// The PEM label of SEC 1 keys, which Go's `MarshalPrivateKeyToPEM` writes.
 const LABEL: &str = "EC PRIVATE KEY";
 
@@ -58,7 +55,7 @@ impl Key {
         let algorithm = &ECDSA_P256_SHA256_ASN1_SIGNING;
         // ring finds out whether the two halves belong together.
         let pair = EcdsaKeyPair::from_private_key_and_public_key(algorithm, scalar, point, &rng).ok()?;
-        let der = Secret::new(encode::sec1_key(scalar, point));
+        let der = Secret::new(sec1_key(scalar, point));
         let block = Secret::new(pem::encode_config(
             &pem::Pem::new(LABEL, der.expose().as_slice()),
             pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
@@ -75,7 +72,13 @@ impl Key {
     /// The DER of its SubjectPublicKeyInfo (RFC 5480, section 2).
     #[must_use]
     pub fn spki(&self) -> Vec<u8> {
-        encode::p256_spki(self.pair.public_key().as_ref())
+        tlv(
+            Tag::Sequence,
+            &[
+                &tlv(Tag::Sequence, &[&tlv(Tag::ObjectIdentifier, &[oid::EC_PUBLIC_KEY]), &p256()]),
+                &tlv(Tag::BitString, &[&[0], self.point()]),
+            ],
+        )
     }
 
     /// The uncompressed point.
@@ -92,33 +95,36 @@ impl Key {
     }
 }
 
+fn p256() -> Vec<u8> {
+    tlv(Tag::ObjectIdentifier, &[oid::P256])
+}
+
+/// ECPrivateKey with curve and public half (RFC 5915, section 3), as Go's `MarshalECPrivateKey` writes it.
+fn sec1_key(scalar: &[u8], point: &[u8]) -> Vec<u8> {
+    let version = tlv(Tag::Integer, &[&[1]]);
+    let scalar = Secret::new(tlv(Tag::OctetString, &[scalar]));
+    let point = tlv(context(1), &[&tlv(Tag::BitString, &[&[0], point])]);
+    tlv(Tag::Sequence, &[&version, scalar.expose(), &tlv(context(0), &[&p256()]), &point])
+}
+
 /// The scalar and the point inside PKCS#8 (RFC 5958), as ring writes it.
-fn sec1_of_pkcs8(der: &[u8]) -> der::Result<(&[u8], &[u8])> {
-    let mut reader = SliceReader::new(der)?;
-    let inner = reader.sequence(|reader| {
-        reader.tlv_bytes()?; // version
-        reader.tlv_bytes()?; // algorithm
-        Ok::<_, der::Error>(<&OctetStringRef>::decode(reader)?.as_bytes())
-    })?;
-    parse_sec1(inner, false)
+fn sec1_of_pkcs8(der: &[u8]) -> asn1::Result<(&[u8], &[u8])> {
+    let mut fields = Fields::of_sequence(der)?;
+    fields.any()?; // version
+    fields.any()?; // algorithm, which names the curve
+    parse_sec1(fields.expect(Tag::OctetString)?.value, false)
 }
 
 /// ECPrivateKey (RFC 5915, section 3) with its public half; `named` when the curve must be named inside.
-fn parse_sec1(der: &[u8], named: bool) -> der::Result<(&[u8], &[u8])> {
-    let mut reader = SliceReader::new(der)?;
-    let parts = reader.sequence(|reader| {
-        reader.tlv_bytes()?; // version
-        let scalar = <&OctetStringRef>::decode(reader)?.as_bytes();
-        let curve = reader.context_specific::<ObjectIdentifier>(TagNumber(0), TagMode::Explicit)?;
-        let point = reader.context_specific::<BitStringRef<'_>>(TagNumber(1), TagMode::Explicit)?;
-        let wrong = || der::Error::from(der::ErrorKind::Failed);
-        if curve != named.then_some(P256) {
-            return Err(wrong());
-        }
-        Ok::<_, der::Error>((scalar, point.ok_or_else(wrong)?.raw_bytes()))
-    })?;
-    reader.finish()?;
-    Ok(parts)
+fn parse_sec1(der: &[u8], named: bool) -> asn1::Result<(&[u8], &[u8])> {
+    let mut fields = Fields::of_sequence(der)?;
+    fields.any()?; // version
+    let scalar = fields.expect(Tag::OctetString)?.value;
+    if named && fields.expect(context(0))?.value != p256() {
+        return Err(der::ErrorKind::Failed.into());
+    }
+    let point = fields.expect(context(1))?.fields()?.any()?.bit_string()?;
+    Ok((scalar, point))
 }
 
 #[cfg(test)]

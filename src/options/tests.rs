@@ -50,7 +50,7 @@ fn each_flag_means_what_it_says() {
     assert!(join.with_client_cert && join.keep_bootstrap_kubeconfig);
     assert_eq!(join.node_name.as_deref(), Some("n"));
     assert_eq!(join.root, Some(PathBuf::from("/r")));
-    assert_eq!(join.timeout, Some(Duration::from_secs(60)));
+    assert_eq!(join.timeout, Some(Duration::from_mins(1)));
     assert_eq!(join.discovery_timeout + join.tls_bootstrap_timeout, Duration::from_secs(5));
 }
 
