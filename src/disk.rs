@@ -11,13 +11,18 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::limits;
+use crate::secret::Secret;
 
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// The name under which a file or a link is prepared, one for each directory: what a crash leaves, which may hold a
+/// key, is overwritten by the next write there, whatever its name.
+const TEMPORARY: &str = ".nodestrap.new";
 
 /// A directory that stands for `/`.
 #[derive(Debug)]
@@ -34,6 +39,18 @@ impl Root {
     /// As the system has it.
     pub fn open(path: &Path) -> io::Result<Self> {
         Ok(Self(fs::open(path, DIRECTORY.difference(OFlags::NOFOLLOW), Mode::empty())?))
+    }
+
+    /// Keeps other processes that ask out of this root until this process ends. `false` when another one is in.
+    ///
+    /// # Errors
+    /// As the system has it.
+    pub fn try_lock(&self) -> io::Result<bool> {
+        match fs::flock(&self.0, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(true),
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// Opens the directory at `path`; with `create`, makes what is missing, the last component with that mode and its
@@ -138,22 +155,37 @@ impl Directory {
     /// # Errors
     /// As the system has it; anything but a regular file, and a larger one, is an error.
     pub fn read(&self, name: impl AsRef<OsStr>) -> io::Result<Option<Vec<u8>>> {
+        Ok(self.read_with_mode(name.as_ref())?.map(|(_, bytes)| bytes))
+    }
+
+    /// Whether `name` is a regular file with exactly this mode and content.
+    #[must_use]
+    pub fn holds(&self, name: &str, mode: u32, bytes: &[u8]) -> bool {
+        let Ok(Some((found_mode, found))) = self.read_with_mode(OsStr::new(name)) else { return false };
+        let found = Secret::new(found);
+        found_mode == mode && found.expose() == bytes
+    }
+
+    fn read_with_mode(&self, name: &OsStr) -> io::Result<Option<(u32, Vec<u8>)>> {
         // Without NONBLOCK a planted FIFO would hold the program up.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match fs::openat(&self.0, name.as_ref(), flags, Mode::empty()) {
+        let file = match fs::openat(&self.0, name, flags, Mode::empty()) {
             Ok(file) => file,
             Err(Errno::NOENT) => return Ok(None),
             Err(errno) => return Err(errno.into()),
         };
-        if FileType::from_raw_mode(fs::fstat(&file)?.st_mode) != FileType::RegularFile {
+        let found = fs::fstat(&file)?;
+        if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
             return Err(io::Error::other("not a regular file"));
         }
-        let mut bytes = Vec::new();
+        let size = u64::try_from(found.st_size).unwrap_or_default().min(limits::FILE_BYTES);
+        // Of the right size at once: a buffer that grows leaves copies of secrets behind.
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
         std::fs::File::from(file).take(limits::FILE_BYTES + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > limits::FILE_BYTES {
             return Err(io::Error::other("larger than 1 MiB"));
         }
-        Ok(Some(bytes))
+        Ok(Some((found.st_mode & 0o7777, bytes)))
     }
 
     /// Puts `bytes` under `name` so that at every moment, power cuts included, the name shows the old file or the
@@ -162,11 +194,14 @@ impl Directory {
     /// # Errors
     /// As the system has it; the temporary file is removed again.
     pub fn replace(&self, name: &str, mode: u32, bytes: &[u8]) -> io::Result<()> {
-        let temporary = temporary(name);
-        self.unlink(&temporary)?; // left by a run that was interrupted
-        let written = self.write_new(&temporary, mode, bytes).and_then(|()| self.rename(&temporary, name));
+        self.replace_by(TEMPORARY, name, mode, bytes)
+    }
+
+    fn replace_by(&self, temporary: &str, name: &str, mode: u32, bytes: &[u8]) -> io::Result<()> {
+        self.unlink(temporary)?; // left by a run that was interrupted
+        let written = self.write_new(temporary, mode, bytes).and_then(|()| self.rename(temporary, name));
         if written.is_err() {
-            let _ = self.unlink(&temporary);
+            let _ = self.unlink(temporary);
         }
         written
     }
@@ -194,10 +229,9 @@ impl Directory {
             Ok(_) | Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let temporary = temporary(name);
-        self.unlink(&temporary)?;
-        fs::symlinkat(target, &self.0, temporary.as_str())?;
-        self.rename(&temporary, name)
+        self.unlink(TEMPORARY)?;
+        fs::symlinkat(target, &self.0, TEMPORARY)?;
+        self.rename(TEMPORARY, name)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -221,28 +255,31 @@ impl Directory {
         match fs::unlinkat(&self.0, name, AtFlags::empty()) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
+            // A read-only disk says so before it looks whether the name is there.
+            Err(Errno::ROFS) if self.lacks(name) => Ok(false),
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    fn lacks(&self, name: &str) -> bool {
+        matches!(fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT))
     }
 }
 
 /// Writes a file that is the caller's own, not the node's: atomically and durably where a regular file belongs, straight
-/// into anything else (`/dev/stderr`, a console, a FIFO).
+/// into anything else that is there (`/dev/stderr`, a console, a FIFO that somebody reads).
 ///
 /// # Errors
 /// As the system has it.
 pub fn write_outside(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
-    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        return std::fs::OpenOptions::new().write(true).open(path)?.write_all(bytes);
+    if std::fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
+        let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        return std::fs::File::from(fs::open(path, flags, Mode::empty())?).write_all(bytes);
     }
     let name = path.file_name().and_then(OsStr::to_str).ok_or(io::ErrorKind::InvalidFilename)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Directory(Root::open(parent)?.0).replace(name, mode, bytes)
-}
-
-/// The name beside `name` under which a file is prepared. One fixed name: what a crash leaves is found again.
-fn temporary(name: &str) -> String {
-    format!(".{name}.nodestrap")
+    // Several runs may report into one directory.
+    Directory(Root::open(parent)?.0).replace_by(&format!(".{name}.new"), name, mode, bytes)
 }
 
 #[cfg(test)]

@@ -5,13 +5,17 @@
 
 mod existing;
 
-use std::path::Path;
-use std::time::SystemTime;
+pub use existing::Existing;
 
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use crate::clock::{Clock, Deadline};
 use crate::disk::{Directory, Root};
 use crate::error::{Error, Failure, Result, Step};
 use crate::identity::{ClientCertificate, Key};
 use crate::kubeconfig;
+use crate::secret::Secret;
 use crate::trust::{Bundle, Token, TrustedCluster};
 use crate::x509;
 
@@ -30,6 +34,9 @@ const CERTIFICATES: &str = "/var/lib/kubelet/pki";
 const PENDING_KEY: &str = "kubelet-client.key.tmp";
 /// The link to the pair in use (`k8s.io/client-go/util/certificate/certificate_store.go`).
 const CURRENT: &str = "kubelet-client-current.pem";
+
+/// How often a second run looks whether the first has ended.
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// The node's disk, by what its files mean.
 #[derive(Debug)]
@@ -58,19 +65,49 @@ impl NodeFiles {
         Ok(lines.find(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned))
     }
 
-    /// Whether the cluster's CA can be put, or is already, where the node expects it. Nothing is written.
+    /// Waits until no other run works on this root, and keeps others out until the process ends.
     ///
     /// # Errors
-    /// [`Failure::Files`] when another CA is there, which kubeadm would silently keep.
-    pub fn accepts(&self, authorities: &Bundle) -> Result<()> {
+    /// [`Failure::Files`] when another run is still at work at the deadline.
+    pub fn lock(&self, clock: &dyn Clock, deadline: Deadline) -> Result<()> {
+        loop {
+            match self.0.try_lock() {
+                Ok(true) => return Ok(()),
+                Ok(false) if deadline.left(clock).is_some() => clock.sleep(LOCK_PAUSE),
+                Ok(false) => {
+                    let message =
+                        "another run of nodestrap is still at work on this root; wait for it, or end it";
+                    return Err(Error::new(Step::Files, Failure::Files, message));
+                }
+                Err(e) => {
+                    let message = "the root cannot be locked against a second run";
+                    return Err(Error::new(Step::Files, Failure::Files, message).caused_by(e));
+                }
+            }
+        }
+    }
+
+    /// Whether the node can become, or is already, part of the cluster with these CAs. Nothing is written. Returns
+    /// whether ca.crt is there.
+    ///
+    /// # Errors
+    /// [`Failure::Files`] when ca.crt is that of another cluster, which kubeadm would silently keep, or `existing` is
+    /// an identity in another cluster.
+    pub fn accepts(&self, authorities: &Bundle, existing: &Existing) -> Result<bool> {
+        if matches!(existing, Existing::WithoutCa(ca) if ca != authorities.pem()) {
+            let message = format!(
+                "{} is an identity in another cluster; remove it to join this one",
+                path(KUBERNETES, KUBELET_CONF)
+            );
+            return Err(Error::new(Step::Files, Failure::Files, message));
+        }
         let path = path(PKI, CA);
         match self.0.read(&path).map_err(|e| unreadable(&path, e))? {
-            Some(bytes) if bytes != authorities.pem() => Err(Error::new(
-                Step::Files,
-                Failure::Files,
-                format!("{path} is the CA of another cluster; remove it to join this one"),
-            )),
-            _ => Ok(()),
+            Some(bytes) if bytes != authorities.pem() => {
+                let message = format!("{path} is the CA of another cluster; remove it to join this one");
+                Err(Error::new(Step::Files, Failure::Files, message))
+            }
+            found => Ok(found.is_some()),
         }
     }
 
@@ -80,10 +117,11 @@ impl NodeFiles {
     /// # Errors
     /// [`Failure::Files`]; what was there before is still there.
     pub fn write_discovery(&self, cluster: &TrustedCluster, token: &Token) -> Result<()> {
-        self.accepts(&cluster.authorities)?;
-        write(&self.directory(PKI, 0o755)?, PKI, CA, 0o644, cluster.authorities.pem())?;
-        let server = cluster.server.as_str();
-        let text = kubeconfig::bootstrap(server, cluster.authorities.base64(), token.whole().expose());
+        if !self.accepts(cluster.authorities(), &Existing::None)? {
+            write(&self.directory(PKI, 0o755)?, PKI, CA, 0o644, cluster.authorities().pem())?;
+        }
+        let server = cluster.server().as_str();
+        let text = kubeconfig::bootstrap(server, cluster.authorities().base64(), token.whole().expose());
         write(&self.directory(KUBERNETES, 0o755)?, KUBERNETES, BOOTSTRAP, 0o600, text.expose().as_bytes())
     }
 
@@ -97,12 +135,11 @@ impl NodeFiles {
         self.directory(KUBELET, 0o700)?;
         let directory = self.directory(CERTIFICATES, 0o755)?;
         let path = path(CERTIFICATES, PENDING_KEY);
-        let found =
-            directory.read(PENDING_KEY).map_err(|e| unreadable(&path, e))?.map(crate::secret::Secret::new);
-        if let Some(key) = found.and_then(|bytes| Key::from_pem(bytes.expose())) {
-            return Ok(key);
-        }
-        let key = Key::generate()?;
+        let found = directory.read(PENDING_KEY).map_err(|e| unreadable(&path, e))?.map(Secret::new);
+        let key = match found.and_then(|bytes| Key::from_pem(bytes.expose())) {
+            Some(key) => key,
+            None => Key::generate()?,
+        };
         write(&directory, CERTIFICATES, PENDING_KEY, 0o600, key.pem().expose().as_bytes())?;
         Ok(key)
     }
@@ -132,12 +169,19 @@ impl NodeFiles {
         let stamp: String =
             x509::utc(now).chars().map(|c| if c.is_ascii_digit() { c } else { '-' }).collect();
         let name = format!("kubelet-client-{}.pem", stamp.trim_end_matches('-'));
-        let pair = crate::secret::Secret::new(format!("{}{}", certificate.pem(), key.pem().expose()));
+        let pair = Secret::new(format!("{}{}", certificate.pem(), key.pem().expose()));
         write(&directory, CERTIFICATES, &name, 0o600, pair.expose().as_bytes())?;
         let stored = path(CERTIFICATES, &name);
         let current = path(CERTIFICATES, CURRENT);
-        directory.link(CURRENT, &stored).map_err(|e| unwritable(&current, e))?;
-        let text = kubeconfig::kubelet(cluster.server.as_str(), cluster.authorities.base64(), &current);
+        directory.link(CURRENT, &stored).map_err(|e| match e.kind() {
+            std::io::ErrorKind::AlreadyExists => {
+                let message =
+                    format!("{current} is a file where the kubelet has a link; remove it and run again");
+                Error::new(Step::Files, Failure::Files, message)
+            }
+            _ => unwritable(&current, e),
+        })?;
+        let text = kubeconfig::kubelet(cluster.server().as_str(), cluster.authorities().base64(), &current);
         write(&self.directory(KUBERNETES, 0o755)?, KUBERNETES, KUBELET_CONF, 0o600, text.as_bytes())?;
         Ok(stored)
     }
@@ -172,9 +216,9 @@ impl NodeFiles {
     }
 }
 
-/// Writes a file unless it is there with the same bytes.
+/// Writes a file unless it is there with the same mode and bytes.
 fn write(directory: &Directory, at: &str, name: &str, mode: u32, bytes: &[u8]) -> Result<()> {
-    if matches!(directory.read(name), Ok(Some(found)) if found == bytes) {
+    if directory.holds(name, mode, bytes) {
         return Ok(());
     }
     directory.replace(name, mode, bytes).map_err(|e| unwritable(&path(at, name), e))

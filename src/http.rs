@@ -56,7 +56,7 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// HTTP requests sent.
+    /// HTTP requests that were answered.
     #[must_use]
     pub fn requests(&self) -> u32 {
         self.requests.load(Ordering::Relaxed)
@@ -112,12 +112,11 @@ impl Client {
     ) -> std::result::Result<Response<ureq::Body>, ureq::Error> {
         // A watch lasts long; its connection and its header must not.
         let head = Some(timeout.min(limits::REQUEST));
-        self.system.traffic.requests.fetch_add(1, Ordering::Relaxed);
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         if let Some(value) = authorization {
             request = request.header(AUTHORIZATION, value);
         }
-        match body {
+        let response = match body {
             Some(body) => {
                 let request = request.header(CONTENT_TYPE, "application/json").body(body)?;
                 self.agent.run(self.agent.configure_request(request).timeout_global(head).build())
@@ -127,13 +126,21 @@ impl Client {
                 let config = self.agent.configure_request(request).timeout_global(Some(timeout));
                 self.agent.run(config.timeout_connect(head).timeout_recv_response(head).build())
             }
-        }
+        }?;
+        self.system.traffic.requests.fetch_add(1, Ordering::Relaxed);
+        Ok(response)
     }
 
     fn failure(&self, step: Step, error: ureq::Error) -> Error {
-        Error::new(step, Failure::Unreachable, format!("no answer from {}", self.base))
-            .healing(Retry::UntilDeadline(None))
-            .caused_by(error)
+        let certificate = match &error {
+            ureq::Error::Io(io) => io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()),
+            _ => None,
+        };
+        if let Some(tls @ rustls::Error::InvalidCertificate(_)) = certificate {
+            return certificate_failure(step, &self.base, tls).caused_by(error);
+        }
+        let message = format!("no answer from {}; check the address and the network", self.base);
+        Error::new(step, Failure::Unreachable, message).healing(Retry::UntilDeadline(None)).caused_by(error)
     }
 }
 
@@ -153,12 +160,14 @@ impl Unverified {
     /// Fetches `path`. What comes back may be forged.
     ///
     /// # Errors
-    /// Any failure to get a whole answer within `timeout`, [`Failure::Unreachable`] until the deadline.
+    /// Any failure to get a whole answer within `timeout`, until the deadline: [`Failure::Unreachable`], or
+    /// [`Failure::NotTrusted`] when the peer does not hold the key of its certificate.
     pub fn get(&self, path: &str, timeout: Duration) -> Result<Reply> {
         self.0
             .send(Method::GET, path, None, None, timeout)
             .and_then(Reply::read)
-            .map_err(|e| self.0.failure(Step::Discovery, e))
+            // Whoever answers here is not trusted yet; another answer may be the right one.
+            .map_err(|e| self.0.failure(Step::Discovery, e).healing(Retry::UntilDeadline(None)))
     }
 
     /// The endpoint that is dialled.
@@ -231,7 +240,7 @@ impl Verified {
         self.0
             .send(method, path, Some(bearer.0.clone()), body, timeout)
             .and_then(Reply::read)
-            .map_err(|e| self.failure(step, e))
+            .map_err(|e| self.0.failure(step, e))
     }
 
     /// Begins a watch: the answer's lines come one by one. Any status but 200 is returned as a whole reply.
@@ -248,21 +257,11 @@ impl Verified {
         let response = self
             .0
             .send(Method::GET, path, Some(bearer.0.clone()), None, timeout)
-            .map_err(|e| self.failure(step, e))?;
+            .map_err(|e| self.0.failure(step, e))?;
         if response.status() == 200 {
             return Ok(Ok(Watch::new(response.into_body(), self.0.line.clone())));
         }
-        Reply::read(response).map(Err).map_err(|e| self.failure(step, e))
-    }
-
-    fn failure(&self, step: Step, error: ureq::Error) -> Error {
-        let ureq::Error::Io(io) = &error else { return self.0.failure(step, error) };
-        match io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(tls @ rustls::Error::InvalidCertificate(_)) => {
-                certificate_failure(step, &self.0.base, tls).caused_by(error)
-            }
-            _ => self.0.failure(step, error),
-        }
+        Reply::read(response).map(Err).map_err(|e| self.0.failure(step, e))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::clock::Deadline;
 use crate::discovery;
 use crate::error::{Error, Failure, Result, Retry, Step};
-use crate::files::NodeFiles;
+use crate::files::{Existing, NodeFiles};
 use crate::http::{Bearer, System, Unverified};
 use crate::identity::{CertificateRequest, Exchange, Verdict};
 use crate::limits;
@@ -30,16 +30,23 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
     let node = node_name(options, &files, report)?;
     report.node_name = Some(node.as_str().to_owned());
 
-    if let Some(not_after) = files.joined(&node, clock.now())? {
+    let patience = options.discovery_timeout.saturating_add(options.tls_bootstrap_timeout);
+    files.lock(clock, Deadline::after(clock, patience).earlier(overall))?;
+
+    let existing = files.existing(&node, clock.now())?;
+    if let Existing::Joined(certificate) = &existing {
         if options.with_client_cert {
             files.clean_up(options.keep_bootstrap_kubeconfig)?;
         }
+        let not_after = x509::utc(certificate.not_after);
         report.say(&format!("joined already: {} has a certificate until {not_after}", node.as_str()));
+        report.certificate =
+            Some(CertificateFacts { issuer: certificate.issuer.to_string(), not_after, file: None });
         return Ok(Success::AlreadyJoined);
     }
 
     let cluster = trusted_cluster(options, system, overall, report)?;
-    files.accepts(&cluster.authorities)?;
+    files.accepts(cluster.authorities(), &existing)?;
     let mut write_discovery = || files.write_discovery(&cluster, &options.tls_bootstrap_token);
     if !options.with_client_cert {
         write_discovery()?;
@@ -55,7 +62,7 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
         let key = files.pending_key()?;
         let request = CertificateRequest::new(&key, &node)?;
         report.csr_name = Some(request.name().to_owned());
-        let exchange = Exchange::new(&cluster.api, &bearer, &request, clock, deadline);
+        let exchange = Exchange::new(cluster.api(), &bearer, &request, clock, deadline);
         match exchange.run(report, &mut write_discovery)? {
             Verdict::Issued(certificate) => break (key, certificate),
             Verdict::Spent { earlier, error } => {
@@ -74,7 +81,7 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
 
     write_discovery()?;
     let file = files.write_identity(&cluster, &key, &certificate, clock.now())?;
-    report.certificate = Some(CertificateFacts { issuer, not_after, file });
+    report.certificate = Some(CertificateFacts { issuer, not_after, file: Some(file) });
     files.clean_up(options.keep_bootstrap_kubeconfig)?;
     report.end_phase(Phase::Files, clock);
     report.say(&format!("joined: {} can start its kubelet", node.as_str()));
@@ -114,9 +121,10 @@ fn trusted_cluster(
         let error = match signed {
             Ok(signed) => match signed.over(peer) {
                 Ok(cluster) => {
-                    report.server = Some(cluster.server.as_str().to_owned());
-                    report.ca_hashes = cluster.authorities.pins();
+                    report.server = Some(cluster.server().as_str().to_owned());
+                    report.ca_hashes = cluster.authorities().pins();
                     report.end_phase(Phase::Discovery, clock);
+                    report.say(&format!("discovery: cluster-info fetched from {}", options.endpoint));
                     report.say(&format!(
                         "trust: {} for token {}; the API server is {}",
                         if matches!(options.pins, Pins::UnsafeSkip) {
@@ -125,7 +133,7 @@ fn trusted_cluster(
                             "signature and CA pin hold"
                         },
                         options.discovery_token.id(),
-                        cluster.server.as_str()
+                        cluster.server().as_str()
                     ));
                     return Ok(cluster);
                 }

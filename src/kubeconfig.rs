@@ -10,6 +10,9 @@ use crate::yaml::{self, YamlError};
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct Kubeconfig {
+    kind: Option<String>,
+    #[serde(rename = "apiVersion")]
+    api_version: Option<String>,
     clusters: Option<Vec<NamedCluster>>,
     contexts: Option<Vec<NamedContext>>,
     users: Option<Vec<NamedUser>>,
@@ -102,11 +105,17 @@ impl Kubeconfig {
     /// Reads YAML or JSON text, which may be foreign.
     ///
     /// # Errors
-    /// [`KubeconfigError`]; two entries of one name are an error, as in clientcmd.
+    /// [`KubeconfigError`]; another kind (a missing one means Config) and two entries of one name are errors, as in
+    /// clientcmd.
     pub fn parse(text: &str) -> Result<Self, KubeconfigError> {
         let json = yaml::to_json(text).map_err(KubeconfigError::Yaml)?;
         let config: Option<Self> = serde_json::from_str(&json).map_err(KubeconfigError::Shape)?;
         let config = config.unwrap_or_default();
+        let is =
+            |field: &Option<String>, value: &str| field.as_deref().is_none_or(|v| v.is_empty() || v == value);
+        if !is(&config.kind, "Config") || !is(&config.api_version, "v1") {
+            return Err(KubeconfigError::Content("it is another kind of object than a kubeconfig"));
+        }
         distinct(config.clusters.iter().flatten().map(|c| &c.name), "two clusters have one name")?;
         distinct(config.contexts.iter().flatten().map(|c| &c.name), "two contexts have one name")?;
         distinct(config.users.iter().flatten().map(|u| &u.name), "two users have one name")?;
@@ -125,18 +134,25 @@ impl Kubeconfig {
         }
         let unnamed = clusters.iter().find(|c| c.name.is_empty()).map(|c| &c.cluster);
         unnamed
-            .or_else(|| self.current().map(|(cluster, _)| cluster))
+            .or_else(|| self.cluster_of(self.current_context()?))
             .ok_or(KubeconfigError::Content("it names no cluster, or several and none of them current"))
     }
 
     /// The cluster and user of the current context.
     #[must_use]
     pub fn current(&self) -> Option<(&Cluster, &User)> {
-        let current = self.current_context.as_deref()?;
-        let context = &self.contexts.iter().flatten().find(|c| c.name == current)?.context;
-        let cluster = &self.clusters.iter().flatten().find(|c| c.name == context.cluster)?.cluster;
+        let context = self.current_context()?;
         let user = &self.users.iter().flatten().find(|u| u.name == context.user)?.user;
-        Some((cluster, user))
+        Some((self.cluster_of(context)?, user))
+    }
+
+    fn current_context(&self) -> Option<&Context> {
+        let current = self.current_context.as_deref()?;
+        Some(&self.contexts.iter().flatten().find(|c| c.name == current)?.context)
+    }
+
+    fn cluster_of(&self, context: &Context) -> Option<&Cluster> {
+        Some(&self.clusters.iter().flatten().find(|c| c.name == context.cluster)?.cluster)
     }
 }
 
@@ -262,7 +278,7 @@ mod tests {
         let two = "clusters: [{name: a, cluster: {server: 'https://a'}}, {name: b, cluster: {server: 'https://b'}}]\n";
         assert!(Kubeconfig::parse(two).unwrap().discovery_cluster().is_err());
         let current = format!(
-            "{two}contexts: [{{name: c, context: {{cluster: b, user: u}}}}]\ncurrent-context: c\nusers: [{{name: u, user: {{}}}}]\n"
+            "{two}contexts: [{{name: c, context: {{cluster: b, user: u}}}}]\ncurrent-context: c\nusers: null\n"
         );
         assert_eq!(Kubeconfig::parse(&current).unwrap().discovery_cluster().unwrap().server, "https://b");
         let unnamed = two.replace("name: a", "name: ''");

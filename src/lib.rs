@@ -21,10 +21,10 @@ pub mod x509;
 pub mod yaml;
 
 // Stages, in order.
-pub mod discovery;
-pub mod files;
 pub mod http;
-pub mod identity;
-pub mod join;
-pub mod options;
+pub mod discovery;
 pub mod trust;
+pub mod identity;
+pub mod files;
+pub mod options;
+pub mod join;

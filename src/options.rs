@@ -107,9 +107,7 @@ impl Typed {
                     let flag = flag.to_owned();
                     self.flag(&flag, &mut parser)?;
                 }
-                Arg::Short(flag) => {
-                    return Err(usage(format!("unknown option -{flag}; see nodestrap --help")));
-                }
+                Arg::Short(_) => return Err(usage("unknown option; see nodestrap --help")),
                 Arg::Value(word) => self.word(text("the API server", word)?)?,
             }
         }
@@ -152,7 +150,11 @@ impl Typed {
                     "--control-plane: nodestrap joins workers only; use kubeadm for this node",
                 ));
             }
-            _ => return Err(usage(format!("unknown option --{}; see nodestrap --help", foreign(flag)))),
+            // A flag's name is shown, a value that lost its flag is not.
+            flag if flag.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') => {
+                return Err(usage(format!("unknown option --{flag}; see nodestrap --help")));
+            }
+            _ => return Err(usage("unknown option; see nodestrap --help")),
         }
         Ok(())
     }
@@ -171,10 +173,8 @@ impl Typed {
         let endpoint =
             self.endpoint.as_deref().ok_or_else(|| usage("the API server is missing; give HOST:PORT"))?;
         let endpoint = Endpoint::parse(endpoint).ok_or_else(|| {
-            usage(format!(
-                "{:?} is no API server; give HOST:PORT, an IPv6 address in brackets",
-                foreign(endpoint)
-            ))
+            // Not repeated: it may be a token that lost its flag.
+            usage("the word behind join is no API server; give HOST:PORT, an IPv6 address in brackets")
         })?;
         let token = |flag: &str, own: &Option<Secret<String>>| {
             let (flag, text) = match (own, &self.token) {

@@ -54,8 +54,8 @@ pub struct CertificateFacts {
     pub issuer: String,
     /// RFC 3339, UTC.
     pub not_after: String,
-    /// Where the pair is stored, without the root.
-    pub file: String,
+    /// Where the pair was stored by this run, without the root.
+    pub file: Option<String>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -87,7 +87,7 @@ pub struct Report {
     /// Pins of the certificates in cluster-info, as `--discovery-token-ca-cert-hash` takes them.
     pub ca_hashes: Vec<String>,
     milliseconds: Milliseconds,
-    /// HTTP requests sent.
+    /// HTTP requests that were answered.
     pub requests: u32,
     /// TLS handshakes completed.
     pub handshakes: u32,

@@ -7,6 +7,8 @@ use crate::error::{Error, Result, Retry};
 use crate::limits;
 use crate::report::Report;
 
+const GAVE_UP: &str = " (gave up, there is no time left)";
+
 /// The pauses between the attempts of one stage.
 pub struct Backoff<'a> {
     clock: &'a dyn Clock,
@@ -15,12 +17,14 @@ pub struct Backoff<'a> {
     /// When the credential was first refused without success since.
     refused_since: Option<Duration>,
     shown: String,
+    /// What the attempt before said.
+    last: Option<Error>,
 }
 
 impl<'a> Backoff<'a> {
     /// Pauses that end at `deadline`.
     pub fn new(clock: &'a dyn Clock, deadline: Deadline) -> Self {
-        Self { clock, deadline, attempts: 0, refused_since: None, shown: String::new() }
+        Self { clock, deadline, attempts: 0, refused_since: None, shown: String::new(), last: None }
     }
 
     /// Notes that the credential was accepted: a later refusal is a new one.
@@ -39,7 +43,8 @@ impl<'a> Backoff<'a> {
     /// at the same moment), and lies behind the server's Retry-After where there is one.
     ///
     /// # Errors
-    /// `error` itself when waiting cannot heal it or the pause would end behind the deadline.
+    /// `error` itself when waiting cannot heal it or the pause would end behind the deadline. When the deadline has
+    /// come already, it cut the last attempt short, and what the attempt before said is the truer word.
     pub fn pause(&mut self, error: Error, report: &mut Report) -> Result<()> {
         let (wish, deadline) = match error.retry() {
             Retry::Never => return Err(error),
@@ -61,9 +66,11 @@ impl<'a> Backoff<'a> {
             Some(left) if pause < left => {
                 self.show(&error, report);
                 self.clock.sleep(pause);
+                self.last = Some(error);
                 Ok(())
             }
-            _ => Err(error.with_note(" (gave up at the deadline)")),
+            Some(_) => Err(error.with_note(GAVE_UP)),
+            None => Err(self.last.take().unwrap_or(error).with_note(GAVE_UP)),
         }
     }
 

@@ -21,12 +21,29 @@ use crate::kubeconfig::Kubeconfig;
 /// A cluster that the token, and the pins where there are any, vouch for, with a verified connection to it.
 #[derive(Debug)]
 pub struct TrustedCluster {
+    server: ServerUrl,
+    authorities: Bundle,
+    api: Verified,
+}
+
+impl TrustedCluster {
     /// The API server, as cluster-info names it.
-    pub server: ServerUrl,
+    #[must_use]
+    pub fn server(&self) -> &ServerUrl {
+        &self.server
+    }
+
     /// The CAs of the cluster.
-    pub authorities: Bundle,
-    /// The way to the API server; every request on it is authenticated by the server's chain.
-    pub api: Verified,
+    #[must_use]
+    pub fn authorities(&self) -> &Bundle {
+        &self.authorities
+    }
+
+    /// The way to the API server; every handshake on it leads to one of the CAs.
+    #[must_use]
+    pub fn api(&self) -> &Verified {
+        &self.api
+    }
 }
 
 /// Content that was signed with the token and, where there are pins, by a cluster whose CA is pinned. What is left to

@@ -166,7 +166,7 @@ impl Extensions {
             value.tag.assert_eq(Tag::OctetString)?;
             match id {
                 oid::BASIC_CONSTRAINTS => {
-                    // pathLenConstraint, behind it, is webpki's to enforce.
+                    // pathLenConstraint, behind it, is judged by webpki for intermediates; of a root it is not.
                     let ca = Fields::of_sequence(value.value)?.read()?;
                     found.ca = ca.is_some_and(|ca| ca.tag == Tag::Boolean && ca.value == [0xff]);
                 }
@@ -227,18 +227,17 @@ fn name(sequence: Field<'_>) -> asn1::Result<Name> {
             let mut fields = attribute.fields()?;
             let id = fields.expect(Tag::ObjectIdentifier)?.value;
             let value = fields.any()?;
-            let values = match id {
-                oid::ORGANIZATION => &mut name.organizations,
-                oid::COMMON_NAME => &mut name.common_names,
-                _ => {
-                    name.others += 1;
-                    continue;
+            // Old string types occur in old corporate CAs; no name of Kubernetes has them.
+            let readable = matches!(value.tag, Tag::Utf8String | Tag::PrintableString);
+            match id {
+                oid::ORGANIZATION if readable => {
+                    name.organizations.push(std::str::from_utf8(value.value)?.to_owned());
                 }
-            };
-            if !matches!(value.tag, Tag::Utf8String | Tag::PrintableString) {
-                return Err(value.tag.unexpected_error(None).into());
+                oid::COMMON_NAME if readable => {
+                    name.common_names.push(std::str::from_utf8(value.value)?.to_owned());
+                }
+                _ => name.others += 1,
             }
-            values.push(std::str::from_utf8(value.value)?.to_owned());
         }
     }
     Ok(name)

@@ -32,7 +32,7 @@ impl Drop for Scratch {
 fn files_appear_whole_with_their_mode_and_replace_older_ones() {
     let scratch = Scratch::new("replace");
     let directory = scratch.root().directory("/a/b", Some(0o700)).unwrap();
-    std::fs::write(scratch.path("root/a/b/.f.nodestrap"), "left over").unwrap();
+    std::fs::write(scratch.path("root/a/b/.nodestrap.new"), "left over").unwrap();
     directory.replace("f", 0o600, b"one").unwrap();
     directory.replace("f", 0o644, b"two").unwrap();
     let f = scratch.path("root/a/b/f");
@@ -93,7 +93,7 @@ fn nothing_is_written_through_a_planted_link() {
     let scratch = Scratch::new("planted");
     std::fs::write(scratch.path("victim"), "old").unwrap();
     symlink(scratch.path("victim"), scratch.path("root/f")).unwrap();
-    symlink(scratch.path("victim"), scratch.path("root/.f.nodestrap")).unwrap();
+    symlink(scratch.path("victim"), scratch.path("root/.nodestrap.new")).unwrap();
     scratch.root().directory("/", None).unwrap().replace("f", 0o644, b"new").unwrap();
     assert_eq!(std::fs::read(scratch.path("victim")).unwrap(), b"old");
     assert_eq!(std::fs::read(scratch.path("root/f")).unwrap(), b"new");

@@ -6,33 +6,44 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{CA, KUBELET_CONF, KUBERNETES, NodeFiles, PKI, path, unreadable};
+use crate::asn1;
 use crate::error::{Error, Failure, Result, Step};
 use crate::identity::Key;
 use crate::kubeconfig::{Cluster, Kubeconfig, User};
 use crate::node::NodeName;
 use crate::secret::Secret;
-use crate::x509::{self, Certificate};
+use crate::x509::Certificate;
+
+/// What identity the node has.
+#[derive(Debug)]
+pub enum Existing {
+    /// None that a kubelet could start from: it is missing, dangling, torn or expired, and a join replaces it.
+    None,
+    /// One for this node, whole and in time; the certificate.
+    Joined(Box<Certificate>),
+    /// One that trusts this CA bundle, while ca.crt is missing.
+    WithoutCa(Vec<u8>),
+}
 
 impl NodeFiles {
     /// Looks for an identity that a kubelet can start from: kubelet.conf loads, its certificate and key load and
-    /// belong together, none of its certificates is expired, it is for `node`, and its CA is the one in ca.crt. A
-    /// dangling, torn or expired one counts as none (`isClientConfigStillValid` of the kubelet) and is replaced by a
-    /// join. Returns when the certificate ends, RFC 3339.
+    /// belong together, none of its certificates is expired (`isClientConfigStillValid` of the kubelet), it is for
+    /// `node`, and its CA is the one in ca.crt.
     ///
     /// # Errors
-    /// [`Failure::Files`] for a working identity of another node or another cluster, which is not ours to replace, and
-    /// for files that cannot be read.
-    pub fn joined(&self, node: &NodeName, now: SystemTime) -> Result<Option<String>> {
+    /// [`Failure::Files`] for a working identity of another node, or in another cluster than that of ca.crt, which is
+    /// not ours to replace, and for files that cannot be read.
+    pub fn existing(&self, node: &NodeName, now: SystemTime) -> Result<Existing> {
         let conf = path(KUBERNETES, KUBELET_CONF);
         let Some(text) = self.0.read(&conf).map_err(|e| unreadable(&conf, e))?.map(Secret::new) else {
-            return Ok(None);
+            return Ok(Existing::None);
         };
         let config = std::str::from_utf8(text.expose()).ok().and_then(|text| Kubeconfig::parse(text).ok());
         let Some((cluster, user)) = config.as_ref().and_then(Kubeconfig::current) else {
-            return Ok(None);
+            return Ok(Existing::None);
         };
-        let Some(leaf) = self.pair(user, now)? else {
-            return Ok(None);
+        let (Some(leaf), Some(trusted)) = (self.pair(user, now)?, self.authorities(cluster)?) else {
+            return Ok(Existing::None);
         };
         if leaf.subject != node.subject() {
             let message = format!(
@@ -43,14 +54,14 @@ impl NodeFiles {
             return Err(Error::new(Step::Files, Failure::Files, message));
         }
         let ca = path(PKI, CA);
-        let Some(expected) = self.0.read(&ca).map_err(|e| unreadable(&ca, e))? else {
-            return Ok(None);
-        };
-        if self.authorities(cluster)?.as_deref() != Some(&expected) {
-            let message = format!("{conf} trusts another CA than {ca}; remove the one that is wrong");
-            return Err(Error::new(Step::Files, Failure::Files, message));
+        match self.0.read(&ca).map_err(|e| unreadable(&ca, e))? {
+            None => Ok(Existing::WithoutCa(trusted)),
+            Some(expected) if expected == trusted => Ok(Existing::Joined(Box::new(leaf))),
+            Some(_) => {
+                let message = format!("{conf} trusts another CA than {ca}; remove the one that is wrong");
+                Err(Error::new(Step::Files, Failure::Files, message))
+            }
         }
-        Ok(Some(x509::utc(leaf.not_after)))
     }
 
     /// The leaf of the pair that `user` names, if the pair is whole and in time.
@@ -58,11 +69,12 @@ impl NodeFiles {
         let certificate =
             self.content(user.client_certificate_data.as_deref(), user.client_certificate.as_deref())?;
         let key = self.content(user.client_key_data.as_deref(), user.client_key.as_deref())?;
-        let (Some(certificate), Some(key)) = (certificate, key.map(Secret::new)) else {
+        // The kubelet keeps both in one file, so both are secret.
+        let (Some(certificate), Some(key)) = (certificate.map(Secret::new), key.map(Secret::new)) else {
             return Ok(None);
         };
-        let blocks = pem::parse_many(certificate).unwrap_or_default();
-        let certificates: std::result::Result<Vec<_>, _> = blocks
+        let blocks = pem::parse_many(certificate.expose()).unwrap_or_default();
+        let certificates: asn1::Result<Vec<_>> = blocks
             .iter()
             .filter(|block| block.tag() == "CERTIFICATE")
             .map(|block| Certificate::from_der(block.contents()))
@@ -91,12 +103,13 @@ impl NodeFiles {
     }
 }
 
-/// Whether a key file holds the certificate's key. Of a key that is none of ours (a kubelet can be told to make other
-/// kinds) only its presence is seen.
+/// Whether a key file holds the certificate's key. Of keys that are not on P-256 (a kubelet can be told to make others)
+/// only the presence is seen.
 fn is_key_of(pem: &[u8], leaf: &Certificate) -> bool {
     if let Some(key) = Key::from_pem(pem) {
         return key.spki() == leaf.spki;
     }
-    let blocks = pem::parse_many(pem).unwrap_or_default();
-    blocks.iter().any(|block| matches!(block.tag(), "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY"))
+    let is_private =
+        |block: &pem::Pem| matches!(block.tag(), "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY");
+    !Key::is_kind_of(&leaf.spki) && pem::parse_many(pem).unwrap_or_default().iter().any(is_private)
 }

@@ -1,4 +1,7 @@
-//! The network, which is passed in: name look-up and TCP, with a time-out on everything.
+//! The network, which is passed in: name look-up and TCP.
+//!
+//! Every wait on a socket is bounded by its caller. A look-up is bounded by the resolver's own settings
+//! (resolv.conf(5): five seconds and two attempts, unless set otherwise).
 
 use std::fmt::Debug;
 use std::io::{self, Read, Write};
@@ -40,7 +43,10 @@ impl Network for SystemNetwork {
     fn connect(&self, endpoint: &Endpoint, timeout: Duration) -> io::Result<Box<dyn Socket>> {
         let until = Instant::now() + timeout;
         let addresses: Vec<SocketAddr> = (endpoint.host(), endpoint.port()).to_socket_addrs()?.collect();
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        if addresses.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+        }
+        let mut last = io::Error::new(io::ErrorKind::TimedOut, "looking the name up took all the time");
         for round in 0..2 {
             for (index, address) in addresses.iter().enumerate() {
                 let left = until.saturating_duration_since(Instant::now());

@@ -87,6 +87,12 @@ impl Reply {
                 (Failure::Unreachable, Retry::UntilDeadline(wish), "the API server is busy or restarting")
             }
             422 => (Failure::Denied, Retry::Never, "the API server finds the request invalid"),
+            404 => {
+                (Failure::Denied, Retry::Never, "the path is not there: check the server's URL and version")
+            }
+            300..=399 => {
+                (Failure::Denied, Retry::Never, "redirects are not followed: name the API server itself")
+            }
             _ => (Failure::Denied, Retry::Never, "the API server does not take it"),
         };
         let message = format!("{what}: HTTP {}, {advice} ({})", self.status, self.text());

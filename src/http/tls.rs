@@ -73,7 +73,7 @@ static SIGNATURES: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
 };
 
 /// ring's algorithms, but fewer than rustls' own list of them (150 KB less): what is not named here is not linked. The
-/// curves are the two that Go's servers take in every configuration, FIPS included.
+/// curves are those that FIPS allows too; an API server whose `--tls-curve-preferences` name neither is out of reach.
 fn provider() -> CryptoProvider {
     CryptoProvider {
         cipher_suites: CIPHER_SUITES.to_vec(),

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::csr::CertificateRequest;
 use super::issued::ClientCertificate;
-use super::object::{Event, Judgement, List, Object, StreamError};
+use super::object::{Bookmark, Event, Judgement, List, Object, StreamError};
 use crate::clock::{Clock, Deadline};
 use crate::error::{Error, Failure, Result, Retry, Step, foreign};
 use crate::http::{Bearer, Next, Reply, Verified};
@@ -42,7 +42,7 @@ pub struct Exchange<'a> {
     clock: &'a dyn Clock,
     deadline: Deadline,
     backoff: Backoff<'a>,
-    /// The UID of the object that this run made.
+    /// The UID of the object that this run made, or found undecided.
     ours: Option<String>,
     /// The user was told that approval is pending.
     announced: bool,
@@ -134,11 +134,12 @@ impl<'a> Exchange<'a> {
     }
 
     /// Judges an object and watches it from its version while nobody has decided.
-    fn judge(&self, object: Object) -> Result<Answer> {
+    fn judge(&mut self, object: Object) -> Result<Answer> {
         Ok(match self.verdict(&object)? {
             Some(verdict) => Answer::Done(verdict),
             None => {
                 let (uid, version) = (object.metadata.uid, object.metadata.resource_version);
+                self.ours = Some(uid.clone());
                 Answer::Go(State::Watch { uid, version })
             }
         })
@@ -221,20 +222,20 @@ impl<'a> Exchange<'a> {
             let words = format!("the watch failed with {} ({})", error.code, foreign(&error.message));
             return self.after_pause(State::List, &words, report).map(Some);
         }
+        if event.kind == "BOOKMARK" {
+            let bookmark: Bookmark = read(json, "a bookmark")?;
+            *version = bookmark.metadata.resource_version;
+            return Ok(None);
+        }
         let object: Object = read(json, "a watched object")?;
-        if event.kind != "BOOKMARK" {
-            if object.metadata.name != self.request.name() {
-                return Ok(None);
-            }
-            if event.kind == "DELETED" || object.metadata.uid != uid {
-                return self.after_pause(State::List, "it was deleted", report).map(Some);
-            }
-            if let Some(verdict) = self.verdict(&object)? {
-                return Ok(Some(Answer::Done(verdict)));
-            }
+        if object.metadata.name != self.request.name() {
+            return Ok(None);
+        }
+        if event.kind == "DELETED" || object.metadata.uid != uid {
+            return self.after_pause(State::List, "it was deleted", report).map(Some);
         }
         version.clone_from(&object.metadata.resource_version);
-        Ok(None)
+        self.verdict(&object).map(|verdict| verdict.map(Answer::Done))
     }
 
     fn announce(&mut self, report: &Report) {
@@ -269,7 +270,7 @@ impl<'a> Exchange<'a> {
     fn pending(&self, why: &str) -> Error {
         let name = self.request.name();
         let message = format!(
-            "{name} is pending, {why}; approve it with: kubectl certificate approve {name}, and run again to go on"
+            "{name} is not decided ({why}); approve it with: kubectl certificate approve {name}, and run again to go on"
         );
         Error::new(Step::Approval, Failure::Pending, message).healing(Retry::UntilDeadline(None))
     }

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use super::csr::CertificateRequest;
+use crate::asn1;
 use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::limits;
 use crate::x509::{self, Certificate};
@@ -11,7 +12,9 @@ use crate::x509::{self, Certificate};
 #[derive(Debug)]
 pub struct ClientCertificate {
     pem: String,
-    leaf: Certificate,
+    issuer: String,
+    /// The leaf, of which there is always one, and its chain; the kubelet judges the time of all of them.
+    chain: Vec<Certificate>,
 }
 
 impl ClientCertificate {
@@ -34,8 +37,10 @@ impl ClientCertificate {
         if certificates.is_empty() || certificates.len() > limits::CERTIFICATES {
             return Err(unfit("is not one certificate and its chain"));
         }
-        let leaf = Certificate::from_der(certificates[0].contents())
-            .map_err(|e| unfit("is malformed").caused_by(e.to_string()))?;
+        let chain: asn1::Result<Vec<_>> =
+            certificates.iter().map(|block| Certificate::from_der(block.contents())).collect();
+        let chain = chain.map_err(|e| unfit("is malformed").caused_by(e.to_string()))?;
+        let leaf = &chain[0];
         if leaf.spki != request.spki {
             return Err(unfit("holds another key"));
         }
@@ -47,20 +52,18 @@ impl ClientCertificate {
         }
         let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
         let pem = certificates.into_iter().map(|block| pem::encode_config(block, config)).collect();
-        Ok(Self { pem, leaf })
+        Ok(Self { pem, issuer: leaf.issuer.to_string(), chain })
     }
 
-    /// Whether its time is over, as the clock has it.
+    /// Whether its time, or that of a certificate in its chain, is over.
     pub(super) fn is_expired(&self, now: SystemTime) -> bool {
-        self.leaf.not_after < now
+        self.chain.iter().any(|certificate| certificate.not_after < now)
     }
 
-    /// The clock failure, which may heal, when `now` lies outside its validity.
+    /// The clock failure, which may heal, when `now` lies outside the validity of one of them.
     pub(super) fn out_of_time(&self, now: SystemTime) -> Option<Error> {
-        if self.leaf.is_valid_at(now) {
-            return None;
-        }
-        let message = format!("{}; set the clock", self.leaf.validity_against(now));
+        let misfit = self.chain.iter().find(|certificate| !certificate.is_valid_at(now))?;
+        let message = format!("{}; set the clock", misfit.validity_against(now));
         Some(Error::new(Step::Certificate, Failure::Clock, message).healing(Retry::UntilDeadline(None)))
     }
 
@@ -73,12 +76,12 @@ impl ClientCertificate {
     /// Who issued it.
     #[must_use]
     pub fn issuer(&self) -> String {
-        self.leaf.issuer.to_string()
+        self.issuer.clone()
     }
 
     /// The end of its validity, RFC 3339.
     #[must_use]
     pub fn not_after(&self) -> String {
-        x509::utc(self.leaf.not_after)
+        x509::utc(self.chain[0].not_after)
     }
 }

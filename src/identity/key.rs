@@ -43,9 +43,11 @@ impl Key {
     /// anything that is no P-256 key with its public half.
     #[must_use]
     pub fn from_pem(pem: &[u8]) -> Option<Self> {
-        let blocks = pem::parse_many(pem).ok()?;
-        let block = blocks.into_iter().find(|block| block.tag() == LABEL)?;
-        let der = Secret::new(block.into_contents());
+        let blocks = pem::parse_many(pem).ok()?.into_iter();
+        let mut keys = blocks
+            .filter(|block| block.tag() != "CERTIFICATE")
+            .map(|block| (block.tag() == LABEL, Secret::new(block.into_contents())));
+        let (_, der) = keys.find(|(is_sec1, _)| *is_sec1)?;
         let (scalar, point) = parse_sec1(der.expose(), true).ok()?;
         Self::from_parts(scalar, point)
     }
@@ -72,13 +74,14 @@ impl Key {
     /// The DER of its SubjectPublicKeyInfo (RFC 5480, section 2).
     #[must_use]
     pub fn spki(&self) -> Vec<u8> {
-        tlv(
-            Tag::Sequence,
-            &[
-                &tlv(Tag::Sequence, &[&tlv(Tag::ObjectIdentifier, &[oid::EC_PUBLIC_KEY]), &p256()]),
-                &tlv(Tag::BitString, &[&[0], self.point()]),
-            ],
-        )
+        tlv(Tag::Sequence, &[&algorithm(), &tlv(Tag::BitString, &[&[0], self.point()])])
+    }
+
+    /// Whether a SubjectPublicKeyInfo is that of a P-256 key, the only kind that this program makes and reads.
+    #[must_use]
+    pub fn is_kind_of(spki: &[u8]) -> bool {
+        let first = Fields::of_sequence(spki).and_then(|mut fields| fields.any());
+        first.is_ok_and(|field| field.raw == algorithm())
     }
 
     /// The uncompressed point.
@@ -93,6 +96,11 @@ impl Key {
             Error::new(Step::Request, Failure::Internal, "the request cannot be signed: no randomness")
         })
     }
+}
+
+/// The AlgorithmIdentifier of such keys (RFC 5480, section 2.1.1).
+fn algorithm() -> Vec<u8> {
+    tlv(Tag::Sequence, &[&tlv(Tag::ObjectIdentifier, &[oid::EC_PUBLIC_KEY]), &p256()])
 }
 
 fn p256() -> Vec<u8> {

@@ -69,6 +69,12 @@ pub(super) struct Event<'a> {
     pub(super) object: &'a RawValue,
 }
 
+/// The object of a bookmark: empty but for its version, with `null` where objects have text.
+#[derive(Debug, Deserialize)]
+pub(super) struct Bookmark {
+    pub(super) metadata: Metadata,
+}
+
 /// The Status inside an ERROR event.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -95,7 +101,7 @@ impl Object {
     /// beside Approved.
     ///
     /// # Errors
-    /// When the certificate does not fit, or not at this time.
+    /// When the certificate is not valid yet.
     pub(super) fn judge(&self, ours: &CertificateRequest, now: SystemTime) -> Result<Judgement> {
         let name = ours.name();
         let spent = |failure: Failure, message: String| {
@@ -122,7 +128,10 @@ impl Object {
         match (find("Approved"), certificate) {
             (Some(_), Some(base64)) => {
                 let pem = STANDARD.decode(base64).unwrap_or_default();
-                let certificate = ClientCertificate::check(&pem, ours)?;
+                let certificate = match ClientCertificate::check(&pem, ours) {
+                    Ok(certificate) => certificate,
+                    Err(error) => return Ok(Judgement::Spent(error)),
+                };
                 match certificate.out_of_time(now) {
                     None => Ok(Judgement::Issued(certificate)),
                     Some(error) if certificate.is_expired(now) => Ok(Judgement::Spent(error)),

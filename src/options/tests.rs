@@ -85,12 +85,13 @@ fn errors_name_the_flag_and_never_the_value() {
         ("join h:1 --timeout hunter2", "takes a duration"),
         ("join h:1 --timeout 0s", "takes a duration"),
         ("join h:1 --wat hunter2", "unknown option --wat"),
-        ("join h:1 -x", "unknown option -x"),
+        ("join h:1 --hunter2", "unknown option;"),
+        ("join h:1 -x", "unknown option"),
         ("join h:1 --control-plane", "workers only"),
     ] {
         let text = problem(line);
         assert!(text.contains(words), "{line}: {text}");
-        assert!(!text.contains("hunter2") || line.starts_with("join hunter2"), "{line}: {text}");
+        assert!(!text.contains("hunter2"), "{line}: {text}");
     }
 }
 
