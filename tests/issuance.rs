@@ -1,0 +1,224 @@
+//! What delays or ends the wait for a certificate, and certificates that are not what was asked for.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose};
+
+use support::api::{Api, Cluster, Reply, Route};
+use support::node::{BOOTSTRAP_CONF, CURRENT, KEY_TMP, Node};
+use support::pki::{self, Authority, DAY, valid};
+
+#[test]
+fn a_busy_server_is_asked_again_when_it_says() {
+    const SECOND: Duration = Duration::from_secs(1);
+    /// Answer, and the least pause before the next attempt.
+    type Busy = (&'static str, Duration, fn() -> Reply);
+    let cases: [Busy; 6] = [
+        ("429 with Retry-After", SECOND, || Reply::status(429, "TooManyRequests").header("Retry-After", "1")),
+        ("429 with the delay in its details", SECOND, || Reply::retry_in_details(429, "TooManyRequests", 1)),
+        ("429 in plain text", SECOND, || {
+            let text = "Too many requests, please try again later.";
+            Reply::text(429, "text/plain; charset=utf-8", text).header("Retry-After", "1").close()
+        }),
+        ("503 while it shuts down", SECOND, || {
+            Reply::status(503, "ServiceUnavailable").header("Retry-After", "1").close()
+        }),
+        ("504 with the delay in its details", SECOND, || Reply::retry_in_details(504, "Timeout", 1)),
+        ("500", Duration::ZERO, || Reply::status(500, "InternalError")),
+    ];
+    for route in [Route::Create, Route::Watch] {
+        support::all(
+            &cases,
+            |case| format!("{} to {route:?}", case.0),
+            |(_, pause, busy)| {
+                let (api, node) = (Api::start(), Node::new());
+                let busy = *busy;
+                api.on(route, move |number, _, _| (number == 0).then(busy));
+                node.joins(&api);
+                let gap = api.wait_for(route, 2).at - api.wait_for(route, 1).at;
+                assert!(gap >= *pause, "asked again after {gap:?}");
+                assert_eq!(api.cluster(|cluster| cluster.names().len()), 1);
+            },
+        );
+    }
+}
+
+#[test]
+fn a_server_that_stays_busy_is_unreachable() {
+    type Busy = fn() -> Reply;
+    let cases: [(&str, Busy); 3] = [
+        ("429", || Reply::status(429, "TooManyRequests")),
+        ("503", || Reply::status(503, "ServiceUnavailable")),
+        ("no answer", || Reply::raw(Vec::new())),
+    ];
+    support::all(
+        &cases,
+        |case| case.0.to_owned(),
+        |(_, busy)| {
+            let (api, node) = (Api::start(), Node::new());
+            let busy = *busy;
+            api.on(Route::Create, move |_, _, _| Some(busy()));
+            node.fails(&api, "unreachable");
+            assert!(node.has(KEY_TMP), "the key is kept for the next run");
+        },
+    );
+}
+
+#[test]
+fn a_lost_answer_to_the_post_leaves_one_request() {
+    let (api, node) = (Api::start(), Node::new());
+    api.on(Route::Create, |number, request, cluster| {
+        (number == 0).then(|| {
+            cluster.create(request);
+            Reply::raw(Vec::new())
+        })
+    });
+    node.joins(&api);
+    assert_eq!((api.count(Route::Create), api.cluster(|cluster| cluster.names().len())), (2, 1));
+}
+
+#[test]
+fn a_refused_token_is_tried_for_ten_seconds() {
+    support::all(&[401_u16, 403], u16::to_string, |status| {
+        let (api, node) = (Api::start(), Node::new());
+        let status = *status;
+        api.on(Route::Create, move |_, _, _| Some(Reply::status(status, "No")));
+        let run = node.join(&api).with_cert().run();
+        run.expect("refused").says(&[&status.to_string()]);
+        run.check(api.count(Route::Create) > 1, "a token that has just been made may not be known yet");
+        run.check(run.elapsed < Duration::from_secs(30), "ten seconds, not the whole time-out");
+        assert!(!node.has(CURRENT));
+    });
+}
+
+#[test]
+fn a_token_that_becomes_known_is_used() {
+    support::all(&[401_u16, 403], u16::to_string, |status| {
+        let (api, node) = (Api::start(), Node::new());
+        let status = *status;
+        api.on(Route::Create, move |number, _, _| (number < 2).then(|| Reply::status(status, "NotYet")));
+        node.joins(&api);
+    });
+}
+
+#[test]
+fn a_token_that_expires_while_pending_is_refused() {
+    let (api, node) = (Api::manual(), Node::new());
+    api.on(Route::Watch, |number, _, cluster| {
+        cluster.token_is_valid = false;
+        (number == 0).then(|| Reply::chunked(Vec::new()))
+    });
+    let run = node.join(&api).with_cert().run();
+    run.expect("refused");
+    assert!(node.has(KEY_TMP) && !node.has(CURRENT), "{:#?}", node.tree());
+}
+
+#[test]
+fn a_request_that_nobody_approves_is_pending_and_found_again() {
+    let (api, node) = (Api::manual(), Node::new());
+    let run = node.fails(&api, "pending");
+    let name = api.cluster(|cluster| cluster.names().remove(0));
+    run.says(&[&format!("kubectl certificate approve {name}")]);
+    assert_eq!(run.report()["csrName"], name.as_str());
+    assert!(node.has(KEY_TMP) && node.has(BOOTSTRAP_CONF), "a kubelet can finish alone");
+    assert_eq!(node.mode(KEY_TMP), 0o600);
+    let key = node.read(KEY_TMP);
+    assert!(key.starts_with("-----BEGIN EC PRIVATE KEY-----\n"), "SEC 1, as the kubelet has it");
+
+    api.cluster(Cluster::grant);
+    node.joins(&api);
+    assert_eq!(api.cluster(|cluster| cluster.names().len()), 1);
+    assert!(node.read_pair().ends_with(&key), "the key of the first run");
+}
+
+#[test]
+fn the_overall_cap_ends_the_wait_too() {
+    let (api, node) = (Api::manual(), Node::new());
+    node.join(&api).with_cert().args("--timeout 3s").run().expect("pending");
+    let closed = Node::new();
+    api.on(Route::Discovery, |_, _, _| Some(Reply::status(403, "Forbidden")));
+    closed.join(&api).with_cert().args("--timeout 3s").run().expect("not-published");
+}
+
+#[test]
+fn a_certificate_that_is_not_what_was_asked_for_is_not_stored() {
+    type Signer = Box<dyn Fn(&Authority, &str) -> String + Send + Sync>;
+    type Adjust = fn(&mut CertificateSigningRequestParams);
+    let adjusted: [(&str, &str, Adjust); 7] = [
+        ("another node's name", "not-trusted", |request| rename(request, "system:nodes", "system:node:n2")),
+        ("another organization", "not-trusted", |request| {
+            rename(request, "system:masters", "system:node:n1");
+        }),
+        ("no client authentication", "not-trusted", |request| {
+            request.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        }),
+        ("one more organization", "not-trusted", |request| {
+            request.params.distinguished_name.push(DnType::OrganizationalUnitName, "x");
+            request.params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 10]), "system:masters");
+        }),
+        ("expired", "clock", |request| valid(&mut request.params, -9 * DAY, -DAY)),
+        ("of tomorrow", "clock", |request| valid(&mut request.params, DAY, 9 * DAY)),
+        ("no usage at all", "not-trusted", |request| request.params.extended_key_usages.clear()),
+    ];
+    let mut cases: Vec<(&str, &str, Arc<Signer>)> = adjusted
+        .into_iter()
+        .map(|(name, outcome, adjust)| {
+            let signer: Signer = Box::new(move |authority, request| authority.sign_with(request, adjust));
+            (name, outcome, Arc::new(signer))
+        })
+        .collect();
+    let mut other = |name, signer: fn(&Authority, &str) -> String| {
+        cases.push((name, "not-trusted", Arc::new(Box::new(signer))));
+    };
+    other("another key", |authority, _| {
+        authority.sign(&pki::foreign_request("system:nodes", "system:node:n1"))
+    });
+    other("no PEM", |_, _| "issued".to_owned());
+    other("no certificate in the PEM", |_, request| request.to_owned());
+    other("no DER", |_, _| pki::pem_text("CERTIFICATE", b"issued"));
+    support::all(
+        &cases,
+        |case| case.0.to_owned(),
+        |(_, outcome, signer)| {
+            let (api, node) = (Api::start(), Node::new());
+            let (authority, signer) = (Arc::clone(&api.authority), Arc::clone(signer));
+            api.cluster(|cluster| cluster.signer = Box::new(move |request| signer(&authority, request)));
+            node.fails(&api, outcome);
+        },
+    );
+}
+
+fn rename(request: &mut CertificateSigningRequestParams, organization: &str, common_name: &str) {
+    let name = &mut request.params.distinguished_name;
+    *name = rcgen::DistinguishedName::new();
+    name.push(DnType::OrganizationName, organization);
+    name.push(DnType::CommonName, common_name);
+}
+
+#[test]
+fn any_issuer_will_do_and_is_reported() {
+    let (api, node) = (Api::start(), Node::new());
+    let nodes = Authority::new("nodes of east");
+    api.cluster(|cluster| cluster.signer = Box::new(move |request| nodes.sign(request)));
+    let run = node.joins(&api);
+    assert_eq!(run.report()["certificate"]["issuer"], "CN=nodes of east");
+    node.join(&api).with_cert().run().expect("already-joined");
+}
+
+#[test]
+fn a_chain_is_stored_in_the_order_it_came() {
+    let (api, node) = (Api::start(), Node::new());
+    let authority = Arc::clone(&api.authority);
+    let chain = Arc::clone(&authority);
+    api.cluster(|cluster| cluster.signer = Box::new(move |request| chain.sign(request) + &chain.pem()));
+    node.joins(&api);
+    let pair = node.read_pair();
+    let blocks: Vec<_> =
+        pair.match_indices("-----BEGIN ").map(|(at, _)| pair[at + 11..].split('-').next()).collect();
+    assert_eq!(blocks, [Some("CERTIFICATE"), Some("CERTIFICATE"), Some("EC PRIVATE KEY")]);
+    assert!(pair.contains(&authority.pem()), "the issuer as it came");
+    assert!(pair.find(&authority.pem()) > Some(0), "the leaf first");
+}

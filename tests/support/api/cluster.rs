@@ -1,0 +1,257 @@
+//! The honest part of the server: cluster-info, certificate signing requests with versions, an approver and a signer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use rcgen::DnType;
+use serde_json::{Value, json};
+
+use super::http::status_object;
+use super::{Body, Reply, Request, Route, jws};
+use crate::support::pki::{self, Authority};
+
+/// The token that the cluster knows.
+pub const TOKEN: &str = "abcdef.0123456789abcdef";
+
+/// The cluster behind the server. A script may change any of it.
+pub struct Cluster {
+    /// Data of cluster-info.
+    pub published: BTreeMap<String, String>,
+    /// Whether [`TOKEN`] is good for authentication.
+    pub token_is_valid: bool,
+    /// Whether requests are approved and signed as soon as they are made.
+    pub approves: bool,
+    /// Makes the certificate for a PKCS#10 request.
+    pub signer: Box<dyn Fn(&str) -> String + Send>,
+    items: BTreeMap<String, Value>,
+    /// What happened, by version.
+    history: Vec<(u64, String, Value)>,
+    version: u64,
+    created: u64,
+}
+
+impl Cluster {
+    /// A cluster that names this server.
+    pub fn new(authority: Arc<Authority>, server: &str) -> Self {
+        let mut cluster = Self {
+            published: BTreeMap::new(),
+            token_is_valid: true,
+            approves: true,
+            items: BTreeMap::new(),
+            history: Vec::new(),
+            version: 100,
+            created: 0,
+            signer: Box::new(|_| String::new()),
+        };
+        cluster.publish(&jws::kubeconfig(&authority.pem(), server));
+        cluster.signer = Box::new(move |request| authority.sign(request));
+        cluster
+    }
+
+    /// Publishes a kubeconfig in cluster-info, signed for [`TOKEN`].
+    pub fn publish(&mut self, kubeconfig: &str) {
+        self.publish_as(kubeconfig, &jws::sign(TOKEN, kubeconfig));
+    }
+
+    /// Publishes a kubeconfig with this for a signature.
+    pub fn publish_as(&mut self, kubeconfig: &str, signature: &str) {
+        self.published.insert("kubeconfig".to_owned(), kubeconfig.to_owned());
+        self.published.insert("jws-kubeconfig-abcdef".to_owned(), signature.to_owned());
+    }
+
+    /// The published kubeconfig.
+    pub fn kubeconfig(&self) -> String {
+        self.published["kubeconfig"].clone()
+    }
+
+    /// The honest answer.
+    pub fn answer(&mut self, request: &Request) -> Reply {
+        let authorized = format!("Bearer {TOKEN}");
+        match (request.route(), request.header("authorization")) {
+            (Route::Other, _) => Reply::text(404, "text/plain", "404 page not found\n"),
+            // Its RoleBinding has the anonymous user only.
+            (Route::Discovery, Some(_)) => Reply::status(403, "Forbidden"),
+            (Route::Discovery, None) => self.config_map(),
+            (_, Some(given)) if given == authorized && self.token_is_valid => match request.route() {
+                Route::Create => self.create(request),
+                Route::List => self.list(request),
+                _ => self.watch(request),
+            },
+            (_, None) => Reply::status(403, "Forbidden"),
+            (_, Some(_)) => Reply::status(401, "Unauthorized"),
+        }
+    }
+
+    /// `cluster-info` as it is published now.
+    pub fn config_map(&self) -> Reply {
+        let metadata = json!({"name": "cluster-info", "namespace": "kube-public", "resourceVersion": "7"});
+        let map =
+            json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata, "data": self.published});
+        Reply::json(200, &map)
+    }
+
+    /// Creates the request, and has it approved and signed where the cluster does that by itself.
+    pub fn create(&mut self, request: &Request) -> Reply {
+        let Ok(mut object) = serde_json::from_slice::<Value>(&request.body) else {
+            return Reply::status(400, "BadRequest");
+        };
+        if let Some(fault) = fault(&object) {
+            return Reply::json(422, &status_object(422, &format!("Invalid: {fault}"), None));
+        }
+        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        if self.items.contains_key(&name) {
+            return Reply::status(409, "AlreadyExists");
+        }
+        self.created += 1;
+        object["metadata"]["uid"] = json!(format!("uid-{}", self.created));
+        object["spec"]["username"] = json!("system:bootstrap:abcdef");
+        object["status"] = json!({});
+        self.store("ADDED", &name, object);
+        let reply = Reply::json(201, &self.items[&name]);
+        if self.approves {
+            self.approve(&name);
+            self.issue(&name);
+        }
+        reply
+    }
+
+    /// The list of requests of one name, without a kind in each item, as the API server has it.
+    pub fn list(&self, request: &Request) -> Reply {
+        let mut items: Vec<Value> =
+            self.items.get(request.selected_name().unwrap_or_default()).cloned().into_iter().collect();
+        for item in items.iter_mut().filter_map(Value::as_object_mut) {
+            item.remove("kind");
+            item.remove("apiVersion");
+        }
+        let metadata = json!({"resourceVersion": self.version.to_string()});
+        let kind = "CertificateSigningRequestList";
+        Reply::json(
+            200,
+            &json!({"kind": kind, "apiVersion": "certificates.k8s.io/v1", "metadata": metadata, "items": items}),
+        )
+    }
+
+    fn watch(&self, request: &Request) -> Reply {
+        let version =
+            request.query("resourceVersion").and_then(|text| text.parse().ok()).unwrap_or(self.version);
+        let seconds = request.query("timeoutSeconds").and_then(|text| text.parse().ok()).unwrap_or(1800);
+        let name = request.selected_name().unwrap_or_default().to_owned();
+        let timeout = Duration::from_secs(seconds);
+        Reply::new(200, Body::Events { name, version, timeout }).header("Content-Type", "application/json")
+    }
+
+    /// Events of one name, bookmarks included, after a version.
+    pub fn events_after(&self, version: u64, name: &str) -> Vec<(u64, Value)> {
+        let wanted =
+            |event: &&(u64, String, Value)| event.0 > version && (event.1 == name || event.1.is_empty());
+        self.history.iter().filter(wanted).map(|(number, _, event)| (*number, event.clone())).collect()
+    }
+
+    /// The names of all requests.
+    pub fn names(&self) -> Vec<String> {
+        self.items.keys().cloned().collect()
+    }
+
+    /// One request.
+    pub fn item(&self, name: &str) -> &Value {
+        &self.items[name]
+    }
+
+    /// Changes a request; watchers get MODIFIED.
+    pub fn edit(&mut self, name: &str, change: impl FnOnce(&mut Value)) {
+        let mut item = self.items[name].clone();
+        change(&mut item);
+        self.store("MODIFIED", name, item);
+    }
+
+    /// Adds a condition such as `Approved`, `Denied` or `Failed`.
+    pub fn condition(&mut self, name: &str, kind: &str) {
+        let condition = json!({"type": kind, "status": "True", "reason": "Test", "message": "by the test"});
+        self.edit(name, |item| match item["status"]["conditions"].as_array_mut() {
+            Some(conditions) => conditions.push(condition),
+            None => item["status"]["conditions"] = json!([condition]),
+        });
+    }
+
+    /// Approves a request.
+    pub fn approve(&mut self, name: &str) {
+        self.condition(name, "Approved");
+    }
+
+    /// Puts the signer's certificate into a request.
+    pub fn issue(&mut self, name: &str) {
+        let certificate = (self.signer)(&self.pkcs10(name));
+        self.edit(name, |item| item["status"]["certificate"] = json!(BASE64_STANDARD.encode(certificate)));
+    }
+
+    /// Approves and issues whatever there is.
+    pub fn grant(&mut self) {
+        for name in self.names() {
+            self.approve(&name);
+            self.issue(&name);
+        }
+    }
+
+    /// The PKCS#10 request in an item, as PEM.
+    pub fn pkcs10(&self, name: &str) -> String {
+        pkcs10(&self.items[name]).unwrap_or_default()
+    }
+
+    /// Deletes a request; watchers get DELETED.
+    pub fn delete(&mut self, name: &str) {
+        let item = self.items.remove(name).expect("an item to delete");
+        self.record("DELETED", name, item);
+    }
+
+    /// Sends a bookmark to every watcher.
+    pub fn bookmark(&mut self) {
+        self.record("BOOKMARK", "", json!({"kind": "CertificateSigningRequest", "metadata": {}}));
+    }
+
+    fn store(&mut self, kind: &str, name: &str, item: Value) {
+        let item = self.record(kind, name, item);
+        self.items.insert(name.to_owned(), item);
+    }
+
+    fn record(&mut self, kind: &str, name: &str, mut item: Value) -> Value {
+        self.version += 1;
+        item["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        self.history.push((self.version, name.to_owned(), event(kind, &item)));
+        item
+    }
+}
+
+/// One event of a watch.
+pub fn event(kind: &str, object: &Value) -> Value {
+    json!({"type": kind, "object": object})
+}
+
+fn pkcs10(item: &Value) -> Option<String> {
+    let request = BASE64_STANDARD.decode(item["spec"]["request"].as_str()?).ok()?;
+    String::from_utf8(request).ok()
+}
+
+/// What a strict API server and signer would find wrong with a kubelet's request.
+fn fault(object: &Value) -> Option<&'static str> {
+    let Some(Ok(request)) = pkcs10(object).map(|pem| pki::parse_request(&pem)) else {
+        return Some("spec.request");
+    };
+    if object["kind"] != "CertificateSigningRequest" || object["apiVersion"] != "certificates.k8s.io/v1" {
+        return Some("kind");
+    }
+    if object["spec"]["signerName"] != "kubernetes.io/kube-apiserver-client-kubelet" {
+        return Some("spec.signerName");
+    }
+    if object["spec"]["usages"] != json!(["digital signature", "client auth"]) {
+        return Some("spec.usages");
+    }
+    let organization = pki::subject(&request.params, &DnType::OrganizationName);
+    let common_name = pki::subject(&request.params, &DnType::CommonName);
+    if organization != "system:nodes" || !common_name.starts_with("system:node:") {
+        return Some("subject");
+    }
+    (!request.params.subject_alt_names.is_empty()).then_some("subject alternative names")
+}

@@ -1,0 +1,22 @@
+//! What the loopback tests and the demo share: certificates, an API server to talk to, and a runner for the program.
+#![allow(dead_code, unused_imports, missing_docs, reason = "each test program uses its own part of this")]
+
+pub mod api;
+pub mod node;
+pub mod pki;
+pub mod relay;
+pub mod run;
+pub mod scratch;
+pub mod tmpfs;
+
+/// Runs one case per thread, so that cases that wait for a deadline wait together, and names each that failed.
+///
+/// # Panics
+/// When a case did.
+pub fn all<C: Sync>(cases: &[C], name: impl Fn(&C) -> String, check: impl Fn(&C) + Sync) {
+    let failed: Vec<String> = std::thread::scope(|scope| {
+        let running: Vec<_> = cases.iter().map(|case| (name(case), scope.spawn(|| check(case)))).collect();
+        running.into_iter().filter_map(|(name, thread)| thread.join().is_err().then_some(name)).collect()
+    });
+    assert!(failed.is_empty(), "failed cases: {failed:#?} (each one's panic is printed above)");
+}

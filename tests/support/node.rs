@@ -1,0 +1,236 @@
+//! A machine that is to join: a scratch root and the command line for it.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use super::api::{Api, TOKEN};
+use super::run::{self, Finished, Running};
+use super::scratch::{self, Scratch};
+
+pub const CA: &str = "etc/kubernetes/pki/ca.crt";
+pub const BOOTSTRAP_CONF: &str = "etc/kubernetes/bootstrap-kubelet.conf";
+pub const KUBELET_CONF: &str = "etc/kubernetes/kubelet.conf";
+pub const PKI: &str = "var/lib/kubelet/pki";
+pub const KEY_TMP: &str = "var/lib/kubelet/pki/kubelet-client.key.tmp";
+pub const CURRENT: &str = "var/lib/kubelet/pki/kubelet-client-current.pem";
+
+/// A machine before, while and after it joins.
+pub struct Node {
+    scratch: Scratch,
+}
+
+/// A command line being put together.
+#[derive(Clone)]
+pub struct Join<'a> {
+    node: &'a Node,
+    endpoint: String,
+    token: String,
+    pins: Vec<String>,
+    prefix: bool,
+    name: String,
+    extra: Vec<OsString>,
+}
+
+impl Node {
+    /// A machine with an empty root.
+    pub fn new() -> Self {
+        let node = Self { scratch: Scratch::new() };
+        fs::create_dir(node.root()).expect("an empty root");
+        node
+    }
+
+    /// Its root.
+    pub fn root(&self) -> PathBuf {
+        self.scratch.path().join("root")
+    }
+
+    /// A file beside the root.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    /// Where a path lies on this machine.
+    pub fn at(&self, path: &str) -> PathBuf {
+        self.root().join(path)
+    }
+
+    /// Whether anything is there, a dangling link included.
+    pub fn has(&self, path: &str) -> bool {
+        fs::symlink_metadata(self.at(path)).is_ok()
+    }
+
+    /// The text of a file.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.at(path))
+            .unwrap_or_else(|error| panic!("{path}: {error}; {:#?}", self.tree()))
+    }
+
+    /// The last of the dated pairs, which the link leads to: inside a root its target is no path of this machine.
+    pub fn pair(&self) -> String {
+        let dated = |path: &String| path.starts_with("var/lib/kubelet/pki/kubelet-client-2");
+        self.files()
+            .into_iter()
+            .rfind(dated)
+            .unwrap_or_else(|| panic!("no stored pair in {:#?}", self.tree()))
+    }
+
+    /// The text of that pair.
+    pub fn read_pair(&self) -> String {
+        self.read(&self.pair())
+    }
+
+    /// Writes a file and the directories above it.
+    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.at(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
+        fs::write(path, content).expect("a file");
+    }
+
+    /// The permission bits of a file.
+    pub fn mode(&self, path: &str) -> u32 {
+        scratch::mode(&self.at(path))
+    }
+
+    /// Every entry under the root.
+    pub fn tree(&self) -> Vec<String> {
+        scratch::tree(&self.root())
+    }
+
+    /// Regular files and links under the root, without modes.
+    pub fn files(&self) -> Vec<String> {
+        self.tree()
+            .iter()
+            .filter(|line| !line.starts_with('d'))
+            .filter_map(|line| line.split(' ').nth(1).map(str::to_owned))
+            .collect()
+    }
+
+    /// The join line for a server, as kubeadm prints it, with this machine's root and a report.
+    pub fn join(&self, api: &Api) -> Join<'_> {
+        Join {
+            node: self,
+            endpoint: api.endpoint(),
+            token: TOKEN.to_owned(),
+            pins: vec![api.authority.pin()],
+            prefix: false,
+            name: "n1".to_owned(),
+            extra: Vec::new(),
+        }
+    }
+}
+
+impl Node {
+    /// Joins and asserts that the node has its identity and nothing of the bootstrap any more.
+    pub fn joins(&self, api: &Api) -> Finished {
+        let run = self.join(api).with_cert().run();
+        run.expect("joined");
+        run.check(self.has(KUBELET_CONF) && self.has(CURRENT), "an identity");
+        run.check(!self.has(KEY_TMP) && !self.has(BOOTSTRAP_CONF), "nothing of the bootstrap");
+        run
+    }
+
+    /// Asserts that a run left no trace on disk and that no credential went over the wire.
+    pub fn is_untouched_by(&self, api: &Api) {
+        assert_eq!(api.credentials_seen(), 0, "a credential went to {:#?}", api.requests());
+        assert_eq!(self.tree(), Vec::<String>::new(), "something was written");
+        assert!(api.connections().iter().all(|connection| !connection.client_certificate));
+    }
+
+    /// Joins with little time for the exchange and asserts a failure that leaves no identity and nothing strange.
+    pub fn fails(&self, api: &Api, outcome: &str) -> Finished {
+        let run = self.join(api).with_cert().args("--tls-bootstrap-timeout 3s").run();
+        run.expect(outcome);
+        let expected = [BOOTSTRAP_CONF, CA, KEY_TMP];
+        let strange: Vec<_> =
+            self.files().into_iter().filter(|file| !expected.contains(&file.as_str())).collect();
+        run.check(strange.is_empty(), &format!("an identity or a temporary file was left: {strange:?}"));
+        run
+    }
+}
+
+impl Join<'_> {
+    /// Dials another endpoint.
+    pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
+        self.endpoint = endpoint.into();
+        self
+    }
+
+    /// Uses another token; none is given when it is empty.
+    pub fn token(mut self, token: &str) -> Self {
+        token.clone_into(&mut self.token);
+        self
+    }
+
+    /// Pins these and nothing else.
+    pub fn pins(mut self, pins: &[String]) -> Self {
+        self.pins = pins.to_vec();
+        self
+    }
+
+    /// Takes another node name; none is given when it is empty.
+    pub fn name(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
+    /// Adds arguments, given as one line of words.
+    pub fn args(mut self, line: &str) -> Self {
+        self.extra.extend(line.split_whitespace().map(OsString::from));
+        self
+    }
+
+    /// Begins with `kubeadm`, as a printed join line does.
+    pub fn kubeadm(mut self) -> Self {
+        self.prefix = true;
+        self
+    }
+
+    /// Asks for a client certificate too.
+    pub fn with_cert(self) -> Self {
+        self.args("--with-client-cert")
+    }
+
+    /// Starts it.
+    pub fn start(&self) -> Running {
+        let report = self.node.beside("report.json");
+        let _ = fs::remove_file(&report);
+        run::start(&self.words(), self.node.scratch.path(), Some(report), self.secrets())
+    }
+
+    /// Runs it to its end.
+    pub fn run(&self) -> Finished {
+        self.start().finish()
+    }
+
+    /// The command line after the program's name.
+    pub fn words(&self) -> Vec<OsString> {
+        let report = self.node.beside("report.json");
+        let mut words: Vec<OsString> = self.prefix.then(|| "kubeadm".into()).into_iter().collect();
+        words.extend(["join".into(), self.endpoint.clone().into()]);
+        if !self.token.is_empty() {
+            words.extend(["--token".into(), self.token.clone().into()]);
+        }
+        for pin in &self.pins {
+            words.extend(["--discovery-token-ca-cert-hash".into(), pin.into()]);
+        }
+        if !self.name.is_empty() {
+            words.extend(["--node-name".into(), self.name.clone().into()]);
+        }
+        words.extend(["--root".into(), self.node.root().into(), "--report".into(), report.into()]);
+        words.extend(self.extra.iter().cloned());
+        words
+    }
+
+    /// The token's secret part, also as it would look in base64.
+    fn secrets(&self) -> Vec<String> {
+        let secret = self.token.split_once('.').map_or("", |(_, secret)| secret).to_owned();
+        if secret.is_empty() { Vec::new() } else { vec![BASE64_STANDARD.encode(&self.token), secret] }
+    }
+}

@@ -1,0 +1,181 @@
+//! Certificates made for one test: authorities, server identities, and the certificates that a signer issues to nodes.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, date_time_ymd,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+
+/// One day, in seconds, for validity windows.
+pub const DAY: i64 = 86_400;
+
+/// A certificate authority that can sign servers and nodes.
+pub struct Authority {
+    /// Its certificate.
+    pub certificate: CertificateDer<'static>,
+    params: CertificateParams,
+    key: KeyPair,
+}
+
+/// What a server shows and signs its handshake with: normally a matching pair.
+pub struct ServerIdentity {
+    /// Leaf first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The key of the handshake signature.
+    pub key: PrivateKeyDer<'static>,
+}
+
+impl Authority {
+    /// An authority as kubeadm makes it: CN, CA bit, certificate signing, ten years.
+    pub fn new(name: &str) -> Self {
+        Self::with(name, |_| {})
+    }
+
+    /// An authority whose certificate is changed before it is signed.
+    pub fn with(name: &str, adjust: impl FnOnce(&mut CertificateParams)) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![
+            KeyUsagePurpose::DigitalSignature,
+            KeyUsagePurpose::KeyEncipherment,
+            KeyUsagePurpose::KeyCertSign,
+        ];
+        valid(&mut params, -DAY, 3650 * DAY);
+        adjust(&mut params);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a self-signed certificate").der().clone();
+        Self { certificate, params, key }
+    }
+
+    /// The certificate as PEM text, as `cluster-info` and `ca.crt` hold it.
+    pub fn pem(&self) -> String {
+        pem_text("CERTIFICATE", &self.certificate)
+    }
+
+    /// The pin that `kubeadm token create --print-join-command` prints for it.
+    pub fn pin(&self) -> String {
+        let digest = ring::digest::digest(&ring::digest::SHA256, &self.key.subject_public_key_info());
+        format!("sha256:{}", hex(digest.as_ref()))
+    }
+
+    /// A server certificate for these names (DNS names or addresses), with its key.
+    pub fn server(&self, names: &[&str]) -> ServerIdentity {
+        self.server_with(names, |_| {})
+    }
+
+    /// A server certificate that is changed before it is signed.
+    pub fn server_with(&self, names: &[&str], adjust: impl FnOnce(&mut CertificateParams)) -> ServerIdentity {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let mut params = CertificateParams::new(names).expect("subject alternative names");
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        valid(&mut params, -DAY, 365 * DAY);
+        adjust(&mut params);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.issuer()).expect("a server certificate");
+        ServerIdentity { chain: vec![certificate.der().clone()], key: private_key(&key) }
+    }
+
+    /// The authority's own certificate and key, as a self-signed server has them.
+    pub fn itself(&self) -> ServerIdentity {
+        ServerIdentity { chain: vec![self.certificate.clone()], key: private_key(&self.key) }
+    }
+
+    /// The certificate for a request, with the request's own key and subject, as kube-controller-manager issues it.
+    pub fn sign(&self, request_pem: &str) -> String {
+        self.sign_with(request_pem, |_| {})
+    }
+
+    /// A certificate for a request that is changed before it is signed.
+    ///
+    /// # Panics
+    /// When the request does not parse or its signature does not verify.
+    pub fn sign_with(
+        &self,
+        request_pem: &str,
+        adjust: impl FnOnce(&mut CertificateSigningRequestParams),
+    ) -> String {
+        let mut request = parse_request(request_pem).expect("a valid certificate request");
+        let params = &mut request.params;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.use_authority_key_identifier_extension = true;
+        valid(params, -300, 365 * DAY);
+        adjust(&mut request);
+        pem_text("CERTIFICATE", request.signed_by(&self.issuer()).expect("a node certificate").der())
+    }
+
+    fn issuer(&self) -> Issuer<'_, &KeyPair> {
+        Issuer::from_params(&self.params, &self.key)
+    }
+}
+
+impl ServerIdentity {
+    /// The same chain, but the handshake is signed with a key that the certificate does not hold.
+    pub fn with_another_key(mut self) -> Self {
+        self.key = private_key(&KeyPair::generate().expect("a key"));
+        self
+    }
+}
+
+/// Parses a request and verifies its signature.
+pub fn parse_request(request_pem: &str) -> Result<CertificateSigningRequestParams, rcgen::Error> {
+    CertificateSigningRequestParams::from_pem(request_pem)
+}
+
+/// A certificate request under a fresh key, for items that are not the node's own.
+pub fn foreign_request(organization: &str, common_name: &str) -> String {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::OrganizationName, organization);
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    let key = KeyPair::generate().expect("a key");
+    let request = params.serialize_request(&key).expect("a request");
+    pem_text("CERTIFICATE REQUEST", request.der())
+}
+
+/// The value of one attribute of a subject, as text.
+pub fn subject(params: &CertificateParams, attribute: &DnType) -> String {
+    match params.distinguished_name.get(attribute) {
+        Some(rcgen::DnValue::PrintableString(text)) => text.as_str().to_owned(),
+        Some(rcgen::DnValue::Utf8String(text)) => text.clone(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Sets the validity to a window around now, in seconds.
+pub fn valid(params: &mut CertificateParams, from: i64, until: i64) {
+    let now =
+        SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs().cast_signed();
+    let epoch = date_time_ymd(1970, 1, 1);
+    params.not_before = epoch + Duration::from_secs((now + from).cast_unsigned());
+    params.not_after = epoch + Duration::from_secs((now + until).cast_unsigned());
+}
+
+/// PEM as Go writes it: lines of 64 characters and a newline at the end.
+pub fn pem_text(label: &str, der: &[u8]) -> String {
+    let mut text = format!("-----BEGIN {label}-----\n");
+    for line in BASE64_STANDARD.encode(der).as_bytes().chunks(64) {
+        text.push_str(std::str::from_utf8(line).expect("base64 is ASCII"));
+        text.push('\n');
+    }
+    text + &format!("-----END {label}-----\n")
+}
+
+/// Lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+fn private_key(key: &KeyPair) -> PrivateKeyDer<'static> {
+    PrivatePkcs8KeyDer::from(key.serialize_der()).into()
+}

@@ -1,0 +1,203 @@
+//! Runs the program with a time limit, and holds every run to what is true of all of them.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::scratch;
+
+/// Far more than any run needs, on any machine.
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// Outcomes of the report and their exit codes.
+const OUTCOMES: [(&str, i32); 13] = [
+    ("joined", 0),
+    ("already-joined", 0),
+    ("prepared", 0),
+    ("internal", 1),
+    ("usage", 2),
+    ("unreachable", 3),
+    ("not-published", 4),
+    ("not-trusted", 5),
+    ("refused", 6),
+    ("denied", 7),
+    ("pending", 8),
+    ("clock", 9),
+    ("files", 10),
+];
+
+/// The program under test: `$NODESTRAP`, or what a release build leaves.
+///
+/// # Panics
+/// When it is not there.
+pub fn program() -> PathBuf {
+    let built = || {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("target/x86_64-unknown-linux-musl/release/nodestrap")
+            .into()
+    };
+    let path = PathBuf::from(std::env::var_os("NODESTRAP").unwrap_or_else(built));
+    let hint = "build it with `cargo build --release`, or set NODESTRAP to its absolute path";
+    assert!(path.is_file(), "no program at {}: {hint}", path.display());
+    path
+}
+
+/// A run in progress.
+pub struct Running {
+    child: Child,
+    command: String,
+    started: Instant,
+    stdout: JoinHandle<String>,
+    stderr: JoinHandle<String>,
+    directory: PathBuf,
+    report: Option<PathBuf>,
+    secrets: Vec<String>,
+}
+
+/// A run that has ended.
+pub struct Finished {
+    /// `None` when a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+    /// The report, when one was asked for and written.
+    pub report: Option<Value>,
+    pub elapsed: Duration,
+    command: String,
+    directory: PathBuf,
+}
+
+/// Starts the program with these arguments. `directory` is listed when the test fails; no text in `secrets` may
+/// appear in anything that it says.
+pub fn start(args: &[OsString], directory: &Path, report: Option<PathBuf>, secrets: Vec<String>) -> Running {
+    let mut command = Command::new(program());
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let text = format!("{command:?}");
+    let started = Instant::now();
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{text}: {error}"));
+    let stdout = drain(child.stdout.take().expect("a pipe"));
+    let stderr = drain(child.stderr.take().expect("a pipe"));
+    let directory = directory.to_owned();
+    Running { child, command: text, started, stdout, stderr, directory, report, secrets }
+}
+
+fn drain(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+impl Running {
+    /// Kills it at once, as a power cut would, and waits for its end.
+    pub fn kill(mut self) {
+        self.child.kill().expect("a child to kill");
+        self.child.wait().expect("its status");
+    }
+
+    /// Waits for its end, and checks what must hold for every run.
+    ///
+    /// # Panics
+    /// When it takes too long, says a secret, or its lines, report and exit code do not agree.
+    pub fn finish(mut self) -> Finished {
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("its status") {
+                break Some(status);
+            }
+            if self.started.elapsed() > LIMIT {
+                self.child.kill().expect("a child to kill");
+                self.child.wait().expect("its status");
+                break None;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        let elapsed = self.started.elapsed();
+        let report_text =
+            self.report.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+        let finished = Finished {
+            code: status.and_then(|status| status.code()),
+            stdout: self.stdout.join().expect("stdout"),
+            stderr: self.stderr.join().expect("stderr"),
+            report: serde_json::from_str(&report_text).ok(),
+            elapsed,
+            command: self.command,
+            directory: self.directory,
+        };
+        finished.check(status.is_some(), "still running at the time limit");
+        for secret in self.secrets.iter().map(String::as_str).chain(["PRIVATE KEY"]) {
+            let said =
+                [&finished.stdout, &finished.stderr, &report_text].iter().any(|text| text.contains(secret));
+            finished.check(!said, "a secret was printed");
+        }
+        finished.check(self.report.is_none() || finished.report.is_some(), "no report, or not JSON");
+        finished.check_agreement();
+        finished
+    }
+}
+
+impl Finished {
+    /// Asserts the exit code that goes with an outcome, and the outcome in the report when there is one.
+    pub fn expect(&self, outcome: &str) -> &Self {
+        let (_, code) =
+            OUTCOMES.iter().find(|(name, _)| *name == outcome).expect("an outcome of the contract");
+        self.check(self.code == Some(*code), &format!("expected {outcome} ({code})"));
+        if let Some(report) = &self.report {
+            self.check(report["outcome"] == outcome, &format!("expected {outcome} in the report"));
+        }
+        self
+    }
+
+    /// Asserts that standard error contains each of these.
+    pub fn says(&self, texts: &[&str]) -> &Self {
+        for text in texts {
+            self.check(self.stderr.contains(text), &format!("expected {text:?} on standard error"));
+        }
+        self
+    }
+
+    /// Panics with everything that helps to see why.
+    pub fn check(&self, holds: bool, expectation: &str) {
+        assert!(holds, "{expectation}\n{}", self.account());
+    }
+
+    /// The report.
+    ///
+    /// # Panics
+    /// When none was asked for.
+    pub fn report(&self) -> &Value {
+        self.report.as_ref().expect("a report")
+    }
+
+    fn account(&self) -> String {
+        let mut text = format!("$ {}\nstatus: {:?} after {:?}\n", self.command, self.code, self.elapsed);
+        for (name, content) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
+            let _ = writeln!(text, "--- {name}\n{content}");
+        }
+        let _ = writeln!(text, "--- report\n{:?}", self.report);
+        let _ = writeln!(text, "--- files\n{}", scratch::tree(&self.directory).join("\n"));
+        text
+    }
+
+    /// One error line exactly on failure, all lines ours, and a report that says what the exit code says.
+    fn check_agreement(&self) {
+        let Some(code) = self.code else { return };
+        let errors = self.stderr.lines().filter(|line| line.starts_with("nodestrap: error: ")).count();
+        self.check(errors == usize::from(code != 0), "one error line on failure, none on success");
+        let strange = self.stderr.lines().find(|line| !line.starts_with("nodestrap: "));
+        self.check(strange.is_none(), &format!("a line without the program's name: {strange:?}"));
+        if let Some(report) = &self.report {
+            self.check(report["exitCode"] == code, "the report has another exit code");
+            let outcome = report["outcome"].as_str().unwrap_or_default();
+            self.check(OUTCOMES.contains(&(outcome, code)), "outcome and exit code do not belong together");
+            let chain = report["error"].as_array().map_or(0, Vec::len);
+            self.check((chain > 0) == (code != 0), "an error chain exactly on failure");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Small and read-only file systems, where the machine allows mounting.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A mounted tmpfs, unmounted when dropped.
+pub struct Tmpfs(PathBuf);
+
+impl Tmpfs {
+    /// Mounts one with these options over a directory. `None`, said on standard error, where this is not allowed;
+    /// with `CI=true` that is a failure, for a skipped test proves nothing.
+    ///
+    /// # Panics
+    /// With `CI=true` when it cannot be mounted.
+    pub fn mount(over: &Path, options: &str) -> Option<Self> {
+        if mount(&["-t", "tmpfs", "-o", options, "tmpfs"], over) {
+            return Some(Self(over.to_owned()));
+        }
+        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "mounting a tmpfs needs root");
+        eprintln!("skipped: mounting a tmpfs needs root");
+        None
+    }
+
+    /// Changes its options.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn remount(&self, options: &str) {
+        assert!(mount(&["-o", &format!("remount,{options}")], &self.0), "remount {options}");
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+fn mount(args: &[&str], over: &Path) -> bool {
+    Command::new("mount").args(args).arg(over).output().is_ok_and(|output| output.status.success())
+}
