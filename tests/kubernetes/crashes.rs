@@ -1,0 +1,149 @@
+//! `kill -9` before every system call that changes something, and a second run that finishes the job.
+
+use std::{
+    collections::BTreeMap,
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use crate::harness::{
+    audit::Mark,
+    cluster::{Cluster, Options},
+    node::{Node, nodestrap, pem_blocks},
+    process::tethered,
+    token::Token,
+};
+
+/// What a process of ours can do to the network and the disk, and its end.
+const CALLS: [&str; 19] = [
+    "connect",
+    "sendto",
+    "recvfrom",
+    "write",
+    "writev",
+    "open",
+    "openat",
+    "mkdir",
+    "mkdirat",
+    "fchmod",
+    "fsync",
+    "fdatasync",
+    "rename",
+    "renameat",
+    "renameat2",
+    "symlinkat",
+    "unlink",
+    "unlinkat",
+    "exit_group",
+];
+const KEY: &str = "/var/lib/kubelet/pki/kubelet-client.key.tmp";
+
+/// What was there when the first run was killed.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone, Copy)]
+enum Stage {
+    /// The key comes first: what does not depend on the API server's answer is written while that is awaited.
+    BeforeKey,
+    KeyWritten,
+    RequestFiled,
+    CertificateStored,
+    Committed,
+    TokenFileRemoved,
+}
+
+/// One request for each node, and the key that was filed with it, however the first run ended.
+#[test]
+fn killed_anywhere_the_next_run_finishes() {
+    let cluster = Cluster::start(Options { algorithm: "ECDSA-P256", ..Options::default() });
+    let token = cluster.token();
+    let mut points: BTreeMap<Stage, u32> = BTreeMap::new();
+    let mut nodes = Vec::new();
+    for call in CALLS {
+        for count in 1.. {
+            let node = Node::new(&format!("killed-{}-{count}", call.replace('_', "-")));
+            let mark = cluster.mark();
+            let first = node.start_as(killed_before(call, count), &arguments(&token)).finish();
+            if !first.killed {
+                first.assert(0, "joined");
+                break;
+            }
+            let stage = stage(&cluster, &node, &mark);
+            finish(&cluster, &token, &node, stage);
+            *points.entry(stage).or_default() += 1;
+            nodes.push(node.name.clone());
+        }
+    }
+    println!("killed at {} points: {points:?}", nodes.len());
+    let wanted = [
+        Stage::BeforeKey,
+        Stage::KeyWritten,
+        Stage::RequestFiled,
+        Stage::CertificateStored,
+        Stage::Committed,
+        Stage::TokenFileRemoved,
+    ];
+    assert_eq!(points.keys().copied().collect::<Vec<_>>(), wanted, "every stage was interrupted");
+    let requests = cluster.signing_requests();
+    for name in nodes {
+        assert_eq!(requests.iter().filter(|node| **node == name).count(), 1, "requests of {name}");
+    }
+}
+
+/// nodestrap, killed on entering the `count`th `call`, which then does not happen.
+fn killed_before(call: &str, count: u32) -> Command {
+    let mut command = tethered("strace");
+    command.args(["-f", "-o", "/dev/null", "-e", &format!("trace={call}")]);
+    command.arg("-e").arg(format!("inject={call}:signal=KILL:when={count}")).arg(nodestrap());
+    command.stdout(Stdio::null());
+    command
+}
+
+/// The second run: it joins, with the key that was there.
+fn finish(cluster: &Cluster, token: &Token, node: &Node, stage: Stage) {
+    let key = match stage {
+        Stage::BeforeKey => None,
+        Stage::KeyWritten | Stage::RequestFiled | Stage::CertificateStored => {
+            pem_blocks(&node.file(KEY)).pop()
+        }
+        Stage::Committed | Stage::TokenFileRemoved => pem_blocks(&node.identity_file()).pop(),
+    };
+    if node.files().iter().any(|file| file.contains("kubelet-client-DATE")) {
+        // As after a real crash, the next run comes in another second: names with a date in them differ.
+        thread::sleep(Duration::from_secs(1));
+    }
+    let second = node.join(token, &[]);
+    assert_eq!(second.code, Some(0), "{} after {stage:?}: {}", node.name, second.stderr);
+    node.assert_joined(cluster);
+    if key.is_some() {
+        assert_eq!(pem_blocks(&node.identity_file()).pop(), key, "the key of {} after {stage:?}", node.name);
+    }
+}
+
+fn stage(cluster: &Cluster, node: &Node, mark: &Mark) -> Stage {
+    let exists = |path: &str| node.file(path).exists();
+    if exists("/etc/kubernetes/kubelet.conf") {
+        if exists("/etc/kubernetes/bootstrap-kubelet.conf") {
+            Stage::Committed
+        } else {
+            Stage::TokenFileRemoved
+        }
+    } else if node.files().iter().any(|file| file.starts_with("/var/lib/kubelet/pki/kubelet-client-DATE.pem"))
+    {
+        Stage::CertificateStored
+    } else if exists(KEY) {
+        let requests = cluster.joins_since(mark);
+        if requests.iter().any(|request| request.verb == "create" && request.code == 201) {
+            Stage::RequestFiled
+        } else {
+            Stage::KeyWritten
+        }
+    } else {
+        Stage::BeforeKey
+    }
+}
+
+fn arguments(token: &Token) -> Vec<&str> {
+    let mut arguments: Vec<_> = token.arguments.iter().map(String::as_str).collect();
+    arguments.push("--with-client-cert");
+    arguments
+}

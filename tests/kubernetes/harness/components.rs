@@ -1,0 +1,99 @@
+//! The control plane's programs, and how each is started.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+use super::{
+    cluster::Cluster,
+    process::{run, tethered},
+    scratch::Scratch,
+};
+
+/// The folder with the control plane's programs. `build.sh` builds them unless its cache has them.
+pub fn programs() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kubernetes/build.sh");
+        run(&mut Command::new(script)).trim().into()
+    })
+}
+
+/// etcd's command.
+pub(super) fn etcd(scratch: &Scratch, port: u16, peer_port: u16) -> Command {
+    let (client, peer) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{peer_port}"));
+    let mut command = tethered(programs().join("etcd"));
+    command
+        .args(["--data-dir", &scratch.file("etcd"), "--unsafe-no-fsync", "--log-level", "warn"])
+        .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
+        .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
+        .args(["--initial-cluster", &format!("default={peer}")]);
+    command
+}
+
+impl Cluster {
+    /// The API server's command.
+    pub(super) fn api_server(&self) -> Command {
+        let pki = |name: &str| self.scratch.file(&format!("pki/{name}"));
+        let clients = if self.options.separate_node_ca { "clients.crt" } else { "ca.crt" };
+        let mut command = tethered(programs().join("kube-apiserver"));
+        command
+            .arg(format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_port))
+            .arg(format!("--secure-port={}", self.port))
+            .args(["--bind-address=127.0.0.1", "--advertise-address=192.0.2.1"])
+            .arg(format!("--tls-cert-file={}", pki("apiserver.crt")))
+            .arg(format!("--tls-private-key-file={}", pki("apiserver.key")))
+            .arg(format!("--client-ca-file={}", pki(clients)))
+            .arg("--service-account-issuer=https://kubernetes.default.svc.cluster.local")
+            .arg(format!("--service-account-key-file={}", pki("sa.pub")))
+            .arg(format!("--service-account-signing-key-file={}", pki("sa.key")))
+            .args(["--service-cluster-ip-range=10.96.0.0/16", "--allow-privileged"])
+            .args(["--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction"])
+            .arg("--enable-bootstrap-token-auth")
+            .arg(format!("--anonymous-auth={}", self.options.anonymous))
+            .arg(format!("--requestheader-client-ca-file={}", pki("front-proxy-ca.crt")))
+            .arg("--requestheader-allowed-names=front-proxy-client")
+            .arg("--requestheader-extra-headers-prefix=X-Remote-Extra-")
+            .args([
+                "--requestheader-group-headers=X-Remote-Group",
+                "--requestheader-username-headers=X-Remote-User",
+            ])
+            .arg(format!("--proxy-client-cert-file={}", pki("front-proxy-client.crt")))
+            .arg(format!("--proxy-client-key-file={}", pki("front-proxy-client.key")))
+            .arg(format!("--audit-policy-file={}", self.scratch.file("audit.yaml")))
+            .arg(format!("--audit-log-path={}", self.scratch.file("audit.log")));
+        command
+    }
+
+    /// The controller manager's command, with the controllers that a join meets.
+    pub(super) fn controllers(&self) -> Command {
+        let pki = |name: &str| self.scratch.file(&format!("pki/{name}"));
+        let config = self.scratch.file("controller-manager.conf");
+        let mut command = tethered(programs().join("kube-controller-manager"));
+        for flag in ["kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig"] {
+            command.arg(format!("--{flag}={config}"));
+        }
+        command
+            .arg(format!("--root-ca-file={}", pki("ca.crt")))
+            .arg(format!("--service-account-private-key-file={}", pki("sa.key")))
+            .arg(format!("--cluster-signing-duration={}", self.options.signing_duration))
+            .args(["--use-service-account-credentials", "--leader-elect=false", "--secure-port=0"])
+            .arg(format!("--controllers={CONTROLLERS}"));
+        if self.options.separate_node_ca {
+            command
+                .arg(format!("--cluster-signing-kubelet-client-cert-file={}", pki("node-ca.crt")))
+                .arg(format!("--cluster-signing-kubelet-client-key-file={}", pki("node-ca.key")));
+        } else {
+            command
+                .arg(format!("--cluster-signing-cert-file={}", pki("ca.crt")))
+                .arg(format!("--cluster-signing-key-file={}", pki("ca.key")));
+        }
+        command
+    }
+}
+
+const CONTROLLERS: &str = "bootstrap-signer-controller,token-cleaner-controller,\
+    certificatesigningrequest-signing-controller,certificatesigningrequest-approving-controller,\
+    certificatesigningrequest-cleaner-controller";

@@ -1,0 +1,111 @@
+//! A real kubelet and its container runtime, on the disk of a node, without a trace on the host.
+
+use std::{fs, os::unix::net::UnixStream, process::Command};
+
+use super::{
+    cluster::free_port,
+    components::programs,
+    node::Node,
+    process::{Daemon, tethered},
+    scratch::Scratch,
+    wait_for,
+};
+
+/// A container runtime with a socket, a root and a state of its own.
+pub struct Containerd {
+    _daemon: Daemon,
+    scratch: Scratch,
+}
+
+impl Containerd {
+    pub fn start() -> Self {
+        let scratch = Scratch::new();
+        let mut command = tethered("containerd");
+        command.args(["--address", &scratch.file("containerd.sock"), "--log-level", "warn"]);
+        command.args(["--root", &scratch.file("root"), "--state", &scratch.file("state")]);
+        let mut daemon = Daemon::start(command, scratch.path().join("containerd.log"));
+        wait_for("containerd's socket", || {
+            daemon.assert_alive();
+            UnixStream::connect(scratch.path().join("containerd.sock")).ok()
+        });
+        Self { _daemon: daemon, scratch }
+    }
+}
+
+/// A running kubelet.
+pub struct Kubelet {
+    pub daemon: Daemon,
+    _scratch: Scratch,
+}
+
+impl Kubelet {
+    /// Starts the kubelet on the node's disk.
+    pub fn start(node: &Node, runtime: &Containerd) -> Self {
+        let scratch = Scratch::new();
+        let command = command(node, runtime, &scratch, &[]);
+        let daemon = Daemon::start(command, scratch.path().join("kubelet.log"));
+        Self { daemon, _scratch: scratch }
+    }
+}
+
+/// The kubelet with the flags that kubeadm's packages give it, behind the words of `before`.
+///
+/// In a mount namespace of its own it sees `/etc/kubernetes` and `/var/lib/kubelet` of the node's root at their real
+/// places.
+pub fn command(node: &Node, runtime: &Containerd, scratch: &Scratch, before: &[&str]) -> Command {
+    for directory in ["/etc/kubernetes", "/var/lib/kubelet"] {
+        fs::create_dir_all(node.file(directory)).unwrap();
+    }
+    fs::create_dir(scratch.file("mount")).unwrap();
+    let config = CONFIG
+        .replace("PORT", &free_port().to_string())
+        .replace("SOCKET", &runtime.scratch.file("containerd.sock"))
+        .replace("SCRATCH", &scratch.path().display().to_string());
+    fs::write(scratch.file("config.yaml"), config).unwrap();
+    let mut command = tethered("unshare");
+    command.args(["--mount", "sh", "-euc", NAMESPACE, "sh"]).arg(node.root()).arg(scratch.file("mount"));
+    command.args(before).arg(programs().join("kubelet")).args(["--config", &scratch.file("config.yaml")]);
+    command.args(["--kubeconfig=/etc/kubernetes/kubelet.conf", "--cert-dir=/var/lib/kubelet/pki"]);
+    command.args(["--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf"]);
+    command.args(["--root-dir=/var/lib/kubelet", "--hostname-override", &node.name]);
+    command
+}
+
+/// Lays an empty layer over `/etc` and `/var/lib`, so that mount points can be made there, and over `/var/log`, where the
+/// kubelet makes a directory; puts the node's directories into it, and becomes the kubelet.
+const NAMESPACE: &str = r#"
+root=$1 layers=$2
+shift 2
+for directory in /etc /var/lib /var/log; do
+    mount -t tmpfs tmpfs "$layers"
+    mkdir "$layers/upper" "$layers/work"
+    mount -t overlay overlay -o "lowerdir=$directory,upperdir=$layers/upper,workdir=$layers/work" "$directory"
+done
+mkdir -p /etc/kubernetes /var/lib/kubelet
+mount --bind "$root/etc/kubernetes" /etc/kubernetes
+mount --bind "$root/var/lib/kubelet" /var/lib/kubelet
+exec "$@"
+"#;
+
+/// As `kubeadm` writes it, save for what keeps the kubelet from touching the host: no control groups, no iptables.
+const CONFIG: &str = "\
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+authentication:
+  anonymous: {enabled: false}
+  webhook: {enabled: true}
+  x509: {clientCAFile: /etc/kubernetes/pki/ca.crt}
+authorization: {mode: Webhook}
+rotateCertificates: true
+cgroupDriver: cgroupfs
+cgroupsPerQOS: false
+enforceNodeAllocatable: []
+failCgroupV1: false
+failSwapOn: false
+makeIPTablesUtilChains: false
+containerRuntimeEndpoint: 'unix://SOCKET'
+port: PORT
+healthzPort: 0
+podLogsDir: SCRATCH/pod-logs
+volumePluginDir: SCRATCH/volume-plugins
+";

@@ -1,0 +1,76 @@
+//! The judge: a real kubelet, given the files of a join and no token.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::harness::{
+    cluster::{Cluster, Options},
+    kubelet::{Containerd, Kubelet},
+    node::Node,
+    wait_for,
+};
+
+/// It registers under the name in the certificate and asks for no certificate of its own.
+#[test]
+fn a_kubelet_registers_with_our_identity() {
+    let cluster = crate::shared();
+    let node = joined(&cluster, "judged");
+    let runtime = Containerd::start();
+    let mark = cluster.mark();
+    let mut kubelet = Kubelet::start(&node, &runtime);
+    wait_for("the Node", || {
+        kubelet.daemon.assert_alive();
+        cluster.kubectl(&["get", "nodes", "-o", "name"]).contains("node/judged").then_some(())
+    });
+    // The kubelet reports its status right after it has registered: by then its certificate manager has had its say.
+    wait_for("the Node's status", || {
+        let object = cluster.json(&["get", "node", "judged"]);
+        object["status"]["nodeInfo"]["kubeletVersion"].as_str().is_some_and(|v| !v.is_empty()).then_some(())
+    });
+    let user = "system:node:judged";
+    let requests = cluster.requests_since(&mark);
+    assert!(requests.iter().any(|r| r.user == user && r.uri.starts_with("/api/v1/nodes") && r.code == 201));
+    let filed: Vec<_> =
+        requests.iter().filter(|r| r.user == user && r.uri.contains("certificatesigning")).collect();
+    assert!(filed.is_empty(), "the kubelet wanted a certificate: {filed:#?}");
+    assert_eq!(requests_of(&cluster, &node.name), 1);
+    node.kubectl(&cluster, &["get", "node", "judged"]);
+}
+
+/// A certificate near its end is replaced by the kubelet itself, in our file store, with our identity's rights.
+#[test]
+fn a_kubelet_rotates_our_identity() {
+    // The signer dates certificates back by five minutes, and the kubelet renews at 70 to 90 % of the whole.
+    let options = Options { algorithm: "ECDSA-P256", signing_duration: "1m", ..Options::default() };
+    let cluster = Cluster::start(options);
+    let node = joined(&cluster, "rotated");
+    let ours = node.identity_file();
+    let runtime = Containerd::start();
+    let mut kubelet = Kubelet::start(&node, &runtime);
+    wait_for("another identity", || {
+        kubelet.daemon.assert_alive();
+        (node.identity_file() != ours).then_some(())
+    });
+    node.kubectl(&cluster, &["auth", "whoami"]);
+    let csrs = cluster.json(&["get", "csr"]);
+    let by_node = |csr: &&Value| csr["spec"]["username"] == "system:node:rotated";
+    assert!(
+        csrs["items"].as_array().unwrap().iter().any(|csr| by_node(&csr)),
+        "renewed with the certificate"
+    );
+}
+
+/// A joined node without the token's file.
+fn joined(cluster: &Cluster, name: &str) -> Node {
+    let node = Node::new(name);
+    node.join(&cluster.token(), &[]).assert(0, "joined");
+    assert!(!node.file("/etc/kubernetes/bootstrap-kubelet.conf").exists());
+    fs::create_dir_all(node.file("/var/lib/kubelet")).unwrap();
+    node
+}
+
+/// How many signing requests there are for a node's name.
+fn requests_of(cluster: &Cluster, name: &str) -> usize {
+    cluster.signing_requests().into_iter().filter(|node| node == name).count()
+}
