@@ -1,0 +1,46 @@
+# Every target does its own set-up on a fresh Debian machine, as root.
+
+TARGET := x86_64-unknown-linux-musl
+BINARY := target/$(TARGET)/release/nodestrap
+# A floppy disk, and the size beyond which nothing ships.
+SIZE := 1474560
+
+.PHONY: all build test lint demo bench setup setup-kubernetes size clean
+
+all: build
+
+build: setup
+	cargo build --release --locked
+	@$(MAKE) --no-print-directory size
+
+# The shipped binary, whole suites: units, the hostile loopback server, real Kubernetes.
+test: lint build setup-kubernetes
+	cargo test --locked --lib
+	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test '*' -- --test-threads=2
+
+lint: setup
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+	.ci/deny
+
+# Joins a scratch directory to an embedded API server and shows what happened.
+demo: build
+	NODESTRAP=$(CURDIR)/$(BINARY) cargo run --quiet --locked --example demo
+
+# nodestrap beside its neighbours, against one real control plane.
+bench: build setup-kubernetes
+	cargo build --release --locked --examples
+	NODESTRAP=$(CURDIR)/$(BINARY) cargo run --quiet --release --locked --example bench
+
+setup:
+	.ci/setup
+
+setup-kubernetes: setup
+	.ci/setup-kubernetes
+
+size:
+	@size=$$(stat -c %s $(BINARY)); echo "$(BINARY): $$size bytes of $(SIZE)"; [ "$$size" -le $(SIZE) ]
+
+clean:
+	cargo clean
