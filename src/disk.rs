@@ -214,6 +214,14 @@ impl Directory {
         file.sync_all()
     }
 
+    /// Removes what an interrupted write has left, which may hold a key.
+    ///
+    /// # Errors
+    /// As the system has it.
+    pub fn clear(&self) -> io::Result<()> {
+        self.remove(TEMPORARY).map(|_| ())
+    }
+
     /// Points the link `name` at `target`, atomically and durably. A regular file of that name is not replaced.
     ///
     /// # Errors
@@ -267,19 +275,27 @@ impl Directory {
 }
 
 /// Writes a file that is the caller's own, not the node's: atomically and durably where a regular file belongs, straight
-/// into anything else that is there (`/dev/stderr`, a console, a FIFO that somebody reads).
+/// into anything else that is there (a console, a FIFO that somebody reads, what a link leads to). `-` is standard
+/// output.
 ///
 /// # Errors
 /// As the system has it.
 pub fn write_outside(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
+    // By descriptor: a socket, such as that of systemd's journal, cannot be opened by name.
+    match path.to_str() {
+        Some("-" | "/dev/stdout") => return io::stdout().write_all(bytes),
+        Some("/dev/stderr") => return io::stderr().write_all(bytes),
+        _ => {}
+    }
     if std::fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
-        let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        return std::fs::File::from(fs::open(path, flags, Mode::empty())?).write_all(bytes);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        return std::fs::File::from(fs::open(path, flags, Mode::from_raw_mode(mode))?).write_all(bytes);
     }
     let name = path.file_name().and_then(OsStr::to_str).ok_or(io::ErrorKind::InvalidFilename)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Several runs may report into one directory.
-    Directory(Root::open(parent)?.0).replace_by(&format!(".{name}.new"), name, mode, bytes)
+    // Several runs may report into one directory, or one file.
+    let temporary = format!(".{name}.{}.new", std::process::id());
+    Directory(Root::open(parent)?.0).replace_by(&temporary, name, mode, bytes)
 }
 
 #[cfg(test)]

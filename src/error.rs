@@ -152,13 +152,6 @@ impl Error {
         self
     }
 
-    /// The same with words added at the end of the message.
-    #[must_use]
-    pub fn with_note(mut self, note: &str) -> Self {
-        self.message.push_str(note);
-        self
-    }
-
     /// Kind, and so exit code.
     #[must_use]
     pub fn failure(&self) -> Failure {

@@ -134,6 +134,7 @@ impl NodeFiles {
     pub fn pending_key(&self) -> Result<Key> {
         self.directory(KUBELET, 0o700)?;
         let directory = self.directory(CERTIFICATES, 0o755)?;
+        directory.clear().map_err(|e| unwritable(CERTIFICATES, e))?;
         let path = path(CERTIFICATES, PENDING_KEY);
         let found = directory.read(PENDING_KEY).map_err(|e| unreadable(&path, e))?.map(Secret::new);
         let key = match found.and_then(|bytes| Key::from_pem(bytes.expose())) {

@@ -45,6 +45,9 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
         return Ok(Success::AlreadyJoined);
     }
 
+    if matches!(existing, Existing::Unusable) {
+        report.say("files: kubelet.conf holds no identity that a kubelet could start from; joining anew");
+    }
     let cluster = trusted_cluster(options, system, overall, report)?;
     files.accepts(cluster.authorities(), &existing)?;
     let mut write_discovery = || files.write_discovery(&cluster, &options.tls_bootstrap_token);

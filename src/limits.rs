@@ -15,6 +15,8 @@ pub const CONNECT_ONE_OF_MANY: Duration = Duration::from_secs(1);
 pub const CREDENTIAL_GRACE: Duration = Duration::from_secs(10);
 /// The longest pause between two attempts: kubeadm polls every five seconds (`DiscoveryRetryInterval`).
 pub const BACKOFF_CAP: Duration = Duration::from_secs(5);
+/// Less time than this is no time for another attempt: a TLS handshake alone can take as long.
+pub const LAST_ATTEMPT: Duration = Duration::from_millis(500);
 /// The upper end of the first pause.
 pub const BACKOFF_START: Duration = Duration::from_millis(250);
 /// The longest Retry-After that is honoured; Kubernetes itself asks for 1 to 60 seconds.

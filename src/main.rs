@@ -13,7 +13,7 @@ use nodestrap::error::{Error, Failure, Result, Step};
 use nodestrap::http::{System, SystemNetwork, Traffic};
 use nodestrap::join::join;
 use nodestrap::options::{Command, Typed, help};
-use nodestrap::report::{Report, Success};
+use nodestrap::report::Report;
 
 const VERSION: &str = concat!("nodestrap ", env!("CARGO_PKG_VERSION"), " (", env!("NODESTRAP_COMMIT"), ")\n");
 
@@ -37,15 +37,13 @@ fn main() -> ExitCode {
     report.requests = system.traffic.requests();
     report.handshakes = system.traffic.handshakes();
     let code = report.finish(&result, &*clock);
-    match typed.report.as_deref().map_or(Ok(()), |path| write_report(&report, path)) {
-        Ok(()) => ExitCode::from(code),
-        Err(error) if code == 0 => ExitCode::from(report.finish(&Err::<Success, _>(error), &*clock)),
-        // The first failure is the one to act on.
-        Err(error) => {
+    if let Some(path) = typed.report.as_deref() {
+        // The exit code tells how the join ended, not how its report did.
+        if let Err(error) = write_report(&report, path) {
             report.say(&format!("warning: {error}"));
-            ExitCode::from(code)
         }
     }
+    ExitCode::from(code)
 }
 
 fn print(text: &str) -> ExitCode {

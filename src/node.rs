@@ -33,7 +33,9 @@ impl NodeName {
             _ => return Ok(Self(name)),
         };
         let shown = crate::error::foreign(&name);
-        let message = format!("the node name {shown:?} {problem}; set the hostname or give --node-name");
+        let message = format!(
+            "the node name {shown:?} {problem}; give --node-name, or set the hostname (with --root, its /etc/hostname)"
+        );
         Err(Error::new(Step::Options, Failure::Usage, message))
     }
 

@@ -7,8 +7,6 @@ use crate::error::{Error, Result, Retry};
 use crate::limits;
 use crate::report::Report;
 
-const GAVE_UP: &str = " (gave up, there is no time left)";
-
 /// The pauses between the attempts of one stage.
 pub struct Backoff<'a> {
     clock: &'a dyn Clock,
@@ -27,9 +25,10 @@ impl<'a> Backoff<'a> {
         Self { clock, deadline, attempts: 0, refused_since: None, shown: String::new(), last: None }
     }
 
-    /// Notes that the credential was accepted: a later refusal is a new one.
+    /// Notes that a request was answered: a later refusal is a new one, and what failed before has healed.
     pub fn accepted(&mut self) {
         self.refused_since = None;
+        self.last = None;
     }
 
     /// Begins anew with short pauses, after a long success.
@@ -40,12 +39,22 @@ impl<'a> Backoff<'a> {
     /// Sleeps as long as `error` asks for, and shows it where it is news.
     ///
     /// The pause is drawn from nothing to a cap that doubles each time (full jitter, which spreads a fleet that failed
-    /// at the same moment), and lies behind the server's Retry-After where there is one.
+    /// at the same moment), and lies behind the server's Retry-After where there is one. Towards the deadline pauses
+    /// take half of what is left, so that the time is used to its end.
     ///
     /// # Errors
-    /// `error` itself when waiting cannot heal it or the pause would end behind the deadline. When the deadline has
-    /// come already, it cut the last attempt short, and what the attempt before said is the truer word.
+    /// `error` itself when waiting cannot heal it or there is no time for another attempt. When the deadline has come
+    /// already, it cut the last attempt short, and what the attempt before said is the truer word.
     pub fn pause(&mut self, error: Error, report: &mut Report) -> Result<()> {
+        let line = format!("{error}; trying again");
+        self.pause_saying(error, &line, report)
+    }
+
+    /// The same, with a line of its own for people.
+    ///
+    /// # Errors
+    /// As [`Self::pause`].
+    pub fn pause_saying(&mut self, error: Error, line: &str, report: &mut Report) -> Result<()> {
         let (wish, deadline) = match error.retry() {
             Retry::Never => return Err(error),
             Retry::UntilDeadline(wish) => {
@@ -59,26 +68,27 @@ impl<'a> Backoff<'a> {
                 (wish, self.deadline.earlier(Some(grace)))
             }
         };
+        let wish = wish.unwrap_or_default().min(limits::RETRY_AFTER_CAP);
         let cap = limits::BACKOFF_START.saturating_mul(1 << self.attempts.min(16)).min(limits::BACKOFF_CAP);
-        let pause = self.clock.jitter(cap) + wish.unwrap_or_default().min(limits::RETRY_AFTER_CAP);
         self.attempts += 1;
-        match deadline.left(self.clock) {
-            Some(left) if pause < left => {
-                self.show(&error, report);
-                self.clock.sleep(pause);
+        let Some(left) = deadline.left(self.clock) else {
+            return Err(self.last.take().unwrap_or(error).healing(Retry::Never));
+        };
+        match left.checked_sub(wish).filter(|spare| *spare > limits::LAST_ATTEMPT) {
+            Some(spare) => {
+                self.show(line, report);
+                self.clock.sleep(wish + self.clock.jitter(cap).min(spare / 2));
                 self.last = Some(error);
                 Ok(())
             }
-            Some(_) => Err(error.with_note(GAVE_UP)),
-            None => Err(self.last.take().unwrap_or(error).with_note(GAVE_UP)),
+            None => Err(error.healing(Retry::Never)),
         }
     }
 
-    fn show(&mut self, error: &Error, report: &mut Report) {
-        let text = error.to_string();
-        if text != self.shown {
-            report.say(&format!("{text}; trying again"));
-            self.shown = text;
+    fn show(&mut self, line: &str, report: &mut Report) {
+        if line != self.shown {
+            report.say(line);
+            line.clone_into(&mut self.shown);
         }
     }
 }
@@ -106,19 +116,24 @@ mod tests {
     }
 
     #[test]
-    fn pauses_double_up_to_the_cap_and_end_before_the_deadline() {
-        // 0.25 + 0.5 + 1 + 2 + 4 = 7.75, then 5 s each: ten more end at 57.75.
-        assert_eq!(spent(Retry::UntilDeadline(None)), (15, Duration::from_millis(57_750)));
+    fn pauses_double_up_to_the_cap_and_use_the_time_up() {
+        // 0.25 + 0.5 + 1 + 2 + 4 = 7.75, then 5 s nine times: 52.75; then halves of what is left.
+        let (attempts, elapsed) = spent(Retry::UntilDeadline(None));
+        assert_eq!(attempts, 18);
+        assert!(elapsed > Duration::from_secs(59) && elapsed < Duration::from_mins(1), "{elapsed:?}");
     }
 
     #[test]
     fn a_refused_credential_is_tried_for_ten_seconds() {
-        assert_eq!(spent(Retry::Briefly(None)), (5, Duration::from_millis(7_750)));
+        let (_, elapsed) = spent(Retry::Briefly(None));
+        assert!(elapsed > Duration::from_secs(9) && elapsed < Duration::from_secs(10), "{elapsed:?}");
     }
 
     #[test]
-    fn retry_after_is_added_to_the_jitter() {
-        assert_eq!(spent(Retry::UntilDeadline(Some(Duration::from_secs(30)))).0, 1);
+    fn retry_after_is_kept_before_the_jitter() {
+        let wish = Duration::from_secs(29);
+        assert_eq!(spent(Retry::UntilDeadline(Some(wish))), (2, 2 * wish + Duration::from_millis(750)));
+        assert_eq!(spent(Retry::UntilDeadline(Some(Duration::from_mins(1)))).0, 0);
     }
 
     #[test]

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-use rcgen::{DnType, PublicKeyData as _};
+use rcgen::{DistinguishedName, DnType, DnValue, PublicKeyData as _};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use serde_json::json;
 
 use support::api::{Api, Route, Setup, TOKEN};
 use support::node::{BOOTSTRAP_CONF, CA, CURRENT, KEY_TMP, KUBELET_CONF, Node, PKI};
-use support::pki;
+use support::pki::{self, Authority};
 
 /// The routes of a join that goes well.
 const HAPPY: [Route; 3] = [Route::Discovery, Route::Create, Route::Watch];
@@ -228,12 +228,12 @@ fn an_interrupted_join_resumes_with_its_key_and_its_request() {
         |(_, outcome, undo)| {
             let (api, node) = (Api::start(), Node::new());
             node.join(&api).with_cert().args("--keep-bootstrap-kubeconfig").run().expect("joined");
-            let key = key_block(&node.read_pair());
+            let key = node.read_key();
             node.write(KEY_TMP, &key);
             undo(&node);
             node.join(&api).with_cert().run().expect(outcome);
             assert_eq!(api.cluster(|cluster| cluster.names().len()), 1, "one request for both runs");
-            assert_eq!(key_block(&node.read_pair()), key, "one key for both runs");
+            assert_eq!(node.read_key(), key, "one key for both runs");
             assert!(
                 node.has(CURRENT)
                     && node.has(KUBELET_CONF)
@@ -249,10 +249,6 @@ fn remove(node: &Node, paths: &[&str]) {
     for path in paths {
         fs::remove_file(node.at(path)).expect("a file to remove");
     }
-}
-
-fn key_block(pair: &str) -> String {
-    pair[pair.find("-----BEGIN EC PRIVATE KEY-----").expect("a key")..].to_owned()
 }
 
 #[test]
@@ -313,7 +309,7 @@ fn a_server_that_closes_after_each_answer_is_dialled_again_and_never_resumed() {
 #[test]
 fn forms_of_cluster_info_that_kubeadm_takes() {
     type Text = fn(&str, &str) -> String;
-    let cases: [(&str, Text); 4] = [
+    let cases: [(&str, Text); 5] = [
         ("as JSON", |data, server| {
             json!({"clusters": [{"name": "", "cluster": {"server": server, "certificate-authority-data": data}}]})
                 .to_string()
@@ -337,6 +333,13 @@ fn forms_of_cluster_info_that_kubeadm_takes() {
                  contexts:\n- name: c\n  context: {{cluster: b, user: u}}\ncurrent-context: c\n"
             )
         }),
+        ("several clusters and null for a list", |data, server| {
+            format!(
+                "clusters:\n- name: a\n  cluster: {{server: 'https://192.0.2.1:1', certificate-authority-data: {data}}}\n\
+                 - name: b\n  cluster: {{server: '{server}', certificate-authority-data: {data}}}\n\
+                 contexts:\n- name: c\n  context: {{cluster: b}}\ncurrent-context: c\npreferences: null\nusers: null\n"
+            )
+        }),
     ];
     support::all(
         &cases,
@@ -347,6 +350,29 @@ fn forms_of_cluster_info_that_kubeadm_takes() {
             let data = BASE64_STANDARD.encode(api.authority.pem());
             api.cluster(|cluster| cluster.publish(&text(&data, &server)));
             node.join(&api).with_cert().run().expect("joined");
+        },
+    );
+}
+
+#[test]
+fn a_ca_with_a_name_in_old_string_types_is_taken() {
+    let cases = [
+        DnValue::TeletexString("old".try_into().expect("T.61")),
+        DnValue::BmpString("alt \u{fc}".try_into().expect("UCS-2")),
+        DnValue::Ia5String("ca@example".try_into().expect("ASCII")),
+    ];
+    support::all(
+        &cases,
+        |case| format!("{case:?}"),
+        |name| {
+            let authority = Authority::with("", |params| {
+                params.distinguished_name = DistinguishedName::new();
+                params.distinguished_name.push(DnType::OrganizationName, name.clone());
+                params.distinguished_name.push(DnType::CommonName, name.clone());
+            });
+            let (api, node) =
+                (Api::with(Setup { authority: authority.into(), ..Setup::default() }), Node::new());
+            node.joins(&api);
         },
     );
 }

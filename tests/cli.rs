@@ -135,6 +135,38 @@ fn a_token_in_the_wrong_place_is_never_repeated() {
 }
 
 #[test]
+fn a_rejected_word_is_repeated_neither_on_the_terminal_nor_in_the_report() {
+    let token = format!("abcdef.{SECRET}");
+    let cases = [
+        format!("join {token}"),
+        format!("join --token= {token}"),
+        format!("join localhost:1 --token= {token}"),
+        format!("join localhost:1 {token}"),
+        format!("join https://{token}:6443"),
+        format!("join --{token}"),
+        format!("join --{token}=x"),
+        format!("join --{SECRET}"),
+        format!("join -{token}"),
+        format!("join localhost:1 --no-such-flag={token}"),
+        format!("join localhost:1 --control-plane={token}"),
+        format!("join localhost:1 --with-client-cert={token}"),
+        format!("join localhost:1 --timeout={token}"),
+        format!("join localhost:1 --token={token} --discovery-token-ca-cert-hash={token}"),
+        format!("join localhost:1 --token={token}: --discovery-token-ca-cert-hash={PIN}"),
+        format!("kubeadm {token}"),
+        token.clone(),
+    ];
+    support::all(&cases, Clone::clone, |line| {
+        let node = Node::new();
+        let report = node.beside("report.json");
+        let mut typed = vec!["--report".into(), report.clone().into()];
+        typed.extend(words(line));
+        let never = vec![SECRET.to_owned(), "abcdef".to_owned()];
+        run::start(&typed, &node.root(), Some(report), never).finish().expect("usage");
+    });
+}
+
+#[test]
 fn words_that_are_not_text_are_refused() {
     for flag in ["--token", "--node-name", "--discovery-token-ca-cert-hash"] {
         let mut line = words("join localhost:1");
@@ -197,6 +229,31 @@ fn a_wrong_command_line_is_reported_too() {
     let run = node.join(&api).token("abcdef.0123456789abcdeF").with_cert().run();
     run.expect("usage");
     assert_eq!((run.report()["requests"].as_u64(), api.connections().len()), (Some(0), 0));
+}
+
+#[test]
+fn a_fault_behind_the_report_flag_is_reported() {
+    let faults = [
+        "--no-such-flag",
+        "-x",
+        "--token",
+        "--timeout soon",
+        "--with-client-cert=maybe",
+        "--control-plane",
+        "--discovery-token-ca-cert-hash md5:00",
+        "--node-name (none)",
+        "localhost:2",
+    ];
+    let api = Api::start();
+    support::all(&faults, ToString::to_string, |fault| {
+        let node = Node::new();
+        let run = node.join(&api).args(fault).run();
+        run.expect("usage");
+        let line = format!("nodestrap: error: {}", run.report()["error"][0].as_str().unwrap_or_default());
+        run.check(run.stderr.lines().any(|said| said == line), "the report says what standard error says");
+        run.check(run.report()["requests"] == 0, "nothing was asked for");
+    });
+    assert_eq!(api.connections().len(), 0);
 }
 
 #[test]

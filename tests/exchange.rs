@@ -9,8 +9,8 @@ use base64::prelude::BASE64_STANDARD;
 use rcgen::PublicKeyData as _;
 use serde_json::json;
 
-use support::api::{Api, Cluster, Piece, Reply, Request, Route, event, status_object};
-use support::node::Node;
+use support::api::{Api, Cluster, Piece, Reply, Request, Route, bookmark_object, event, status_object};
+use support::node::{KEY_TMP, Node};
 use support::pki::{self, Authority, DAY, valid};
 
 /// The one name, which the only request has.
@@ -194,10 +194,8 @@ fn a_watch_may_be_torn_anywhere() {
 #[test]
 fn a_stream_that_ends_is_watched_again_from_the_last_version() {
     type First = Box<dyn Fn() -> Reply + Sync>;
-    let bookmark = || {
-        let object = json!({"kind": "CertificateSigningRequest", "metadata": {"resourceVersion": "555"}});
-        Piece::Bytes((event("BOOKMARK", &object).to_string() + "\n").into_bytes())
-    };
+    let bookmark =
+        || Piece::Bytes((event("BOOKMARK", &bookmark_object("555")).to_string() + "\n").into_bytes());
     let cases: [(&str, &str, First); 4] = [
         ("ended without an event", "101", Box::new(|| Reply::chunked(Vec::new()))),
         ("cut without an event", "101", Box::new(|| Reply::chunked(Vec::new()).close())),
@@ -224,6 +222,18 @@ fn a_stream_that_ends_is_watched_again_from_the_last_version() {
             assert_eq!((api.count(Route::Create), api.count(Route::Watch)), (1, 2));
         },
     );
+}
+
+#[test]
+fn a_bookmark_does_not_interrupt_the_watch() {
+    let (api, node) = (Api::manual(), Node::new());
+    api.on(Route::Watch, |_, _, cluster| {
+        cluster.bookmark();
+        cluster.grant();
+        None
+    });
+    node.joins(&api);
+    assert_eq!((api.count(Route::Create), api.count(Route::Watch), api.count(Route::List)), (1, 1, 0));
 }
 
 #[test]
@@ -308,6 +318,38 @@ fn a_verdict_ends_the_join_and_the_next_one_has_a_new_key() {
         let run = node.fails(&api, "denied");
         run.says(&["by the test"]);
         assert_eq!(api.count(Route::Create), 1, "a verdict is not appealed");
+        node.joins(&api);
+        let keys = posted_keys(&api);
+        assert!(keys.len() == 2 && keys[0] != keys[1], "the denied key was used again");
+    });
+}
+
+#[test]
+fn a_verdict_on_a_request_that_this_run_took_up_pending_is_final() {
+    use Route::{Create, Discovery, List, Watch};
+    support::all(&["Denied", "Failed"], ToString::to_string, |verdict| {
+        let (api, node) = (Api::manual(), Node::new());
+        api.on(Create, |number, request, cluster| {
+            (number == 0).then(|| {
+                cluster.create(request);
+                Reply::status(409, "AlreadyExists")
+            })
+        });
+        api.on(Watch, |number, request, cluster| {
+            let name = request.selected_name().unwrap_or_default();
+            if number == 0 {
+                cluster.condition(name, verdict);
+            } else {
+                cluster.approve(name);
+                cluster.issue(name);
+            }
+            None
+        });
+        let run = node.fails(&api, "denied");
+        run.says(&["by the test"]);
+        run.check(!run.stderr.contains("earlier attempt"), "this run waited for that verdict");
+        assert_eq!(api.routes(), [Discovery, Create, List, Watch]);
+        assert!(!node.has(KEY_TMP), "the key is used up");
         node.joins(&api);
         let keys = posted_keys(&api);
         assert!(keys.len() == 2 && keys[0] != keys[1], "the denied key was used again");

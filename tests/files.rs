@@ -2,10 +2,10 @@
 
 mod support;
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
-use support::api::{Api, Cluster, Route};
+use support::api::{Api, Cluster, Reply, Route};
 use support::node::{BOOTSTRAP_CONF, CA, CURRENT, KEY_TMP, KUBELET_CONF, Node, PKI};
 use support::pki::{DAY, valid};
 use support::tmpfs::Tmpfs;
@@ -25,6 +25,51 @@ fn the_same_ca_is_left_alone() {
         (after.ino(), after.mtime_nsec()),
         "it was written again"
     );
+}
+
+#[test]
+fn a_ca_that_is_a_link_counts_by_what_it_leads_to() {
+    let cases: Vec<(&str, bool)> = ["/srv/cluster.crt", "../../../srv/cluster.crt"]
+        .into_iter()
+        .flat_map(|target| [(target, true), (target, false)])
+        .collect();
+    support::all(
+        &cases,
+        |case| format!("{}, the same CA: {}", case.0, case.1),
+        |(target, same)| {
+            let (east, west, node) = (Api::start(), Api::start(), Node::new());
+            node.write("srv/cluster.crt", east.authority.pem());
+            fs::create_dir_all(node.at("etc/kubernetes/pki")).expect("a directory");
+            symlink(target, node.at(CA)).expect("a link");
+            if *same {
+                node.joins(&east);
+            } else {
+                node.join(&west).with_cert().run().expect("files").says(&["/etc/kubernetes/pki/ca.crt"]);
+                assert_eq!((node.has(KUBELET_CONF), west.credentials_seen()), (false, 0));
+            }
+            assert_eq!(fs::read_link(node.at(CA)).expect("still a link").to_str(), Some(*target));
+            assert_eq!(node.read("srv/cluster.crt"), east.authority.pem());
+        },
+    );
+}
+
+#[test]
+fn a_secret_that_others_can_read_is_closed_to_them() {
+    let (api, node) = (Api::start(), Node::new());
+    let secrets = [BOOTSTRAP_CONF, KEY_TMP];
+    node.join(&api).run().expect("prepared");
+    // An invalid request ends a run at once and leaves the key.
+    api.on(Route::Create, |_, _, _| Some(Reply::status(422, "Invalid")));
+    node.join(&api).with_cert().run().expect("denied");
+    let before = secrets.map(|path| node.read(path));
+    for path in secrets {
+        fs::set_permissions(node.at(path), Permissions::from_mode(0o644)).expect("another mode");
+    }
+    node.join(&api).run().expect("prepared");
+    assert_eq!(node.mode(BOOTSTRAP_CONF), 0o600);
+    node.join(&api).with_cert().run().expect("denied");
+    assert_eq!(secrets.map(|path| node.mode(path)), [0o600; 2]);
+    assert_eq!(secrets.map(|path| node.read(path)), before, "the content was right");
 }
 
 #[test]
@@ -75,7 +120,7 @@ fn an_identity_that_does_not_work_is_replaced() {
     type Break = fn(&Node, &Api);
     let cases: [(&str, Break); 5] = [
         ("expired", |node, api| {
-            let key = key_block(&node.read_pair());
+            let key = node.read_key();
             let request = api.cluster(|cluster| cluster.pkcs10(&cluster.names()[0]));
             let expired =
                 api.authority.sign_with(&request, |request| valid(&mut request.params, -9 * DAY, -DAY));
@@ -102,10 +147,6 @@ fn an_identity_that_does_not_work_is_replaced() {
             node.join(&api).with_cert().run().expect("already-joined");
         },
     );
-}
-
-fn key_block(pair: &str) -> String {
-    pair[pair.find("-----BEGIN EC PRIVATE KEY-----").expect("a key")..].to_owned()
 }
 
 #[test]

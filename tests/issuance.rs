@@ -3,6 +3,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rcgen::{CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose};
@@ -135,12 +136,44 @@ fn a_request_that_nobody_approves_is_pending_and_found_again() {
 }
 
 #[test]
+fn a_failure_that_has_healed_is_not_what_the_deadline_tells() {
+    support::all(&[503_u16, 403], u16::to_string, |status| {
+        let (api, node) = (Api::manual(), Node::new());
+        let status = *status;
+        api.on(Route::Create, move |number, _, _| (number == 0).then(|| Reply::status(status, "NotYet")));
+        node.fails(&api, "pending");
+    });
+}
+
+#[test]
 fn the_overall_cap_ends_the_wait_too() {
     let (api, node) = (Api::manual(), Node::new());
     node.join(&api).with_cert().args("--timeout 3s").run().expect("pending");
     let closed = Node::new();
     api.on(Route::Discovery, |_, _, _| Some(Reply::status(403, "Forbidden")));
     closed.join(&api).with_cert().args("--timeout 3s").run().expect("not-published");
+}
+
+#[test]
+fn an_answer_that_no_waiting_heals_says_what_to_check() {
+    const ADVICE: &str = "redirects are not followed";
+    let missing = (404, "check the server's URL and version");
+    let cases = [missing, (301, ADVICE), (302, ADVICE), (303, ADVICE), (307, ADVICE), (308, ADVICE)];
+    support::all(
+        &cases,
+        |case| case.0.to_string(),
+        |(status, advice)| {
+            let (api, elsewhere, node) = (Api::start(), Api::start(), Node::new());
+            let (status, target) = (*status, format!("https://{}/", elsewhere.endpoint()));
+            api.on(Route::Create, move |_, request, _| {
+                let target = format!("{target}{}", request.target);
+                Some(Reply::text(status, "text/plain", "no").header("Location", &target))
+            });
+            node.fails(&api, "denied").says(&[&status.to_string(), advice]);
+            assert_eq!(api.routes(), [Route::Discovery, Route::Create]);
+            assert_eq!(elsewhere.connections().len(), 0, "a redirect was followed");
+        },
+    );
 }
 
 #[test]
@@ -189,6 +222,63 @@ fn a_certificate_that_is_not_what_was_asked_for_is_not_stored() {
             node.fails(&api, outcome);
         },
     );
+}
+
+#[test]
+fn a_certificate_that_does_not_fit_uses_its_key_up() {
+    use Route::{Create, Discovery, List, Watch};
+    const IN_ONE_RUN: &[Route] = &[Discovery, Create, List, Create, Watch];
+    const IN_TWO_RUNS: &[Route] = &[Discovery, Create, Watch, Discovery, Create, Watch];
+    type Signer = fn(&Authority, &str) -> String;
+    let cases: [(&str, Signer); 2] = [
+        ("another key", |authority, _| {
+            authority.sign(&pki::foreign_request("system:nodes", "system:node:n1"))
+        }),
+        ("another name", |authority, request| {
+            authority.sign_with(request, |request| rename(request, "system:nodes", "system:node:n2"))
+        }),
+    ];
+    for earlier in [false, true] {
+        support::all(
+            &cases,
+            |case| format!("{}, there before: {earlier}", case.0),
+            |(_, unfit)| {
+                let (api, node) = (Api::start(), Node::new());
+                let (authority, unfit, signed) = (Arc::clone(&api.authority), *unfit, AtomicUsize::new(0));
+                api.cluster(|cluster| {
+                    cluster.signer = Box::new(move |request| match signed.fetch_add(1, Ordering::Relaxed) {
+                        0 => unfit(&authority, request),
+                        _ => authority.sign(request),
+                    });
+                });
+                api.on(Create, move |number, request, cluster| {
+                    (earlier && number == 0).then(|| {
+                        cluster.create(request);
+                        Reply::status(409, "AlreadyExists")
+                    })
+                });
+                if !earlier {
+                    node.fails(&api, "not-trusted").says(&["certificate issued for"]);
+                    assert!(!node.has(KEY_TMP), "the key is used up");
+                }
+                node.joins(&api);
+                assert_eq!(api.cluster(|cluster| cluster.names().len()), 2, "a request under another name");
+                assert_eq!(api.routes(), if earlier { IN_ONE_RUN } else { IN_TWO_RUNS });
+            },
+        );
+    }
+}
+
+#[test]
+fn an_expired_intermediate_in_the_issued_chain_is_not_stored() {
+    let (api, node) = (Api::start(), Node::new());
+    let expired = Authority::with("intermediate", |params| valid(params, -9 * DAY, -DAY));
+    let authority = Arc::clone(&api.authority);
+    api.cluster(|cluster| {
+        cluster.signer = Box::new(move |request| authority.sign(request) + &expired.pem());
+    });
+    node.fails(&api, "clock").says(&["intermediate"]);
+    assert!(!node.has(CURRENT) && !node.has(KEY_TMP), "the kubelet judges every certificate of the file");
 }
 
 fn rename(request: &mut CertificateSigningRequestParams, organization: &str, common_name: &str) {

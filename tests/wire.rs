@@ -158,6 +158,18 @@ fn the_last_failure_decides() {
 }
 
 #[test]
+fn a_deadline_that_cuts_the_last_attempt_short_does_not_decide() {
+    let (api, node) = (Api::start(), Node::new());
+    api.on(Route::Discovery, |count, _, _| {
+        let late = Duration::from_secs(if count == 0 { 0 } else { 20 });
+        Some(Reply::status(403, "Forbidden").after(late))
+    });
+    let run = node.join(&api).with_cert().args(DEADLINE).run();
+    run.expect("not-published").says(&["403"]);
+    assert_eq!(api.count(Route::Discovery), 2, "the last attempt got no answer in time");
+}
+
+#[test]
 fn discovery_heals() {
     type Answer = fn() -> Reply;
     let cases: [(&str, Answer); 6] = [

@@ -17,8 +17,11 @@ use crate::x509::Certificate;
 /// What identity the node has.
 #[derive(Debug)]
 pub enum Existing {
-    /// None that a kubelet could start from: it is missing, dangling, torn or expired, and a join replaces it.
+    /// None: there is no kubelet.conf.
     None,
+    /// None that a kubelet could start from: dangling, torn, expired or without a certificate. A join replaces it, as
+    /// the kubelet's own bootstrap would.
+    Unusable,
     /// One for this node, whole and in time; the certificate.
     Joined(Box<Certificate>),
     /// One that trusts this CA bundle, while ca.crt is missing.
@@ -40,10 +43,10 @@ impl NodeFiles {
         };
         let config = std::str::from_utf8(text.expose()).ok().and_then(|text| Kubeconfig::parse(text).ok());
         let Some((cluster, user)) = config.as_ref().and_then(Kubeconfig::current) else {
-            return Ok(Existing::None);
+            return Ok(Existing::Unusable);
         };
         let (Some(leaf), Some(trusted)) = (self.pair(user, now)?, self.authorities(cluster)?) else {
-            return Ok(Existing::None);
+            return Ok(Existing::Unusable);
         };
         if leaf.subject != node.subject() {
             let message = format!(

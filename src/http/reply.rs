@@ -82,7 +82,11 @@ impl Reply {
             401 => {
                 (Failure::Refused, Retry::Briefly(wish), "the token is unknown or expired: make a new one")
             }
-            403 => (Failure::Refused, Retry::Briefly(wish), "the token may not: check its groups and RBAC"),
+            403 => (
+                Failure::Refused,
+                Retry::Briefly(wish),
+                "the token is not allowed to do this: check its groups and RBAC",
+            ),
             429 | 500..=599 => {
                 (Failure::Unreachable, Retry::UntilDeadline(wish), "the API server is busy or restarting")
             }

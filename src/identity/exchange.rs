@@ -129,7 +129,7 @@ impl<'a> Exchange<'a> {
                 object.metadata.resource_version = list.metadata.resource_version;
                 self.judge(object)
             }
-            None => self.after_pause(State::Post, "it was deleted", report),
+            None => self.after_pause(State::Post, "the request was deleted", report),
         }
     }
 
@@ -232,7 +232,7 @@ impl<'a> Exchange<'a> {
             return Ok(None);
         }
         if event.kind == "DELETED" || object.metadata.uid != uid {
-            return self.after_pause(State::List, "it was deleted", report).map(Some);
+            return self.after_pause(State::List, "the request was deleted", report).map(Some);
         }
         version.clone_from(&object.metadata.resource_version);
         self.verdict(&object).map(|verdict| verdict.map(Answer::Done))
@@ -247,8 +247,8 @@ impl<'a> Exchange<'a> {
 
     /// Something came between: waits a moment before `state`, so that no server makes the program run in circles.
     fn after_pause(&mut self, state: State, why: &str, report: &mut Report) -> Result<Answer> {
-        let error = self.pending(why);
-        self.backoff.pause(error, report)?;
+        let line = format!("approval: {why}; looking again");
+        self.backoff.pause_saying(self.pending(), &line, report)?;
         Ok(Answer::Go(state))
     }
 
@@ -263,21 +263,20 @@ impl<'a> Exchange<'a> {
 
     /// Time until the deadline.
     fn left(&self) -> Result<Duration> {
-        self.deadline.left(self.clock).ok_or_else(|| self.pending("nobody has decided"))
+        self.deadline.left(self.clock).ok_or_else(|| self.pending())
     }
 
-    /// A state of affairs that may heal; at the deadline it means that the request is pending.
-    fn pending(&self, why: &str) -> Error {
+    /// Nobody has decided yet, which may heal.
+    fn pending(&self) -> Error {
         let name = self.request.name();
         let message = format!(
-            "{name} is not decided ({why}); approve it with: kubectl certificate approve {name}, and run again to go on"
+            "{name} is still pending; approve it with: kubectl certificate approve {name}, then run again"
         );
         Error::new(Step::Approval, Failure::Pending, message).healing(Retry::UntilDeadline(None))
     }
 
     fn refusal(&self, reply: &Reply) -> Error {
-        reply
-            .failure(Step::Approval, &format!("{} cannot be watched and stays as it is", self.request.name()))
+        reply.failure(Step::Approval, &format!("{} cannot be watched, and is untouched", self.request.name()))
     }
 }
 

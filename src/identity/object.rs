@@ -118,7 +118,10 @@ impl Object {
         if let Some(condition) = find("Denied") {
             return spent(
                 Failure::Denied,
-                format!("{name} was denied ({}); ask the approver", words(condition)),
+                format!(
+                    "{name} was denied ({}); ask the approver, the next run files a new request",
+                    words(condition)
+                ),
             );
         }
         if let Some(condition) = find("Failed") {

@@ -32,6 +32,7 @@ pub struct Join<'a> {
     pins: Vec<String>,
     prefix: bool,
     name: String,
+    report: PathBuf,
     extra: Vec<OsString>,
 }
 
@@ -86,6 +87,12 @@ impl Node {
         self.read(&self.pair())
     }
 
+    /// The key in that pair, as PEM.
+    pub fn read_key(&self) -> String {
+        let pair = self.read_pair();
+        pair[pair.find("-----BEGIN EC PRIVATE KEY-----").expect("a key")..].to_owned()
+    }
+
     /// Writes a file and the directories above it.
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.at(path);
@@ -121,6 +128,7 @@ impl Node {
             pins: vec![api.authority.pin()],
             prefix: false,
             name: "n1".to_owned(),
+            report: self.beside("report.json"),
             extra: Vec::new(),
         }
     }
@@ -180,6 +188,12 @@ impl Join<'_> {
         self
     }
 
+    /// Has the report written elsewhere than beside the root.
+    pub fn report(mut self, path: impl Into<PathBuf>) -> Self {
+        self.report = path.into();
+        self
+    }
+
     /// Adds arguments, given as one line of words.
     pub fn args(mut self, line: &str) -> Self {
         self.extra.extend(line.split_whitespace().map(OsString::from));
@@ -199,9 +213,8 @@ impl Join<'_> {
 
     /// Starts it.
     pub fn start(&self) -> Running {
-        let report = self.node.beside("report.json");
-        let _ = fs::remove_file(&report);
-        run::start(&self.words(), self.node.scratch.path(), Some(report), self.secrets())
+        let _ = fs::remove_file(&self.report);
+        run::start(&self.words(), self.node.scratch.path(), Some(self.report.clone()), self.secrets())
     }
 
     /// Runs it to its end.
@@ -211,7 +224,6 @@ impl Join<'_> {
 
     /// The command line after the program's name.
     pub fn words(&self) -> Vec<OsString> {
-        let report = self.node.beside("report.json");
         let mut words: Vec<OsString> = self.prefix.then(|| "kubeadm".into()).into_iter().collect();
         words.extend(["join".into(), self.endpoint.clone().into()]);
         if !self.token.is_empty() {
@@ -223,7 +235,12 @@ impl Join<'_> {
         if !self.name.is_empty() {
             words.extend(["--node-name".into(), self.name.clone().into()]);
         }
-        words.extend(["--root".into(), self.node.root().into(), "--report".into(), report.into()]);
+        words.extend([
+            "--root".into(),
+            self.node.root().into(),
+            "--report".into(),
+            self.report.clone().into(),
+        ]);
         words.extend(self.extra.iter().cloned());
         words
     }

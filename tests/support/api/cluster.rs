@@ -208,7 +208,7 @@ impl Cluster {
 
     /// Sends a bookmark to every watcher.
     pub fn bookmark(&mut self) {
-        self.record("BOOKMARK", "", json!({"kind": "CertificateSigningRequest", "metadata": {}}));
+        self.record("BOOKMARK", "", bookmark_object("0"));
     }
 
     fn store(&mut self, kind: &str, name: &str, item: Value) {
@@ -227,6 +227,14 @@ impl Cluster {
 /// One event of a watch.
 pub fn event(kind: &str, object: &Value) -> Value {
     json!({"type": kind, "object": object})
+}
+
+/// What a bookmark carries: an empty object of the type that is watched, all fields of its Go type spelled out.
+pub fn bookmark_object(version: &str) -> Value {
+    json!({
+        "kind": "CertificateSigningRequest", "apiVersion": "certificates.k8s.io/v1",
+        "metadata": {"resourceVersion": version}, "spec": {"request": null, "signerName": ""}, "status": {},
+    })
 }
 
 fn pkcs10(item: &Value) -> Option<String> {

@@ -1,0 +1,89 @@
+//! Where the report goes: a file, a FIFO, standard output, a directory that other runs report into.
+
+mod support;
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::fs::{CWD, Mode, OFlags, mkfifoat, open};
+use serde_json::Value;
+
+use support::api::Api;
+use support::node::{Join, KUBELET_CONF, Node};
+use support::run::{self, Finished};
+
+/// Runs a join whose report is no file that the runner could read.
+fn run_unread(join: &Join<'_>, node: &Node) -> Finished {
+    run::start(&join.words(), &node.root(), None, Vec::new()).finish()
+}
+
+#[test]
+fn a_fifo_that_nobody_reads_does_not_hold_the_program_up() {
+    let (api, node) = (Api::start(), Node::new());
+    let fifo = node.beside("fifo");
+    mkfifoat(CWD, &fifo, Mode::from_raw_mode(0o600)).expect("a FIFO");
+    let join = node.join(&api).with_cert().report(&fifo);
+    // The exit code tells how the join ended, not how its report did.
+    run_unread(&join, &node).expect("joined").says(&["warning: files: the report"]);
+    assert!(node.has(KUBELET_CONF), "the node has joined all the same");
+    let run = run_unread(&join.args("--timeout soon"), &node);
+    run.expect("usage").says(&["nodestrap: warning: ", "report"]);
+}
+
+#[test]
+fn a_fifo_that_somebody_reads_gets_the_report() {
+    let (api, node) = (Api::start(), Node::new());
+    let fifo = node.beside("fifo");
+    mkfifoat(CWD, &fifo, Mode::from_raw_mode(0o600)).expect("a FIFO");
+    // Opened for both and without waiting: what the program wrote stays in the FIFO, and an empty one is an error.
+    let reader = open(&fifo, OFlags::RDWR | OFlags::NONBLOCK, Mode::empty()).expect("the FIFO");
+    run_unread(&node.join(&api).with_cert().report(&fifo), &node).expect("joined");
+    let mut text = vec![0; 65_536];
+    let length = File::from(reader).read(&mut text).expect("a report");
+    let report: Value = serde_json::from_slice(&text[..length]).expect("JSON");
+    assert_eq!(report["outcome"], "joined");
+}
+
+#[test]
+fn standard_output_gets_the_report_and_stays_what_it_is() {
+    // First through a link of our own: whoever replaces links does not get to the machine's.
+    let (api, node) = (Api::start(), Node::new());
+    let own = node.beside("stdout");
+    std::os::unix::fs::symlink("/proc/self/fd/1", &own).expect("a link as /dev/stdout is");
+    for path in [own.as_path(), Path::new("/dev/stdout")] {
+        let before = fs::read_link(path).expect("a link");
+        let output = node.beside("output");
+        let status = Command::new(run::program())
+            .args(node.join(&api).with_cert().report(path).words())
+            .stdin(Stdio::null())
+            .stdout(File::create(&output).expect("a file"))
+            .stderr(Stdio::null())
+            .status()
+            .expect("a run");
+        assert_eq!(fs::read_link(path).ok().as_ref(), Some(&before), "{} was replaced", path.display());
+        assert!(status.success(), "{status}");
+        let report: Value =
+            serde_json::from_slice(&fs::read(&output).expect("the output")).expect("one JSON object");
+        assert_eq!(report["exitCode"], 0);
+    }
+}
+
+#[test]
+fn several_runs_report_into_one_directory() {
+    let (api, shared) = (Api::start(), Node::new());
+    // What another run has begun to write is not touched.
+    shared.write(".nodestrap.new", "half a rep");
+    let names: Vec<String> = (1..=8).map(|number| format!("n{number}")).collect();
+    support::all(&names, Clone::clone, |name| {
+        let node = Node::new();
+        let run = node.join(&api).name(name).with_cert().report(shared.at(&format!("{name}.json"))).run();
+        run.expect("joined");
+        assert_eq!(run.report()["nodeName"], name.as_str());
+    });
+    let mut expected: Vec<String> = names.iter().map(|name| format!("{name}.json")).collect();
+    expected.insert(0, ".nodestrap.new".to_owned());
+    assert_eq!(shared.files(), expected);
+    assert_eq!(shared.read(".nodestrap.new"), "half a rep");
+}
