@@ -25,6 +25,9 @@ use crate::x509;
 /// The failure that ended the run; its kind is the exit code.
 pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Success> {
     let clock = &*system.clock;
+    for warning in &options.warnings {
+        report.say(&format!("warning: {warning}"));
+    }
     let overall = options.timeout.map(|budget| Deadline::after(clock, budget));
     let files = NodeFiles::open(options.root.as_deref().unwrap_or(Path::new("/")))?;
     let node = node_name(options, &files, report)?;
@@ -47,6 +50,10 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
 
     let cluster = trusted_cluster(options, system, overall, report)?;
     files.accepts(cluster.authorities(), &existing)?;
+    if options.dry_run {
+        report.say("dry run: the cluster is trusted; nothing was requested or written");
+        return Ok(Success::DryRun);
+    }
     let mut write_discovery = || files.write_discovery(&cluster, &options.tls_bootstrap_token);
     if !options.with_client_cert {
         write_discovery()?;

@@ -9,17 +9,23 @@ Joins this machine to a Kubernetes cluster, and exits.
 
 Usage: nodestrap join HOST:PORT --token ID.SECRET --discovery-token-ca-cert-hash sha256:HEX [flags]
 
-Takes the line that `kubeadm token create --print-join-command` prints.
+Takes the line that `kubeadm token create --print-join-command` prints. All of it can come from elsewhere; the order,
+the strongest last: --config, systemd credential nodestrap.token, .join or .config, kernel command line
+nodestrap.token=, .join= or .config=BASE64, environment NODESTRAP_TOKEN, _JOIN or _CONFIG, flags.
 
 Flags of kubeadm join:
+  --config FILE                  a JoinConfiguration, v1beta4 or v1beta3; - is standard input
   --token TOKEN                  bootstrap token, for discovery and for TLS bootstrap
   --discovery-token TOKEN        the one that signs cluster-info, where it is another
   --tls-bootstrap-token TOKEN    the one that requests the certificate, where it is another
+                                 each also as --token-file FILE and so on; - is standard input
   --discovery-token-ca-cert-hash sha256:HEX
                                  pin of the cluster CA's public key; may be repeated
   --discovery-token-unsafe-skip-ca-verification
                                  without a pin: trust whoever knows the token
   --node-name NAME               default: the hostname, with --root ROOT/etc/hostname
+  --hostname-override NAME       the same, as the kubelet spells it
+  --dry-run                      find and trust the cluster, request and write nothing
 
 Flags of its own:
   --with-client-cert             request the kubelet's certificate too and write kubelet.conf
@@ -30,6 +36,8 @@ Flags of its own:
   --tls-bootstrap-timeout DURATION
                                  default 5m0s, as kubeadm's timeouts.tlsBootstrap
   --timeout DURATION             cap on all of it
+  --print-config                 print each setting and where it came from, and exit
+  --strict                       unknown fields of the configuration are errors
   -h, --help    -V, --version
 
 Exit codes:
