@@ -5,6 +5,7 @@
 //! `kubeadm token create --print-join-command` prints is taken as it is.
 
 mod configuration;
+mod discovery;
 mod duration;
 mod flags;
 mod help;
@@ -15,15 +16,15 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use discovery::Discovery;
 pub use help::help;
 pub use sources::Surroundings;
 
 use crate::error::{Error, Failure, Result, Step};
-use crate::http::Endpoint;
 use crate::limits;
-use crate::trust::{Pin, Pins, Token};
+use crate::secret::Secret;
 use flags::Verb;
-use settings::{ENDPOINT, Origin, Settings};
+use settings::{Origin, Settings};
 
 /// What the program is asked to do.
 #[derive(Debug)]
@@ -41,14 +42,10 @@ pub enum Command {
 /// A checked request to join.
 #[derive(Debug)]
 pub struct Join {
-    /// The API server to ask for cluster-info.
-    pub endpoint: Endpoint,
-    /// The token that signs cluster-info.
-    pub discovery_token: Token,
+    /// How the cluster is found.
+    pub discovery: Discovery,
     /// The token that submits the request and goes into bootstrap-kubelet.conf.
-    pub tls_bootstrap_token: Token,
-    /// Which CA keys are accepted.
-    pub pins: Pins,
+    pub tls_bootstrap_token: Secret<String>,
     /// The node's name, as it was given.
     pub node_name: Option<String>,
     /// Find and trust the cluster, and write nothing.
@@ -126,18 +123,11 @@ impl Options {
 
     fn join(&self) -> Result<Join> {
         let settings = &self.settings;
-        let endpoint =
-            settings.value(ENDPOINT).ok_or_else(|| usage("the API server is missing; give HOST:PORT"))?;
-        let endpoint = Endpoint::parse(endpoint).ok_or_else(|| {
-            // Not repeated: it may be a token that lost its flag.
-            usage("the given word is no API server; give HOST:PORT, an IPv6 address in brackets")
-        })?;
+        let (discovery, tls_bootstrap_token) = discovery::decide(settings)?;
         let name = settings.stronger(["hostname-override", "node-name"]);
         Ok(Join {
-            endpoint,
-            discovery_token: self.token("discovery-token")?,
-            tls_bootstrap_token: self.token("tls-bootstrap-token")?,
-            pins: self.pins()?,
+            discovery,
+            tls_bootstrap_token,
             node_name: name.map(|(_, value, _)| value.to_owned()),
             dry_run: settings.is_on("dry-run"),
             with_client_cert: settings.is_on("with-client-cert"),
@@ -150,40 +140,11 @@ impl Options {
         })
     }
 
-    /// The token for one of the two purposes; `--token` serves both.
-    fn token(&self, purpose: &str) -> Result<Token> {
-        let Some((name, text, origin)) = self.settings.stronger([purpose, "token"]) else {
-            return Err(usage("the bootstrap token is missing; give --token-file or --token"));
-        };
-        Token::parse(text).ok_or_else(|| {
-            usage(format!(
-                "--{name} ({origin}) is no bootstrap token, which has the form [a-z0-9]{{6}}.[a-z0-9]{{16}}"
-            ))
-        })
-    }
-
     fn duration(&self, name: &str) -> Result<Option<Duration>> {
         let Some(text) = self.settings.value(name) else { return Ok(None) };
         match duration::parse(text).filter(|time| !time.is_zero()) {
             Some(time) => Ok(Some(time)),
             None => Err(usage(format!("--{name} takes a duration such as 90s or 5m0s"))),
-        }
-    }
-
-    /// Pins that are given hold, whatever else is given (`cmd/kubeadm/app/apis/kubeadm/validation`).
-    fn pins(&self) -> Result<Pins> {
-        let pins: Option<Vec<Pin>> =
-            self.settings.list("discovery-token-ca-cert-hash").map(Pin::parse).collect();
-        match pins {
-            Some(pins) if !pins.is_empty() => Ok(Pins::Required(pins)),
-            Some(_) if self.settings.is_on("discovery-token-unsafe-skip-ca-verification") => {
-                Ok(Pins::UnsafeSkip)
-            }
-            Some(_) => Err(usage(
-                "the CA pin is missing; give --discovery-token-ca-cert-hash, or \
-                 --discovery-token-unsafe-skip-ca-verification to trust whoever knows the token",
-            )),
-            None => Err(usage("--discovery-token-ca-cert-hash takes sha256: and 64 hex digits")),
         }
     }
 

@@ -40,6 +40,7 @@ fn field(path: &str) -> Option<Field> {
         "discovery.bootstrapToken.unsafeSkipCAVerification" => {
             Field::Switch("discovery-token-unsafe-skip-ca-verification")
         }
+        "discovery.file.kubeConfigPath" => Field::Text("discovery-file", Takes::Value),
         "discovery.tlsBootstrapToken" => Field::Text("tls-bootstrap-token", Takes::Secret),
         "discovery.timeout" | "timeouts.discovery" => Field::Text("discovery-timeout", Takes::Value),
         "timeouts.tlsBootstrap" => Field::Text("tls-bootstrap-timeout", Takes::Value),

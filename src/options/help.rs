@@ -23,11 +23,17 @@ Flags of kubeadm join:
                                  pin of the cluster CA's public key; may be repeated
   --discovery-token-unsafe-skip-ca-verification
                                  without a pin: trust whoever knows the token
+  --discovery-file FILE          a kubeconfig with server and CA, and perhaps a token, instead of discovery
   --node-name NAME               default: the hostname, with --root ROOT/etc/hostname
   --hostname-override NAME       the same, as the kubelet spells it
   --dry-run                      find and trust the cluster, request and write nothing
 
 Flags of its own:
+  --cluster-info FILE            the ConfigMap, as kubectl prints it, instead of asking for it; needs token and pin
+  --server URL --certificate-authority FILE
+                                 no discovery at all; with --bearer-token-file, tokens of any kind
+  --bootstrap-kubeconfig FILE    the same from the kubelet's own file
+  --bearer-token TOKEN           a token that is no bootstrap token
   --with-client-cert             request the kubelet's certificate too and write kubelet.conf
   --keep-bootstrap-kubeconfig    leave bootstrap-kubelet.conf in place after that
   --root DIR                     write below DIR: a mounted image, an initramfs

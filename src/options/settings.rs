@@ -51,7 +51,7 @@ pub(super) enum Takes {
 pub(super) const ENDPOINT: &str = "api-server-endpoint";
 
 /// Every setting by the name of its flag. `--help` describes each; the positional argument stands first.
-pub(super) const FLAGS: [(&str, Takes); 19] = [
+pub(super) const FLAGS: [(&str, Takes); 25] = [
     (ENDPOINT, Takes::Value),
     ("config", Takes::Value),
     ("strict", Takes::Switch),
@@ -60,6 +60,12 @@ pub(super) const FLAGS: [(&str, Takes); 19] = [
     ("token", Takes::Secret),
     ("discovery-token", Takes::Secret),
     ("tls-bootstrap-token", Takes::Secret),
+    ("bearer-token", Takes::Secret),
+    ("discovery-file", Takes::Value),
+    ("cluster-info", Takes::Value),
+    ("server", Takes::Value),
+    ("certificate-authority", Takes::Value),
+    ("bootstrap-kubeconfig", Takes::Value),
     ("discovery-token-ca-cert-hash", Takes::List),
     ("discovery-token-unsafe-skip-ca-verification", Takes::Switch),
     ("node-name", Takes::Value),
@@ -128,6 +134,11 @@ impl Settings {
     fn get(&self, name: &str) -> Option<(&str, Origin)> {
         let setting = self.settings.iter().find(|setting| setting.name == name)?;
         Some((setting.values.last()?.expose(), setting.origin))
+    }
+
+    /// Who said a setting, if anybody.
+    pub(super) fn origin(&self, name: &str) -> Option<Origin> {
+        self.get(name).map(|(_, origin)| origin)
     }
 
     /// The last value of a setting.

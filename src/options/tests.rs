@@ -1,5 +1,7 @@
 use super::*;
 use crate::secret::Secret;
+use crate::trust::{Pins, Token};
+use settings::ENDPOINT;
 
 const PIN: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -20,6 +22,18 @@ fn join(line: &str) -> Join {
     }
 }
 
+/// What a join by token says.
+fn by_token(join: &Join) -> (String, &Token, &Pins) {
+    match &join.discovery {
+        Discovery::Token { endpoint, token, pins } => (endpoint.to_string(), token, pins),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn token_id(join: &Join) -> &str {
+    &join.tls_bootstrap_token.expose()[..6]
+}
+
 fn problem(line: &str) -> String {
     let error = parse(line).unwrap_err();
     assert_eq!(error.failure(), Failure::Usage);
@@ -32,9 +46,9 @@ fn the_printed_join_line_is_taken_with_and_without_kubeadm() {
         format!("join 10.0.0.1:6443 --token abcdef.0123456789abcdef --discovery-token-ca-cert-hash {PIN} ");
     for line in [line.clone(), format!("kubeadm {line}")] {
         let join = join(&line);
-        assert_eq!(join.endpoint.to_string(), "10.0.0.1:6443");
-        assert_eq!(join.discovery_token.id(), "abcdef");
-        assert!(matches!(&join.pins, Pins::Required(pins) if pins.len() == 1));
+        let (endpoint, token, pins) = by_token(&join);
+        assert_eq!((endpoint.as_str(), token.id(), token_id(&join)), ("10.0.0.1:6443", "abcdef", "abcdef"));
+        assert!(matches!(pins, Pins::Required(pins) if pins.len() == 1));
         assert_eq!(join.discovery_timeout, limits::DISCOVERY);
     }
 }
@@ -47,9 +61,9 @@ fn each_flag_means_what_it_says() {
          --discovery-token-unsafe-skip-ca-verification --with-client-cert=true --keep-bootstrap-kubeconfig \
          --root /r --timeout 1m --discovery-timeout 2s --tls-bootstrap-timeout 3s"
     ));
-    assert_eq!((join.discovery_token.id(), join.tls_bootstrap_token.id()), ("aaaaaa", "bbbbbb"));
+    assert_eq!((by_token(&join).1.id(), token_id(&join)), ("aaaaaa", "bbbbbb"));
     assert!(
-        matches!(&join.pins, Pins::Required(pins) if pins.len() == 3),
+        matches!(by_token(&join).2, Pins::Required(pins) if pins.len() == 3),
         "pins hold beside the unsafe flag"
     );
     assert!(join.with_client_cert && join.keep_bootstrap_kubeconfig);
@@ -68,7 +82,7 @@ fn no_pin_needs_the_unsafe_flag() {
             .contains("pin is missing")
     );
     let unsafe_line = format!("{line} --discovery-token-unsafe-skip-ca-verification");
-    assert!(matches!(join(&unsafe_line).pins, Pins::UnsafeSkip));
+    assert!(matches!(by_token(&join(&unsafe_line)).2, Pins::UnsafeSkip));
 }
 
 #[test]
@@ -159,9 +173,9 @@ fn join_in(line: &str, surroundings: &Surroundings) -> Join {
 #[test]
 fn a_join_configuration_says_what_flags_say() {
     let join = join_in("join", &configured(CONFIGURATION));
-    assert_eq!(join.endpoint.to_string(), "config:6443");
-    assert_eq!((join.discovery_token.id(), join.tls_bootstrap_token.id()), ("cccccc", "dddddd"));
-    assert!(matches!(&join.pins, Pins::Required(pins) if pins.len() == 1));
+    assert_eq!(by_token(&join).0, "config:6443");
+    assert_eq!((by_token(&join).1.id(), token_id(&join)), ("cccccc", "dddddd"));
+    assert!(matches!(by_token(&join).2, Pins::Required(pins) if pins.len() == 1));
     assert_eq!(join.node_name.as_deref(), Some("from-config"));
     assert_eq!((join.discovery_timeout.as_secs(), join.tls_bootstrap_timeout.as_secs()), (60, 120));
     assert_eq!(join.warnings, Vec::<String>::new());
@@ -173,8 +187,8 @@ fn the_older_version_and_json_are_read_too() {
         "bootstrapToken":{"token":"cccccc.0123456789abcdef","apiServerEndpoint":"h:1","unsafeSkipCAVerification":true}},
         "nodeRegistration":{"name":"n","kubeletExtraArgs":{"hostname-override":"other"}}}"#.to_string();
     let join = join_in("join", &configured(&json));
-    assert!(matches!(join.pins, Pins::UnsafeSkip));
-    assert_eq!(join.tls_bootstrap_token.id(), "cccccc", "the discovery token serves both");
+    assert!(matches!(by_token(&join).2, Pins::UnsafeSkip));
+    assert_eq!(token_id(&join), "cccccc", "the discovery token serves both");
     assert_eq!(join.discovery_timeout.as_secs(), 7);
     assert_eq!(join.node_name.as_deref(), Some("other"), "the kubelet's own name wins");
 }
@@ -224,15 +238,15 @@ fn the_stronger_source_wins_field_by_field() {
     surroundings.kernel_command_line = Some(Secret::new(line));
     // The configuration comes by the environment, which is stronger than the kernel command line.
     let join = join_in("join", &surroundings);
-    assert_eq!((join.endpoint.host(), join.discovery_token.id()), ("config", "cccccc"));
+    assert_eq!((by_token(&join).0.as_str(), by_token(&join).1.id()), ("config:6443", "cccccc"));
     surroundings.config = None;
     let join = join_in("join", &surroundings);
-    assert_eq!((join.endpoint.host(), join.discovery_token.id()), ("kernel", "bbbbbb"));
+    assert_eq!((by_token(&join).0.as_str(), by_token(&join).1.id()), ("kernel:1", "bbbbbb"));
     assert!(join.warnings[0].contains("kernel command line"));
     surroundings.token = Some(Secret::new("eeeeee.0123456789abcdef".to_owned()));
     let join = join_in("join flags:1 --tls-bootstrap-token ffffff.0123456789abcdef", &surroundings);
-    assert_eq!(join.endpoint.host(), "flags");
-    assert_eq!((join.discovery_token.id(), join.tls_bootstrap_token.id()), ("eeeeee", "ffffff"));
+    assert_eq!(by_token(&join).0, "flags:1");
+    assert_eq!((by_token(&join).1.id(), token_id(&join)), ("eeeeee", "ffffff"));
 }
 
 #[test]
@@ -241,7 +255,7 @@ fn a_join_line_may_be_broken_over_lines() {
         "kubeadm join h:1 --token bbbbbb.0123456789abcdef \\\n   --discovery-token-ca-cert-hash {PIN} \n"
     );
     let surroundings = Surroundings { join: Some(Secret::new(join)), ..Surroundings::default() };
-    assert_eq!(join_in("join", &surroundings).endpoint.to_string(), "h:1");
+    assert_eq!(by_token(&join_in("join", &surroundings)).0, "h:1");
     let surroundings =
         Surroundings { join: Some(Secret::new("hunter2".to_owned())), ..Surroundings::default() };
     assert!(!parse_in("join", &surroundings).unwrap_err().to_string().contains("hunter2"));
