@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::http::Unverified;
+use crate::yaml;
 
 /// Where an API server keeps it (`k8s.io/cluster-bootstrap/token/api/types.go`, `ConfigMapClusterInfo`).
 const PATH: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
@@ -30,6 +31,22 @@ impl ClusterInfo {
 
     fn get(&self, key: &str) -> Option<&str> {
         self.data.as_ref()?.get(key).map(String::as_str).filter(|text| !text.is_empty())
+    }
+}
+
+impl ClusterInfo {
+    /// Reads the ConfigMap as `kubectl get -o json` or `-o yaml` prints it. Not trusted: whoever wrote the text, the
+    /// signature inside is judged.
+    ///
+    /// # Errors
+    /// A usage error for anything else.
+    pub fn from_text(text: &str) -> Result<Self> {
+        let failed = |e: Box<dyn std::error::Error + Send + Sync>| {
+            let message = "the given cluster-info is no ConfigMap in JSON or YAML";
+            Error::new(Step::Discovery, Failure::Usage, message).caused_by(e)
+        };
+        let json = yaml::to_json(text).map_err(|e| failed(e.into()))?;
+        serde_json::from_str(&json).map_err(|e| failed(e.into()))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::error::{Error, Failure, Result, Step};
 use crate::identity::{ClientCertificate, Key};
 use crate::kubeconfig;
 use crate::secret::Secret;
-use crate::trust::{Bundle, Token, TrustedCluster};
+use crate::trust::{Bundle, TrustedCluster};
 use crate::x509;
 
 /// Where Kubernetes keeps a node's configuration (`cmd/kubeadm/app/constants`, `KubernetesDir`), 0755.
@@ -116,12 +116,12 @@ impl NodeFiles {
     ///
     /// # Errors
     /// [`Failure::Files`]; what was there before is still there.
-    pub fn write_discovery(&self, cluster: &TrustedCluster, token: &Token) -> Result<()> {
+    pub fn write_discovery(&self, cluster: &TrustedCluster, token: &Secret<String>) -> Result<()> {
         if !self.accepts(cluster.authorities(), &Existing::None)? {
             write(&self.directory(PKI, 0o755)?, PKI, CA, 0o644, cluster.authorities().pem())?;
         }
         let server = cluster.server().as_str();
-        let text = kubeconfig::bootstrap(server, cluster.authorities().base64(), token.whole().expose());
+        let text = kubeconfig::bootstrap(server, cluster.authorities().base64(), token.expose());
         write(&self.directory(KUBERNETES, 0o755)?, KUBERNETES, BOOTSTRAP, 0o600, text.expose().as_bytes())
     }
 

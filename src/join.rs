@@ -4,17 +4,17 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::clock::Deadline;
-use crate::discovery;
+use crate::discovery::{self, ClusterInfo};
 use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::files::{Existing, NodeFiles};
-use crate::http::{Bearer, System, Unverified};
+use crate::http::{Bearer, Endpoint, System, Unverified};
 use crate::identity::{CertificateRequest, Exchange, Verdict};
 use crate::limits;
 use crate::node::NodeName;
-use crate::options::Join;
+use crate::options::{Discovery, Join};
 use crate::report::{CertificateFacts, Phase, Report, Success};
 use crate::retry::Backoff;
-use crate::trust::{self, Pins, TrustedCluster};
+use crate::trust::{self, Pins, SignedCluster, TrustedCluster};
 use crate::x509;
 
 /// Joins this machine: finds the cluster, trusts it, writes its files and, if asked, gets the node its certificate.
@@ -25,6 +25,9 @@ use crate::x509;
 /// The failure that ended the run; its kind is the exit code.
 pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Success> {
     let clock = &*system.clock;
+    for warning in &options.warnings {
+        report.say(&format!("warning: {warning}"));
+    }
     let overall = options.timeout.map(|budget| Deadline::after(clock, budget));
     let files = NodeFiles::open(options.root.as_deref().unwrap_or(Path::new("/")))?;
     let node = node_name(options, &files, report)?;
@@ -50,6 +53,10 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
     }
     let cluster = trusted_cluster(options, system, overall, report)?;
     files.accepts(cluster.authorities(), &existing)?;
+    if options.dry_run {
+        report.say("dry run: the cluster is trusted; nothing was requested or written");
+        return Ok(Success::DryRun);
+    }
     let mut write_discovery = || files.write_discovery(&cluster, &options.tls_bootstrap_token);
     if !options.with_client_cert {
         write_discovery()?;
@@ -59,7 +66,7 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
     }
 
     let deadline = Deadline::after(clock, options.tls_bootstrap_timeout).earlier(overall);
-    let bearer = Bearer::new(options.tls_bootstrap_token.whole())?;
+    let bearer = Bearer::new(&options.tls_bootstrap_token)?;
     let mut spent = 0;
     let (key, certificate) = loop {
         let key = files.pending_key()?;
@@ -105,7 +112,7 @@ fn node_name(options: &Join, files: &NodeFiles, report: &Report) -> Result<NodeN
     Ok(node)
 }
 
-/// Fetches cluster-info until it can be trusted, or until it is clear that it cannot be.
+/// Finds the cluster and tries until it can be trusted, or until it is clear that it cannot be.
 fn trusted_cluster(
     options: &Join,
     system: &System,
@@ -115,40 +122,70 @@ fn trusted_cluster(
     let clock = &*system.clock;
     let deadline = Deadline::after(clock, options.discovery_timeout).earlier(overall);
     let mut backoff = Backoff::new(clock, deadline);
-    let mut peer = Unverified::new(system, &options.endpoint)?;
+    let mut peer = None;
     loop {
-        let timeout = deadline.left(clock).unwrap_or_default().min(limits::REQUEST);
-        let signed = after_build(clock.now())
-            .and_then(|()| discovery::fetch(&peer, timeout))
-            .and_then(|info| trust::verify(&info, &options.discovery_token, &options.pins, clock.now()));
-        let error = match signed {
-            Ok(signed) => match signed.over(peer) {
-                Ok(cluster) => {
-                    report.server = Some(cluster.server().as_str().to_owned());
-                    report.ca_hashes = cluster.authorities().pins();
-                    report.end_phase(Phase::Discovery, clock);
-                    report.say(&format!("discovery: cluster-info fetched from {}", options.endpoint));
-                    report.say(&format!(
-                        "trust: {} for token {}; the API server is {}",
-                        if matches!(options.pins, Pins::UnsafeSkip) {
-                            "the signature holds, without a pin,"
-                        } else {
-                            "signature and CA pin hold"
-                        },
-                        options.discovery_token.id(),
-                        cluster.server().as_str()
-                    ));
-                    return Ok(cluster);
-                }
-                Err(error) => {
-                    peer = Unverified::new(system, &options.endpoint)?;
-                    error
-                }
-            },
-            Err(error) => error,
-        };
-        backoff.pause(error, report)?;
+        let now = clock.now();
+        let attempt = after_build(now).and_then(|()| match &options.discovery {
+            Discovery::Token { endpoint, token, pins } => {
+                let timeout = deadline.left(clock).unwrap_or_default().min(limits::REQUEST);
+                ask(&mut peer, system, endpoint, timeout, |info| trust::verify(info, token, pins, now))
+            }
+            Discovery::ClusterInfo { info, token, pins } => {
+                trust::verify(info, token, pins, now).and_then(|signed| signed.without_peer(system))
+            }
+            Discovery::Given(given) => trust::given(system, given, now),
+        });
+        match attempt {
+            Ok(cluster) => {
+                report.server = Some(cluster.server().as_str().to_owned());
+                report.ca_hashes = cluster.authorities().pins();
+                report.end_phase(Phase::Discovery, clock);
+                tell(&options.discovery, &cluster, report);
+                return Ok(cluster);
+            }
+            Err(error) => backoff.pause(error, report)?,
+        }
     }
+}
+
+/// Asks an endpoint for cluster-info and has it judged, content first, then the connection. The connection is kept in
+/// `peer` for the next try unless it was the connection that failed.
+fn ask(
+    peer: &mut Option<Unverified>,
+    system: &System,
+    endpoint: &Endpoint,
+    timeout: Duration,
+    judge: impl Fn(&ClusterInfo) -> Result<SignedCluster>,
+) -> Result<TrustedCluster> {
+    let connection = match peer.take() {
+        Some(connection) => connection,
+        None => Unverified::new(system, endpoint)?,
+    };
+    match discovery::fetch(&connection, timeout).and_then(|info| judge(&info)) {
+        Ok(signed) => signed.over(connection),
+        Err(error) => {
+            *peer = Some(connection);
+            Err(error)
+        }
+    }
+}
+
+/// Says how the cluster was found and why it is trusted.
+fn tell(discovery: &Discovery, cluster: &TrustedCluster, report: &Report) {
+    let server = cluster.server().as_str();
+    let (source, token, pins) = match discovery {
+        Discovery::Token { endpoint, token, pins } => (format!("fetched from {endpoint}"), token, pins),
+        Discovery::ClusterInfo { token, pins, .. } => ("given, nobody was asked".to_owned(), token, pins),
+        Discovery::Given(_) => {
+            return report.say(&format!("trust: server and CA are given; the API server is {server}"));
+        }
+    };
+    report.say(&format!("discovery: cluster-info {source}"));
+    let why = match pins {
+        Pins::Required(_) => "signature and CA pin hold",
+        Pins::UnsafeSkip => "the signature holds, without a pin,",
+    };
+    report.say(&format!("trust: {why} for token {}; the API server is {server}", token.id()));
 }
 
 /// A clock that is behind the program's own making is wrong, whatever certificates say.

@@ -47,6 +47,8 @@ pub struct Cluster {
     pub certificate_authority_data: Option<String>,
     /// A file instead of the data.
     pub certificate_authority: Option<String>,
+    /// Go without verification, which this program never does.
+    pub insecure_skip_tls_verify: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -68,6 +70,11 @@ pub struct User {
     pub client_certificate_data: Option<String>,
     /// The key itself, PEM in base64.
     pub client_key_data: Option<String>,
+    /// A bearer token.
+    pub token: Option<Secret<String>>,
+    /// A file that holds the bearer token, and beats it.
+    #[serde(rename = "tokenFile")]
+    pub token_file: Option<String>,
 }
 
 /// A key may stand in it.
@@ -173,10 +180,11 @@ fn distinct<'a>(
 /// `bootstrap-kubelet.conf` as kubeadm writes it (`cmd/kubeadm/app/util/kubeconfig`, `CreateWithToken`): keys in
 /// alphabetical order, two spaces, no quotes where YAML needs none.
 ///
-/// `server` is a checked URL, `ca_data` base64; neither needs quotes in YAML. A token may look like a number.
+/// `server` is a checked URL, `ca_data` base64; neither needs quotes in YAML. A token, which holds no quotes and no
+/// backslashes (RFC 6750, section 2.1), may look like a number.
 #[must_use]
 pub fn bootstrap(server: &str, ca_data: &str, token: &str) -> Secret<String> {
-    let quote = if is_yaml_float(token) { "\"" } else { "" };
+    let quote = if is_plain(token) { "" } else { "\"" };
     Secret::new(format!(
         "apiVersion: v1
 clusters:
@@ -199,13 +207,22 @@ users:
     ))
 }
 
-/// Whether YAML would take a bootstrap token for a number: digits, a point, digits, and perhaps an exponent.
-fn is_yaml_float(token: &str) -> bool {
+/// Whether YAML needs no quotes to take a token for a text: it has a letter that no number has, and is none of the
+/// words for true, false and null. A bootstrap token without such a letter looks like a number.
+fn is_plain(token: &str) -> bool {
+    const WORDS: [&str; 8] = ["true", "false", "null", "yes", "no", "on", "off", "nan"];
+    let (whole, rest) = token.split_once('.').unwrap_or((token, ""));
+    let (fraction, exponent) = rest.split_once('e').unwrap_or((rest, "0"));
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-    token.split_once('.').is_some_and(|(whole, rest)| {
-        let (fraction, exponent) = rest.split_once('e').unwrap_or((rest, "0"));
-        digits(whole) && digits(fraction) && !exponent.is_empty() && digits(exponent)
-    })
+    let number = digits(whole) && digits(fraction) && !exponent.is_empty() && digits(exponent);
+    let begins_plainly = token.starts_with(|c: char| c.is_ascii_alphanumeric());
+    let plain = token.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    let opaque_number = rest.is_empty() && token.starts_with(|c: char| c.is_ascii_digit());
+    begins_plainly
+        && plain
+        && !number
+        && !opaque_number
+        && !WORDS.contains(&token.to_ascii_lowercase().as_str())
 }
 
 /// `kubelet.conf` as the kubelet writes it after its own bootstrap
@@ -267,6 +284,10 @@ mod tests {
             ("abcdef.0123456789abcdef", false),
             ("123456.012345678901234e", false),
             ("12345e.0123456789012345", false),
+            ("02b50b05283e98dd0fd71db496ef01e8", true),
+            ("true", true),
+            ("a-token_of.letters", false),
+            ("a/b+c==", true),
         ] {
             let line = if quoted { format!("token: \"{token}\"\n") } else { format!("token: {token}\n") };
             assert!(bootstrap("s", "c", token).expose().ends_with(&line), "{token}");

@@ -12,7 +12,7 @@ use nodestrap::disk;
 use nodestrap::error::{Error, Failure, Result, Step};
 use nodestrap::http::{System, SystemNetwork, Traffic};
 use nodestrap::join::join;
-use nodestrap::options::{Command, Typed, help};
+use nodestrap::options::{Command, Options, Surroundings, help};
 use nodestrap::report::Report;
 
 const VERSION: &str = concat!("nodestrap ", env!("CARGO_PKG_VERSION"), " (", env!("NODESTRAP_COMMIT"), ")\n");
@@ -25,11 +25,13 @@ fn main() -> ExitCode {
         network: Arc::new(SystemNetwork),
         traffic: Arc::new(Traffic::default()),
     };
-    let mut typed = Typed::default();
+    let mut options = Options::default();
     let mut report = Report::new();
-    let result = typed.read(std::env::args_os().skip(1)).and_then(|()| typed.command());
+    let result = options.read(std::env::args_os().skip(1), &Surroundings::of_process());
+    let result = result.and_then(|()| options.command());
     let result = match result {
         Ok(Command::Join(options)) => join(&options, &system, &mut report),
+        Ok(Command::PrintConfig(text)) => return print(&text),
         Ok(Command::Help) => return print(&help()),
         Ok(Command::Version) => return print(VERSION),
         Err(error) => Err(error),
@@ -37,7 +39,7 @@ fn main() -> ExitCode {
     report.requests = system.traffic.requests();
     report.handshakes = system.traffic.handshakes();
     let code = report.finish(&result, &*clock);
-    if let Some(path) = typed.report.as_deref() {
+    if let Some(path) = options.report() {
         // The exit code tells how the join ended, not how its report did.
         if let Err(error) = write_report(&report, path) {
             report.say(&format!("warning: {error}"));

@@ -1,30 +1,38 @@
-//! The command line: what was typed ([`Typed`]), then what it means ([`Join`]).
+//! What the program is asked to do: settings from all sources ([`Surroundings`], a configuration file, the command
+//! line), then what they mean together ([`Join`]).
 //!
 //! Flags and spellings are those of `kubeadm join` (`cmd/kubeadm/app/cmd/join.go`), so that the line that
 //! `kubeadm token create --print-join-command` prints is taken as it is.
 
+mod configuration;
+mod discovery;
 mod duration;
+mod flags;
 mod help;
+mod settings;
+mod sources;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lexopt::{Arg, Parser, ValueExt as _};
-
+pub use discovery::Discovery;
 pub use help::help;
+pub use sources::Surroundings;
 
-use crate::error::{Error, Failure, Result, Step, foreign};
-use crate::http::Endpoint;
+use crate::error::{Error, Failure, Result, Step};
 use crate::limits;
 use crate::secret::Secret;
-use crate::trust::{Pin, Pins, Token};
+use flags::Verb;
+use settings::{Origin, Settings};
 
 /// What the program is asked to do.
 #[derive(Debug)]
 pub enum Command {
     /// Join this machine.
     Join(Box<Join>),
+    /// Print what was decided, and where each value came from.
+    PrintConfig(String),
     /// Print the help.
     Help,
     /// Print version and commit.
@@ -34,16 +42,14 @@ pub enum Command {
 /// A checked request to join.
 #[derive(Debug)]
 pub struct Join {
-    /// The API server to ask for cluster-info.
-    pub endpoint: Endpoint,
-    /// The token that signs cluster-info.
-    pub discovery_token: Token,
+    /// How the cluster is found.
+    pub discovery: Discovery,
     /// The token that submits the request and goes into bootstrap-kubelet.conf.
-    pub tls_bootstrap_token: Token,
-    /// Which CA keys are accepted.
-    pub pins: Pins,
+    pub tls_bootstrap_token: Secret<String>,
     /// The node's name, as it was given.
     pub node_name: Option<String>,
+    /// Find and trust the cluster, and write nothing.
+    pub dry_run: bool,
     /// Complete the CSR exchange.
     pub with_client_cert: bool,
     /// Leave bootstrap-kubelet.conf and its token in place after success.
@@ -56,198 +62,102 @@ pub struct Join {
     pub discovery_timeout: Duration,
     /// Deadline of the CSR exchange.
     pub tls_bootstrap_timeout: Duration,
+    /// What a user should know, one line each.
+    pub warnings: Vec<String>,
 }
 
-/// The command line as typed; nothing is checked but its syntax.
+/// All that was said, from all sources.
 #[derive(Debug, Default)]
-pub struct Typed {
-    /// Where the report goes. Known as soon as it was read, so that a usage error is reported too.
-    pub report: Option<PathBuf>,
-    command: Option<TypedCommand>,
-    endpoint: Option<String>,
-    token: Option<Secret<String>>,
-    discovery_token: Option<Secret<String>>,
-    tls_bootstrap_token: Option<Secret<String>>,
-    pins: Vec<String>,
-    skip_pins: bool,
-    node_name: Option<String>,
-    with_client_cert: bool,
-    keep_bootstrap_kubeconfig: bool,
-    root: Option<PathBuf>,
-    timeout: Option<Duration>,
-    discovery_timeout: Option<Duration>,
-    tls_bootstrap_timeout: Option<Duration>,
+pub struct Options {
+    settings: Settings,
+    verb: Option<Verb>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum TypedCommand {
-    Join,
-    Help,
-    Version,
-}
-
-impl Typed {
-    /// Reads the arguments (without the program's name) as far as they make sense.
+impl Options {
+    /// Reads the arguments (without the program's name), and for a join what else the machine says. What could be read
+    /// before an error counts: the report goes where it was asked for.
     ///
     /// # Errors
-    /// A usage error that names the flag, never its value: that may be a secret in the wrong place.
-    pub fn read(&mut self, arguments: impl IntoIterator<Item = OsString>) -> Result<()> {
-        let mut parser = Parser::from_args(arguments);
-        while let Some(argument) = parser.next().map_err(|e| syntax(&e))? {
-            match argument {
-                Arg::Short('h') | Arg::Long("help") => {
-                    self.command = Some(TypedCommand::Help);
-                    return Ok(());
-                }
-                Arg::Short('V') | Arg::Long("version") => {
-                    self.command = Some(TypedCommand::Version);
-                    return Ok(());
-                }
-                Arg::Long(flag) => {
-                    let flag = flag.to_owned();
-                    self.flag(&flag, &mut parser)?;
-                }
-                Arg::Short(_) => return Err(usage("unknown option; see nodestrap --help")),
-                Arg::Value(word) => self.word(text("the API server", word)?)?,
-            }
+    /// A usage error that names flag or source, never its value: that may be a secret in the wrong place.
+    pub fn read(
+        &mut self,
+        arguments: impl IntoIterator<Item = OsString>,
+        surroundings: &Surroundings,
+    ) -> Result<()> {
+        let settings = &mut self.settings;
+        self.verb = flags::read(arguments, Origin::Flags, settings)?;
+        if self.verb != Some(Verb::Join) {
+            return Ok(());
         }
-        Ok(())
+        surroundings.read(settings)?;
+        if let Some(file) = settings.value("config").map(PathBuf::from) {
+            let text = sources::read_file(&file)?;
+            configuration::read(text.expose(), Origin::Configuration, settings)?;
+        }
+        settings.read_secrets(|file| sources::read_file(Path::new(file)))
     }
 
-    fn word(&mut self, word: String) -> Result<()> {
-        match (&self.command, word.as_str()) {
-            // The printed join line begins with the program that it was printed for.
-            (None, "kubeadm") => {}
-            (None, "join") => self.command = Some(TypedCommand::Join),
-            (None, "help") => self.command = Some(TypedCommand::Help),
-            (None, _) => return Err(usage("unknown command; the command is: nodestrap join")),
-            (Some(TypedCommand::Join), _) if self.endpoint.is_none() => self.endpoint = Some(word),
-            _ => return Err(usage("more than one API server; give one HOST:PORT")),
-        }
-        Ok(())
+    /// Where the report goes, if anywhere.
+    #[must_use]
+    pub fn report(&self) -> Option<&Path> {
+        self.settings.value("report").map(Path::new)
     }
 
-    fn flag(&mut self, flag: &str, parser: &mut Parser) -> Result<()> {
-        let mut value = |flag: &str| parser.value().map_err(|_| usage(format!("--{flag} needs a value")));
-        match flag {
-            "token" => self.token = Some(Secret::new(text(flag, value(flag)?)?)),
-            "discovery-token" => self.discovery_token = Some(Secret::new(text(flag, value(flag)?)?)),
-            "tls-bootstrap-token" => self.tls_bootstrap_token = Some(Secret::new(text(flag, value(flag)?)?)),
-            "discovery-token-ca-cert-hash" => {
-                self.pins.extend(text(flag, value(flag)?)?.split(',').map(str::to_owned));
-            }
-            "discovery-token-unsafe-skip-ca-verification" => self.skip_pins = boolean(flag, parser)?,
-            "node-name" => self.node_name = Some(text(flag, value(flag)?)?),
-            "with-client-cert" => self.with_client_cert = boolean(flag, parser)?,
-            "keep-bootstrap-kubeconfig" => self.keep_bootstrap_kubeconfig = boolean(flag, parser)?,
-            "root" => self.root = Some(PathBuf::from(value(flag)?)),
-            "report" => self.report = Some(PathBuf::from(value(flag)?)),
-            "timeout" => self.timeout = Some(duration(flag, value(flag)?)?),
-            "discovery-timeout" => self.discovery_timeout = Some(duration(flag, value(flag)?)?),
-            "tls-bootstrap-timeout" => self.tls_bootstrap_timeout = Some(duration(flag, value(flag)?)?),
-            "control-plane" => {
-                return Err(usage(
-                    "--control-plane: nodestrap joins workers only; use kubeadm for this node",
-                ));
-            }
-            // A flag's name is shown, a value that lost its flag is not.
-            flag if flag.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') => {
-                return Err(usage(format!("unknown option --{flag}; see nodestrap --help")));
-            }
-            _ => return Err(usage("unknown option; see nodestrap --help")),
-        }
-        Ok(())
-    }
-
-    /// Checks what was typed.
+    /// Checks what was said.
     ///
     /// # Errors
-    /// A usage error that names the flag and says what it takes.
+    /// A usage error that names the setting and says what it takes.
     pub fn command(&self) -> Result<Command> {
-        match self.command {
-            Some(TypedCommand::Help) => return Ok(Command::Help),
-            Some(TypedCommand::Version) => return Ok(Command::Version),
-            Some(TypedCommand::Join) => {}
+        match self.verb {
+            Some(Verb::Help) => return Ok(Command::Help),
+            Some(Verb::Version) => return Ok(Command::Version),
+            Some(Verb::Join) => {}
             None => return Err(usage("a command is missing; the command is: nodestrap join HOST:PORT")),
         }
-        let endpoint =
-            self.endpoint.as_deref().ok_or_else(|| usage("the API server is missing; give HOST:PORT"))?;
-        let endpoint = Endpoint::parse(endpoint).ok_or_else(|| {
-            // Not repeated: it may be a token that lost its flag.
-            usage("the word behind join is no API server; give HOST:PORT, an IPv6 address in brackets")
-        })?;
-        let token = |flag: &str, own: &Option<Secret<String>>| {
-            let (flag, text) = match (own, &self.token) {
-                (Some(text), _) => (flag, text),
-                (None, Some(text)) => ("token", text),
-                (None, None) => return Err(usage("the bootstrap token is missing; give --token")),
-            };
-            Token::parse(text.expose()).ok_or_else(|| {
-                usage(format!(
-                    "--{flag} is no bootstrap token, which has the form [a-z0-9]{{6}}.[a-z0-9]{{16}}"
-                ))
-            })
-        };
-        Ok(Command::Join(Box::new(Join {
-            endpoint,
-            discovery_token: token("discovery-token", &self.discovery_token)?,
-            tls_bootstrap_token: token("tls-bootstrap-token", &self.tls_bootstrap_token)?,
-            pins: self.pins()?,
-            node_name: self.node_name.clone(),
-            with_client_cert: self.with_client_cert,
-            keep_bootstrap_kubeconfig: self.keep_bootstrap_kubeconfig,
-            root: self.root.clone(),
-            timeout: self.timeout,
-            discovery_timeout: self.discovery_timeout.unwrap_or(limits::DISCOVERY),
-            tls_bootstrap_timeout: self.tls_bootstrap_timeout.unwrap_or(limits::TLS_BOOTSTRAP),
-        })))
-    }
-
-    /// Pins that are given hold, whatever else is given (`cmd/kubeadm/app/apis/kubeadm/validation`).
-    fn pins(&self) -> Result<Pins> {
-        if self.pins.is_empty() {
-            return if self.skip_pins {
-                Ok(Pins::UnsafeSkip)
-            } else {
-                Err(usage(
-                    "the CA pin is missing; give --discovery-token-ca-cert-hash, or \
-                     --discovery-token-unsafe-skip-ca-verification to trust whoever knows the token",
-                ))
-            };
+        let join = self.join()?;
+        if self.settings.is_on("print-config") {
+            return Ok(Command::PrintConfig(self.settings.print()));
         }
-        let pins: Option<Vec<Pin>> = self.pins.iter().map(|pin| Pin::parse(pin)).collect();
-        pins.map(Pins::Required)
-            .ok_or_else(|| usage("--discovery-token-ca-cert-hash takes sha256: and 64 hex digits"))
+        Ok(Command::Join(Box::new(join)))
     }
-}
 
-/// A flag without a value, or with `=true` or `=false`, as Go's flags have it.
-fn boolean(flag: &str, parser: &mut Parser) -> Result<bool> {
-    match parser.optional_value() {
-        None => Ok(true),
-        Some(value) => match value.to_str() {
-            Some("true") => Ok(true),
-            Some("false") => Ok(false),
-            _ => Err(usage(format!("--{flag} takes true or false"))),
-        },
+    fn join(&self) -> Result<Join> {
+        let settings = &self.settings;
+        let (discovery, tls_bootstrap_token) = discovery::decide(settings)?;
+        let name = settings.stronger(["hostname-override", "node-name"]);
+        Ok(Join {
+            discovery,
+            tls_bootstrap_token,
+            node_name: name.map(|(_, value, _)| value.to_owned()),
+            dry_run: settings.is_on("dry-run"),
+            with_client_cert: settings.is_on("with-client-cert"),
+            keep_bootstrap_kubeconfig: settings.is_on("keep-bootstrap-kubeconfig"),
+            root: settings.value("root").map(PathBuf::from),
+            timeout: self.duration("timeout")?,
+            discovery_timeout: self.duration("discovery-timeout")?.unwrap_or(limits::DISCOVERY),
+            tls_bootstrap_timeout: self.duration("tls-bootstrap-timeout")?.unwrap_or(limits::TLS_BOOTSTRAP),
+            warnings: self.warnings()?,
+        })
     }
-}
 
-fn duration(flag: &str, value: OsString) -> Result<Duration> {
-    let time = duration::parse(&text(flag, value)?).filter(|time| !time.is_zero());
-    time.ok_or_else(|| usage(format!("--{flag} takes a duration such as 90s or 5m0s")))
-}
+    fn duration(&self, name: &str) -> Result<Option<Duration>> {
+        let Some(text) = self.settings.value(name) else { return Ok(None) };
+        match duration::parse(text).filter(|time| !time.is_zero()) {
+            Some(time) => Ok(Some(time)),
+            None => Err(usage(format!("--{name} takes a duration such as 90s or 5m0s"))),
+        }
+    }
 
-fn text(what: &str, value: OsString) -> Result<String> {
-    value.string().map_err(|_| usage(format!("{what}: the value is not UTF-8")))
-}
-
-/// lexopt's own messages quote values.
-fn syntax(error: &lexopt::Error) -> Error {
-    usage(match error {
-        lexopt::Error::UnexpectedValue { option, .. } => format!("{} takes no value", foreign(option)),
-        _ => "the command line cannot be read; see nodestrap --help".to_owned(),
-    })
+    fn warnings(&self) -> Result<Vec<String>> {
+        let unknown = &self.settings.unknown;
+        if let (Some(first), true) = (unknown.first(), self.settings.is_on("strict")) {
+            return Err(usage(format!(
+                "unknown field {first} in the JoinConfiguration, and --strict is given"
+            )));
+        }
+        let unknown = unknown.iter().map(|path| format!("unknown field {path} in the JoinConfiguration"));
+        Ok(unknown.chain(self.settings.public_secrets()).collect())
+    }
 }
 
 fn usage(message: impl Into<String>) -> Error {

@@ -19,6 +19,8 @@ pub enum Success {
     AlreadyJoined,
     /// ca.crt and bootstrap-kubelet.conf are in place; the kubelet does the rest.
     Prepared,
+    /// The cluster can be trusted and would take the node's files; nothing was written.
+    DryRun,
 }
 
 impl Success {
@@ -29,6 +31,7 @@ impl Success {
             Self::Joined => "joined",
             Self::AlreadyJoined => "already-joined",
             Self::Prepared => "prepared",
+            Self::DryRun => "dry-run",
         }
     }
 }

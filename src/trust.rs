@@ -15,7 +15,7 @@ use std::time::SystemTime;
 
 use crate::discovery::ClusterInfo;
 use crate::error::{Error, Failure, Result, Step};
-use crate::http::{Roots, ServerUrl, Unverified, Verified};
+use crate::http::{Roots, ServerUrl, System, Unverified, Verified};
 use crate::kubeconfig::Kubeconfig;
 
 /// A cluster that the token, and the pins where there are any, vouch for, with a verified connection to it.
@@ -73,7 +73,7 @@ pub fn verify(info: &ClusterInfo, token: &Token, pins: &Pins, now: SystemTime) -
     let server = ServerUrl::parse(&cluster.server)
         .ok_or_else(|| malformed("its server is no https:// URL of a host, a port and a path"))?;
     let data = cluster.certificate_authority_data.as_deref().unwrap_or_default();
-    let authorities = Bundle::parse(data).map_err(|problem| malformed(&problem))?;
+    let authorities = Bundle::from_base64(data).map_err(|problem| malformed(&problem))?;
     pins.check(&authorities)?;
     let roots = Roots::new(authorities.usable_at(now)?)?;
     Ok(SignedCluster { server, authorities, roots, pinned: matches!(pins, Pins::Required(_)) })
@@ -100,6 +100,38 @@ impl SignedCluster {
         };
         Ok(TrustedCluster { server, authorities, api })
     }
+
+    /// Trusts content that came by another way than the API server's connection: from a file, say. Every connection to
+    /// the server that it names is verified in its handshake.
+    ///
+    /// # Errors
+    /// Never in practice: the TLS configuration is fixed, and the first request dials.
+    pub fn without_peer(self, system: &System) -> Result<TrustedCluster> {
+        let Self { server, authorities, roots, .. } = self;
+        let api = Verified::dial(system, &server, &roots)?;
+        Ok(TrustedCluster { server, authorities, api })
+    }
+}
+
+/// Trusts a server and CAs on the operator's own word: a kubeconfig or a CA file that he put on the machine.
+///
+/// # Errors
+/// [`Failure::NotTrusted`] when none of the certificates is a CA; [`Failure::Clock`], which may heal, when none of the
+/// CAs is valid `now`.
+pub fn given(system: &System, given: &GivenCluster, now: SystemTime) -> Result<TrustedCluster> {
+    let authorities = given.authorities.clone();
+    let roots = Roots::new(authorities.usable_at(now)?)?;
+    let api = Verified::dial(system, &given.server, &roots)?;
+    Ok(TrustedCluster { server: given.server.clone(), authorities, api })
+}
+
+/// A cluster as the operator names it.
+#[derive(Clone, Debug)]
+pub struct GivenCluster {
+    /// The API server.
+    pub server: ServerUrl,
+    /// Its CAs.
+    pub authorities: Bundle,
 }
 
 /// Signed content that makes no sense: no waiting heals it.

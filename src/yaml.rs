@@ -39,16 +39,28 @@ enum Level {
     },
 }
 
-/// Translates one YAML document into JSON text. An empty document becomes `null`.
+/// Translates one YAML document into JSON text. An empty text becomes `null`.
 ///
 /// # Errors
 /// [`YamlError`] for anything that is not one plain document within the limits.
 pub fn to_json(text: &str) -> Result<String, YamlError> {
+    let mut documents = documents(text)?;
+    match documents.len() {
+        0 => Ok("null".to_owned()),
+        1 => Ok(documents.swap_remove(0)),
+        _ => Err(YamlError { line: 0, problem: "more than one document" }),
+    }
+}
+
+/// Translates each document of a YAML text into JSON text.
+///
+/// # Errors
+/// [`YamlError`] for anything that is not plain documents within the limits, which count for all of them together.
+pub fn documents(text: &str) -> Result<Vec<String>, YamlError> {
     if text.len() > limits::YAML_BYTES {
         return Err(YamlError { line: 0, problem: "the text is longer than 1 MiB" });
     }
-    let mut writer =
-        Writer { json: String::with_capacity(text.len() + 64), levels: Vec::new(), nodes: 0, documents: 0 };
+    let mut writer = Writer { json: String::new(), levels: Vec::new(), nodes: 0, documents: Vec::new() };
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|e| YamlError {
             line: e.marker().line(),
@@ -56,17 +68,14 @@ pub fn to_json(text: &str) -> Result<String, YamlError> {
         })?;
         writer.event(&event).map_err(|problem| YamlError { line: span.start.line(), problem })?;
     }
-    if writer.documents == 0 {
-        writer.json.push_str("null");
-    }
-    Ok(writer.json)
+    Ok(writer.documents)
 }
 
 struct Writer {
     json: String,
     levels: Vec<Level>,
     nodes: usize,
-    documents: usize,
+    documents: Vec<String>,
 }
 
 impl Writer {
@@ -80,12 +89,7 @@ impl Writer {
             _ => {}
         }
         match event {
-            Event::DocumentStart(_) => {
-                self.documents += 1;
-                if self.documents > 1 {
-                    return Err("more than one document");
-                }
-            }
+            Event::DocumentEnd => self.documents.push(std::mem::take(&mut self.json)),
             Event::Scalar(text, style, ..) => self.scalar(text, *style)?,
             Event::SequenceStart(..) => self.open(Level::List { first: true }, '[')?,
             Event::MappingStart(..) => self.open(Level::Map { keys: Vec::new(), key_next: true }, '{')?,

@@ -9,27 +9,41 @@ Joins this machine to a Kubernetes cluster, and exits.
 
 Usage: nodestrap join HOST:PORT --token ID.SECRET --discovery-token-ca-cert-hash sha256:HEX [flags]
 
-Takes the line that `kubeadm token create --print-join-command` prints.
+Takes the line that `kubeadm token create --print-join-command` prints. All of it can come from elsewhere; the order,
+the strongest last: --config, systemd credential nodestrap.token, .join or .config, kernel command line
+nodestrap.token=, .join= or .config=BASE64, environment NODESTRAP_TOKEN, _JOIN or _CONFIG, flags.
 
 Flags of kubeadm join:
+  --config FILE                  a JoinConfiguration, v1beta4 or v1beta3; - is standard input
   --token TOKEN                  bootstrap token, for discovery and for TLS bootstrap
   --discovery-token TOKEN        the one that signs cluster-info, where it is another
   --tls-bootstrap-token TOKEN    the one that requests the certificate, where it is another
+                                 each also as --token-file FILE and so on; - is standard input
   --discovery-token-ca-cert-hash sha256:HEX
                                  pin of the cluster CA's public key; may be repeated
   --discovery-token-unsafe-skip-ca-verification
                                  without a pin: trust whoever knows the token
-  --node-name NAME               default: the hostname, with --root ROOT/etc/hostname
+  --discovery-file FILE          a kubeconfig with server and CA, and perhaps a token, instead of discovery
+  --node-name NAME               default: the hostname; with --root, what DIR/etc/hostname says
+  --hostname-override NAME       the same, as the kubelet spells it
+  --dry-run                      find and trust the cluster, request and write nothing
 
 Flags of its own:
+  --cluster-info FILE            the ConfigMap, as kubectl prints it, instead of asking for it; needs token and pin
+  --server URL --certificate-authority FILE
+                                 no discovery at all; with --bearer-token-file, tokens of any kind
+  --bootstrap-kubeconfig FILE    the same from the kubelet's own file
+  --bearer-token TOKEN           a token that is no bootstrap token
   --with-client-cert             request the kubelet's certificate too and write kubelet.conf
   --keep-bootstrap-kubeconfig    leave bootstrap-kubelet.conf in place after that
   --root DIR                     write below DIR: a mounted image, an initramfs
-  --report FILE                  write a report, one JSON object (a path outside of --root)
+  --report FILE                  write a report, one JSON object; not below --root, - is standard output
   --discovery-timeout DURATION   default 5m0s, as kubeadm's timeouts.discovery
   --tls-bootstrap-timeout DURATION
                                  default 5m0s, as kubeadm's timeouts.tlsBootstrap
   --timeout DURATION             cap on all of it
+  --print-config                 print each setting and where it came from, and exit
+  --strict                       unknown fields of the configuration are errors
   -h, --help    -V, --version
 
 Exit codes:

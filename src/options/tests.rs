@@ -1,11 +1,18 @@
 use super::*;
+use crate::secret::Secret;
+use crate::trust::{Pins, Token};
+use settings::ENDPOINT;
 
 const PIN: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
+fn parse_in(line: &str, surroundings: &Surroundings) -> Result<Command> {
+    let mut options = Options::default();
+    options.read(line.split_whitespace().map(OsString::from), surroundings)?;
+    options.command()
+}
+
 fn parse(line: &str) -> Result<Command> {
-    let mut typed = Typed::default();
-    typed.read(line.split_whitespace().map(OsString::from))?;
-    typed.command()
+    parse_in(line, &Surroundings::default())
 }
 
 fn join(line: &str) -> Join {
@@ -13,6 +20,18 @@ fn join(line: &str) -> Join {
         Command::Join(join) => *join,
         other => panic!("{other:?}"),
     }
+}
+
+/// What a join by token says.
+fn by_token(join: &Join) -> (String, &Token, &Pins) {
+    match &join.discovery {
+        Discovery::Token { endpoint, token, pins } => (endpoint.to_string(), token, pins),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn token_id(join: &Join) -> &str {
+    &join.tls_bootstrap_token.expose()[..6]
 }
 
 fn problem(line: &str) -> String {
@@ -27,9 +46,9 @@ fn the_printed_join_line_is_taken_with_and_without_kubeadm() {
         format!("join 10.0.0.1:6443 --token abcdef.0123456789abcdef --discovery-token-ca-cert-hash {PIN} ");
     for line in [line.clone(), format!("kubeadm {line}")] {
         let join = join(&line);
-        assert_eq!(join.endpoint.to_string(), "10.0.0.1:6443");
-        assert_eq!(join.discovery_token.id(), "abcdef");
-        assert!(matches!(&join.pins, Pins::Required(pins) if pins.len() == 1));
+        let (endpoint, token, pins) = by_token(&join);
+        assert_eq!((endpoint.as_str(), token.id(), token_id(&join)), ("10.0.0.1:6443", "abcdef", "abcdef"));
+        assert!(matches!(pins, Pins::Required(pins) if pins.len() == 1));
         assert_eq!(join.discovery_timeout, limits::DISCOVERY);
     }
 }
@@ -42,9 +61,9 @@ fn each_flag_means_what_it_says() {
          --discovery-token-unsafe-skip-ca-verification --with-client-cert=true --keep-bootstrap-kubeconfig \
          --root /r --timeout 1m --discovery-timeout 2s --tls-bootstrap-timeout 3s"
     ));
-    assert_eq!((join.discovery_token.id(), join.tls_bootstrap_token.id()), ("aaaaaa", "bbbbbb"));
+    assert_eq!((by_token(&join).1.id(), token_id(&join)), ("aaaaaa", "bbbbbb"));
     assert!(
-        matches!(&join.pins, Pins::Required(pins) if pins.len() == 3),
+        matches!(by_token(&join).2, Pins::Required(pins) if pins.len() == 3),
         "pins hold beside the unsafe flag"
     );
     assert!(join.with_client_cert && join.keep_bootstrap_kubeconfig);
@@ -63,7 +82,7 @@ fn no_pin_needs_the_unsafe_flag() {
             .contains("pin is missing")
     );
     let unsafe_line = format!("{line} --discovery-token-unsafe-skip-ca-verification");
-    assert!(matches!(join(&unsafe_line).pins, Pins::UnsafeSkip));
+    assert!(matches!(by_token(&join(&unsafe_line)).2, Pins::UnsafeSkip));
 }
 
 #[test]
@@ -82,8 +101,14 @@ fn errors_name_the_flag_and_never_the_value() {
         ("join h:1", "token is missing"),
         ("join h:1 --token", "--token needs a value"),
         ("join h:1 --with-client-cert=hunter2", "takes true or false"),
-        ("join h:1 --timeout hunter2", "takes a duration"),
-        ("join h:1 --timeout 0s", "takes a duration"),
+        (
+            "join h:1 --token abcdef.0123456789abcdef --discovery-token-unsafe-skip-ca-verification --timeout hunter2",
+            "takes a duration",
+        ),
+        (
+            "join h:1 --token abcdef.0123456789abcdef --discovery-token-unsafe-skip-ca-verification --timeout 0s",
+            "takes a duration",
+        ),
         ("join h:1 --wat hunter2", "unknown option --wat"),
         ("join h:1 --hunter2", "unknown option;"),
         ("join h:1 -x", "unknown option"),
@@ -100,4 +125,153 @@ fn help_and_version_win() {
     assert!(matches!(parse("join --help --wat"), Ok(Command::Help)));
     assert!(matches!(parse("--version"), Ok(Command::Version)));
     assert!(help().contains("10 files"));
+}
+
+#[test]
+fn the_help_has_every_flag() {
+    let help = help();
+    for (name, _) in settings::FLAGS {
+        assert!(name == ENDPOINT || help.contains(&format!("--{name}")), "{name}");
+    }
+}
+
+const CONFIGURATION: &str = "
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: JoinConfiguration
+discovery:
+  bootstrapToken:
+    token: cccccc.0123456789abcdef
+    apiServerEndpoint: config:6443
+    caCertHashes: ['@PIN@']
+  tlsBootstrapToken: dddddd.0123456789abcdef
+nodeRegistration:
+  name: from-config
+  criSocket: unix:///run/containerd/containerd.sock
+  taints: []
+  ignorePreflightErrors: [Swap]
+  imagePullSerial: true
+  kubeletExtraArgs: [{name: v, value: '2'}]
+timeouts: {discovery: 1m0s, tlsBootstrap: 2m0s, kubernetesAPICall: 1m0s}
+patches: null
+---
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+cgroupDriver: systemd
+";
+
+fn configured(text: &str) -> Surroundings {
+    Surroundings { config: Some(Secret::new(text.replace("@PIN@", PIN))), ..Surroundings::default() }
+}
+
+fn join_in(line: &str, surroundings: &Surroundings) -> Join {
+    match parse_in(line, surroundings).unwrap() {
+        Command::Join(join) => *join,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_join_configuration_says_what_flags_say() {
+    let join = join_in("join", &configured(CONFIGURATION));
+    assert_eq!(by_token(&join).0, "config:6443");
+    assert_eq!((by_token(&join).1.id(), token_id(&join)), ("cccccc", "dddddd"));
+    assert!(matches!(by_token(&join).2, Pins::Required(pins) if pins.len() == 1));
+    assert_eq!(join.node_name.as_deref(), Some("from-config"));
+    assert_eq!((join.discovery_timeout.as_secs(), join.tls_bootstrap_timeout.as_secs()), (60, 120));
+    assert_eq!(join.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn the_older_version_and_json_are_read_too() {
+    let json = r#"{"apiVersion":"kubeadm.k8s.io/v1beta3","kind":"JoinConfiguration","discovery":{"timeout":"7s",
+        "bootstrapToken":{"token":"cccccc.0123456789abcdef","apiServerEndpoint":"h:1","unsafeSkipCAVerification":true}},
+        "nodeRegistration":{"name":"n","kubeletExtraArgs":{"hostname-override":"other"}}}"#.to_string();
+    let join = join_in("join", &configured(&json));
+    assert!(matches!(by_token(&join).2, Pins::UnsafeSkip));
+    assert_eq!(token_id(&join), "cccccc", "the discovery token serves both");
+    assert_eq!(join.discovery_timeout.as_secs(), 7);
+    assert_eq!(join.node_name.as_deref(), Some("other"), "the kubelet's own name wins");
+}
+
+#[test]
+fn unknown_fields_warn_and_fail_when_strict() {
+    let text = CONFIGURATION.replace("  name: from-config", "  name: from-config\n  nmae: x");
+    let join = join_in("join", &configured(&text));
+    assert_eq!(join.warnings, ["unknown field nodeRegistration.nmae in the JoinConfiguration"]);
+    let error = parse_in("join --strict", &configured(&text)).unwrap_err();
+    assert!(error.to_string().contains("nodeRegistration.nmae"));
+}
+
+#[test]
+fn configurations_of_no_worker_are_refused() {
+    for (from, to, words) in [
+        ("kind: JoinConfiguration", "kind: InitConfiguration", "holds no JoinConfiguration"),
+        ("v1beta4", "v1beta2", "apiVersion"),
+        ("patches: null", "controlPlane: {}", "workers only"),
+        ("    token: cccccc.0123456789abcdef", "    token: 5", "is not a text"),
+        ("  imagePullSerial: true", "  name: twice", "cannot be read"),
+        ("caCertHashes: ['@PIN@']", "caCertHashes: hunter2", "is not a list of texts"),
+        ("timeouts: {", "timeouts: [] #", "is not a map"),
+        ("[{name: v, value: '2'}]", "[v]", "is not a list of names"),
+        ("@PIN@", "sha1:hunter2", "64 hex digits"),
+        (
+            "  tlsBootstrapToken: dddddd.0123456789abcdef",
+            "  tlsBootstrapToken: hunter2",
+            "no bootstrap token",
+        ),
+        ("discovery: 1m0s", "discovery: hunter2", "takes a duration"),
+    ] {
+        assert!(CONFIGURATION.contains(from), "{from}");
+        let error = parse_in("join", &configured(&CONFIGURATION.replace(from, to))).unwrap_err();
+        assert_eq!(error.failure(), Failure::Usage);
+        assert!(error.to_string().contains(words), "{to}: {error}");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn the_stronger_source_wins_field_by_field() {
+    let line = format!(
+        "nodestrap.join=\"kubeadm join kernel:1 --token bbbbbb.0123456789abcdef --discovery-token-ca-cert-hash {PIN}\""
+    );
+    let mut surroundings = configured(CONFIGURATION);
+    surroundings.kernel_command_line = Some(Secret::new(line));
+    // The configuration comes by the environment, which is stronger than the kernel command line.
+    let join = join_in("join", &surroundings);
+    assert_eq!((by_token(&join).0.as_str(), by_token(&join).1.id()), ("config:6443", "cccccc"));
+    surroundings.config = None;
+    let join = join_in("join", &surroundings);
+    assert_eq!((by_token(&join).0.as_str(), by_token(&join).1.id()), ("kernel:1", "bbbbbb"));
+    assert!(join.warnings[0].contains("kernel command line"));
+    surroundings.token = Some(Secret::new("eeeeee.0123456789abcdef".to_owned()));
+    let join = join_in("join flags:1 --tls-bootstrap-token ffffff.0123456789abcdef", &surroundings);
+    assert_eq!(by_token(&join).0, "flags:1");
+    assert_eq!((by_token(&join).1.id(), token_id(&join)), ("eeeeee", "ffffff"));
+}
+
+#[test]
+fn a_join_line_may_be_broken_over_lines() {
+    let join = format!(
+        "kubeadm join h:1 --token bbbbbb.0123456789abcdef \\\n   --discovery-token-ca-cert-hash {PIN} \n"
+    );
+    let surroundings = Surroundings { join: Some(Secret::new(join)), ..Surroundings::default() };
+    assert_eq!(by_token(&join_in("join", &surroundings)).0, "h:1");
+    let surroundings =
+        Surroundings { join: Some(Secret::new("hunter2".to_owned())), ..Surroundings::default() };
+    assert!(!parse_in("join", &surroundings).unwrap_err().to_string().contains("hunter2"));
+}
+
+#[test]
+fn print_config_hides_secrets_and_tells_origins() {
+    let Command::PrintConfig(text) =
+        parse_in("join --print-config --node-name n", &configured(CONFIGURATION)).unwrap()
+    else {
+        panic!("not printed");
+    };
+    assert!(text.contains("api-server-endpoint: config:6443 (environment)\n"), "{text}");
+    assert!(
+        text.contains("token: *** (environment)\n") && text.contains("node-name: n (command line)\n"),
+        "{text}"
+    );
+    assert!(!text.contains("cccccc") && !text.contains("dddddd"), "{text}");
 }

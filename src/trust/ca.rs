@@ -10,7 +10,7 @@ use crate::limits;
 use crate::x509::Certificate;
 
 /// The CA certificates of a cluster, as they were published.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Bundle {
     /// The text that goes into kubeconfigs.
     base64: String,
@@ -20,12 +20,19 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Reads `certificate-authority-data`: PEM in base64, certificates only, at most [`limits::CERTIFICATES`].
+    /// Reads `certificate-authority-data`: PEM in base64.
+    ///
+    /// # Errors
+    /// A clause that says what is wrong, as of [`Self::from_pem`].
+    pub fn from_base64(base64: &str) -> std::result::Result<Self, String> {
+        Self::from_pem(STANDARD.decode(base64).map_err(|_| "its CA data is no base64")?)
+    }
+
+    /// Reads PEM, certificates only, at most [`limits::CERTIFICATES`].
     ///
     /// # Errors
     /// A clause that says what is wrong, to stand behind "cluster-info is signed, but".
-    pub(super) fn parse(base64: &str) -> std::result::Result<Self, String> {
-        let pem = STANDARD.decode(base64).map_err(|_| "its CA data is no base64")?;
+    pub fn from_pem(pem: Vec<u8>) -> std::result::Result<Self, String> {
         let blocks = pem::parse_many(&pem).map_err(|_| "its CA data is no PEM")?;
         if blocks.is_empty() || blocks.len() > limits::CERTIFICATES {
             return Err(format!("its CA data holds {} certificates", blocks.len()));
@@ -39,7 +46,7 @@ impl Bundle {
             certificates
                 .push(certificate.map_err(|e| format!("its CA data holds a malformed certificate ({e})"))?);
         }
-        Ok(Self { base64: base64.to_owned(), pem, certificates })
+        Ok(Self { base64: STANDARD.encode(&pem), pem, certificates })
     }
 
     /// The certificates that can be roots: CAs that are valid `now`. Go demands both of a root, webpki neither
@@ -154,7 +161,7 @@ mod tests {
             (&STANDARD.encode(key), "something else"),
             (&STANDARD.encode(key.replace("EC PRIVATE KEY", "CERTIFICATE")), "malformed"),
         ] {
-            assert!(Bundle::parse(data).unwrap_err().contains(problem), "{data}");
+            assert!(Bundle::from_base64(data).unwrap_err().contains(problem), "{data}");
         }
     }
 }

@@ -1,0 +1,168 @@
+//! kubeadm's JoinConfiguration, v1beta3 and v1beta4, YAML or JSON (`cmd/kubeadm/app/apis/kubeadm`).
+//!
+//! The fields become settings under the names of kubeadm's flags. A table of known fields instead of typed structs:
+//! most have no meaning for a program that only joins, and all that is asked of them is that they exist.
+
+use serde_json::Value;
+
+use super::settings::{ENDPOINT, Origin, Settings, Takes};
+use super::usage;
+use crate::error::{Result, foreign};
+use crate::yaml;
+
+/// What a known field means.
+enum Field {
+    /// A text for this setting.
+    Text(&'static str, Takes),
+    /// A list of texts for this setting.
+    Texts(&'static str),
+    /// true or false for this setting.
+    Switch(&'static str),
+    /// kubeadm's own business: preflight checks, images, control planes, the container runtime.
+    Ignored,
+    /// `controlPlane`: not for this program.
+    Refused,
+    /// A map to look into.
+    Map,
+    /// `kubeletExtraArgs`: a map in v1beta3, a list of name and value in v1beta4.
+    KubeletArguments,
+}
+
+/// The fields by their path (`v1beta4/types.go`, and `v1beta3/types.go` where they differ).
+fn field(path: &str) -> Option<Field> {
+    Some(match path {
+        "discovery" | "discovery.bootstrapToken" | "discovery.file" | "nodeRegistration" | "timeouts" => {
+            Field::Map
+        }
+        "discovery.bootstrapToken.token" => Field::Text("token", Takes::Secret),
+        "discovery.bootstrapToken.apiServerEndpoint" => Field::Text(ENDPOINT, Takes::Value),
+        "discovery.bootstrapToken.caCertHashes" => Field::Texts("discovery-token-ca-cert-hash"),
+        "discovery.bootstrapToken.unsafeSkipCAVerification" => {
+            Field::Switch("discovery-token-unsafe-skip-ca-verification")
+        }
+        "discovery.file.kubeConfigPath" => Field::Text("discovery-file", Takes::Value),
+        "discovery.tlsBootstrapToken" => Field::Text("tls-bootstrap-token", Takes::Secret),
+        "discovery.timeout" | "timeouts.discovery" => Field::Text("discovery-timeout", Takes::Value),
+        "timeouts.tlsBootstrap" => Field::Text("tls-bootstrap-timeout", Takes::Value),
+        "nodeRegistration.name" => Field::Text("node-name", Takes::Value),
+        "nodeRegistration.kubeletExtraArgs" => Field::KubeletArguments,
+        "dryRun" => Field::Switch("dry-run"),
+        "apiVersion"
+        | "kind"
+        | "nodeRegistration.criSocket"
+        | "nodeRegistration.taints"
+        | "nodeRegistration.ignorePreflightErrors"
+        | "nodeRegistration.imagePullPolicy"
+        | "nodeRegistration.imagePullSerial"
+        | "timeouts.kubernetesAPICall"
+        | "timeouts.kubeletHealthCheck"
+        | "timeouts.controlPlaneComponentHealthCheck"
+        | "timeouts.etcdAPICall"
+        | "timeouts.upgradeManifests"
+        | "skipPhases"
+        | "patches" => Field::Ignored,
+        "controlPlane" => Field::Refused,
+        _ => return None,
+    })
+}
+
+/// Reads the one JoinConfiguration among the documents of `text`. Documents of other kinds (a ClusterConfiguration, a
+/// KubeletConfiguration) are left alone, as kubeadm leaves them.
+///
+/// Unknown fields become warnings, as in kubeadm, which makes them errors in no case.
+///
+/// # Errors
+/// A usage error for text that is no YAML, holds no JoinConfiguration or two of them, has an API version that is not
+/// known, joins a control plane, or gives a known field a value of another type.
+pub(super) fn read(text: &str, origin: Origin, settings: &mut Settings) -> Result<()> {
+    let documents = yaml::documents(text)
+        .map_err(|e| usage(format!("the configuration ({origin}) cannot be read")).caused_by(e))?;
+    let mut found = 0;
+    for json in documents {
+        let document: Value = serde_json::from_str(&json).map_err(|e| {
+            usage(format!("the configuration ({origin}) cannot be read")).caused_by(e.to_string())
+        })?;
+        let text = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or_default();
+        if text("kind") != "JoinConfiguration" {
+            continue;
+        }
+        found += 1;
+        match text("apiVersion") {
+            "kubeadm.k8s.io/v1beta3" | "kubeadm.k8s.io/v1beta4" => {}
+            _ => {
+                return Err(usage(
+                    "the apiVersion of the JoinConfiguration is not known; use kubeadm.k8s.io/v1beta4 or v1beta3",
+                ));
+            }
+        }
+        walk("", &document, origin, settings)?;
+    }
+    match found {
+        1 => Ok(()),
+        0 => Err(usage(format!("the configuration ({origin}) holds no JoinConfiguration"))),
+        _ => Err(usage(format!("the configuration ({origin}) holds more than one JoinConfiguration"))),
+    }
+}
+
+fn walk(path: &str, map: &Value, origin: Origin, settings: &mut Settings) -> Result<()> {
+    let wrong = |path: &str, what: &str| Err(usage(format!("{path} in the JoinConfiguration is not {what}")));
+    let Some(entries) = map.as_object() else { return wrong(path, "a map") };
+    for (key, value) in entries {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let Some(field) = field(&path) else {
+            settings.unknown.push(foreign(&path));
+            continue;
+        };
+        // null and a missing field are the same to Go's decoder.
+        match (field, value) {
+            (Field::Refused, _) => {
+                return Err(usage(format!(
+                    "{path}: nodestrap joins workers only; use kubeadm for this node"
+                )));
+            }
+            (Field::Ignored, _) | (_, Value::Null) => {}
+            (Field::Map, value) => walk(&path, value, origin, settings)?,
+            (Field::Text(name, takes), Value::String(text)) => {
+                settings.put(name, takes, false, text.clone(), origin);
+            }
+            (Field::Switch(name), Value::Bool(on)) => {
+                settings.put(name, Takes::Switch, false, on.to_string(), origin);
+            }
+            (Field::Texts(name), Value::Array(items)) => {
+                for item in items {
+                    let Some(text) = item.as_str() else { return wrong(&path, "a list of texts") };
+                    settings.put(name, Takes::List, false, text.to_owned(), origin);
+                }
+            }
+            (Field::KubeletArguments, value) => kubelet_arguments(&path, value, origin, settings)?,
+            (Field::Text(..), _) => return wrong(&path, "a text"),
+            (Field::Switch(_), _) => return wrong(&path, "true or false"),
+            (Field::Texts(_), _) => return wrong(&path, "a list of texts"),
+        }
+    }
+    Ok(())
+}
+
+/// Of the kubelet's arguments one decides here: `hostname-override` is the node's name, over `nodeRegistration.name`
+/// (`pkg/util/node`, `GetHostname`; kubeadm warns where the two differ).
+fn kubelet_arguments(path: &str, value: &Value, origin: Origin, settings: &mut Settings) -> Result<()> {
+    let pairs: Option<Vec<(&str, &str)>> = match value {
+        Value::Object(map) => {
+            map.iter().map(|(name, value)| Some((name.as_str(), value.as_str()?))).collect()
+        }
+        Value::Array(items) => items
+            .iter()
+            .map(|item| Some((item.get("name")?.as_str()?, item.get("value")?.as_str()?)))
+            .collect(),
+        _ => None,
+    };
+    let Some(pairs) = pairs else {
+        return Err(usage(format!("{path} in the JoinConfiguration is not a list of names and values")));
+    };
+    for (name, value) in pairs {
+        if name == "hostname-override" {
+            settings.put("hostname-override", Takes::Value, false, value.to_owned(), origin);
+        }
+    }
+    Ok(())
+}

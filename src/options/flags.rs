@@ -1,0 +1,116 @@
+//! Words to settings: the program's own arguments, and a join line that another source carries.
+
+use std::ffi::OsString;
+
+use lexopt::{Arg, Parser, ValueExt as _};
+
+use super::settings::{ENDPOINT, Origin, Settings, Takes, flag};
+use super::usage;
+use crate::error::{Error, Result, foreign};
+
+/// What the words ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    Join,
+    Help,
+    Version,
+}
+
+/// Reads arguments, without the program's name, into `settings` as far as they make sense.
+///
+/// # Errors
+/// A usage error that names the flag, never its value: that may be a secret in the wrong place.
+pub(super) fn read(
+    arguments: impl IntoIterator<Item = OsString>,
+    origin: Origin,
+    settings: &mut Settings,
+) -> Result<Option<Verb>> {
+    let mut parser = Parser::from_args(arguments);
+    let mut verb = None;
+    let mut endpoints = 0;
+    while let Some(argument) = parser.next().map_err(|e| syntax(&e))? {
+        match argument {
+            Arg::Short('h') | Arg::Long("help") => return Ok(Some(Verb::Help)),
+            Arg::Short('V') | Arg::Long("version") => return Ok(Some(Verb::Version)),
+            Arg::Long(name) => {
+                let name = name.to_owned();
+                option(&name, &mut parser, origin, settings)?;
+            }
+            Arg::Short(_) => return Err(usage("unknown option; see nodestrap --help")),
+            Arg::Value(word) => {
+                let word = text("the API server", word)?;
+                match (verb, word.as_str()) {
+                    // The printed join line begins with the program that it was printed for.
+                    (None, "kubeadm") => {}
+                    (None, "join") => verb = Some(Verb::Join),
+                    (None, "help") => return Ok(Some(Verb::Help)),
+                    (None, _) => return Err(usage("unknown command; the command is: nodestrap join")),
+                    (Some(_), _) if endpoints == 0 => {
+                        endpoints += 1;
+                        settings.put(ENDPOINT, Takes::Value, false, word, origin);
+                    }
+                    _ => return Err(usage("more than one API server; give one HOST:PORT")),
+                }
+            }
+        }
+    }
+    Ok(verb)
+}
+
+/// Reads a join line as `kubeadm token create --print-join-command` prints it, or as documents show it, over several
+/// lines that end with a backslash.
+///
+/// # Errors
+/// As [`read`], and when it is no join line.
+pub(super) fn read_line(line: &str, origin: Origin, settings: &mut Settings) -> Result<()> {
+    let words = line.split_whitespace().filter(|word| *word != "\\").map(OsString::from);
+    match read(words, origin, settings)? {
+        Some(Verb::Join) => Ok(()),
+        _ => Err(usage(format!("the join line of the {origin} is none; it begins with: kubeadm join"))),
+    }
+}
+
+fn option(name: &str, parser: &mut Parser, origin: Origin, settings: &mut Settings) -> Result<()> {
+    let Some((flag, takes, in_file)) = flag(name) else {
+        return Err(match name {
+            "control-plane" => {
+                usage("--control-plane: nodestrap joins workers only; use kubeadm for this node")
+            }
+            // A flag's name is shown, a value that lost its flag is not.
+            _ if name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') => {
+                usage(format!("unknown option --{name}; see nodestrap --help"))
+            }
+            _ => usage("unknown option; see nodestrap --help"),
+        });
+    };
+    let value = match takes {
+        Takes::Switch => match parser.optional_value() {
+            None => "true".to_owned(),
+            Some(value) if value == "true" || value == "false" => text(name, value)?,
+            Some(_) => return Err(usage(format!("--{name} takes true or false"))),
+        },
+        _ => {
+            let missing = || usage(format!("--{name} needs a value"));
+            let value = text(name, parser.value().map_err(|_| missing())?)?;
+            // An empty variable in a script leaves the next flag in the value's place.
+            if value.starts_with("--") {
+                return Err(missing());
+            }
+            value
+        }
+    };
+    settings.put(flag, takes, in_file, value, origin);
+    Ok(())
+}
+
+fn text(what: &str, value: OsString) -> Result<String> {
+    value.string().map_err(|_| usage(format!("{what}: the value is not UTF-8")))
+}
+
+/// lexopt's own messages quote values.
+fn syntax(error: &lexopt::Error) -> Error {
+    usage(match error {
+        lexopt::Error::UnexpectedValue { option, .. } => format!("{} takes no value", foreign(option)),
+        _ => "the command line cannot be read; see nodestrap --help".to_owned(),
+    })
+}

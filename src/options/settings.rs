@@ -1,0 +1,264 @@
+//! Settings: what was said, by whom, before it means anything.
+//!
+//! Every source, from a JoinConfiguration to the command line, says the same things under the same names, those of the
+//! flags. A stronger source wins whatever the order in which sources are read.
+
+use std::fmt::Write as _;
+
+use crate::secret::Secret;
+
+/// Where a value came from, the weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// A JoinConfiguration file.
+    Configuration,
+    /// A systemd credential.
+    Credential,
+    /// The kernel command line.
+    KernelCommandLine,
+    /// The environment.
+    Environment,
+    /// The program's own command line.
+    Flags,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Configuration => "configuration",
+            Self::Credential => "credential",
+            Self::KernelCommandLine => "kernel command line",
+            Self::Environment => "environment",
+            Self::Flags => "command line",
+        })
+    }
+}
+
+/// What follows a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// One value; the last one counts.
+    Value,
+    /// Several values, by repetition or with commas.
+    List,
+    /// Nothing, or `=true`, or `=false`.
+    Switch,
+    /// A secret; `--NAME-file FILE` reads it from a file, `-` from standard input.
+    Secret,
+}
+
+/// The name of the positional argument, as kubeadm's usage has it.
+pub(super) const ENDPOINT: &str = "api-server-endpoint";
+
+/// Every setting by the name of its flag. `--help` describes each; the positional argument stands first.
+pub(super) const FLAGS: [(&str, Takes); 25] = [
+    (ENDPOINT, Takes::Value),
+    ("config", Takes::Value),
+    ("strict", Takes::Switch),
+    ("print-config", Takes::Switch),
+    ("dry-run", Takes::Switch),
+    ("token", Takes::Secret),
+    ("discovery-token", Takes::Secret),
+    ("tls-bootstrap-token", Takes::Secret),
+    ("bearer-token", Takes::Secret),
+    ("discovery-file", Takes::Value),
+    ("cluster-info", Takes::Value),
+    ("server", Takes::Value),
+    ("certificate-authority", Takes::Value),
+    ("bootstrap-kubeconfig", Takes::Value),
+    ("discovery-token-ca-cert-hash", Takes::List),
+    ("discovery-token-unsafe-skip-ca-verification", Takes::Switch),
+    ("node-name", Takes::Value),
+    ("with-client-cert", Takes::Switch),
+    ("keep-bootstrap-kubeconfig", Takes::Switch),
+    ("root", Takes::Value),
+    ("report", Takes::Value),
+    ("timeout", Takes::Value),
+    ("discovery-timeout", Takes::Value),
+    ("tls-bootstrap-timeout", Takes::Value),
+    ("hostname-override", Takes::Value),
+];
+
+/// The flag of this name, and whether `-file` was appended to the name of a secret.
+pub(super) fn flag(name: &str) -> Option<(&'static str, Takes, bool)> {
+    let find = |name: &str| FLAGS.iter().find(|(flag, _)| *flag == name && *flag != ENDPOINT);
+    if let Some((flag, takes)) = find(name) {
+        return Some((flag, *takes, false));
+    }
+    let (flag, takes) = find(name.strip_suffix("-file")?)?;
+    (*takes == Takes::Secret).then_some((*flag, *takes, true))
+}
+
+#[derive(Debug)]
+struct Setting {
+    name: &'static str,
+    origin: Origin,
+    values: Vec<Secret<String>>,
+    /// The values are names of files that hold the secret.
+    in_file: bool,
+}
+
+/// What all sources together say.
+#[derive(Debug, Default)]
+pub struct Settings {
+    settings: Vec<Setting>,
+    /// Fields of a configuration that nobody knows; `--strict` makes them an error.
+    pub(super) unknown: Vec<String>,
+}
+
+impl Settings {
+    /// Takes a value, unless a stronger source has spoken. Of one source the last word counts, lists grow.
+    pub(super) fn put(
+        &mut self,
+        name: &'static str,
+        takes: Takes,
+        in_file: bool,
+        value: String,
+        origin: Origin,
+    ) {
+        let values: Vec<_> = match takes {
+            Takes::List => value.split(',').map(|part| Secret::new(part.to_owned())).collect(),
+            _ => vec![Secret::new(value)],
+        };
+        match self.settings.iter_mut().find(|setting| setting.name == name) {
+            Some(setting) if setting.origin > origin => {}
+            Some(setting) if setting.origin == origin && takes == Takes::List => {
+                setting.values.extend(values);
+            }
+            Some(setting) => *setting = Setting { name, origin, values, in_file },
+            None => self.settings.push(Setting { name, origin, values, in_file }),
+        }
+    }
+
+    /// The last value of a setting, and who said it.
+    fn get(&self, name: &str) -> Option<(&str, Origin)> {
+        let setting = self.settings.iter().find(|setting| setting.name == name)?;
+        Some((setting.values.last()?.expose(), setting.origin))
+    }
+
+    /// Who said a setting, if anybody.
+    pub(super) fn origin(&self, name: &str) -> Option<Origin> {
+        self.get(name).map(|(_, origin)| origin)
+    }
+
+    /// The last value of a setting.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        self.get(name).map(|(value, _)| value)
+    }
+
+    /// All values of a list.
+    pub(super) fn list(&self, name: &str) -> impl Iterator<Item = &str> {
+        let found = self.settings.iter().filter(move |setting| setting.name == name);
+        found.flat_map(|setting| setting.values.iter().map(|value| value.expose().as_str()))
+    }
+
+    /// Whether a switch is on.
+    pub(super) fn is_on(&self, name: &str) -> bool {
+        self.value(name) == Some("true")
+    }
+
+    /// Replaces each `-file` by what `read` finds in it, without the line break at its end.
+    pub(super) fn read_secrets<E>(
+        &mut self,
+        mut read: impl FnMut(&str) -> Result<Secret<String>, E>,
+    ) -> Result<(), E> {
+        for setting in self.settings.iter_mut().filter(|setting| setting.in_file) {
+            for value in &mut setting.values {
+                let text = read(value.expose())?;
+                *value = Secret::new(text.expose().trim_end_matches(['\r', '\n']).to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// The stronger one of two settings that mean the same; of one source, the first.
+    pub(super) fn stronger<'n>(&self, names: [&'n str; 2]) -> Option<(&'n str, &str, Origin)> {
+        let [first, second] = names.map(|name| self.get(name).map(|(value, origin)| (name, value, origin)));
+        match (first, second) {
+            (Some(first), Some(second)) if second.2 > first.2 => Some(second),
+            (first, second) => first.or(second),
+        }
+    }
+
+    /// Secrets where others can read them, one warning each: `ps` shows a command line, /proc/cmdline the kernel's.
+    pub(super) fn public_secrets(&self) -> impl Iterator<Item = String> {
+        let public = self.settings.iter().filter(|setting| {
+            FLAGS.contains(&(setting.name, Takes::Secret))
+                && matches!(setting.origin, Origin::Flags | Origin::KernelCommandLine)
+                && !setting.in_file
+        });
+        public.map(|setting| {
+            let Setting { name, origin, .. } = setting;
+            format!("every user of this machine can read the {name} on the {origin}; --{name}-file is safer")
+        })
+    }
+
+    /// The decided settings as lines `NAME: VALUE (ORIGIN)`, secrets as `***`.
+    #[must_use]
+    pub fn print(&self) -> String {
+        let mut lines = String::new();
+        for (name, takes) in FLAGS {
+            let Some((_, origin)) = self.get(name) else { continue };
+            let value = if takes == Takes::Secret {
+                "***".to_owned()
+            } else {
+                crate::error::foreign(&self.list(name).collect::<Vec<_>>().join(","))
+            };
+            let _ = writeln!(lines, "{name}: {value} ({origin})");
+        }
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(name: &'static str, value: &str, origin: Origin) -> (&'static str, String, Origin) {
+        (name, value.to_owned(), origin)
+    }
+
+    #[test]
+    fn the_stronger_source_wins_in_any_order() {
+        let weak = value("node-name", "weak", Origin::Configuration);
+        let strong = value("node-name", "strong", Origin::Flags);
+        for order in [[&weak, &strong], [&strong, &weak]] {
+            let mut settings = Settings::default();
+            for (name, value, origin) in order {
+                settings.put(name, Takes::Value, false, value.clone(), *origin);
+            }
+            assert_eq!(settings.get("node-name"), Some(("strong", Origin::Flags)));
+        }
+    }
+
+    #[test]
+    fn lists_grow_within_a_source_only() {
+        let mut settings = Settings::default();
+        let pins = "discovery-token-ca-cert-hash";
+        for (text, origin) in
+            [("a,b", Origin::Environment), ("c", Origin::Environment), ("d", Origin::Credential)]
+        {
+            settings.put(pins, Takes::List, false, text.to_owned(), origin);
+        }
+        assert_eq!(settings.list(pins).collect::<Vec<_>>(), ["a", "b", "c"]);
+        settings.put(pins, Takes::List, false, "e".to_owned(), Origin::Flags);
+        assert_eq!(settings.list(pins).collect::<Vec<_>>(), ["e"]);
+    }
+
+    #[test]
+    fn only_secrets_have_a_file_form() {
+        assert_eq!(flag("token-file"), Some(("token", Takes::Secret, true)));
+        assert_eq!(flag("node-name-file"), None);
+        assert_eq!(flag(ENDPOINT), None);
+    }
+
+    #[test]
+    fn printed_settings_hide_secrets() {
+        let mut settings = Settings::default();
+        settings.put("token", Takes::Secret, false, "hunter2".to_owned(), Origin::Flags);
+        settings.put("root", Takes::Value, false, "/r".to_owned(), Origin::Environment);
+        assert_eq!(settings.print(), "token: *** (command line)\nroot: /r (environment)\n");
+        let warnings: Vec<_> = settings.public_secrets().collect();
+        assert!(warnings.len() == 1 && !warnings[0].contains("hunter2"));
+    }
+}

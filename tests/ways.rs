@@ -1,0 +1,383 @@
+//! Every way in: where the settings come from, and how the cluster is found.
+
+mod support;
+
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::json;
+
+use support::api::{Api, Route, TOKEN};
+use support::node::{BOOTSTRAP_CONF, CA, KUBELET_CONF, Node};
+use support::run;
+
+/// A machine, a cluster, and a command line that says no more than what to do.
+struct Way {
+    api: Api,
+    node: Node,
+    arguments: Vec<String>,
+    variables: Vec<(&'static str, String)>,
+    input: String,
+}
+
+impl Way {
+    fn new() -> Self {
+        let (api, node) = (Api::start(), Node::new());
+        let root = node.root().display().to_string();
+        let arguments = [
+            "join",
+            "--with-client-cert",
+            "--node-name",
+            "n1",
+            "--tls-bootstrap-timeout",
+            "5s",
+            "--root",
+            &root,
+        ];
+        let arguments = arguments.map(str::to_owned).to_vec();
+        Self { api, node, arguments, variables: Vec::new(), input: String::new() }
+    }
+
+    fn with(mut self, words: &[&str]) -> Self {
+        self.arguments.extend(words.iter().map(|word| (*word).to_owned()));
+        self
+    }
+
+    fn variable(mut self, name: &'static str, value: String) -> Self {
+        self.variables.push((name, value));
+        self
+    }
+
+    /// Writes a file beside the root and returns its path.
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.node.beside(name);
+        fs::write(&path, text).expect("a file beside the root");
+        path
+    }
+
+    fn run(&self) -> Output {
+        let mut child = Command::new(run::program())
+            .args(&self.arguments)
+            .envs(self.variables.iter().map(|(name, value)| (*name, value)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        // A program that does not read closes its end early.
+        let _ = child.stdin.take().expect("a pipe").write_all(self.input.as_bytes());
+        let output = child.wait_with_output().expect("it ends");
+        let said = [output.stdout.as_slice(), &output.stderr].concat();
+        let secret = TOKEN.split_once('.').expect("a dot").1;
+        assert!(!String::from_utf8_lossy(&said).contains(secret), "a secret was printed");
+        output
+    }
+
+    fn joins(&self) -> String {
+        let output = self.run();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{:?}: {said}", self.arguments);
+        assert!(self.node.has(KUBELET_CONF) && self.node.has(CA), "{said}");
+        said
+    }
+
+    /// Asserts an exit code, words in the error line, and that nothing was written or sent.
+    fn is_refused(&self, code: i32, words: &str) {
+        let output = self.run();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(words), "{words:?} is not in {said}");
+        self.node.is_untouched_by(&self.api);
+    }
+
+    fn join_line(&self) -> String {
+        let (endpoint, pin) = (self.api.endpoint(), self.api.authority.pin());
+        format!("kubeadm join {endpoint} --token {TOKEN} \\\n    --discovery-token-ca-cert-hash {pin} \n")
+    }
+
+    fn configuration(&self) -> String {
+        let (endpoint, pin) = (self.api.endpoint(), self.api.authority.pin());
+        format!(
+            "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\ndiscovery:\n  bootstrapToken:\n    token: {TOKEN}\n    \
+             apiServerEndpoint: {endpoint}\n    caCertHashes: ['{pin}']\n"
+        )
+    }
+
+    /// The cluster's CA, and a kubeconfig with it and these users.
+    fn kubeconfig(&self, user: &str) -> String {
+        let ca = BASE64_STANDARD.encode(self.api.authority.pem());
+        format!(
+            "clusters: [{{name: c, cluster: {{server: 'https://{}', certificate-authority-data: {ca}}}}}]\n\
+             contexts: [{{name: x, context: {{cluster: c, user: u}}}}]\ncurrent-context: x\nusers: [{{name: u, user: {user}}}]\n",
+            self.api.endpoint()
+        )
+    }
+
+    fn config_map(&self) -> serde_json::Value {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cluster-info"},
+               "data": self.api.cluster(|cluster| cluster.published.clone())})
+    }
+}
+
+fn path(path: &std::path::Path) -> &str {
+    path.to_str().expect("a path of plain characters")
+}
+
+#[test]
+fn settings_come_from_anywhere() {
+    let way = Way::new();
+    let config = way.file("join.yaml", &way.configuration());
+    way.with(&["--config", path(&config)]).joins();
+
+    let mut way = Way::new();
+    way.input = way.configuration();
+    way.with(&["--config", "-"]).joins();
+
+    let way = Way::new();
+    let line = way.join_line();
+    way.variable("NODESTRAP_JOIN", line).joins();
+
+    let way = Way::new();
+    let text = way.configuration();
+    way.variable("NODESTRAP_CONFIG", text).joins();
+
+    let way = Way::new();
+    let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
+    way.variable("NODESTRAP_TOKEN", TOKEN.to_owned())
+        .with(&[&endpoint, "--discovery-token-ca-cert-hash", &pin])
+        .joins();
+}
+
+#[test]
+fn a_credential_carries_one_whole_thing() {
+    for (name, text) in
+        [("nodestrap.join", Way::join_line as fn(&Way) -> String), ("nodestrap.config", Way::configuration)]
+    {
+        let way = Way::new();
+        let folder = way.node.beside("credentials");
+        fs::create_dir(&folder).expect("a folder");
+        fs::write(folder.join(name), text(&way)).expect("a credential");
+        way.variable("CREDENTIALS_DIRECTORY", path(&folder).to_owned()).joins();
+    }
+    let way = Way::new();
+    let folder = way.node.beside("credentials");
+    fs::create_dir(&folder).expect("a folder");
+    fs::write(folder.join("nodestrap.token"), format!("{TOKEN}\n")).expect("a credential");
+    let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
+    way.variable("CREDENTIALS_DIRECTORY", path(&folder).to_owned())
+        .with(&[&endpoint, "--discovery-token-ca-cert-hash", &pin])
+        .joins();
+}
+
+#[test]
+fn a_token_from_a_file_is_not_warned_of_and_one_on_the_command_line_is() {
+    let way = Way::new();
+    let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
+    let file = way.file("token", &format!("{TOKEN}\n"));
+    let said =
+        way.with(&[&endpoint, "--discovery-token-ca-cert-hash", &pin, "--token-file", path(&file)]).joins();
+    assert!(!said.contains("warning"), "{said}");
+
+    let mut way = Way::new();
+    way.input = TOKEN.to_owned();
+    let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
+    way.with(&[&endpoint, "--discovery-token-ca-cert-hash", &pin, "--token-file", "-"]).joins();
+
+    let way = Way::new();
+    let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
+    let said = way.with(&[&endpoint, "--discovery-token-ca-cert-hash", &pin, "--token", TOKEN]).joins();
+    assert!(
+        said.contains("warning: every user of this machine can read the token on the command line"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_signed_cluster_info_needs_nobody_to_ask() {
+    let yaml = |map: &serde_json::Value| {
+        let data = map["data"].as_object().expect("data").iter().map(|(key, value)| {
+            let text = value.as_str().expect("text");
+            let (chomp, lines) = match text.strip_suffix('\n') {
+                Some(lines) => ("", lines),
+                None => ("-", text),
+            };
+            format!("  {key}: |{chomp}\n    {}\n", lines.replace('\n', "\n    "))
+        });
+        format!("apiVersion: v1\nkind: ConfigMap\ndata:\n{}", data.collect::<String>())
+    };
+    for form in [|map: &serde_json::Value| map.to_string(), yaml] {
+        let way = Way::new();
+        let file = way.file("cluster-info", &form(&way.config_map()));
+        let token = way.file("token", TOKEN);
+        let pin = way.api.authority.pin();
+        let way = way.with(&[
+            "--cluster-info",
+            path(&file),
+            "--token-file",
+            path(&token),
+            "--discovery-token-ca-cert-hash",
+            &pin,
+        ]);
+        way.joins();
+        assert_eq!(way.api.routes(), [Route::Create, Route::Watch], "nobody was asked for cluster-info");
+    }
+}
+
+#[test]
+fn a_forged_cluster_info_is_not_trusted_wherever_it_comes_from() {
+    let way = Way::new();
+    let mut map = way.config_map();
+    let text = map["data"]["kubeconfig"].as_str().expect("text").replace("localhost", "evil.test");
+    map["data"]["kubeconfig"] = json!(text);
+    let file = way.file("cluster-info", &map.to_string());
+    let token = way.file("token", TOKEN);
+    let pin = way.api.authority.pin();
+    let arguments =
+        ["--cluster-info", path(&file), "--token-file", path(&token), "--discovery-token-ca-cert-hash", &pin];
+    way.with(&arguments).is_refused(5, "was not made with the token");
+
+    let way = Way::new();
+    let file = way.file("cluster-info", "<html>");
+    let token = way.file("token", TOKEN);
+    let arguments =
+        ["--cluster-info", path(&file), "--token-file", path(&token), "--discovery-token-ca-cert-hash", &pin];
+    way.with(&arguments).is_refused(2, "no ConfigMap");
+}
+
+#[test]
+fn server_and_ca_by_the_operators_word() {
+    let way = Way::new();
+    let ca = way.file("ca.pem", &way.api.authority.pem());
+    let token = way.file("token", TOKEN);
+    let server = format!("https://{}", way.api.endpoint());
+    let way = way.with(&[
+        "--server",
+        &server,
+        "--certificate-authority",
+        path(&ca),
+        "--bearer-token-file",
+        path(&token),
+    ]);
+    way.joins();
+    assert_eq!(way.api.routes(), [Route::Create, Route::Watch]);
+
+    for (user, more) in
+        [(format!("{{token: {TOKEN}}}"), None), ("{}".to_owned(), Some("--tls-bootstrap-token-file"))]
+    {
+        let way = Way::new();
+        let file = way.file("discovery.conf", &way.kubeconfig(&user));
+        let token = way.file("token", TOKEN);
+        let way = way.with(&["--discovery-file", path(&file)]);
+        let way = match more {
+            Some(flag) => way.with(&[flag, path(&token)]),
+            None => way,
+        };
+        way.joins();
+        assert_eq!(way.api.routes(), [Route::Create, Route::Watch]);
+    }
+}
+
+#[test]
+fn the_operators_word_is_verified_in_the_handshake() {
+    let way = Way::new();
+    let stranger = Api::start();
+    let ca = way.file("ca.pem", &stranger.authority.pem());
+    let token = way.file("token", TOKEN);
+    let server = format!("https://{}", way.api.endpoint());
+    let way = way.with(&[
+        "--server",
+        &server,
+        "--certificate-authority",
+        path(&ca),
+        "--bearer-token-file",
+        path(&token),
+    ]);
+    let output = way.run();
+    assert_eq!(output.status.code(), Some(5), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(way.api.credentials_seen(), 0);
+}
+
+#[test]
+fn a_prepared_node_goes_on_from_its_bootstrap_kubeconfig() {
+    let way = Way::new();
+    way.node.join(&way.api).run().expect("prepared");
+    let file = way.node.at(BOOTSTRAP_CONF);
+    let before = way.api.requests().len();
+    let way = way.with(&["--bootstrap-kubeconfig", path(&file)]);
+    way.joins();
+    assert_eq!(way.api.routes()[before..], [Route::Create, Route::Watch]);
+}
+
+#[test]
+fn kubeconfigs_that_cannot_be_followed_are_refused() {
+    for (from, to, words) in [
+        (
+            "server: 'https://",
+            "insecure-skip-tls-verify: true, server: 'https://",
+            "insecure-skip-tls-verify",
+        ),
+        ("https://", "http://", "no https:// URL"),
+        ("certificate-authority-data", "other-data", "no certificate authority"),
+        ("user: {}", "user: {exec: {command: aws}}", "no bearer token"),
+        ("clusters:", "clusters: [", "no kubeconfig"),
+    ] {
+        let way = Way::new();
+        let text = way.kubeconfig("{}");
+        assert!(text.contains(from), "{from}");
+        let file = way.file("discovery.conf", &text.replace(from, to));
+        way.with(&["--discovery-file", path(&file)]).is_refused(2, words);
+    }
+}
+
+#[test]
+fn one_source_names_one_way() {
+    let way = Way::new();
+    let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
+    let token = way.file("token", TOKEN);
+    let arguments = [
+        &endpoint,
+        "--discovery-file",
+        "/nowhere",
+        "--token-file",
+        path(&token),
+        "--discovery-token-ca-cert-hash",
+        &pin,
+    ];
+    way.with(&arguments).is_refused(2, "two ways to find the cluster");
+
+    // A stronger source may choose another way than a weaker one.
+    let way = Way::new();
+    let file = way.file("discovery.conf", &way.kubeconfig(&format!("{{token: {TOKEN}}}")));
+    let line = way.join_line();
+    way.variable("NODESTRAP_JOIN", line).with(&["--discovery-file", path(&file)]).joins();
+}
+
+#[test]
+fn a_dry_run_trusts_and_writes_nothing() {
+    let way = Way::new();
+    let line = way.join_line();
+    let way = way.variable("NODESTRAP_JOIN", line).with(&["--dry-run"]);
+    let output = way.run();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("dry run"));
+    assert_eq!(way.api.routes(), [Route::Discovery]);
+    way.node.is_untouched_by(&way.api);
+}
+
+#[test]
+fn print_config_shows_origins_and_no_secret() {
+    let way = Way::new();
+    let line = way.join_line();
+    let way = way.variable("NODESTRAP_JOIN", line).with(&["--print-config"]);
+    let output = way.run();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        text.contains("token: *** (environment)") && text.contains("node-name: n1 (command line)"),
+        "{text}"
+    );
+    assert_eq!(way.api.requests().len(), 0);
+}
