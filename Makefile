@@ -26,6 +26,7 @@ lint: setup
 
 # Joins a scratch directory to an embedded API server and shows what happened.
 demo: build
+	@echo "building the demo's API server"
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo run --quiet --locked --example demo
 
 # nodestrap beside its neighbours, against one real control plane.

@@ -1,87 +1,54 @@
 //! Kubeconfig files: what clientcmd reads of them, and the three texts that are written
 //! (`k8s.io/client-go/tools/clientcmd/api/v1`).
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::secret::Secret;
-use crate::yaml::{self, YamlError};
+use crate::yaml::{self, Document, YamlError};
 
 /// A kubeconfig, as far as this program uses it. Unknown fields are ignored, as clientcmd ignores them.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
+#[derive(Debug, Default)]
 pub struct Kubeconfig {
-    kind: Option<String>,
-    #[serde(rename = "apiVersion")]
-    api_version: Option<String>,
-    clusters: Option<Vec<NamedCluster>>,
-    contexts: Option<Vec<NamedContext>>,
-    users: Option<Vec<NamedUser>>,
-    current_context: Option<String>,
+    clusters: Vec<(String, Cluster)>,
+    contexts: Vec<(String, Context)>,
+    users: Vec<(String, User)>,
+    current_context: String,
 }
 
-#[derive(Debug, Deserialize)]
-struct NamedCluster {
-    name: String,
-    cluster: Cluster,
-}
-
-#[derive(Debug, Deserialize)]
-struct NamedContext {
-    name: String,
-    context: Context,
-}
-
-#[derive(Debug, Deserialize)]
-struct NamedUser {
-    name: String,
-    user: User,
-}
-
-/// Where the API server is, and which CA signs for it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
+/// Where the API server is, and which CA signs for it. What is missing is empty.
+#[derive(Debug)]
 pub struct Cluster {
     /// `https://HOST[:PORT]`.
     pub server: String,
     /// PEM in base64.
-    pub certificate_authority_data: Option<String>,
+    pub certificate_authority_data: String,
     /// A file instead of the data.
-    pub certificate_authority: Option<String>,
+    pub certificate_authority: String,
     /// Go without verification, which this program never does.
-    pub insecure_skip_tls_verify: Option<bool>,
+    pub insecure_skip_tls_verify: bool,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug)]
 struct Context {
     cluster: String,
     user: String,
 }
 
-/// Credentials, as far as a node's kubelet.conf has them.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
+/// Credentials, as far as a node's files have them. What is missing is empty.
+#[derive(Debug)]
 pub struct User {
     /// A PEM file with the certificate.
-    pub client_certificate: Option<String>,
+    pub client_certificate: String,
     /// A PEM file with the key.
-    pub client_key: Option<String>,
+    pub client_key: String,
     /// The certificate itself, PEM in base64.
-    pub client_certificate_data: Option<String>,
+    pub client_certificate_data: Secret<String>,
     /// The key itself, PEM in base64.
-    pub client_key_data: Option<String>,
+    pub client_key_data: Secret<String>,
     /// A bearer token.
-    pub token: Option<Secret<String>>,
+    pub token: Secret<String>,
     /// A file that holds the bearer token, and beats it.
-    #[serde(rename = "tokenFile")]
-    pub token_file: Option<String>,
-}
-
-/// A key may stand in it.
-impl std::fmt::Debug for User {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("User(***)")
-    }
+    pub token_file: String,
 }
 
 /// Why a text is no usable kubeconfig.
@@ -89,8 +56,6 @@ impl std::fmt::Debug for User {
 pub enum KubeconfigError {
     /// Not the YAML that this program reads.
     Yaml(YamlError),
-    /// YAML, but not of a kubeconfig's shape.
-    Shape(serde_json::Error),
     /// It lacks something, or has it twice.
     Content(&'static str),
 }
@@ -99,8 +64,6 @@ impl std::fmt::Display for KubeconfigError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Yaml(e) => e.fmt(f),
-            // serde's message can quote a value, which in a kubeconfig can be a secret.
-            Self::Shape(_) => f.write_str("a field does not have the type that a kubeconfig has there"),
             Self::Content(problem) => f.write_str(problem),
         }
     }
@@ -115,18 +78,40 @@ impl Kubeconfig {
     /// [`KubeconfigError`]; another kind (a missing one means Config) and two entries of one name are errors, as in
     /// clientcmd.
     pub fn parse(text: &str) -> Result<Self, KubeconfigError> {
-        let json = yaml::to_json(text).map_err(KubeconfigError::Yaml)?;
-        let config: Option<Self> = serde_json::from_str(&json).map_err(KubeconfigError::Shape)?;
-        let config = config.unwrap_or_default();
-        let is =
-            |field: &Option<String>, value: &str| field.as_deref().is_none_or(|v| v.is_empty() || v == value);
-        if !is(&config.kind, "Config") || !is(&config.api_version, "v1") {
+        let mut documents = yaml::trees(text).map_err(KubeconfigError::Yaml)?;
+        if documents.len() > 1 {
+            return Err(KubeconfigError::Content("it is more than one document"));
+        }
+        let config: Document = documents.pop().unwrap_or_default();
+        let is = |field, value| text_of(&config, field).map(|text| text.is_empty() || text == value);
+        if !(config.is_object() || config.is_null()) || !is("kind", "Config")? || !is("apiVersion", "v1")? {
             return Err(KubeconfigError::Content("it is another kind of object than a kubeconfig"));
         }
-        distinct(config.clusters.iter().flatten().map(|c| &c.name), "two clusters have one name")?;
-        distinct(config.contexts.iter().flatten().map(|c| &c.name), "two contexts have one name")?;
-        distinct(config.users.iter().flatten().map(|u| &u.name), "two users have one name")?;
-        Ok(config)
+        Ok(Self {
+            clusters: named(&config, "clusters", "cluster", |cluster| {
+                Ok(Cluster {
+                    server: text_of(cluster, "server")?,
+                    certificate_authority_data: text_of(cluster, "certificate-authority-data")?,
+                    certificate_authority: text_of(cluster, "certificate-authority")?,
+                    insecure_skip_tls_verify: cluster.get("insecure-skip-tls-verify")
+                        == Some(&Value::Bool(true)),
+                })
+            })?,
+            contexts: named(&config, "contexts", "context", |context| {
+                Ok(Context { cluster: text_of(context, "cluster")?, user: text_of(context, "user")? })
+            })?,
+            users: named(&config, "users", "user", |user| {
+                Ok(User {
+                    client_certificate: text_of(user, "client-certificate")?,
+                    client_key: text_of(user, "client-key")?,
+                    client_certificate_data: Secret::new(text_of(user, "client-certificate-data")?),
+                    client_key_data: Secret::new(text_of(user, "client-key-data")?),
+                    token: Secret::new(text_of(user, "token")?),
+                    token_file: text_of(user, "tokenFile")?,
+                })
+            })?,
+            current_context: text_of(&config, "current-context")?,
+        })
     }
 
     /// The cluster that discovery means: the one named `""`, else the current context's, else the only one
@@ -135,13 +120,11 @@ impl Kubeconfig {
     /// # Errors
     /// When no cluster, or more than one, is left to choose from.
     pub fn discovery_cluster(&self) -> Result<&Cluster, KubeconfigError> {
-        let clusters = self.clusters.as_deref().unwrap_or_default();
-        if let [only] = clusters {
-            return Ok(&only.cluster);
+        if let [(_, only)] = self.clusters.as_slice() {
+            return Ok(only);
         }
-        let unnamed = clusters.iter().find(|c| c.name.is_empty()).map(|c| &c.cluster);
-        unnamed
-            .or_else(|| self.cluster_of(self.current_context()?))
+        find(&self.clusters, "")
+            .or_else(|| find(&self.clusters, &self.current_context()?.cluster))
             .ok_or(KubeconfigError::Content("it names no cluster, or several and none of them current"))
     }
 
@@ -149,32 +132,54 @@ impl Kubeconfig {
     #[must_use]
     pub fn current(&self) -> Option<(&Cluster, &User)> {
         let context = self.current_context()?;
-        let user = &self.users.iter().flatten().find(|u| u.name == context.user)?.user;
-        Some((self.cluster_of(context)?, user))
+        Some((find(&self.clusters, &context.cluster)?, find(&self.users, &context.user)?))
     }
 
     fn current_context(&self) -> Option<&Context> {
-        let current = self.current_context.as_deref()?;
-        Some(&self.contexts.iter().flatten().find(|c| c.name == current)?.context)
-    }
-
-    fn cluster_of(&self, context: &Context) -> Option<&Cluster> {
-        Some(&self.clusters.iter().flatten().find(|c| c.name == context.cluster)?.cluster)
+        find(&self.contexts, &self.current_context)
     }
 }
 
-fn distinct<'a>(
-    names: impl Iterator<Item = &'a String>,
-    problem: &'static str,
-) -> Result<(), KubeconfigError> {
-    let mut seen: Vec<&String> = Vec::new();
-    for name in names {
-        if seen.contains(&name) {
-            return Err(KubeconfigError::Content(problem));
+fn find<'a, T>(list: &'a [(String, T)], name: &str) -> Option<&'a T> {
+    list.iter().find(|(own, _)| own == name).map(|(_, item)| item)
+}
+
+/// A field's text, empty when it is missing or null.
+fn text_of(map: &Value, field: &str) -> Result<String, KubeconfigError> {
+    match map.get(field) {
+        None | Some(Value::Null) => Ok(String::new()),
+        Some(Value::String(text)) => Ok(text.clone()),
+        // Not quoted: in a kubeconfig it can be a secret.
+        Some(_) => {
+            Err(KubeconfigError::Content("a field that holds text in a kubeconfig holds something else"))
         }
-        seen.push(name);
     }
-    Ok(())
+}
+
+/// Reads one of the lists of `{name, KIND}`; null and a missing list are empty.
+fn named<T>(
+    config: &Value,
+    list: &str,
+    kind: &str,
+    read: impl Fn(&Value) -> Result<T, KubeconfigError>,
+) -> Result<Vec<(String, T)>, KubeconfigError> {
+    let mut items: Vec<(String, T)> = Vec::new();
+    match config.get(list) {
+        None | Some(Value::Null) => {}
+        Some(Value::Array(entries)) => {
+            for entry in entries {
+                let (Some(Value::String(name)), Some(item)) = (entry.get("name"), entry.get(kind)) else {
+                    return Err(KubeconfigError::Content("an entry of a list lacks its name or its content"));
+                };
+                if find(&items, name).is_some() {
+                    return Err(KubeconfigError::Content("two entries of a list have one name"));
+                }
+                items.push((name.clone(), read(item)?));
+            }
+        }
+        Some(_) => return Err(KubeconfigError::Content("clusters, contexts and users are lists")),
+    }
+    Ok(items)
 }
 
 /// `bootstrap-kubelet.conf` as kubeadm writes it (`cmd/kubeadm/app/util/kubeconfig`, `CreateWithToken`): keys in
@@ -272,8 +277,8 @@ mod tests {
         let config = Kubeconfig::parse(&kubelet("https://[::1]:6443", "QQ==", "/p.pem")).unwrap();
         let (cluster, user) = config.current().unwrap();
         assert_eq!(cluster.server, "https://[::1]:6443");
-        assert_eq!(cluster.certificate_authority_data.as_deref(), Some("QQ=="));
-        assert_eq!(user.client_key.as_deref(), Some("/p.pem"));
+        assert_eq!(cluster.certificate_authority_data, "QQ==");
+        assert_eq!(user.client_key, "/p.pem");
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer};
 use zeroize::{Zeroize, Zeroizing};
 
 /// A value that is wiped from memory when dropped and that neither `Debug` nor `Display` shows.
@@ -18,13 +17,6 @@ impl<T: Zeroize> Secret<T> {
     /// The value itself, for the one place that needs it.
     pub fn expose(&self) -> &T {
         &self.0
-    }
-}
-
-/// Reads a text that a file holds.
-impl<'de> Deserialize<'de> for Secret<String> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self::new)
     }
 }
 

@@ -72,8 +72,8 @@ pub fn verify(info: &ClusterInfo, token: &Token, pins: &Pins, now: SystemTime) -
         config.discovery_cluster().map_err(|e| malformed("its kubeconfig is of no use").caused_by(e))?;
     let server = ServerUrl::parse(&cluster.server)
         .ok_or_else(|| malformed("its server is no https:// URL of a host, a port and a path"))?;
-    let data = cluster.certificate_authority_data.as_deref().unwrap_or_default();
-    let authorities = Bundle::from_base64(data).map_err(|problem| malformed(&problem))?;
+    let authorities =
+        Bundle::from_base64(&cluster.certificate_authority_data).map_err(|problem| malformed(&problem))?;
     pins.check(&authorities)?;
     let roots = Roots::new(authorities.usable_at(now)?)?;
     Ok(SignedCluster { server, authorities, roots, pinned: matches!(pins, Pins::Required(_)) })

@@ -1,5 +1,5 @@
-//! YAML to JSON text, as `sigs.k8s.io/yaml` does it: one document of maps, lists and scalars becomes the JSON that
-//! serde then reads into strict types.
+//! YAML to JSON text, as `sigs.k8s.io/yaml` does it: a document of maps, lists and scalars becomes the JSON that serde
+//! then reads, into types of their own ([`to_json`]) or into a tree that is wiped after use ([`trees`]).
 //!
 //! The input is foreign. Bytes, depth and nodes are bounded, and what has no JSON meaning (aliases and anchors, tags,
 //! duplicate keys, keys that are not strings, a second document) is refused instead of interpreted.
@@ -7,6 +7,8 @@
 use std::fmt::Write as _;
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
+use serde_json::Value;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::limits;
 
@@ -52,11 +54,53 @@ pub fn to_json(text: &str) -> Result<String, YamlError> {
     }
 }
 
+/// A document as a tree of values, wiped when dropped: a kubeconfig or a configuration can hold a token.
+#[derive(Debug, Default)]
+pub struct Document(Value);
+
+impl std::ops::Deref for Document {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        &self.0
+    }
+}
+
+impl Drop for Document {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+/// Not deeper than [`limits::YAML_DEPTH`].
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(map) => map.values_mut().for_each(wipe),
+        _ => {}
+    }
+}
+
+/// Reads each document of a YAML text as a tree of values.
+///
+/// # Errors
+/// As [`documents`].
+pub fn trees(text: &str) -> Result<Vec<Document>, YamlError> {
+    let mut trees = Vec::new();
+    for json in documents(text)? {
+        let json = Zeroizing::new(json);
+        let tree = serde_json::from_str(&json);
+        trees.push(Document(tree.map_err(|_| YamlError { line: 0, problem: "a number is out of range" })?));
+    }
+    Ok(trees)
+}
+
 /// Translates each document of a YAML text into JSON text.
 ///
 /// # Errors
 /// [`YamlError`] for anything that is not plain documents within the limits, which count for all of them together.
-pub fn documents(text: &str) -> Result<Vec<String>, YamlError> {
+fn documents(text: &str) -> Result<Vec<String>, YamlError> {
     if text.len() > limits::YAML_BYTES {
         return Err(YamlError { line: 0, problem: "the text is longer than 1 MiB" });
     }

@@ -69,9 +69,8 @@ impl NodeFiles {
 
     /// The leaf of the pair that `user` names, if the pair is whole and in time.
     fn pair(&self, user: &User, now: SystemTime) -> Result<Option<Certificate>> {
-        let certificate =
-            self.content(user.client_certificate_data.as_deref(), user.client_certificate.as_deref())?;
-        let key = self.content(user.client_key_data.as_deref(), user.client_key.as_deref())?;
+        let certificate = self.content(user.client_certificate_data.expose(), &user.client_certificate)?;
+        let key = self.content(user.client_key_data.expose(), &user.client_key)?;
         // The kubelet keeps both in one file, so both are secret.
         let (Some(certificate), Some(key)) = (certificate.map(Secret::new), key.map(Secret::new)) else {
             return Ok(None);
@@ -91,16 +90,17 @@ impl NodeFiles {
     }
 
     fn authorities(&self, cluster: &Cluster) -> Result<Option<Vec<u8>>> {
-        self.content(cluster.certificate_authority_data.as_deref(), cluster.certificate_authority.as_deref())
+        self.content(&cluster.certificate_authority_data, &cluster.certificate_authority)
     }
 
     /// Embedded data, which wins, or the file (`k8s.io/client-go/tools/clientcmd`): a relative name is relative to
     /// kubelet.conf.
-    fn content(&self, data: Option<&str>, file: Option<&str>) -> Result<Option<Vec<u8>>> {
-        if let Some(data) = data.filter(|data| !data.is_empty()) {
-            return Ok(STANDARD.decode(data).ok());
+    fn content(&self, data: &str, file: &str) -> Result<Option<Vec<u8>>> {
+        match (data, file) {
+            ("", "") => return Ok(None),
+            ("", _) => {}
+            (data, _) => return Ok(STANDARD.decode(data).ok()),
         }
-        let Some(file) = file.filter(|file| !file.is_empty()) else { return Ok(None) };
         let file = if file.starts_with('/') { file.to_owned() } else { path(KUBERNETES, file) };
         self.0.read(&file).map_err(|e| unreadable(&file, e))
     }

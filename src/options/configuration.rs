@@ -75,13 +75,10 @@ fn field(path: &str) -> Option<Field> {
 /// A usage error for text that is no YAML, holds no JoinConfiguration or two of them, has an API version that is not
 /// known, joins a control plane, or gives a known field a value of another type.
 pub(super) fn read(text: &str, origin: Origin, settings: &mut Settings) -> Result<()> {
-    let documents = yaml::documents(text)
+    let documents = yaml::trees(text)
         .map_err(|e| usage(format!("the configuration ({origin}) cannot be read")).caused_by(e))?;
     let mut found = 0;
-    for json in documents {
-        let document: Value = serde_json::from_str(&json).map_err(|e| {
-            usage(format!("the configuration ({origin}) cannot be read")).caused_by(e.to_string())
-        })?;
+    for document in documents {
         let text = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or_default();
         if text("kind") != "JoinConfiguration" {
             continue;

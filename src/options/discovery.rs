@@ -88,7 +88,7 @@ fn from_kubeconfig(file: &str, settings: &Settings) -> Result<(Discovery, Secret
     let config =
         Kubeconfig::parse(text.expose()).map_err(|e| unusable(file, "it is no kubeconfig").caused_by(e))?;
     let cluster = config.discovery_cluster().map_err(|e| unusable(file, "it is of no use").caused_by(e))?;
-    if cluster.insecure_skip_tls_verify == Some(true) {
+    if cluster.insecure_skip_tls_verify {
         return Err(unusable(file, "it has insecure-skip-tls-verify; give it the cluster's CA instead"));
     }
     let server = server_url(file, &cluster.server)?;
@@ -111,25 +111,23 @@ fn from_kubeconfig(file: &str, settings: &Settings) -> Result<(Discovery, Secret
 }
 
 fn authorities(file: &str, cluster: &Cluster) -> std::result::Result<Bundle, String> {
-    match (cluster.certificate_authority_data.as_deref(), cluster.certificate_authority.as_deref()) {
-        (Some(data), _) if !data.is_empty() => Bundle::from_base64(data),
-        (_, Some(name)) if !name.is_empty() => {
+    match (cluster.certificate_authority_data.as_str(), cluster.certificate_authority.as_str()) {
+        ("", "") => Err("it has no certificate authority; add the cluster's CA".to_owned()),
+        ("", name) => {
             let text = sources::read_file(&beside(file, name)).map_err(|e| e.to_string())?;
             Bundle::from_pem(text.expose().clone().into_bytes())
         }
-        _ => Err("it has no certificate authority; add the cluster's CA".to_owned()),
+        (data, _) => Bundle::from_base64(data),
     }
 }
 
 /// A token file beats a token (`k8s.io/client-go/tools/clientcmd`).
 fn own_token(file: &str, user: &User) -> Result<Option<Secret<String>>> {
-    match (&user.token_file, &user.token) {
-        (Some(name), _) if !name.is_empty() => {
-            let text = sources::read_file(&beside(file, name))?;
-            Ok(Some(Secret::new(text.expose().trim_end().to_owned())))
-        }
-        (_, token) => Ok(token.clone().filter(|token| !token.expose().is_empty())),
+    if user.token_file.is_empty() {
+        return Ok(Some(user.token.clone()).filter(|token| !token.expose().is_empty()));
     }
+    let text = sources::read_file(&beside(file, &user.token_file))?;
+    Ok(Some(Secret::new(text.expose().trim_end().to_owned())))
 }
 
 /// Relative names are relative to the kubeconfig.
