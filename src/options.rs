@@ -19,6 +19,7 @@ use crate::http::Endpoint;
 use crate::limits;
 use crate::secret::Secret;
 use crate::trust::{Pin, Pins, Token};
+use crate::x509::{AltName, AltNames};
 
 /// What the program is asked to do.
 #[derive(Debug)]
@@ -46,6 +47,8 @@ pub struct Join {
     pub node_name: Option<String>,
     /// Complete the CSR exchange.
     pub with_client_cert: bool,
+    /// Get a serving certificate too.
+    pub serving: Option<Serving>,
     /// Leave bootstrap-kubelet.conf and its token in place after success.
     pub keep_bootstrap_kubeconfig: bool,
     /// The directory that stands for `/`, where it is not `/`.
@@ -56,6 +59,15 @@ pub struct Join {
     pub discovery_timeout: Duration,
     /// Deadline of the CSR exchange.
     pub tls_bootstrap_timeout: Duration,
+}
+
+/// What serving certificate is asked for.
+#[derive(Debug)]
+pub struct Serving {
+    /// The hosts that were given; empty for the node's own name and address.
+    pub names: AltNames,
+    /// How long it is waited for; zero to look once.
+    pub timeout: Duration,
 }
 
 /// The command line as typed; nothing is checked but its syntax.
@@ -72,11 +84,19 @@ pub struct Typed {
     skip_pins: bool,
     node_name: Option<String>,
     with_client_cert: bool,
+    serving: TypedServing,
     keep_bootstrap_kubeconfig: bool,
     root: Option<PathBuf>,
     timeout: Option<Duration>,
     discovery_timeout: Option<Duration>,
     tls_bootstrap_timeout: Option<Duration>,
+}
+
+#[derive(Debug, Default)]
+struct TypedServing {
+    wanted: bool,
+    names: Vec<String>,
+    timeout: Option<Duration>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -139,6 +159,9 @@ impl Typed {
             "discovery-token-unsafe-skip-ca-verification" => self.skip_pins = boolean(flag, parser)?,
             "node-name" => self.node_name = Some(text(flag, value(flag)?)?),
             "with-client-cert" => self.with_client_cert = boolean(flag, parser)?,
+            "with-serving-cert" => self.serving.wanted = boolean(flag, parser)?,
+            "san" => self.serving.names.extend(text(flag, value(flag)?)?.split(',').map(str::to_owned)),
+            "serving-timeout" => self.serving.timeout = Some(any_duration(flag, value(flag)?)?),
             "keep-bootstrap-kubeconfig" => self.keep_bootstrap_kubeconfig = boolean(flag, parser)?,
             "root" => self.root = Some(PathBuf::from(value(flag)?)),
             "report" => self.report = Some(PathBuf::from(value(flag)?)),
@@ -194,13 +217,33 @@ impl Typed {
             tls_bootstrap_token: token("tls-bootstrap-token", &self.tls_bootstrap_token)?,
             pins: self.pins()?,
             node_name: self.node_name.clone(),
-            with_client_cert: self.with_client_cert,
+            with_client_cert: self.with_client_cert || self.serving.wanted,
+            serving: self.serving()?,
             keep_bootstrap_kubeconfig: self.keep_bootstrap_kubeconfig,
             root: self.root.clone(),
             timeout: self.timeout,
             discovery_timeout: self.discovery_timeout.unwrap_or(limits::DISCOVERY),
             tls_bootstrap_timeout: self.tls_bootstrap_timeout.unwrap_or(limits::TLS_BOOTSTRAP),
         })))
+    }
+
+    fn serving(&self) -> Result<Option<Serving>> {
+        let typed = &self.serving;
+        if !typed.wanted {
+            return if typed.names.is_empty() {
+                Ok(None)
+            } else {
+                Err(usage("--san is for a serving certificate; give --with-serving-cert too"))
+            };
+        }
+        let mut names = AltNames::default();
+        for name in &typed.names {
+            names.add(AltName::parse(name).ok_or_else(|| usage("--san takes DNS names and IP addresses"))?);
+        }
+        if names.as_slice().len() > limits::ALT_NAMES {
+            return Err(usage(format!("--san: more than {} names and addresses", limits::ALT_NAMES)));
+        }
+        Ok(Some(Serving { names, timeout: typed.timeout.unwrap_or(limits::SERVING) }))
     }
 
     /// Pins that are given hold, whatever else is given (`cmd/kubeadm/app/apis/kubeadm/validation`).
@@ -234,8 +277,17 @@ fn boolean(flag: &str, parser: &mut Parser) -> Result<bool> {
 }
 
 fn duration(flag: &str, value: OsString) -> Result<Duration> {
-    let time = duration::parse(&text(flag, value)?).filter(|time| !time.is_zero());
-    time.ok_or_else(|| usage(format!("--{flag} takes a duration such as 90s or 5m0s")))
+    let time = any_duration(flag, value)?;
+    if time.is_zero() { Err(no_duration(flag)) } else { Ok(time) }
+}
+
+/// A duration, which may be none at all.
+fn any_duration(flag: &str, value: OsString) -> Result<Duration> {
+    duration::parse(&text(flag, value)?).ok_or_else(|| no_duration(flag))
+}
+
+fn no_duration(flag: &str) -> Error {
+    usage(format!("--{flag} takes a duration such as 90s or 5m0s"))
 }
 
 fn text(what: &str, value: OsString) -> Result<String> {

@@ -13,6 +13,9 @@ pub use token::Token;
 
 use std::time::SystemTime;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::discovery::ClusterInfo;
 use crate::error::{Error, Failure, Result, Step};
 use crate::http::{Roots, ServerUrl, Unverified, Verified};
@@ -100,6 +103,18 @@ impl SignedCluster {
         };
         Ok(TrustedCluster { server, authorities, api })
     }
+}
+
+/// The roots of a cluster that was trusted before, from its `ca`, PEM as the node keeps it.
+///
+/// # Errors
+/// [`Failure::Files`] for what is no bundle of certificates; [`Failure::NotTrusted`] and [`Failure::Clock`] as in
+/// [`verify`].
+pub fn roots(ca: &[u8], now: SystemTime) -> Result<Roots> {
+    let bundle = Bundle::parse(&STANDARD.encode(ca)).map_err(|problem| {
+        Error::new(Step::Files, Failure::Files, format!("kubelet.conf cannot be used: {problem}"))
+    })?;
+    Roots::new(bundle.usable_at(now)?)
 }
 
 /// Signed content that makes no sense: no waiting heals it.

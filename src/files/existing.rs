@@ -1,17 +1,20 @@
-//! Whether the node has joined before: kubelet.conf and the pair that it names, judged without any network.
+//! What identity the node has: kubelet.conf and the pairs of the kubelet's stores, judged without any network.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{CA, KUBELET_CONF, KUBERNETES, NodeFiles, PKI, path, unreadable};
+use super::{CA, CERTIFICATES, KUBELET_CONF, KUBERNETES, NodeFiles, PKI, current, path, unreadable};
 use crate::asn1;
 use crate::error::{Error, Failure, Result, Step};
-use crate::identity::Key;
+use crate::http::{ClientIdentity, ServerUrl, System, Verified};
+use crate::identity::{Key, Wanted};
 use crate::kubeconfig::{Cluster, Kubeconfig, User};
 use crate::node::NodeName;
 use crate::secret::Secret;
+use crate::trust;
 use crate::x509::Certificate;
 
 /// What identity the node has.
@@ -19,10 +22,57 @@ use crate::x509::Certificate;
 pub enum Existing {
     /// None that a kubelet could start from: it is missing, dangling, torn or expired, and a join replaces it.
     None,
-    /// One for this node, whole and in time; the certificate.
-    Joined(Box<Certificate>),
+    /// One for this node, whole and in time.
+    Joined(Box<Identity>),
     /// One that trusts this CA bundle, while ca.crt is missing.
     WithoutCa(Vec<u8>),
+}
+
+/// An identity that a kubelet can start from.
+#[derive(Debug)]
+pub struct Identity {
+    pair: Pair,
+    /// As kubelet.conf has it.
+    server: String,
+    /// The CAs in kubelet.conf, which are those of ca.crt.
+    authorities: Vec<u8>,
+}
+
+/// Certificates and their key, which belong together and are in time.
+#[derive(Debug)]
+struct Pair {
+    /// Leaf first; never empty.
+    chain: Vec<Certificate>,
+    /// `None` for a key that is not on P-256, which this program does not read.
+    key: Option<Key>,
+}
+
+impl Identity {
+    /// The client certificate.
+    #[must_use]
+    pub fn certificate(&self) -> &Certificate {
+        &self.pair.chain[0]
+    }
+
+    /// Prepares to talk to the API server as the node itself; the first request dials. The server is known by the CAs
+    /// that the node trusted when it joined.
+    ///
+    /// # Errors
+    /// [`Failure::Files`] when kubelet.conf has no URL, no CA or no key that this program can use, [`Failure::Clock`]
+    /// when the CA is not valid `now`.
+    pub fn dial(self, system: &System) -> Result<Verified> {
+        let unfit = |problem: &str| {
+            let message = format!("{} {problem}", path(KUBERNETES, KUBELET_CONF));
+            Error::new(Step::Files, Failure::Files, message)
+        };
+        let server = ServerUrl::parse(&self.server).ok_or_else(|| unfit("names no https:// server"))?;
+        let roots = trust::roots(&self.authorities, system.clock.now())?;
+        let key = self.pair.key.ok_or_else(|| {
+            unfit("has a key that is not on P-256; let the kubelet request its serving certificate")
+        })?;
+        let identity = ClientIdentity::new(&self.pair.chain, Arc::new(key));
+        Verified::dial(system, &server, &roots, Some(identity))
+    }
 }
 
 impl NodeFiles {
@@ -42,9 +92,10 @@ impl NodeFiles {
         let Some((cluster, user)) = config.as_ref().and_then(Kubeconfig::current) else {
             return Ok(Existing::None);
         };
-        let (Some(leaf), Some(trusted)) = (self.pair(user, now)?, self.authorities(cluster)?) else {
+        let (Some(pair), Some(trusted)) = (self.pair(user, now)?, self.authorities(cluster)?) else {
             return Ok(Existing::None);
         };
+        let leaf = &pair.chain[0];
         if leaf.subject != node.subject() {
             let message = format!(
                 "{conf} is the identity of {}, and this node is {}; remove it to join anew, or correct the node name",
@@ -56,7 +107,10 @@ impl NodeFiles {
         let ca = path(PKI, CA);
         match self.0.read(&ca).map_err(|e| unreadable(&ca, e))? {
             None => Ok(Existing::WithoutCa(trusted)),
-            Some(expected) if expected == trusted => Ok(Existing::Joined(Box::new(leaf))),
+            Some(expected) if expected == trusted => {
+                let server = cluster.server.clone();
+                Ok(Existing::Joined(Box::new(Identity { pair, server, authorities: trusted })))
+            }
             Some(_) => {
                 let message = format!("{conf} trusts another CA than {ca}; remove the one that is wrong");
                 Err(Error::new(Step::Files, Failure::Files, message))
@@ -64,8 +118,19 @@ impl NodeFiles {
         }
     }
 
-    /// The leaf of the pair that `user` names, if the pair is whole and in time.
-    fn pair(&self, user: &User, now: SystemTime) -> Result<Option<Certificate>> {
+    /// The certificate of the stored pair that is what is `wanted`, if that pair is whole and in time.
+    ///
+    /// # Errors
+    /// [`Failure::Files`] for files that cannot be read.
+    pub fn stored(&self, wanted: &Wanted, now: SystemTime) -> Result<Option<Certificate>> {
+        let file = Some(path(CERTIFICATES, &current(wanted.kind)));
+        let user = User { client_certificate: file.clone(), client_key: file, ..User::default() };
+        let leaf = self.pair(&user, now)?.and_then(|pair| pair.chain.into_iter().next());
+        Ok(leaf.filter(|leaf| wanted.is_met_by(leaf).is_ok()))
+    }
+
+    /// The pair that `user` names, if it is whole and in time.
+    fn pair(&self, user: &User, now: SystemTime) -> Result<Option<Pair>> {
         let certificate =
             self.content(user.client_certificate_data.as_deref(), user.client_certificate.as_deref())?;
         let key = self.content(user.client_key_data.as_deref(), user.client_key.as_deref())?;
@@ -74,17 +139,17 @@ impl NodeFiles {
             return Ok(None);
         };
         let blocks = pem::parse_many(certificate.expose()).unwrap_or_default();
-        let certificates: asn1::Result<Vec<_>> = blocks
+        let chain: asn1::Result<Vec<_>> = blocks
             .iter()
             .filter(|block| block.tag() == "CERTIFICATE")
             .map(|block| Certificate::from_der(block.contents()))
             .collect();
-        let Ok(certificates) = certificates else { return Ok(None) };
-        if certificates.iter().any(|certificate| certificate.not_after < now) {
+        let Ok(chain) = chain else { return Ok(None) };
+        let Some(leaf) = chain.first() else { return Ok(None) };
+        if chain.iter().any(|certificate| certificate.not_after < now) || !is_key_of(key.expose(), leaf) {
             return Ok(None);
         }
-        let leaf = certificates.into_iter().next();
-        Ok(leaf.filter(|leaf| is_key_of(key.expose(), leaf)))
+        Ok(Some(Pair { key: Key::from_pem(key.expose()), chain }))
     }
 
     fn authorities(&self, cluster: &Cluster) -> Result<Option<Vec<u8>>> {

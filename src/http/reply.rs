@@ -79,10 +79,14 @@ impl Reply {
     pub fn failure(&self, step: Step, what: &str) -> Error {
         let wish = self.retry_after();
         let (failure, retry, advice) = match self.status {
-            401 => {
-                (Failure::Refused, Retry::Briefly(wish), "the token is unknown or expired: make a new one")
+            401 => (
+                Failure::Refused,
+                Retry::Briefly(wish),
+                "the credential is unknown or expired: make a new token",
+            ),
+            403 => {
+                (Failure::Refused, Retry::Briefly(wish), "the credential may not: check its groups and RBAC")
             }
-            403 => (Failure::Refused, Retry::Briefly(wish), "the token may not: check its groups and RBAC"),
             429 | 500..=599 => {
                 (Failure::Unreachable, Retry::UntilDeadline(wish), "the API server is busy or restarting")
             }

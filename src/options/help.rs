@@ -23,6 +23,10 @@ Flags of kubeadm join:
 
 Flags of its own:
   --with-client-cert             request the kubelet's certificate too and write kubelet.conf
+  --with-serving-cert            request the kubelet's serving certificate after that
+  --san NAME|IP                  what it is for; default: the node name and the address that
+                                 leads to the API server; may be repeated
+  --serving-timeout DURATION     how long it is waited for, default 10s; 0s: look once
   --keep-bootstrap-kubeconfig    leave bootstrap-kubelet.conf in place after that
   --root DIR                     write below DIR: a mounted image, an initramfs
   --report FILE                  write a report, one JSON object (a path outside of --root)
