@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::process::Command;
 use std::time::Duration;
 
 use rcgen::{ExtendedKeyUsagePurpose, SanType};
@@ -228,6 +229,32 @@ fn by_default_it_is_for_the_node() {
     let run = join(&node, &api, "").run();
     run.expect("joined").says(&["requesting a certificate for DNS:n1\n", "give --san"]);
     assert_eq!(api.connections().len(), 2, "the connection that tells the address carries the request");
+}
+
+/// A network in which the way to every loopback address begins at an address that is none.
+const NETWORK: &str = "ip link set lo up
+ip address add 10.0.0.5/32 dev lo
+ip route replace local 127.0.0.1 dev lo table local src 10.0.0.5
+exec \"$@\"";
+
+/// Runs itself again in a network namespace, which needs root, as all of CI has it.
+#[test]
+fn by_default_it_is_for_the_address_that_leads_to_the_server() {
+    const NAME: &str = "by_default_it_is_for_the_address_that_leads_to_the_server";
+    if std::env::var_os("NODESTRAP_IN_NETWORK").is_none() {
+        let mut command = Command::new("unshare");
+        command.args(["--net", "sh", "-euc", NETWORK, "sh"]).arg(std::env::current_exe().unwrap());
+        let output = command.args(["--exact", NAME]).env("NODESTRAP_IN_NETWORK", "1").output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+        return;
+    }
+    let (api, node) = (approving(), Node::new());
+    let run = join(&node, &api, "").run();
+    run.expect("joined").says(&["requesting a certificate for DNS:n1, IP:10.0.0.5\n"]);
+    run.check(!run.stderr.contains("warning"), "no warning");
+    assert_eq!(api.connections().len(), 2, "the connection that tells the address carries the request");
+    join(&node, &api, "").run().expect("already-joined");
 }
 
 #[test]
