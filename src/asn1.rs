@@ -21,6 +21,12 @@ pub mod oid {
     pub const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
     /// id-ce-extKeyUsage (RFC 5280, section 4.2.1.12).
     pub const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
+    /// id-ce-subjectAltName (RFC 5280, section 4.2.1.6).
+    pub const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+    /// id-kp-serverAuth (RFC 5280, section 4.2.1.12).
+    pub const SERVER_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01];
+    /// pkcs-9-at-extensionRequest (RFC 2985, section 5.4.2).
+    pub const EXTENSION_REQUEST: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x0e];
     /// id-kp-clientAuth (RFC 5280, section 4.2.1.12).
     pub const CLIENT_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02];
     /// id-ecPublicKey (RFC 5480, section 2.1.1).
@@ -125,7 +131,14 @@ pub const fn context(number: u32) -> Tag {
     Tag::ContextSpecific { constructed: true, number: TagNumber(number) }
 }
 
-/// Writes one field. Every value that a node sends is shorter than 64 KiB: a node name has at most 253 characters.
+/// The tag of `[number]`, primitive, as implicit tagging makes it.
+#[must_use]
+pub const fn implicit(number: u32) -> Tag {
+    Tag::ContextSpecific { constructed: false, number: TagNumber(number) }
+}
+
+/// Writes one field. Every value that a node sends is shorter than 64 KiB: a name has at most 253 characters, and there
+/// are at most [`crate::limits::ALT_NAMES`] of them.
 #[must_use]
 pub fn tlv(tag: Tag, parts: &[&[u8]]) -> Vec<u8> {
     let value = parts.concat();

@@ -66,10 +66,12 @@ pub enum Failure {
     Clock = 9,
     /// The node's own files cannot be read, written or replaced.
     Files = 10,
+    /// The node is joined, but its request for a serving certificate is still waiting for approval.
+    ServingPending = 11,
 }
 
 /// The one table of exit codes, which `--help` prints and the README repeats: kind, name in reports, what to do.
-pub const FAILURES: [(Failure, &str, &str); 10] = [
+pub const FAILURES: [(Failure, &str, &str); 11] = [
     (Failure::Internal, "internal", "a bug in nodestrap: report it"),
     (Failure::Usage, "usage", "correct the command line"),
     (
@@ -92,6 +94,11 @@ pub const FAILURES: [(Failure, &str, &str); 10] = [
     (Failure::Pending, "pending", "not approved by the deadline: approve the request, then run again"),
     (Failure::Clock, "clock", "a certificate is not valid at this machine's time: set the clock"),
     (Failure::Files, "files", "local files cannot be read, written or replaced: follow the message"),
+    (
+        Failure::ServingPending,
+        "serving-pending",
+        "joined, but the serving certificate is not approved: approve it, then run again",
+    ),
 ];
 
 impl Failure {
@@ -149,6 +156,13 @@ impl Error {
     #[must_use]
     pub fn healing(mut self, retry: Retry) -> Self {
         self.retry = retry;
+        self
+    }
+
+    /// The same with words added at the end of the message.
+    #[must_use]
+    pub fn with_note(mut self, note: &str) -> Self {
+        self.message.push_str(note);
         self
     }
 

@@ -5,7 +5,7 @@
 
 mod existing;
 
-pub use existing::Existing;
+pub use existing::{Existing, Identity};
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use crate::clock::{Clock, Deadline};
 use crate::disk::{Directory, Root};
 use crate::error::{Error, Failure, Result, Step};
-use crate::identity::{ClientCertificate, Key};
+use crate::identity::{IssuedCertificate, Key, Kind};
 use crate::kubeconfig;
 use crate::secret::Secret;
 use crate::trust::{Bundle, TrustedCluster};
@@ -30,10 +30,6 @@ const KUBELET_CONF: &str = "kubelet.conf";
 const KUBELET: &str = "/var/lib/kubelet";
 /// The kubelet's `--cert-dir`, 0755 as its FileStore makes it.
 const CERTIFICATES: &str = "/var/lib/kubelet/pki";
-/// The key of a request that is not decided (`pkg/kubelet/certificate/bootstrap`, `tmpPrivateKeyFile`).
-const PENDING_KEY: &str = "kubelet-client.key.tmp";
-/// The link to the pair in use (`k8s.io/client-go/util/certificate/certificate_store.go`).
-const CURRENT: &str = "kubelet-client-current.pem";
 
 /// How often a second run looks whether the first has ended.
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
@@ -131,17 +127,18 @@ impl NodeFiles {
     ///
     /// # Errors
     /// [`Failure::Files`].
-    pub fn pending_key(&self) -> Result<Key> {
+    pub fn pending_key(&self, kind: &Kind) -> Result<Key> {
         self.directory(KUBELET, 0o700)?;
         let directory = self.directory(CERTIFICATES, 0o755)?;
         directory.clear().map_err(|e| unwritable(CERTIFICATES, e))?;
-        let path = path(CERTIFICATES, PENDING_KEY);
-        let found = directory.read(PENDING_KEY).map_err(|e| unreadable(&path, e))?.map(Secret::new);
+        let name = pending_key(kind);
+        let path = path(CERTIFICATES, &name);
+        let found = directory.read(&name).map_err(|e| unreadable(&path, e))?.map(Secret::new);
         let key = match found.and_then(|bytes| Key::from_pem(bytes.expose())) {
             Some(key) => key,
             None => Key::generate()?,
         };
-        write(&directory, CERTIFICATES, PENDING_KEY, 0o600, key.pem().expose().as_bytes())?;
+        write(&directory, CERTIFICATES, &name, 0o600, key.pem().expose().as_bytes())?;
         Ok(key)
     }
 
@@ -149,32 +146,32 @@ impl NodeFiles {
     ///
     /// # Errors
     /// [`Failure::Files`].
-    pub fn discard_pending_key(&self) -> Result<()> {
-        self.remove(CERTIFICATES, PENDING_KEY)
+    pub fn discard_pending_key(&self, kind: &Kind) -> Result<()> {
+        self.remove(CERTIFICATES, &pending_key(kind))
     }
 
-    /// Stores the pair as the kubelet's FileStore does and then kubelet.conf. Returns where the pair is.
+    /// Stores a pair as the kubelet's FileStore does. Returns where it is.
     ///
     /// The name carries the time in UTC; the kubelet takes local time, which at first boot is not known.
     ///
     /// # Errors
-    /// [`Failure::Files`]; an identity that was there before is still whole.
-    pub fn write_identity(
+    /// [`Failure::Files`]; a pair that was there before is still whole.
+    pub fn write_pair(
         &self,
-        cluster: &TrustedCluster,
+        kind: &Kind,
         key: &Key,
-        certificate: &ClientCertificate,
+        certificate: &IssuedCertificate,
         now: SystemTime,
     ) -> Result<String> {
         let directory = self.directory(CERTIFICATES, 0o755)?;
         let stamp: String =
             x509::utc(now).chars().map(|c| if c.is_ascii_digit() { c } else { '-' }).collect();
-        let name = format!("kubelet-client-{}.pem", stamp.trim_end_matches('-'));
+        let name = format!("{}-{}.pem", kind.store, stamp.trim_end_matches('-'));
         let pair = Secret::new(format!("{}{}", certificate.pem(), key.pem().expose()));
         write(&directory, CERTIFICATES, &name, 0o600, pair.expose().as_bytes())?;
         let stored = path(CERTIFICATES, &name);
-        let current = path(CERTIFICATES, CURRENT);
-        directory.link(CURRENT, &stored).map_err(|e| match e.kind() {
+        let (link, current) = (current(kind), path(CERTIFICATES, &current(kind)));
+        directory.link(&link, &stored).map_err(|e| match e.kind() {
             std::io::ErrorKind::AlreadyExists => {
                 let message =
                     format!("{current} is a file where the kubelet has a link; remove it and run again");
@@ -182,9 +179,17 @@ impl NodeFiles {
             }
             _ => unwritable(&current, e),
         })?;
-        let text = kubeconfig::kubelet(cluster.server().as_str(), cluster.authorities().base64(), &current);
-        write(&self.directory(KUBERNETES, 0o755)?, KUBERNETES, KUBELET_CONF, 0o600, text.as_bytes())?;
         Ok(stored)
+    }
+
+    /// Writes kubelet.conf, which leads to the client's pair and commits the identity.
+    ///
+    /// # Errors
+    /// [`Failure::Files`]; an identity that was there before is still whole.
+    pub fn write_kubelet_conf(&self, cluster: &TrustedCluster) -> Result<()> {
+        let pair = path(CERTIFICATES, &current(Kind::CLIENT));
+        let text = kubeconfig::kubelet(cluster.server().as_str(), cluster.authorities().base64(), &pair);
+        write(&self.directory(KUBERNETES, 0o755)?, KUBERNETES, KUBELET_CONF, 0o600, text.as_bytes())
     }
 
     /// Removes what a joined node does not need: the key's first file, and the bootstrap kubeconfig with its token, as
@@ -193,7 +198,7 @@ impl NodeFiles {
     /// # Errors
     /// [`Failure::Files`].
     pub fn clean_up(&self, keep_bootstrap: bool) -> Result<()> {
-        self.discard_pending_key()?;
+        self.discard_pending_key(Kind::CLIENT)?;
         if keep_bootstrap { Ok(()) } else { self.remove(KUBERNETES, BOOTSTRAP) }
     }
 
@@ -223,6 +228,16 @@ fn write(directory: &Directory, at: &str, name: &str, mode: u32, bytes: &[u8]) -
         return Ok(());
     }
     directory.replace(name, mode, bytes).map_err(|e| unwritable(&path(at, name), e))
+}
+
+/// The key of a request that is not decided (`pkg/kubelet/certificate/bootstrap`, `tmpPrivateKeyFile`).
+fn pending_key(kind: &Kind) -> String {
+    format!("{}.key.tmp", kind.store)
+}
+
+/// The link to the pair in use (`k8s.io/client-go/util/certificate/certificate_store.go`).
+fn current(kind: &Kind) -> String {
+    format!("{}-current.pem", kind.store)
 }
 
 fn path(directory: &str, name: &str) -> String {

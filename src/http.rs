@@ -2,25 +2,28 @@
 //!
 //! [`Unverified`] can fetch, and has no way to be given a credential. [`Unverified::verify`] judges the chain that the
 //! very connection in use has shown and turns it into [`Verified`], which sends the token. No other function makes a
-//! `Verified` but [`Verified::dial`], whose handshakes are all verified. This module is the only user of ureq and rustls.
+//! `Verified` but [`Verified::dial`], whose handshakes are all verified, and which alone can show a client certificate. This module is the only user of ureq and rustls.
 
 mod address;
+mod client_auth;
 mod connection;
 mod network;
 mod reply;
 mod tls;
 mod watch;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use ureq::http::{Method, Request, Response};
 
 pub use address::{Endpoint, ServerUrl};
+pub use client_auth::{ClientIdentity, SignsHandshake};
 pub use network::{Network, Socket, SystemNetwork};
 pub use reply::Reply;
 pub use watch::{Next, Watch};
@@ -80,8 +83,7 @@ struct Client {
 }
 
 impl Client {
-    fn new(system: &System, endpoint: &Endpoint, path: &str, certificate: ServerCertificate) -> Result<Self> {
-        let config = tls::client_config(certificate, system.clock.clone()).map_err(internal)?;
+    fn new(system: &System, endpoint: &Endpoint, path: &str, config: Arc<ClientConfig>) -> Self {
         let line = Line::new(endpoint.clone(), system, config);
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -99,7 +101,7 @@ impl Client {
             .build();
         let agent = ureq::Agent::with_parts(config, Dialler(line.clone()), NoLookup);
         let base = format!("https://{endpoint}{path}");
-        Ok(Self { agent, line, system: system.clone(), base })
+        Self { agent, line, system: system.clone(), base }
     }
 
     fn send(
@@ -154,7 +156,8 @@ impl Unverified {
     /// # Errors
     /// Never in practice: the TLS configuration is fixed.
     pub fn new(system: &System, endpoint: &Endpoint) -> Result<Self> {
-        Ok(Self(Client::new(system, endpoint, "", ServerCertificate::Recorded)?))
+        let config = tls::client_config(ServerCertificate::Recorded, None, system.clock.clone());
+        Ok(Self(Client::new(system, endpoint, "", config.map_err(internal)?)))
     }
 
     /// Fetches `path`. What comes back may be forged.
@@ -195,7 +198,9 @@ impl Unverified {
     pub fn verify(self, roots: &Roots, path: &ServerUrl) -> Result<Verified> {
         self.check_chain(roots)?;
         let verified = ServerCertificate::Verified(roots.0.clone());
-        self.0.line.switch(tls::client_config(verified, self.0.system.clock.clone()).map_err(internal)?);
+        self.0
+            .line
+            .switch(tls::client_config(verified, None, self.0.system.clock.clone()).map_err(internal)?);
         let base = format!("{}{}", self.0.base, path.path());
         Ok(Verified(Client { base, ..self.0 }))
     }
@@ -205,7 +210,7 @@ impl Unverified {
     /// # Errors
     /// Never in practice: the TLS configuration is fixed, and the first request dials.
     pub fn leave_for(self, server: &ServerUrl, roots: &Roots) -> Result<Verified> {
-        Verified::dial(&self.0.system, server, roots)
+        Verified::dial(&self.0.system, server, roots, None)
     }
 }
 
@@ -214,16 +219,33 @@ impl Unverified {
 pub struct Verified(Client);
 
 impl Verified {
-    /// Prepares to talk to `server`; the first request dials, and the handshake is verified.
+    /// Prepares to talk to `server`, which will know this machine by `identity` where one is given; the first request
+    /// dials, and the handshake is verified.
     ///
     /// # Errors
     /// Never in practice: the TLS configuration is fixed.
-    pub fn dial(system: &System, server: &ServerUrl, roots: &Roots) -> Result<Self> {
+    pub fn dial(
+        system: &System,
+        server: &ServerUrl,
+        roots: &Roots,
+        identity: Option<ClientIdentity>,
+    ) -> Result<Self> {
         let certificate = ServerCertificate::Verified(roots.0.clone());
-        Ok(Self(Client::new(system, server.endpoint(), server.path(), certificate)?))
+        let config = tls::client_config(certificate, identity, system.clock.clone()).map_err(internal)?;
+        Ok(Self(Client::new(system, server.endpoint(), server.path(), config)))
     }
 
-    /// Sends one request with a bearer token and reads the whole answer, whatever its status.
+    /// Dials now instead of with the next request, which will use that connection, and tells this machine's own address
+    /// on it.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub fn local_address(&self, step: Step, timeout: Duration) -> Result<Option<IpAddr>> {
+        self.0.line.open_ahead(timeout).map_err(|e| self.0.failure(step, e.into()))
+    }
+
+    /// Sends one request, with a bearer token unless the connection has a client certificate, and reads the whole
+    /// answer, whatever its status.
     ///
     /// # Errors
     /// [`Failure::Unreachable`] until the deadline; [`Failure::NotTrusted`] and [`Failure::Clock`] when a redial met a
@@ -232,13 +254,13 @@ impl Verified {
         &self,
         step: Step,
         path: &str,
-        bearer: &Bearer,
+        bearer: Option<&Bearer>,
         body: Option<Vec<u8>>,
         timeout: Duration,
     ) -> Result<Reply> {
         let method = if body.is_some() { Method::POST } else { Method::GET };
         self.0
-            .send(method, path, Some(bearer.0.clone()), body, timeout)
+            .send(method, path, bearer.map(|bearer| bearer.0.clone()), body, timeout)
             .and_then(Reply::read)
             .map_err(|e| self.0.failure(step, e))
     }
@@ -251,12 +273,12 @@ impl Verified {
         &self,
         step: Step,
         path: &str,
-        bearer: &Bearer,
+        bearer: Option<&Bearer>,
         timeout: Duration,
     ) -> Result<std::result::Result<Watch, Reply>> {
         let response = self
             .0
-            .send(Method::GET, path, Some(bearer.0.clone()), None, timeout)
+            .send(Method::GET, path, bearer.map(|bearer| bearer.0.clone()), None, timeout)
             .map_err(|e| self.0.failure(step, e))?;
         if response.status() == 200 {
             return Ok(Ok(Watch::new(response.into_body(), self.0.line.clone())));

@@ -4,9 +4,11 @@ mod csr;
 mod exchange;
 mod issued;
 mod key;
+mod kind;
 mod object;
 
 pub use csr::CertificateRequest;
 pub use exchange::{Exchange, Verdict};
-pub use issued::ClientCertificate;
+pub use issued::IssuedCertificate;
 pub use key::Key;
+pub use kind::{Kind, Wanted};

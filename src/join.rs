@@ -1,5 +1,7 @@
 //! The whole join, as one story.
 
+mod serving;
+
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,7 +10,7 @@ use crate::discovery::{self, ClusterInfo};
 use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::files::{Existing, NodeFiles};
 use crate::http::{Bearer, Endpoint, System, Unverified};
-use crate::identity::{CertificateRequest, Exchange, Verdict};
+use crate::identity::{CertificateRequest, Exchange, IssuedCertificate, Key, Kind, Verdict, Wanted};
 use crate::limits;
 use crate::node::NodeName;
 use crate::options::{Discovery, Join};
@@ -17,7 +19,7 @@ use crate::retry::Backoff;
 use crate::trust::{self, Pins, SignedCluster, TrustedCluster};
 use crate::x509;
 
-/// Joins this machine: finds the cluster, trusts it, writes its files and, if asked, gets the node its certificate.
+/// Joins this machine: finds the cluster, trusts it, writes its files and, if asked, gets the node its certificates.
 ///
 /// Runs again at any time: what is done is found done, what was interrupted goes on with the same key and request.
 ///
@@ -33,26 +35,49 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
     let node = node_name(options, &files, report)?;
     report.node_name = Some(node.as_str().to_owned());
 
-    let patience = options.discovery_timeout.saturating_add(options.tls_bootstrap_timeout);
+    let mut patience = options.discovery_timeout.saturating_add(options.tls_bootstrap_timeout);
+    patience = patience.saturating_add(options.serving.as_ref().map_or(Duration::ZERO, |s| s.timeout));
     files.lock(clock, Deadline::after(clock, patience).earlier(overall))?;
 
     let existing = files.existing(&node, clock.now())?;
-    if let Existing::Joined(certificate) = &existing {
-        if options.with_client_cert {
-            files.clean_up(options.keep_bootstrap_kubeconfig)?;
+    let success = match &existing {
+        Existing::Joined(identity) => {
+            if options.with_client_cert {
+                files.clean_up(options.keep_bootstrap_kubeconfig)?;
+            }
+            let certificate = identity.certificate();
+            let not_after = x509::utc(certificate.not_after);
+            report.say(&format!("joined already: {} has a certificate until {not_after}", node.as_str()));
+            report.certificate =
+                Some(CertificateFacts { issuer: certificate.issuer.to_string(), not_after, file: None });
+            Success::AlreadyJoined
         }
-        let not_after = x509::utc(certificate.not_after);
-        report.say(&format!("joined already: {} has a certificate until {not_after}", node.as_str()));
-        report.certificate =
-            Some(CertificateFacts { issuer: certificate.issuer.to_string(), not_after, file: None });
-        return Ok(Success::AlreadyJoined);
+        existing => bootstrap(options, &node, &files, existing, system, overall, report)?,
+    };
+    match &options.serving {
+        Some(serving) if serving::serve(serving, &node, &files, system, overall, report)? => {
+            Ok(Success::Joined)
+        }
+        _ => Ok(success),
     }
+}
 
+/// Makes a machine without an identity a node: discovery, trust, the client certificate, the files.
+fn bootstrap(
+    options: &Join,
+    node: &NodeName,
+    files: &NodeFiles,
+    existing: &Existing,
+    system: &System,
+    overall: Option<Deadline>,
+    report: &mut Report,
+) -> Result<Success> {
+    let clock = &*system.clock;
     if matches!(existing, Existing::Unusable) {
         report.say("files: kubelet.conf holds no identity that a kubelet could start from; joining anew");
     }
     let cluster = trusted_cluster(options, system, overall, report)?;
-    files.accepts(cluster.authorities(), &existing)?;
+    files.accepts(cluster.authorities(), existing)?;
     if options.dry_run {
         report.say("dry run: the cluster is trusted; nothing was requested or written");
         return Ok(Success::DryRun);
@@ -67,16 +92,41 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
 
     let deadline = Deadline::after(clock, options.tls_bootstrap_timeout).earlier(overall);
     let bearer = Bearer::new(&options.tls_bootstrap_token)?;
-    let mut spent = 0;
-    let (key, certificate) = loop {
-        let key = files.pending_key()?;
-        let request = CertificateRequest::new(&key, &node)?;
+    let (key, certificate) = certificate(&Wanted::client(node), files, report, &mut |request, report| {
         report.csr_name = Some(request.name().to_owned());
-        let exchange = Exchange::new(cluster.api(), &bearer, &request, clock, deadline);
-        match exchange.run(report, &mut write_discovery)? {
-            Verdict::Issued(certificate) => break (key, certificate),
+        let exchange = Exchange::new(cluster.api(), Some(&bearer), request, clock, deadline);
+        exchange.run(report, &mut write_discovery)
+    })?;
+    report.end_phase(Phase::Approval, clock);
+    let (issuer, not_after) = (certificate.issuer(), certificate.not_after());
+    report.say(&format!("certificate: issued by {issuer}, valid until {not_after}"));
+
+    write_discovery()?;
+    let file = files.write_pair(Kind::CLIENT, &key, &certificate, clock.now())?;
+    files.write_kubelet_conf(&cluster)?;
+    report.certificate = Some(CertificateFacts { issuer, not_after, file: Some(file) });
+    files.clean_up(options.keep_bootstrap_kubeconfig)?;
+    report.end_phase(Phase::Files, clock);
+    report.say(&format!("joined: {} can start its kubelet", node.as_str()));
+    Ok(Success::Joined)
+}
+
+/// Gets the certificate that is wanted, by an `exchange`: with the pending key, or with a new one where the request of
+/// an earlier run has used that up.
+fn certificate(
+    wanted: &Wanted,
+    files: &NodeFiles,
+    report: &mut Report,
+    exchange: &mut dyn FnMut(&CertificateRequest, &mut Report) -> Result<Verdict>,
+) -> Result<(Key, IssuedCertificate)> {
+    let mut spent = 0;
+    loop {
+        let key = files.pending_key(wanted.kind)?;
+        let request = CertificateRequest::new(&key, wanted)?;
+        match exchange(&request, report)? {
+            Verdict::Issued(certificate) => return Ok((key, certificate)),
             Verdict::Spent { earlier, error } => {
-                files.discard_pending_key()?;
+                files.discard_pending_key(wanted.kind)?;
                 spent += 1;
                 if !earlier || spent == limits::KEYS_PER_RUN {
                     return Err(error);
@@ -84,18 +134,7 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
                 report.say(&format!("{error}; that was an earlier attempt, trying with a new key"));
             }
         }
-    };
-    report.end_phase(Phase::Approval, clock);
-    let (issuer, not_after) = (certificate.issuer(), certificate.not_after());
-    report.say(&format!("certificate: issued by {issuer}, valid until {not_after}"));
-
-    write_discovery()?;
-    let file = files.write_identity(&cluster, &key, &certificate, clock.now())?;
-    report.certificate = Some(CertificateFacts { issuer, not_after, file: Some(file) });
-    files.clean_up(options.keep_bootstrap_kubeconfig)?;
-    report.end_phase(Phase::Files, clock);
-    report.say(&format!("joined: {} can start its kubelet", node.as_str()));
-    Ok(Success::Joined)
+    }
 }
 
 /// The node's name: the given one, else the image's, else the running system's, which says nothing about an image.

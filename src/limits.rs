@@ -6,6 +6,9 @@ use std::time::Duration;
 pub const DISCOVERY: Duration = Duration::from_mins(5);
 /// The deadline of the certificate request: kubeadm's `timeouts.tlsBootstrap` (`TLSBootstrapTimeout`).
 pub const TLS_BOOTSTRAP: Duration = Duration::from_mins(5);
+/// How long a serving certificate is waited for. The node works without it, and whoever starts the kubelet waits too:
+/// enough for an approver that watches requests, which decides within a second or two; a person takes longer anyway.
+pub const SERVING: Duration = Duration::from_secs(10);
 /// How long one plain request may take: kubeadm gives each discovery GET ten seconds (`app/discovery/token`).
 pub const REQUEST: Duration = Duration::from_secs(10);
 /// How long connecting to one of several addresses may take, so that a black hole does not eat the request's time.
@@ -58,6 +61,8 @@ pub const FILE_BYTES: u64 = 1024 * 1024;
 /// Symbolic links followed in one path, as Linux has it (`fs/namei.c`, `MAXSYMLINKS`).
 pub const LINKS: usize = 40;
 
+/// Names and addresses in one serving certificate; a node has a handful.
+pub const ALT_NAMES: usize = 64;
 /// A node name: DNS-1123 subdomain (`k8s.io/apimachinery/pkg/util/validation`, `DNS1123SubdomainMaxLength`).
 pub const NODE_NAME: usize = 253;
 /// A label's value, which `kubernetes.io/hostname` has to hold (`LabelValueMaxLength`).

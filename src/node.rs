@@ -27,9 +27,7 @@ impl NodeName {
             "(none)" => "is what a kernel without a name says",
             "localhost" | "localhost.localdomain" => "is every machine's own name for itself",
             name if name.len() > limits::NODE_NAME => "is longer than 253 characters",
-            name if !name.split('.').all(is_label) => {
-                "is no DNS-1123 subdomain (a-z, 0-9, - and . between labels)"
-            }
+            name if !is_subdomain(name) => "is no DNS-1123 subdomain (a-z, 0-9, - and . between labels)",
             _ => return Ok(Self(name)),
         };
         let shown = crate::error::foreign(&name);
@@ -62,6 +60,13 @@ impl NodeName {
     pub fn fits_label(&self) -> bool {
         self.0.len() <= limits::LABEL
     }
+}
+
+/// Whether `name` is a DNS-1123 subdomain of at most [`limits::NODE_NAME`] characters
+/// (`k8s.io/apimachinery/pkg/util/validation`, `IsDNS1123Subdomain`).
+#[must_use]
+pub fn is_subdomain(name: &str) -> bool {
+    name.len() <= limits::NODE_NAME && name.split('.').all(is_label)
 }
 
 /// One DNS label (RFC 1123, section 2.1).

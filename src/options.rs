@@ -23,6 +23,7 @@ pub use sources::Surroundings;
 use crate::error::{Error, Failure, Result, Step};
 use crate::limits;
 use crate::secret::Secret;
+use crate::x509::{AltName, AltNames};
 use flags::Verb;
 use settings::{Origin, Settings};
 
@@ -52,6 +53,8 @@ pub struct Join {
     pub dry_run: bool,
     /// Complete the CSR exchange.
     pub with_client_cert: bool,
+    /// Get a serving certificate too.
+    pub serving: Option<Serving>,
     /// Leave bootstrap-kubelet.conf and its token in place after success.
     pub keep_bootstrap_kubeconfig: bool,
     /// The directory that stands for `/`, where it is not `/`.
@@ -64,6 +67,15 @@ pub struct Join {
     pub tls_bootstrap_timeout: Duration,
     /// What a user should know, one line each.
     pub warnings: Vec<String>,
+}
+
+/// What serving certificate is asked for.
+#[derive(Debug)]
+pub struct Serving {
+    /// The hosts that were given; empty for the node's own name and address.
+    pub names: AltNames,
+    /// How long it is waited for; zero to look once.
+    pub timeout: Duration,
 }
 
 /// All that was said, from all sources.
@@ -130,7 +142,8 @@ impl Options {
             tls_bootstrap_token,
             node_name: name.map(|(_, value, _)| value.to_owned()),
             dry_run: settings.is_on("dry-run"),
-            with_client_cert: settings.is_on("with-client-cert"),
+            with_client_cert: settings.is_on("with-client-cert") || settings.is_on("with-serving-cert"),
+            serving: self.serving()?,
             keep_bootstrap_kubeconfig: settings.is_on("keep-bootstrap-kubeconfig"),
             root: settings.value("root").map(PathBuf::from),
             timeout: self.duration("timeout")?,
@@ -140,12 +153,35 @@ impl Options {
         })
     }
 
-    fn duration(&self, name: &str) -> Result<Option<Duration>> {
-        let Some(text) = self.settings.value(name) else { return Ok(None) };
-        match duration::parse(text).filter(|time| !time.is_zero()) {
-            Some(time) => Ok(Some(time)),
-            None => Err(usage(format!("--{name} takes a duration such as 90s or 5m0s"))),
+    fn serving(&self) -> Result<Option<Serving>> {
+        if !self.settings.is_on("with-serving-cert") {
+            return match self.settings.list("san").next() {
+                None => Ok(None),
+                Some(_) => Err(usage("--san is for a serving certificate; give --with-serving-cert too")),
+            };
         }
+        let mut names = AltNames::default();
+        for name in self.settings.list("san") {
+            names.add(AltName::parse(name).ok_or_else(|| usage("--san takes DNS names and IP addresses"))?);
+        }
+        if names.as_slice().len() > limits::ALT_NAMES {
+            return Err(usage(format!("--san: more than {} names and addresses", limits::ALT_NAMES)));
+        }
+        let timeout = self.any_duration("serving-timeout")?.unwrap_or(limits::SERVING);
+        Ok(Some(Serving { names, timeout }))
+    }
+
+    fn duration(&self, name: &str) -> Result<Option<Duration>> {
+        match self.any_duration(name)? {
+            Some(Duration::ZERO) => Err(no_duration(name)),
+            time => Ok(time),
+        }
+    }
+
+    /// A duration, which may be none at all.
+    fn any_duration(&self, name: &str) -> Result<Option<Duration>> {
+        let Some(text) = self.settings.value(name) else { return Ok(None) };
+        duration::parse(text).map(Some).ok_or_else(|| no_duration(name))
     }
 
     fn warnings(&self) -> Result<Vec<String>> {
@@ -158,6 +194,10 @@ impl Options {
         let unknown = unknown.iter().map(|path| format!("unknown field {path} in the JoinConfiguration"));
         Ok(unknown.chain(self.settings.public_secrets()).collect())
     }
+}
+
+fn no_duration(name: &str) -> Error {
+    usage(format!("--{name} takes a duration such as 90s or 5m0s"))
 }
 
 fn usage(message: impl Into<String>) -> Error {

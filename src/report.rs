@@ -13,9 +13,9 @@ use crate::error::{Error, Failure};
 /// How a run ended well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Success {
-    /// The node has its client certificate and kubelet.conf.
+    /// The node has its client certificate and kubelet.conf, and its serving certificate where it was asked for.
     Joined,
-    /// It had them before: nothing was done, no connection made.
+    /// It had all of them before: nothing was done, no connection made.
     AlreadyJoined,
     /// ca.crt and bootstrap-kubelet.conf are in place; the kubelet does the rest.
     Prepared,
@@ -45,8 +45,10 @@ pub enum Phase {
     Request,
     /// Until the certificate is issued.
     Approval,
-    /// Until the last file is durable.
+    /// Until the last file of the client's identity is durable.
     Files,
+    /// Until the serving certificate is stored.
+    Serving,
 }
 
 /// The issued certificate, as the report shows it.
@@ -67,6 +69,7 @@ struct Milliseconds {
     request: Option<u64>,
     approval: Option<u64>,
     files: Option<u64>,
+    serving: Option<u64>,
     total: u64,
 }
 
@@ -85,8 +88,12 @@ pub struct Report {
     pub server: Option<String>,
     /// The name of the CertificateSigningRequest.
     pub csr_name: Option<String>,
-    /// The client certificate.
+    /// The client certificate. Where it is there, the node is joined, whatever the outcome.
     pub certificate: Option<CertificateFacts>,
+    /// The name of the CertificateSigningRequest for the serving certificate.
+    pub serving_csr_name: Option<String>,
+    /// The serving certificate.
+    pub serving_certificate: Option<CertificateFacts>,
     /// Pins of the certificates in cluster-info, as `--discovery-token-ca-cert-hash` takes them.
     pub ca_hashes: Vec<String>,
     milliseconds: Milliseconds,
@@ -130,6 +137,7 @@ impl Report {
             Phase::Request => self.milliseconds.request = spent,
             Phase::Approval => self.milliseconds.approval = spent,
             Phase::Files => self.milliseconds.files = spent,
+            Phase::Serving => self.milliseconds.serving = spent,
         }
     }
 

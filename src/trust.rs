@@ -108,7 +108,7 @@ impl SignedCluster {
     /// Never in practice: the TLS configuration is fixed, and the first request dials.
     pub fn without_peer(self, system: &System) -> Result<TrustedCluster> {
         let Self { server, authorities, roots, .. } = self;
-        let api = Verified::dial(system, &server, &roots)?;
+        let api = Verified::dial(system, &server, &roots, None)?;
         Ok(TrustedCluster { server, authorities, api })
     }
 }
@@ -121,7 +121,7 @@ impl SignedCluster {
 pub fn given(system: &System, given: &GivenCluster, now: SystemTime) -> Result<TrustedCluster> {
     let authorities = given.authorities.clone();
     let roots = Roots::new(authorities.usable_at(now)?)?;
-    let api = Verified::dial(system, &given.server, &roots)?;
+    let api = Verified::dial(system, &given.server, &roots, None)?;
     Ok(TrustedCluster { server: given.server.clone(), authorities, api })
 }
 
@@ -132,6 +132,18 @@ pub struct GivenCluster {
     pub server: ServerUrl,
     /// Its CAs.
     pub authorities: Bundle,
+}
+
+/// The roots of a cluster that was trusted before, from its `ca`, PEM as the node keeps it.
+///
+/// # Errors
+/// [`Failure::Files`] for what is no bundle of certificates; [`Failure::NotTrusted`] and [`Failure::Clock`] as in
+/// [`verify`].
+pub fn roots(ca: &[u8], now: SystemTime) -> Result<Roots> {
+    let bundle = Bundle::from_pem(ca.to_vec()).map_err(|problem| {
+        Error::new(Step::Files, Failure::Files, format!("kubelet.conf cannot be used: {problem}"))
+    })?;
+    Roots::new(bundle.usable_at(now)?)
 }
 
 /// Signed content that makes no sense: no waiting heals it.

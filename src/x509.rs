@@ -4,6 +4,8 @@
 //! what webpki does not tell: names, dates and the extensions of a root (RFC 5280, section 4.1; RFC 2986 for
 //! requests). Foreign input; DER is read strictly and without recursion.
 
+mod alt_names;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use der::asn1::{GeneralizedTime, UtcTime};
@@ -12,6 +14,7 @@ use ring::digest;
 
 use crate::asn1::{self, Field, Fields, context, oid};
 use crate::limits;
+pub use alt_names::{AltName, AltNames};
 
 /// keyCertSign is bit 5 of keyUsage (RFC 5280, section 4.2.1.3), counted from the highest bit of the first byte.
 const KEY_CERT_SIGN: u8 = 0x80 >> 5;
@@ -57,6 +60,10 @@ pub struct Certificate {
     pub is_ca: bool,
     /// extKeyUsage holds clientAuth.
     pub client_auth: bool,
+    /// extKeyUsage holds serverAuth.
+    pub server_auth: bool,
+    /// The hosts that it is for.
+    pub alt_names: AltNames,
 }
 
 impl Certificate {
@@ -95,6 +102,8 @@ impl Certificate {
             not_after,
             is_ca: extensions.ca && extensions.cert_sign.unwrap_or(true),
             client_auth: extensions.client_auth,
+            server_auth: extensions.server_auth,
+            alt_names: extensions.alt_names,
         })
     }
 
@@ -150,9 +159,12 @@ struct Extensions {
     ca: bool,
     cert_sign: Option<bool>,
     client_auth: bool,
+    server_auth: bool,
+    alt_names: AltNames,
 }
 
 impl Extensions {
+    /// Reads the list inside `field`: `[3]` of a certificate, or the value of an extensionRequest.
     fn read(field: Field<'_>) -> asn1::Result<Self> {
         let mut found = Self::default();
         let mut extensions = Fields::of_sequence(field.value)?;
@@ -178,8 +190,10 @@ impl Extensions {
                     let mut purposes = Fields::of_sequence(value.value)?;
                     while let Some(purpose) = purposes.read()? {
                         found.client_auth |= purpose.value == oid::CLIENT_AUTH;
+                        found.server_auth |= purpose.value == oid::SERVER_AUTH;
                     }
                 }
+                oid::SUBJECT_ALT_NAME => found.alt_names = AltNames::from_der(value.value)?,
                 _ => {}
             }
         }
@@ -196,6 +210,8 @@ pub struct Request<'a> {
     pub subject: Name,
     /// The raw SubjectPublicKeyInfo.
     pub spki: &'a [u8],
+    /// The hosts that it asks for (RFC 2985, section 5.4.2).
+    pub alt_names: AltNames,
     /// The signature over `info`.
     pub signature: &'a [u8],
 }
@@ -214,7 +230,17 @@ impl<'a> Request<'a> {
         parts.any()?; // version
         let subject = name(parts.expect(Tag::Sequence)?)?;
         let spki = parts.expect(Tag::Sequence)?.raw;
-        Ok(Self { info: info.raw, subject, spki, signature })
+        let mut alt_names = AltNames::default();
+        if let Some(attributes) = parts.read()? {
+            let mut attributes = attributes.fields()?;
+            while let Some(attribute) = attributes.read()? {
+                let mut fields = attribute.fields()?;
+                if fields.expect(Tag::ObjectIdentifier)?.value == oid::EXTENSION_REQUEST {
+                    alt_names = Extensions::read(fields.expect(Tag::Set)?)?.alt_names;
+                }
+            }
+        }
+        Ok(Self { info: info.raw, subject, spki, alt_names, signature })
     }
 }
 

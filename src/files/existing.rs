@@ -1,17 +1,20 @@
-//! Whether the node has joined before: kubelet.conf and the pair that it names, judged without any network.
+//! What identity the node has: kubelet.conf and the pairs of the kubelet's stores, judged without any network.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{CA, KUBELET_CONF, KUBERNETES, NodeFiles, PKI, path, unreadable};
+use super::{CA, CERTIFICATES, KUBELET_CONF, KUBERNETES, NodeFiles, PKI, current, path, unreadable};
 use crate::asn1;
 use crate::error::{Error, Failure, Result, Step};
-use crate::identity::Key;
+use crate::http::{ClientIdentity, ServerUrl, System, Verified};
+use crate::identity::{Key, Wanted};
 use crate::kubeconfig::{Cluster, Kubeconfig, User};
 use crate::node::NodeName;
 use crate::secret::Secret;
+use crate::trust;
 use crate::x509::Certificate;
 
 /// What identity the node has.
@@ -22,10 +25,57 @@ pub enum Existing {
     /// None that a kubelet could start from: dangling, torn, expired or without a certificate. A join replaces it, as
     /// the kubelet's own bootstrap would.
     Unusable,
-    /// One for this node, whole and in time; the certificate.
-    Joined(Box<Certificate>),
+    /// One for this node, whole and in time.
+    Joined(Box<Identity>),
     /// One that trusts this CA bundle, while ca.crt is missing.
     WithoutCa(Vec<u8>),
+}
+
+/// An identity that a kubelet can start from.
+#[derive(Debug)]
+pub struct Identity {
+    pair: Pair,
+    /// As kubelet.conf has it.
+    server: String,
+    /// The CAs in kubelet.conf, which are those of ca.crt.
+    authorities: Vec<u8>,
+}
+
+/// Certificates and their key, which belong together and are in time.
+#[derive(Debug)]
+struct Pair {
+    /// Leaf first; never empty.
+    chain: Vec<Certificate>,
+    /// `None` for a key that is not on P-256, which this program does not read.
+    key: Option<Key>,
+}
+
+impl Identity {
+    /// The client certificate.
+    #[must_use]
+    pub fn certificate(&self) -> &Certificate {
+        &self.pair.chain[0]
+    }
+
+    /// Prepares to talk to the API server as the node itself; the first request dials. The server is known by the CAs
+    /// that the node trusted when it joined.
+    ///
+    /// # Errors
+    /// [`Failure::Files`] when kubelet.conf has no URL, no CA or no key that this program can use, [`Failure::Clock`]
+    /// when the CA is not valid `now`.
+    pub fn dial(self, system: &System) -> Result<Verified> {
+        let unfit = |problem: &str| {
+            let message = format!("{} {problem}", path(KUBERNETES, KUBELET_CONF));
+            Error::new(Step::Files, Failure::Files, message)
+        };
+        let server = ServerUrl::parse(&self.server).ok_or_else(|| unfit("names no https:// server"))?;
+        let roots = trust::roots(&self.authorities, system.clock.now())?;
+        let key = self.pair.key.ok_or_else(|| {
+            unfit("has a key that is not on P-256; let the kubelet request its serving certificate")
+        })?;
+        let identity = ClientIdentity::new(&self.pair.chain, Arc::new(key));
+        Verified::dial(system, &server, &roots, Some(identity))
+    }
 }
 
 impl NodeFiles {
@@ -45,9 +95,10 @@ impl NodeFiles {
         let Some((cluster, user)) = config.as_ref().and_then(Kubeconfig::current) else {
             return Ok(Existing::Unusable);
         };
-        let (Some(leaf), Some(trusted)) = (self.pair(user, now)?, self.authorities(cluster)?) else {
+        let (Some(pair), Some(trusted)) = (self.pair(user, now)?, self.authorities(cluster)?) else {
             return Ok(Existing::Unusable);
         };
+        let leaf = &pair.chain[0];
         if leaf.subject != node.subject() {
             let message = format!(
                 "{conf} is the identity of {}, and this node is {}; remove it to join anew, or correct the node name",
@@ -59,7 +110,10 @@ impl NodeFiles {
         let ca = path(PKI, CA);
         match self.0.read(&ca).map_err(|e| unreadable(&ca, e))? {
             None => Ok(Existing::WithoutCa(trusted)),
-            Some(expected) if expected == trusted => Ok(Existing::Joined(Box::new(leaf))),
+            Some(expected) if expected == trusted => {
+                let server = cluster.server.clone();
+                Ok(Existing::Joined(Box::new(Identity { pair, server, authorities: trusted })))
+            }
             Some(_) => {
                 let message = format!("{conf} trusts another CA than {ca}; remove the one that is wrong");
                 Err(Error::new(Step::Files, Failure::Files, message))
@@ -67,26 +121,21 @@ impl NodeFiles {
         }
     }
 
-    /// The leaf of the pair that `user` names, if the pair is whole and in time.
-    fn pair(&self, user: &User, now: SystemTime) -> Result<Option<Certificate>> {
+    /// The certificate of the stored pair that is what is `wanted`, if that pair is whole and in time.
+    ///
+    /// # Errors
+    /// [`Failure::Files`] for files that cannot be read.
+    pub fn stored(&self, wanted: &Wanted, now: SystemTime) -> Result<Option<Certificate>> {
+        let file = self.content("", &path(CERTIFICATES, &current(wanted.kind)))?;
+        let leaf = pair(file.clone(), file, now).and_then(|pair| pair.chain.into_iter().next());
+        Ok(leaf.filter(|leaf| wanted.is_met_by(leaf).is_ok()))
+    }
+
+    /// The pair that `user` names, if it is whole and in time.
+    fn pair(&self, user: &User, now: SystemTime) -> Result<Option<Pair>> {
         let certificate = self.content(user.client_certificate_data.expose(), &user.client_certificate)?;
         let key = self.content(user.client_key_data.expose(), &user.client_key)?;
-        // The kubelet keeps both in one file, so both are secret.
-        let (Some(certificate), Some(key)) = (certificate.map(Secret::new), key.map(Secret::new)) else {
-            return Ok(None);
-        };
-        let blocks = pem::parse_many(certificate.expose()).unwrap_or_default();
-        let certificates: asn1::Result<Vec<_>> = blocks
-            .iter()
-            .filter(|block| block.tag() == "CERTIFICATE")
-            .map(|block| Certificate::from_der(block.contents()))
-            .collect();
-        let Ok(certificates) = certificates else { return Ok(None) };
-        if certificates.iter().any(|certificate| certificate.not_after < now) {
-            return Ok(None);
-        }
-        let leaf = certificates.into_iter().next();
-        Ok(leaf.filter(|leaf| is_key_of(key.expose(), leaf)))
+        Ok(pair(certificate, key, now))
     }
 
     fn authorities(&self, cluster: &Cluster) -> Result<Option<Vec<u8>>> {
@@ -104,6 +153,21 @@ impl NodeFiles {
         let file = if file.starts_with('/') { file.to_owned() } else { path(KUBERNETES, file) };
         self.0.read(&file).map_err(|e| unreadable(&file, e))
     }
+}
+
+/// The pair of these PEM texts, if it is whole and in time. The kubelet keeps both in one file, so both are secret.
+fn pair(certificate: Option<Vec<u8>>, key: Option<Vec<u8>>, now: SystemTime) -> Option<Pair> {
+    let (certificate, key) = (Secret::new(certificate?), Secret::new(key?));
+    let blocks = pem::parse_many(certificate.expose()).ok()?;
+    let chain: asn1::Result<Vec<_>> = blocks
+        .iter()
+        .filter(|block| block.tag() == "CERTIFICATE")
+        .map(|block| Certificate::from_der(block.contents()))
+        .collect();
+    let chain = chain.ok()?;
+    let fits = chain.iter().all(|certificate| now <= certificate.not_after)
+        && is_key_of(key.expose(), chain.first()?);
+    fits.then(|| Pair { key: Key::from_pem(key.expose()), chain })
 }
 
 /// Whether a key file holds the certificate's key. Of keys that are not on P-256 (a kubelet can be told to make others)

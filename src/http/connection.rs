@@ -6,6 +6,7 @@
 //! was verified before.
 
 use std::io::{self, Read, Write};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -39,12 +40,16 @@ struct State {
     chain: Vec<CertificateDer<'static>>,
     /// The longest that one read may wait, where a caller wants to look up in between.
     tick: Option<Duration>,
+    /// A connection that was made ahead of the request that will use it.
+    ahead: Option<Stream>,
 }
+
+type Stream = StreamOwned<ClientConnection, Bounded>;
 
 impl Line {
     /// A line to `endpoint` whose handshakes follow `config`.
     pub(super) fn new(endpoint: Endpoint, system: &System, config: Arc<ClientConfig>) -> Arc<Self> {
-        let state = Mutex::new(State { config, chain: Vec::new(), tick: None });
+        let state = Mutex::new(State { config, chain: Vec::new(), tick: None, ahead: None });
         Arc::new(Self { endpoint, system: system.clone(), state, current: AtomicU32::new(0) })
     }
 
@@ -68,12 +73,20 @@ impl Line {
         self.state().tick = tick;
     }
 
+    /// Makes the next request's connection now, and tells this machine's own address on it.
+    pub(super) fn open_ahead(&self, timeout: Duration) -> io::Result<Option<IpAddr>> {
+        let stream = self.dial(timeout)?;
+        let address = stream.sock.socket.local_address();
+        self.state().ahead = Some(stream);
+        Ok(address)
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         // One thread only: the lock is never poisoned, and its content is whole at every point.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn dial(&self, timeout: Duration) -> io::Result<StreamOwned<ClientConnection, Bounded>> {
+    fn dial(&self, timeout: Duration) -> io::Result<Stream> {
         let until = Instant::now() + timeout;
         let socket = self.system.network.connect(&self.endpoint, timeout)?;
         let config = self.state().config.clone();
@@ -101,7 +114,11 @@ impl Connector for Dialler {
 
     fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Wire>, ureq::Error> {
         let timeout = duration(&details.timeout);
-        let stream = self.0.dial(timeout).map_err(|e| as_ureq(e, &details.timeout))?;
+        let ahead = self.0.state().ahead.take();
+        let stream = match ahead {
+            Some(stream) => stream,
+            None => self.0.dial(timeout).map_err(|e| as_ureq(e, &details.timeout))?,
+        };
         let number = self.0.current.fetch_add(1, Ordering::Relaxed) + 1;
         let buffers = LazyBuffers::new(limits::HEADER_BYTES, limits::HEADER_BYTES);
         Ok(Some(Wire { buffers, stream, number, line: self.0.clone() }))
@@ -111,7 +128,7 @@ impl Connector for Dialler {
 /// One TLS connection, as ureq's transport.
 pub(super) struct Wire {
     buffers: LazyBuffers,
-    stream: StreamOwned<ClientConnection, Bounded>,
+    stream: Stream,
     number: u32,
     line: Arc<Line>,
 }

@@ -5,7 +5,7 @@
 
 use std::fmt::Debug;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
 use super::address::Endpoint;
@@ -27,6 +27,9 @@ pub trait Socket: Read + Write + Debug + Send + Sync {
     /// # Errors
     /// As the system has it; `timeout` must not be zero.
     fn set_timeout(&mut self, timeout: Duration) -> io::Result<()>;
+
+    /// The machine's own address on this connection, where there is one.
+    fn local_address(&self) -> Option<IpAddr>;
 
     /// Whether the peer has neither closed the connection nor sent anything that was not read.
     fn is_idle(&mut self) -> bool;
@@ -80,6 +83,10 @@ impl Socket for TcpStream {
     fn set_timeout(&mut self, timeout: Duration) -> io::Result<()> {
         self.set_read_timeout(Some(timeout))?;
         self.set_write_timeout(Some(timeout))
+    }
+
+    fn local_address(&self) -> Option<IpAddr> {
+        self.local_addr().ok().map(|address| address.ip().to_canonical())
     }
 
     fn is_idle(&mut self) -> bool {

@@ -79,13 +79,15 @@ impl Reply {
     pub fn failure(&self, step: Step, what: &str) -> Error {
         let wish = self.retry_after();
         let (failure, retry, advice) = match self.status {
-            401 => {
-                (Failure::Refused, Retry::Briefly(wish), "the token is unknown or expired: make a new one")
-            }
+            401 => (
+                Failure::Refused,
+                Retry::Briefly(wish),
+                "the credential is unknown or expired: make a new token",
+            ),
             403 => (
                 Failure::Refused,
                 Retry::Briefly(wish),
-                "the token is not allowed to do this: check its groups and RBAC",
+                "the credential is not allowed to do this: check its groups and RBAC",
             ),
             429 | 500..=599 => {
                 (Failure::Unreachable, Retry::UntilDeadline(wish), "the API server is busy or restarting")

@@ -25,6 +25,7 @@ use rustls::{
 };
 use webpki::ring as algorithms;
 
+use super::client_auth::ClientIdentity;
 use crate::clock::Clock;
 
 /// Every API server of Kubernetes offers one of these: Go's `crypto/tls` prefers AES-GCM where the machine has AES, and
@@ -94,7 +95,7 @@ impl SecureRandom for Ring {
 }
 
 impl KeyProvider for Ring {
-    /// No connection authenticates with a client certificate.
+    /// A client's key is never loaded: its holder signs ([`super::client_auth`]).
     fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
         Err(rustls::Error::General("there are no client keys".to_owned()))
     }
@@ -187,17 +188,21 @@ pub(super) fn is_about_time(error: &rustls::Error) -> bool {
     )
 }
 
-/// A client's configuration: HTTP/1.1 only, no client certificate, and no resumption, because a resumed session skips
-/// the certificate and with it the check.
+/// A client's configuration: HTTP/1.1 only, a client certificate only where one is given, and no resumption, because a
+/// resumed session skips the server's certificate and with it the check.
 pub(super) fn client_config(
     certificate: ServerCertificate,
+    identity: Option<ClientIdentity>,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<ClientConfig>, rustls::Error> {
-    let mut config = ClientConfig::builder_with_details(Arc::new(provider()), Arc::new(WallTime(clock)))
+    let builder = ClientConfig::builder_with_details(Arc::new(provider()), Arc::new(WallTime(clock)))
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(certificate))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::new(certificate));
+    let mut config = match identity {
+        Some(identity) => builder.with_client_cert_resolver(Arc::new(identity)),
+        None => builder.with_no_client_auth(),
+    };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))

@@ -7,24 +7,20 @@ use ring::digest;
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 
 use super::key::Key;
+use super::kind::Wanted;
 use crate::asn1::{context, oid, tlv};
 use crate::error::Result;
-use crate::node::{NodeName, ORGANIZATION};
-use crate::x509;
+use crate::node::ORGANIZATION;
+use crate::x509::{self, AltNames};
 
-/// The signer that issues certificates which the API server accepts from kubelets (`k8s.io/api/certificates/v1`).
-pub(super) const SIGNER: &str = "kubernetes.io/kube-apiserver-client-kubelet";
-/// What a kubelet asks for an EC key (`pkg/kubelet/certificate/kubelet.go`, without key encipherment since 1.27).
-pub(super) const USAGES: [&str; 2] = ["digital signature", "client auth"];
-
-/// A request for one key and one node name.
+/// A request for one key and one certificate.
 #[derive(Debug)]
 pub struct CertificateRequest {
     name: String,
     der: Vec<u8>,
     point: Vec<u8>,
-    /// Whose certificate it asks for.
-    pub node: NodeName,
+    /// The certificate that it asks for.
+    pub wanted: Wanted,
     /// The raw SubjectPublicKeyInfo of the key.
     pub spki: Vec<u8>,
 }
@@ -34,12 +30,12 @@ impl CertificateRequest {
     ///
     /// # Errors
     /// When the system has no randomness for the signature.
-    pub fn new(key: &Key, node: &NodeName) -> Result<Self> {
+    pub fn new(key: &Key, wanted: &Wanted) -> Result<Self> {
         let spki = key.spki();
-        let info = request_info(ORGANIZATION, &node.user(), &spki);
+        let info = request_info(ORGANIZATION, &wanted.node.user(), &spki, &wanted.names);
         let der = signed(&info, &key.sign(&info)?);
-        let name = object_name(&spki, &node.user());
-        Ok(Self { name, der, point: key.point().to_vec(), node: node.clone(), spki })
+        let name = object_name(&spki, wanted);
+        Ok(Self { name, der, point: key.point().to_vec(), wanted: wanted.clone(), spki })
     }
 
     /// The name of the object, which a second run with the same key finds again.
@@ -54,42 +50,48 @@ impl CertificateRequest {
             &pem::Pem::new("CERTIFICATE REQUEST", self.der.as_slice()),
             pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
         ));
-        let [first, second] = USAGES;
+        let (signer, [first, second]) = (self.wanted.kind.signer, self.wanted.kind.usages);
         format!(
-            r#"{{"apiVersion":"certificates.k8s.io/v1","kind":"CertificateSigningRequest","metadata":{{"name":"{}"}},"spec":{{"request":"{pem}","signerName":"{SIGNER}","usages":["{first}","{second}"]}}}}"#,
+            r#"{{"apiVersion":"certificates.k8s.io/v1","kind":"CertificateSigningRequest","metadata":{{"name":"{}"}},"spec":{{"request":"{pem}","signerName":"{signer}","usages":["{first}","{second}"]}}}}"#,
             self.name
         )
         .into_bytes()
     }
 
-    /// Whether `request`, a `spec.request`, asks for the same: subject, key, and a signature made with our key
-    /// (`k8s.io/client-go/util/certificate/csr`, `ensureCompatible`). Not trusted: another may hold our name.
+    /// Whether `request`, a `spec.request`, asks for the same: subject, hosts, key, and a signature made with our key
+    /// (`k8s.io/client-go/util/certificate/csr`, `ensureCompatible`, which leaves the hosts to the signature). Not
+    /// trusted: another may hold our name.
     pub(super) fn is_like(&self, request: &str) -> bool {
         let Ok(pem) = STANDARD.decode(request) else { return false };
         let Ok(block) = pem::parse(pem) else { return false };
         let Ok(other) = x509::Request::from_der(block.contents()) else { return false };
         let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.point);
-        other.subject == self.node.subject()
+        other.subject == self.wanted.node.subject()
+            && other.alt_names == self.wanted.names
             && other.spki == self.spki
             && key.verify(other.info, other.signature).is_ok()
     }
 }
 
-/// `node-csr-` and the digest of key, subject and usages (`pkg/kubelet/certificate/bootstrap`, `digestedName`):
-/// SHA-512/256 over each value in base64url, a `|` behind each.
-fn object_name(spki: &[u8], user: &str) -> String {
+/// The kind's prefix and the digest of key, subject, usages (`pkg/kubelet/certificate/bootstrap`, `digestedName`) and
+/// hosts, which a client's request does not have: SHA-512/256 over each value in base64url, a `|` behind each.
+fn object_name(spki: &[u8], wanted: &Wanted) -> String {
     let mut context = digest::Context::new(&digest::SHA512_256);
-    let values = [spki, user.as_bytes(), ORGANIZATION.as_bytes()];
-    for value in values.into_iter().chain(USAGES.iter().map(|usage| usage.as_bytes())) {
+    let mut add = |value: &[u8]| {
         context.update(URL_SAFE_NO_PAD.encode(value).as_bytes());
         context.update(b"|");
-    }
-    format!("node-csr-{}", URL_SAFE_NO_PAD.encode(context.finish()))
+    };
+    add(spki);
+    add(wanted.node.user().as_bytes());
+    add(ORGANIZATION.as_bytes());
+    wanted.kind.usages.iter().for_each(|usage| add(usage.as_bytes()));
+    wanted.names.as_slice().iter().for_each(|name| add(name.to_string().as_bytes()));
+    format!("{}{}", wanted.kind.prefix, URL_SAFE_NO_PAD.encode(context.finish()))
 }
 
 /// CertificationRequestInfo (RFC 2986, section 4.1): the subject in Go's order, as PrintableString, which holds every
-/// character of a node's user name; no attributes.
-fn request_info(organization: &str, common_name: &str, spki: &[u8]) -> Vec<u8> {
+/// character of a node's user name; the hosts, where there are any, in an extensionRequest (RFC 2985, section 5.4.2).
+fn request_info(organization: &str, common_name: &str, spki: &[u8], names: &AltNames) -> Vec<u8> {
     let attribute = |id: &[u8], value: &str| {
         let id = tlv(Tag::ObjectIdentifier, &[id]);
         let value = tlv(Tag::PrintableString, &[value.as_bytes()]);
@@ -97,7 +99,16 @@ fn request_info(organization: &str, common_name: &str, spki: &[u8]) -> Vec<u8> {
     };
     let organization = attribute(oid::ORGANIZATION, organization);
     let subject = tlv(Tag::Sequence, &[&organization, &attribute(oid::COMMON_NAME, common_name)]);
-    tlv(Tag::Sequence, &[&tlv(Tag::Integer, &[&[0]]), &subject, spki, &tlv(context(0), &[])])
+    let mut attributes = Vec::new();
+    if !names.as_slice().is_empty() {
+        let value = tlv(Tag::OctetString, &[&names.to_der()]);
+        let id = tlv(Tag::ObjectIdentifier, &[oid::SUBJECT_ALT_NAME]);
+        let extensions = tlv(Tag::Sequence, &[&tlv(Tag::Sequence, &[&id, &value])]);
+        let id = tlv(Tag::ObjectIdentifier, &[oid::EXTENSION_REQUEST]);
+        attributes = tlv(Tag::Sequence, &[&id, &tlv(Tag::Set, &[&extensions])]);
+    }
+    let version = tlv(Tag::Integer, &[&[0]]);
+    tlv(Tag::Sequence, &[&version, &subject, spki, &tlv(context(0), &[&attributes])])
 }
 
 /// CertificationRequest (RFC 2986, section 4.2) with an ECDSA signature.
@@ -109,11 +120,25 @@ fn signed(info: &[u8], signature: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::NodeName;
+    use crate::x509::AltName;
 
     fn request(name: &str) -> (Key, CertificateRequest) {
+        request_for(&Wanted::client(&NodeName::new(name).unwrap()))
+    }
+
+    fn request_for(wanted: &Wanted) -> (Key, CertificateRequest) {
         let key = Key::from_pem(include_bytes!("../../tests/vectors/sec1-p256.pem")).unwrap();
-        let request = CertificateRequest::new(&key, &NodeName::new(name).unwrap()).unwrap();
+        let request = CertificateRequest::new(&key, wanted).unwrap();
         (key, request)
+    }
+
+    fn serving(hosts: &[&str]) -> Wanted {
+        let mut names = AltNames::default();
+        for host in hosts {
+            names.add(AltName::parse(host).unwrap());
+        }
+        Wanted::serving(&NodeName::new("n1").unwrap(), names)
     }
 
     fn spec_request(request: &CertificateRequest) -> String {
@@ -135,13 +160,43 @@ mod tests {
     fn a_request_for_another_name_or_key_is_not_alike() {
         let (_, ours) = request("n1");
         let (_, other_name) = request("n2");
-        let other_key = CertificateRequest::new(&Key::generate().unwrap(), &ours.node).unwrap();
+        let other_key = CertificateRequest::new(&Key::generate().unwrap(), &ours.wanted).unwrap();
         for other in [&other_name, &other_key] {
             assert_ne!(ours.name(), other.name());
             assert!(!ours.is_like(&spec_request(other)));
         }
         assert!(!ours.is_like("%"));
         assert!(!ours.is_like(&STANDARD.encode("no PEM")));
+    }
+
+    #[test]
+    fn a_serving_request_is_told_apart_by_its_hosts() {
+        let (_, ours) = request_for(&serving(&["n1", "10.0.0.5", "fd00::5"]));
+        let (_, again) = request_for(&serving(&["fd00::5", "10.0.0.5", "N1"]));
+        assert_eq!(ours.name(), again.name());
+        assert!(ours.is_like(&spec_request(&again)));
+        assert!(ours.name().starts_with("node-serving-csr-"));
+        for hosts in [&["n1"][..], &["n1", "10.0.0.5"], &["n1", "10.0.0.6", "fd00::5"]] {
+            let (_, other) = request_for(&serving(hosts));
+            assert_ne!(ours.name(), other.name(), "{hosts:?}");
+            assert!(!ours.is_like(&spec_request(&other)), "{hosts:?}");
+        }
+        assert!(!request("n1").1.is_like(&spec_request(&ours)), "a client's request names no host");
+    }
+
+    #[test]
+    fn as_many_hosts_as_are_taken_fit() {
+        let hosts: Vec<String> = (0..crate::limits::ALT_NAMES)
+            .map(|n| {
+                format!(
+                    "{n:02}{}.example.org",
+                    format!(".{}", "a".repeat(57)).repeat(4).trim_start_matches('.')
+                )
+            })
+            .collect();
+        let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+        let (_, request) = request_for(&serving(&hosts));
+        assert!(request.is_like(&spec_request(&request)));
     }
 
     #[test]

@@ -8,13 +8,13 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::csr::CertificateRequest;
-use super::issued::ClientCertificate;
+use super::issued::IssuedCertificate;
 use super::object::{Bookmark, Event, Judgement, List, Object, StreamError};
 use crate::clock::{Clock, Deadline};
 use crate::error::{Error, Failure, Result, Retry, Step, foreign};
 use crate::http::{Bearer, Next, Reply, Verified};
 use crate::limits;
-use crate::report::{Phase, Report};
+use crate::report::Report;
 use crate::retry::Backoff;
 
 /// The collection of all requests (`k8s.io/api/certificates/v1`).
@@ -24,7 +24,7 @@ const PATH: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
 #[derive(Debug)]
 pub enum Verdict {
     /// The certificate is there.
-    Issued(ClientCertificate),
+    Issued(IssuedCertificate),
     /// The request was denied, has failed or is of no use any more, and with it the key.
     Spent {
         /// The object was there before this run made its own: a verdict on an earlier attempt.
@@ -37,10 +37,12 @@ pub enum Verdict {
 /// One exchange for one request.
 pub struct Exchange<'a> {
     api: &'a Verified,
-    bearer: &'a Bearer,
+    bearer: Option<&'a Bearer>,
     request: &'a CertificateRequest,
     clock: &'a dyn Clock,
     deadline: Deadline,
+    /// Whether an undecided request is waited for.
+    waits: bool,
     backoff: Backoff<'a>,
     /// The UID of the object that this run made, or found undecided.
     ours: Option<String>,
@@ -62,17 +64,24 @@ enum Answer {
 }
 
 impl<'a> Exchange<'a> {
-    /// Prepares an exchange that gives up at `deadline`.
+    /// Prepares an exchange that gives up at `deadline`. The API server knows the node by `bearer`, or by the client
+    /// certificate of the connection.
     #[must_use]
     pub fn new(
         api: &'a Verified,
-        bearer: &'a Bearer,
+        bearer: Option<&'a Bearer>,
         request: &'a CertificateRequest,
         clock: &'a dyn Clock,
         deadline: Deadline,
     ) -> Self {
         let backoff = Backoff::new(clock, deadline);
-        Self { api, bearer, request, clock, deadline, backoff, ours: None, announced: false }
+        Self { api, bearer, request, clock, deadline, waits: true, backoff, ours: None, announced: false }
+    }
+
+    /// The same, but it looks once: a request that nobody has decided yet is a failure at once.
+    #[must_use]
+    pub fn looking_once(self) -> Self {
+        Self { waits: false, ..self }
     }
 
     /// Runs it. `meanwhile` is called whenever a watch is open: work that does not depend on the answer.
@@ -102,9 +111,11 @@ impl<'a> Exchange<'a> {
         match reply.status {
             200..=299 => {
                 let object: Object = read(&reply.body, "the created request")?;
-                report
-                    .say(&format!("request: {name} for {} is with the API server", self.request.node.user()));
-                report.end_phase(Phase::Request, self.clock);
+                let user = self.request.wanted.node.user();
+                report.say(&format!("request: {name} for {user} is with the API server"));
+                if let Some(phase) = self.request.wanted.kind.submission {
+                    report.end_phase(phase, self.clock);
+                }
                 self.ours = Some(object.metadata.uid.clone());
                 self.judge(object)
             }
@@ -137,6 +148,9 @@ impl<'a> Exchange<'a> {
     fn judge(&mut self, object: Object) -> Result<Answer> {
         Ok(match self.verdict(&object)? {
             Some(verdict) => Answer::Done(verdict),
+            None if !self.waits => {
+                return Err(self.pending().healing(Retry::Never));
+            }
             None => {
                 let (uid, version) = (object.metadata.uid, object.metadata.resource_version);
                 self.ours = Some(uid.clone());
@@ -272,7 +286,8 @@ impl<'a> Exchange<'a> {
         let message = format!(
             "{name} is still pending; approve it with: kubectl certificate approve {name}, then run again"
         );
-        Error::new(Step::Approval, Failure::Pending, message).healing(Retry::UntilDeadline(None))
+        Error::new(Step::Approval, self.request.wanted.kind.pending, message)
+            .healing(Retry::UntilDeadline(None))
     }
 
     fn refusal(&self, reply: &Reply) -> Error {

@@ -8,18 +8,18 @@ use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::limits;
 use crate::x509::{self, Certificate};
 
-/// A client certificate that holds our key and our name. Only [`ClientCertificate::check`] makes one.
+/// A certificate that holds our key and is what was asked for. Only [`IssuedCertificate::check`] makes one.
 #[derive(Debug)]
-pub struct ClientCertificate {
+pub struct IssuedCertificate {
     pem: String,
     issuer: String,
     /// The leaf, of which there is always one, and its chain; the kubelet judges the time of all of them.
     chain: Vec<Certificate>,
 }
 
-impl ClientCertificate {
+impl IssuedCertificate {
     /// Holds what the API server issued against what was asked for: our key, `O=system:nodes`, our CN and no other
-    /// attribute, client auth, no CA. The issuer is not judged: a cluster may sign nodes with another CA than the one
+    /// attribute, the kind's usage, our hosts, no CA. The issuer is not judged: a cluster may sign nodes with another CA than the one
     /// that serves (`--cluster-signing-kubelet-client-cert-file`).
     ///
     /// # Errors
@@ -44,12 +44,7 @@ impl ClientCertificate {
         if leaf.spki != request.spki {
             return Err(unfit("holds another key"));
         }
-        if leaf.subject != request.node.subject() {
-            return Err(unfit(&format!("names {}", leaf.subject)));
-        }
-        if !leaf.client_auth || leaf.is_ca {
-            return Err(unfit("is not one for client authentication only"));
-        }
+        request.wanted.is_met_by(leaf).map_err(|problem| unfit(&problem))?;
         let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
         let pem = certificates.into_iter().map(|block| pem::encode_config(block, config)).collect();
         Ok(Self { pem, issuer: leaf.issuer.to_string(), chain })

@@ -6,6 +6,7 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _
 
 use crate::asn1::{self, Fields, context, oid, tlv};
 use crate::error::{Error, Failure, Result, Step};
+use crate::http::SignsHandshake;
 use crate::secret::Secret;
 
 /// The PEM label of SEC 1 keys, which Go's `MarshalPrivateKeyToPEM` writes.
@@ -95,6 +96,12 @@ impl Key {
         signature.map(|s| s.as_ref().to_vec()).map_err(|_| {
             Error::new(Step::Request, Failure::Internal, "the request cannot be signed: no randomness")
         })
+    }
+}
+
+impl SignsHandshake for Key {
+    fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        Self::sign(self, message).ok()
     }
 }
 

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::csr::{CertificateRequest, SIGNER, USAGES};
-use super::issued::ClientCertificate;
+use super::csr::CertificateRequest;
+use super::issued::IssuedCertificate;
 use crate::error::{Error, Failure, Result, Step, foreign};
 
 /// An object, as far as it is judged.
@@ -89,7 +89,7 @@ pub(super) enum Judgement {
     /// Nobody has decided yet, or the signer has not signed yet.
     Pending,
     /// The certificate is there and ours.
-    Issued(ClientCertificate),
+    Issued(IssuedCertificate),
     /// This object will never bring a certificate that is of use: the key needs another request.
     Spent(Error),
 }
@@ -107,8 +107,8 @@ impl Object {
         let spent = |failure: Failure, message: String| {
             Ok(Judgement::Spent(Error::new(Step::Approval, failure, message)))
         };
-        let spec = &self.spec;
-        if spec.signer_name != SIGNER || spec.usages != USAGES || !ours.is_like(&spec.request) {
+        let (spec, kind) = (&self.spec, ours.wanted.kind);
+        if spec.signer_name != kind.signer || spec.usages != kind.usages || !ours.is_like(&spec.request) {
             return spent(Failure::Denied, format!("{name} exists but asks for something else; delete it"));
         }
         let Some(status) = &self.status else { return Ok(Judgement::Pending) };
@@ -131,7 +131,7 @@ impl Object {
         match (find("Approved"), certificate) {
             (Some(_), Some(base64)) => {
                 let pem = STANDARD.decode(base64).unwrap_or_default();
-                let certificate = match ClientCertificate::check(&pem, ours) {
+                let certificate = match IssuedCertificate::check(&pem, ours) {
                     Ok(certificate) => certificate,
                     Err(error) => return Ok(Judgement::Spent(error)),
                 };

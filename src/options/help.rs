@@ -35,6 +35,10 @@ Flags of its own:
   --bootstrap-kubeconfig FILE    the same from the kubelet's own file
   --bearer-token TOKEN           a token that is no bootstrap token
   --with-client-cert             request the kubelet's certificate too and write kubelet.conf
+  --with-serving-cert            request the kubelet's serving certificate after that
+  --san NAME|IP                  what it is for; default: the node name and the address that
+                                 leads to the API server; may be repeated
+  --serving-timeout DURATION     how long it is waited for, default 10s; 0s: look once
   --keep-bootstrap-kubeconfig    leave bootstrap-kubelet.conf in place after that
   --root DIR                     write below DIR: a mounted image, an initramfs
   --report FILE                  write a report, one JSON object; not below --root, - is standard output

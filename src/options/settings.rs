@@ -51,7 +51,7 @@ pub(super) enum Takes {
 pub(super) const ENDPOINT: &str = "api-server-endpoint";
 
 /// Every setting by the name of its flag. `--help` describes each; the positional argument stands first.
-pub(super) const FLAGS: [(&str, Takes); 25] = [
+pub(super) const FLAGS: [(&str, Takes); 28] = [
     (ENDPOINT, Takes::Value),
     ("config", Takes::Value),
     ("strict", Takes::Switch),
@@ -70,6 +70,9 @@ pub(super) const FLAGS: [(&str, Takes); 25] = [
     ("discovery-token-unsafe-skip-ca-verification", Takes::Switch),
     ("node-name", Takes::Value),
     ("with-client-cert", Takes::Switch),
+    ("with-serving-cert", Takes::Switch),
+    ("san", Takes::List),
+    ("serving-timeout", Takes::Value),
     ("keep-bootstrap-kubeconfig", Takes::Switch),
     ("root", Takes::Value),
     ("report", Takes::Value),

@@ -109,6 +109,11 @@ fn errors_name_the_flag_and_never_the_value() {
             "join h:1 --token abcdef.0123456789abcdef --discovery-token-unsafe-skip-ca-verification --timeout 0s",
             "takes a duration",
         ),
+        (
+            "join h:1 --token abcdef.0123456789abcdef --discovery-token-unsafe-skip-ca-verification \
+             --with-serving-cert --serving-timeout hunter2",
+            "takes a duration",
+        ),
         ("join h:1 --wat hunter2", "unknown option --wat"),
         ("join h:1 --hunter2", "unknown option;"),
         ("join h:1 -x", "unknown option"),
@@ -118,6 +123,30 @@ fn errors_name_the_flag_and_never_the_value() {
         assert!(text.contains(words), "{line}: {text}");
         assert!(!text.contains("hunter2"), "{line}: {text}");
     }
+}
+
+#[test]
+fn a_serving_certificate_brings_the_client_certificate() {
+    let line = format!("join h:1 --token abcdef.0123456789abcdef --discovery-token-ca-cert-hash {PIN}");
+    assert!(join(&line).serving.is_none());
+    let join_with = join(&format!(
+        "{line} --with-serving-cert --san N1.example.org,10.0.0.5 --san fd00::5 --san 10.0.0.5"
+    ));
+    assert!(join_with.with_client_cert);
+    let serving = join_with.serving.unwrap();
+    assert_eq!(serving.names.to_string(), "DNS:n1.example.org, IP:10.0.0.5, IP:fd00::5");
+    assert_eq!(serving.timeout, crate::limits::SERVING);
+    let at_once = join(&format!("{line} --with-serving-cert --serving-timeout 0s")).serving.unwrap();
+    assert!(at_once.timeout.is_zero() && at_once.names.as_slice().is_empty());
+    for bad in ["", "n1,", "*.example.org", "10.0.0.5/24", "https://n1"] {
+        assert!(
+            problem(&format!("{line} --with-serving-cert --san={bad}")).contains("DNS names and IP"),
+            "{bad}"
+        );
+    }
+    assert!(problem(&format!("{line} --san n1")).contains("--with-serving-cert"));
+    let many: Vec<String> = (0..=crate::limits::ALT_NAMES).map(|n| format!("n{n}")).collect();
+    assert!(problem(&format!("{line} --with-serving-cert --san {}", many.join(","))).contains("more than"));
 }
 
 #[test]

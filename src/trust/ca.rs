@@ -57,7 +57,8 @@ impl Bundle {
     pub(super) fn usable_at(&self, now: SystemTime) -> Result<Vec<&Certificate>> {
         let authorities: Vec<_> = self.certificates.iter().filter(|c| c.is_ca).collect();
         let Some(first) = authorities.first() else {
-            let message = "no certificate in cluster-info is a CA; publish the cluster's CA certificate";
+            let message =
+                "no certificate in the cluster's CA data is a CA; publish the cluster's CA certificate";
             return Err(Error::new(Step::Trust, Failure::NotTrusted, message));
         };
         let problem = first.validity_against(now);

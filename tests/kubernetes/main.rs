@@ -12,6 +12,7 @@ mod judge;
 mod neighbours;
 mod refusals;
 mod restarts;
+mod serving;
 
 use std::{ops::Deref, sync::OnceLock};
 

@@ -114,6 +114,13 @@ impl Authority {
         pem_text("CERTIFICATE", request.signed_by(&self.issuer()).expect("a node certificate").der())
     }
 
+    /// The serving certificate for a request, with the hosts that it asks for.
+    pub fn sign_serving(&self, request_pem: &str) -> String {
+        self.sign_with(request_pem, |request| {
+            request.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        })
+    }
+
     fn issuer(&self) -> Issuer<'_, &KeyPair> {
         Issuer::from_params(&self.params, &self.key)
     }

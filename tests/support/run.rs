@@ -16,7 +16,7 @@ use super::scratch;
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// Outcomes of the report and their exit codes.
-const OUTCOMES: [(&str, i32); 13] = [
+const OUTCOMES: [(&str, i32); 14] = [
     ("joined", 0),
     ("already-joined", 0),
     ("prepared", 0),
@@ -30,6 +30,7 @@ const OUTCOMES: [(&str, i32); 13] = [
     ("pending", 8),
     ("clock", 9),
     ("files", 10),
+    ("serving-pending", 11),
 ];
 
 /// The program under test: `$NODESTRAP`, or what a release build leaves.

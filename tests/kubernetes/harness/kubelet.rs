@@ -35,16 +35,29 @@ impl Containerd {
 /// A running kubelet.
 pub struct Kubelet {
     pub daemon: Daemon,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 impl Kubelet {
     /// Starts the kubelet on the node's disk.
     pub fn start(node: &Node, runtime: &Containerd) -> Self {
+        Self::start_with(node, runtime, "")
+    }
+
+    /// The same with more lines in its configuration.
+    pub fn start_with(node: &Node, runtime: &Containerd, lines: &str) -> Self {
         let scratch = Scratch::new();
         let command = command(node, runtime, &scratch, &[]);
+        let config = scratch.path().join("config.yaml");
+        fs::write(&config, fs::read_to_string(&config).unwrap() + lines).unwrap();
         let daemon = Daemon::start(command, scratch.path().join("kubelet.log"));
-        Self { daemon, _scratch: scratch }
+        Self { daemon, scratch }
+    }
+
+    /// The port on which it serves the API server.
+    pub fn port(&self) -> u16 {
+        let config = fs::read_to_string(self.scratch.path().join("config.yaml")).unwrap();
+        config.lines().find_map(|line| line.strip_prefix("port: ")).unwrap().parse().unwrap()
     }
 }
 

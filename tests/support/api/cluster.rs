@@ -16,6 +16,11 @@ use crate::support::pki::{self, Authority};
 /// The token that the cluster knows.
 pub const TOKEN: &str = "abcdef.0123456789abcdef";
 
+/// What the names of nodes as users begin with.
+const NODE: &str = "system:node:";
+/// Who signs serving certificates.
+const SERVING_SIGNER: &str = "kubernetes.io/kubelet-serving";
+
 /// The cluster behind the server. A script may change any of it.
 pub struct Cluster {
     /// Data of cluster-info.
@@ -24,8 +29,12 @@ pub struct Cluster {
     pub token_is_valid: bool,
     /// Whether requests are approved and signed as soon as they are made.
     pub approves: bool,
-    /// Makes the certificate for a PKCS#10 request.
+    /// Whether serving certificates are, as by an add-on: Kubernetes itself has no approver for them.
+    pub approves_serving: bool,
+    /// Makes the client certificate for a PKCS#10 request.
     pub signer: Box<dyn Fn(&str) -> String + Send>,
+    /// Makes the serving certificate for one.
+    pub serving_signer: Box<dyn Fn(&str) -> String + Send>,
     items: BTreeMap<String, Value>,
     /// What happened, by version.
     history: Vec<(u64, String, Value)>,
@@ -40,13 +49,17 @@ impl Cluster {
             published: BTreeMap::new(),
             token_is_valid: true,
             approves: true,
+            approves_serving: false,
             items: BTreeMap::new(),
             history: Vec::new(),
             version: 100,
             created: 0,
             signer: Box::new(|_| String::new()),
+            serving_signer: Box::new(|_| String::new()),
         };
         cluster.publish(&jws::kubeconfig(&authority.pem(), server));
+        let serving = Arc::clone(&authority);
+        cluster.serving_signer = Box::new(move |request| serving.sign_serving(request));
         cluster.signer = Box::new(move |request| authority.sign(request));
         cluster
     }
@@ -70,12 +83,13 @@ impl Cluster {
     /// The honest answer.
     pub fn answer(&mut self, request: &Request) -> Reply {
         let authorized = format!("Bearer {TOKEN}");
+        let is_node = self.user(request).starts_with(NODE);
         match (request.route(), request.header("authorization")) {
             (Route::Other, _) => Reply::text(404, "text/plain", "404 page not found\n"),
             // Its RoleBinding has the anonymous user only.
             (Route::Discovery, Some(_)) => Reply::status(403, "Forbidden"),
             (Route::Discovery, None) => self.config_map(),
-            (_, Some(given)) if given == authorized && self.token_is_valid => match request.route() {
+            (route, given) if is_node || given == Some(&authorized) && self.token_is_valid => match route {
                 Route::Create => self.create(request),
                 Route::List => self.list(request),
                 _ => self.watch(request),
@@ -83,6 +97,20 @@ impl Cluster {
             (_, None) => Reply::status(403, "Forbidden"),
             (_, Some(_)) => Reply::status(401, "Unauthorized"),
         }
+    }
+
+    /// The user that a request comes from: by the client certificate, where the cluster has issued it, else the token's.
+    fn user(&self, request: &Request) -> String {
+        let issued = |item: &&Value| {
+            let certificate =
+                item["status"]["certificate"].as_str().and_then(|text| BASE64_STANDARD.decode(text).ok());
+            let block = certificate.and_then(|pem| pem::parse(pem).ok());
+            item["spec"]["signerName"] != SERVING_SIGNER
+                && block.is_some_and(|block| Some(block.contents()) == request.client.as_deref())
+        };
+        let item = self.items.values().find(issued);
+        let name = item.and_then(pkcs10).and_then(|pem| common_name(&pem));
+        name.unwrap_or_else(|| "system:bootstrap:abcdef".to_owned())
     }
 
     /// `cluster-info` as it is published now.
@@ -101,17 +129,23 @@ impl Cluster {
         if let Some(fault) = fault(&object) {
             return Reply::json(422, &status_object(422, &format!("Invalid: {fault}"), None));
         }
+        let user = self.user(request);
+        // The NodeRestriction admission plug-in.
+        if user.starts_with(NODE) && pkcs10(&object).and_then(|pem| common_name(&pem)) != Some(user.clone()) {
+            return Reply::status(403, "Forbidden");
+        }
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         if self.items.contains_key(&name) {
             return Reply::status(409, "AlreadyExists");
         }
         self.created += 1;
         object["metadata"]["uid"] = json!(format!("uid-{}", self.created));
-        object["spec"]["username"] = json!("system:bootstrap:abcdef");
+        object["spec"]["username"] = json!(user);
         object["status"] = json!({});
         self.store("ADDED", &name, object);
         let reply = Reply::json(201, &self.items[&name]);
-        if self.approves {
+        let serving = self.items[&name]["spec"]["signerName"] == SERVING_SIGNER;
+        if if serving { self.approves_serving } else { self.approves } {
             self.approve(&name);
             self.issue(&name);
         }
@@ -183,7 +217,9 @@ impl Cluster {
 
     /// Puts the signer's certificate into a request.
     pub fn issue(&mut self, name: &str) {
-        let certificate = (self.signer)(&self.pkcs10(name));
+        let serving = self.items[name]["spec"]["signerName"] == SERVING_SIGNER;
+        let signer = if serving { &self.serving_signer } else { &self.signer };
+        let certificate = signer(&self.pkcs10(name));
         self.edit(name, |item| item["status"]["certificate"] = json!(BASE64_STANDARD.encode(certificate)));
     }
 
@@ -224,6 +260,11 @@ impl Cluster {
     }
 }
 
+/// The common name that a request asks for.
+fn common_name(request: &str) -> Option<String> {
+    Some(pki::subject(&pki::parse_request(request).ok()?.params, &DnType::CommonName))
+}
+
 /// One event of a watch.
 pub fn event(kind: &str, object: &Value) -> Value {
     json!({"type": kind, "object": object})
@@ -250,10 +291,12 @@ fn fault(object: &Value) -> Option<&'static str> {
     if object["kind"] != "CertificateSigningRequest" || object["apiVersion"] != "certificates.k8s.io/v1" {
         return Some("kind");
     }
-    if object["spec"]["signerName"] != "kubernetes.io/kube-apiserver-client-kubelet" {
+    let serving = object["spec"]["signerName"] == SERVING_SIGNER;
+    if !serving && object["spec"]["signerName"] != "kubernetes.io/kube-apiserver-client-kubelet" {
         return Some("spec.signerName");
     }
-    if object["spec"]["usages"] != json!(["digital signature", "client auth"]) {
+    let usage = if serving { "server auth" } else { "client auth" };
+    if object["spec"]["usages"] != json!(["digital signature", usage]) {
         return Some("spec.usages");
     }
     let organization = pki::subject(&request.params, &DnType::OrganizationName);
@@ -261,5 +304,5 @@ fn fault(object: &Value) -> Option<&'static str> {
     if organization != "system:nodes" || !common_name.starts_with("system:node:") {
         return Some("subject");
     }
-    (!request.params.subject_alt_names.is_empty()).then_some("subject alternative names")
+    (request.params.subject_alt_names.is_empty() == serving).then_some("subject alternative names")
 }

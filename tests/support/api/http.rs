@@ -28,6 +28,8 @@ pub struct Request {
     pub method: String,
     /// Path and query.
     pub target: String,
+    /// The certificate by which the connection's client is known, DER.
+    pub client: Option<Vec<u8>>,
     /// When it had arrived.
     pub at: Instant,
     /// Names in lower case.
@@ -90,7 +92,8 @@ impl Request {
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
         let (method, target) = (first.next().unwrap_or_default(), first.next().unwrap_or_default());
-        let mut request = Self { connection, method, target, at: Instant::now(), headers, body: Vec::new() };
+        let mut request =
+            Self { connection, method, target, client: None, at: Instant::now(), headers, body: Vec::new() };
         let length = request.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
         request.body.resize(length, 0);
         stream.read_exact(&mut request.body)?;

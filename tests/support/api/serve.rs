@@ -43,7 +43,9 @@ fn converse(socket: TcpStream, config: &Arc<ServerConfig>, shared: &Shared) {
     shared.logged.notify_all();
     let Some(stream) = stream else { return };
     let mut line = Line { stream, number, shared };
-    while let Ok(Some(request)) = Request::read(number, &mut line.stream) {
+    while let Ok(Some(mut request)) = Request::read(number, &mut line.stream) {
+        let client = line.stream.conn.peer_certificates().and_then(<[_]>::first);
+        request.client = client.map(|certificate| certificate.to_vec());
         shared.log.lock().expect("log").requests.push(request.clone());
         shared.logged.notify_all();
         let reply = shared.answer(&request);

@@ -1,0 +1,95 @@
+//! The two kinds of certificate that a node asks for, by what tells them apart.
+
+use crate::error::Failure;
+use crate::node::NodeName;
+use crate::report::Phase;
+use crate::x509::{AltNames, Certificate};
+
+/// One kind of certificate: who signs it, what for, and what its objects and files are called.
+#[derive(Debug)]
+pub struct Kind {
+    /// `spec.signerName` (`k8s.io/api/certificates/v1`).
+    pub(super) signer: &'static str,
+    /// `spec.usages` for an EC key (`k8s.io/client-go/util/certificate`, without key encipherment since 1.27).
+    pub(super) usages: [&'static str; 2],
+    /// What stands before the digest in the object's name. No kind's is the beginning of another's.
+    pub(super) prefix: &'static str,
+    /// Whether a certificate is one for this use.
+    pub(super) serves: fn(&Certificate) -> bool,
+    /// That use in words.
+    pub(super) usage: &'static str,
+    /// What it means that nobody has decided by the deadline.
+    pub(super) pending: Failure,
+    /// The phase that ends when the request is with the API server, where it is timed by itself.
+    pub(super) submission: Option<Phase>,
+    /// The name of its FileStore (`pkg/kubelet/certificate/kubelet.go`): what its files' names begin with.
+    pub store: &'static str,
+}
+
+impl Kind {
+    /// With which the node speaks to the API server.
+    pub const CLIENT: &'static Self = &Self {
+        signer: "kubernetes.io/kube-apiserver-client-kubelet",
+        usages: ["digital signature", "client auth"],
+        prefix: "node-csr-",
+        serves: |certificate| certificate.client_auth,
+        usage: "client authentication",
+        pending: Failure::Pending,
+        submission: Some(Phase::Request),
+        store: "kubelet-client",
+    };
+
+    /// With which the kubelet answers the API server: logs, exec, metrics.
+    pub const SERVING: &'static Self = &Self {
+        signer: "kubernetes.io/kubelet-serving",
+        usages: ["digital signature", "server auth"],
+        prefix: "node-serving-csr-",
+        serves: |certificate| certificate.server_auth,
+        usage: "server authentication",
+        pending: Failure::ServingPending,
+        submission: None,
+        store: "kubelet-server",
+    };
+}
+
+/// What a certificate is asked for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// What use it is for.
+    pub kind: &'static Kind,
+    /// Whose it is.
+    pub node: NodeName,
+    /// The hosts that it names: none for a client.
+    pub names: AltNames,
+}
+
+impl Wanted {
+    /// The client certificate of a node.
+    #[must_use]
+    pub fn client(node: &NodeName) -> Self {
+        Self { kind: Kind::CLIENT, node: node.clone(), names: AltNames::default() }
+    }
+
+    /// The serving certificate of a node, for these hosts.
+    #[must_use]
+    pub fn serving(node: &NodeName, names: AltNames) -> Self {
+        Self { kind: Kind::SERVING, node: node.clone(), names }
+    }
+
+    /// Whether a certificate, whosever key it holds, is one of this kind for this node and at least these hosts.
+    ///
+    /// # Errors
+    /// A clause that says what is wrong, to stand behind "the certificate".
+    pub fn is_met_by(&self, certificate: &Certificate) -> std::result::Result<(), String> {
+        if certificate.subject != self.node.subject() {
+            return Err(format!("names {}", certificate.subject));
+        }
+        if !(self.kind.serves)(certificate) || certificate.is_ca {
+            return Err(format!("is not one for {} only", self.kind.usage));
+        }
+        if !certificate.alt_names.covers(&self.names) {
+            return Err(format!("is for {} and not for {}", certificate.alt_names, self.names));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,141 @@
+//! The serving certificate, for a node that is joined: the node itself requests it, and does without it as well.
+
+use std::net::IpAddr;
+
+use super::certificate;
+use crate::clock::Deadline;
+use crate::error::{Error, Failure, Result, Step};
+use crate::files::{Existing, NodeFiles};
+use crate::http::{System, Verified};
+use crate::identity::{Exchange, Kind, Wanted};
+use crate::limits;
+use crate::node::NodeName;
+use crate::options::Serving;
+use crate::report::{CertificateFacts, Phase, Report};
+use crate::retry::Backoff;
+use crate::x509::{self, AltName};
+
+const NO_ADDRESS: &str = "warning: serving: the API server is reached by an address that only this machine knows; a \
+    kubelet wants an address of its node in the certificate: give --san";
+
+/// Gets the serving certificate, unless a good one is stored; whether this run got it is returned.
+///
+/// Everything that it needs is on disk by now: kubelet.conf, and the pair with which the node speaks for itself.
+///
+/// # Errors
+/// [`Failure::ServingPending`] when nobody has approved it yet, and whatever ends a certificate request. The node stays
+/// joined.
+pub(super) fn serve(
+    serving: &Serving,
+    node: &NodeName,
+    files: &NodeFiles,
+    system: &System,
+    overall: Option<Deadline>,
+    report: &mut Report,
+) -> Result<bool> {
+    request(serving, node, files, system, overall, report)
+        .map_err(|error| error.with_note("; the node is joined without its serving certificate"))
+}
+
+fn request(
+    serving: &Serving,
+    node: &NodeName,
+    files: &NodeFiles,
+    system: &System,
+    overall: Option<Deadline>,
+    report: &mut Report,
+) -> Result<bool> {
+    let clock = &*system.clock;
+    // The address is not known without a connection: where no hosts are given, a pair for the node's name will do. The
+    // kubelet looks after its addresses itself.
+    let mut wanted = Wanted::serving(node, serving.names.clone());
+    if serving.names.as_slice().is_empty() {
+        wanted.names.add(AltName::Dns(node.as_str().to_owned()));
+    }
+    if let Some(stored) = files.stored(&wanted, clock.now())? {
+        files.discard_pending_key(Kind::SERVING)?;
+        let not_after = x509::utc(stored.not_after);
+        report.say(&format!("serving: has a certificate for {} until {not_after}", stored.alt_names));
+        report.serving_certificate =
+            Some(CertificateFacts { issuer: stored.issuer.to_string(), not_after, file: None });
+        return Ok(false);
+    }
+
+    let Existing::Joined(identity) = files.existing(node, clock.now())? else {
+        let message = "the identity that was just written cannot be read back; run again";
+        return Err(Error::new(Step::Files, Failure::Files, message));
+    };
+    let looks_once = serving.timeout.is_zero();
+    let time = if looks_once { limits::REQUEST } else { serving.timeout };
+    let deadline = Deadline::after(clock, time).earlier(overall);
+    let api = identity.dial(system)?;
+    if serving.names.as_slice().is_empty() {
+        match own_address(&api, system, deadline, report)? {
+            Some(address) => wanted.names.add(AltName::Ip(address)),
+            None => report.say(NO_ADDRESS),
+        }
+    }
+    report.say(&format!("serving: requesting a certificate for {}", wanted.names));
+    let (key, certificate) = certificate(&wanted, files, report, &mut |request, report| {
+        report.serving_csr_name = Some(request.name().to_owned());
+        let exchange = Exchange::new(&api, None, request, clock, deadline);
+        let exchange = if looks_once { exchange.looking_once() } else { exchange };
+        exchange.run(report, &mut || Ok(()))
+    })?;
+    let file = files.write_pair(Kind::SERVING, &key, &certificate, clock.now())?;
+    files.discard_pending_key(Kind::SERVING)?;
+    let (issuer, not_after) = (certificate.issuer(), certificate.not_after());
+    report.say(&format!("serving: issued by {issuer}, valid until {not_after}"));
+    report.serving_certificate = Some(CertificateFacts { issuer, not_after, file: Some(file) });
+    report.end_phase(Phase::Serving, clock);
+    Ok(true)
+}
+
+/// The address of this machine on the connection to the API server, where a kubelet could take it for the node's.
+fn own_address(
+    api: &Verified,
+    system: &System,
+    deadline: Deadline,
+    report: &mut Report,
+) -> Result<Option<IpAddr>> {
+    let mut backoff = Backoff::new(&*system.clock, deadline);
+    loop {
+        let timeout = deadline.left(&*system.clock).unwrap_or_default().min(limits::REQUEST);
+        match api.local_address(Step::Request, timeout) {
+            Ok(address) => return Ok(address.filter(is_a_nodes)),
+            Err(error) => backoff.pause(error, report)?,
+        }
+    }
+}
+
+/// What the kubelet accepts for a node's address (`pkg/kubelet/kubelet_node_status.go`, `validateNodeIP`): an address of
+/// this machine, which ours is, and none that only the machine or its link knows.
+fn is_a_nodes(address: &IpAddr) -> bool {
+    let link_local = match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    !(address.is_loopback() || address.is_multicast() || address.is_unspecified() || link_local)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_address_that_others_can_reach_is_a_nodes() {
+        for (address, good) in [
+            ("10.0.0.5", true),
+            ("fd00::5", true),
+            ("203.0.113.7", true),
+            ("127.0.0.1", false),
+            ("::1", false),
+            ("0.0.0.0", false),
+            ("169.254.7.7", false),
+            ("fe80::1", false),
+            ("ff02::1", false),
+        ] {
+            assert_eq!(is_a_nodes(&address.parse().unwrap()), good, "{address}");
+        }
+    }
+}
