@@ -112,39 +112,44 @@ fn trusted_cluster(
     let clock = &*system.clock;
     let deadline = Deadline::after(clock, options.discovery_timeout).earlier(overall);
     let mut backoff = Backoff::new(clock, deadline);
-    let mut peer = Unverified::new(system, &options.endpoint)?;
+    let mut peers = Unverified::to_each(system, &options.endpoints)?;
+    let mut turn = 0;
     loop {
+        let peer = &mut peers[turn];
         let timeout = deadline.left(clock).unwrap_or_default().min(limits::REQUEST);
         let signed = after_build(clock.now())
-            .and_then(|()| discovery::fetch(&peer, timeout))
+            .and_then(|()| discovery::fetch(peer, timeout))
             .and_then(|info| trust::verify(&info, &options.discovery_token, &options.pins, clock.now()));
-        let error = match signed {
-            Ok(signed) => match signed.over(peer) {
-                Ok(cluster) => {
-                    report.server = Some(cluster.server().as_str().to_owned());
-                    report.ca_hashes = cluster.authorities().pins();
-                    report.end_phase(Phase::Discovery, clock);
-                    report.say(&format!("discovery: cluster-info fetched from {}", options.endpoint));
-                    report.say(&format!(
-                        "trust: {} for token {}; the API server is {}",
-                        if matches!(options.pins, Pins::UnsafeSkip) {
-                            "the signature holds, without a pin,"
-                        } else {
-                            "signature and CA pin hold"
-                        },
-                        options.discovery_token.id(),
-                        cluster.server().as_str()
-                    ));
-                    return Ok(cluster);
-                }
-                Err(error) => {
-                    peer = Unverified::new(system, &options.endpoint)?;
-                    error
-                }
-            },
+        let trusted = signed.and_then(|signed| {
+            let next = peer.anew()?;
+            signed.over(std::mem::replace(peer, next))
+        });
+        let error = match trusted {
+            Ok(cluster) => {
+                report.server = Some(cluster.server().as_str().to_owned());
+                report.ca_hashes = cluster.authorities().pins();
+                report.end_phase(Phase::Discovery, clock);
+                report.say(&format!("discovery: cluster-info fetched from {}", peer.route()));
+                report.say(&format!(
+                    "trust: {} for token {}; the API server is {}",
+                    if matches!(options.pins, Pins::UnsafeSkip) {
+                        "the signature holds, without a pin,"
+                    } else {
+                        "signature and CA pin hold"
+                    },
+                    options.discovery_token.id(),
+                    cluster.server().as_str()
+                ));
+                return Ok(cluster);
+            }
             Err(error) => error,
         };
-        backoff.pause(error, report)?;
+        turn = (turn + 1) % peers.len();
+        if turn == 0 {
+            backoff.pause(error, report)?;
+        } else {
+            backoff.go_on(error, report)?;
+        }
     }
 }
 

@@ -34,8 +34,8 @@ pub enum Command {
 /// A checked request to join.
 #[derive(Debug)]
 pub struct Join {
-    /// The API server to ask for cluster-info.
-    pub endpoint: Endpoint,
+    /// The API servers to ask for cluster-info; any one of them will do.
+    pub endpoints: Vec<Endpoint>,
     /// The token that signs cluster-info.
     pub discovery_token: Token,
     /// The token that submits the request and goes into bootstrap-kubelet.conf.
@@ -122,7 +122,7 @@ impl Typed {
             (None, "help") => self.command = Some(TypedCommand::Help),
             (None, _) => return Err(usage("unknown command; the command is: nodestrap join")),
             (Some(TypedCommand::Join), _) if self.endpoint.is_none() => self.endpoint = Some(word),
-            _ => return Err(usage("more than one API server; give one HOST:PORT")),
+            _ => return Err(usage("more than one word for the API server; give HOST:PORT,HOST:PORT as one")),
         }
         Ok(())
     }
@@ -170,11 +170,14 @@ impl Typed {
             Some(TypedCommand::Join) => {}
             None => return Err(usage("a command is missing; the command is: nodestrap join HOST:PORT")),
         }
-        let endpoint =
+        let endpoints =
             self.endpoint.as_deref().ok_or_else(|| usage("the API server is missing; give HOST:PORT"))?;
-        let endpoint = Endpoint::parse(endpoint).ok_or_else(|| {
+        let endpoints = Endpoint::parse_list(endpoints).ok_or_else(|| {
             // Not repeated: it may be a token that lost its flag.
-            usage("the word behind join is no API server; give HOST:PORT, an IPv6 address in brackets")
+            usage(
+                "the word behind join is no API server; give HOST:PORT, an IPv6 address in brackets, several with \
+                 commas between",
+            )
         })?;
         let token = |flag: &str, own: &Option<Secret<String>>| {
             let (flag, text) = match (own, &self.token) {
@@ -189,7 +192,7 @@ impl Typed {
             })
         };
         Ok(Command::Join(Box::new(Join {
-            endpoint,
+            endpoints,
             discovery_token: token("discovery-token", &self.discovery_token)?,
             tls_bootstrap_token: token("tls-bootstrap-token", &self.tls_bootstrap_token)?,
             pins: self.pins()?,

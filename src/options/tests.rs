@@ -27,7 +27,7 @@ fn the_printed_join_line_is_taken_with_and_without_kubeadm() {
         format!("join 10.0.0.1:6443 --token abcdef.0123456789abcdef --discovery-token-ca-cert-hash {PIN} ");
     for line in [line.clone(), format!("kubeadm {line}")] {
         let join = join(&line);
-        assert_eq!(join.endpoint.to_string(), "10.0.0.1:6443");
+        assert_eq!(join.endpoints, Endpoint::parse_list("10.0.0.1:6443").unwrap());
         assert_eq!(join.discovery_token.id(), "abcdef");
         assert!(matches!(&join.pins, Pins::Required(pins) if pins.len() == 1));
         assert_eq!(join.discovery_timeout, limits::DISCOVERY);
@@ -52,6 +52,15 @@ fn each_flag_means_what_it_says() {
     assert_eq!(join.root, Some(PathBuf::from("/r")));
     assert_eq!(join.timeout, Some(Duration::from_mins(1)));
     assert_eq!(join.discovery_timeout + join.tls_bootstrap_timeout, Duration::from_secs(5));
+}
+
+#[test]
+fn there_may_be_several_endpoints() {
+    let line = format!("--token abcdef.0123456789abcdef --discovery-token-ca-cert-hash {PIN}");
+    let join = join(&format!("kubeadm join h:1,[::1]:2,10.0.0.1:3 {line}"));
+    assert_eq!(join.endpoints, Endpoint::parse_list("h:1,[::1]:2,10.0.0.1:3").unwrap());
+    assert!(problem(&format!("join h:1,hunter2 {line}")).contains("no API server"));
+    assert!(problem(&format!("join h:1, h:2 {line}")).contains("more than one word"));
 }
 
 #[test]
