@@ -1,11 +1,12 @@
-//! The clock, which is passed in: wall time for certificates, a running time for deadlines, and sleep.
+//! The clock, which is passed in: wall time for certificates, a running time for deadlines, sleep, and chance, by which
+//! a fleet that boots at one moment spreads out.
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant, SystemTime};
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-/// Time as the program sees it.
+/// Time and chance as the program sees them.
 pub trait Clock: Debug + Send + Sync {
     /// Wall time, which may jump and may be wrong.
     fn now(&self) -> SystemTime;
@@ -13,8 +14,23 @@ pub trait Clock: Debug + Send + Sync {
     fn elapsed(&self) -> Duration;
     /// Waits.
     fn sleep(&self, time: Duration);
-    /// A duration drawn evenly from nothing to `most`.
-    fn jitter(&self, most: Duration) -> Duration;
+    /// A number drawn evenly from all that there are. Nothing secret may hang on it.
+    fn random(&self) -> u32;
+
+    /// A duration drawn evenly from nothing to `most`, in microseconds.
+    fn jitter(&self, most: Duration) -> Duration {
+        let most = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
+        Duration::from_micros(most.saturating_mul(self.random().into()) / u64::from(u32::MAX))
+    }
+}
+
+/// Puts `items` into an order drawn evenly from all orders (Fisher and Yates).
+pub fn shuffle<T>(clock: &dyn Clock, items: &mut [T]) {
+    for last in (1..items.len()).rev() {
+        let choices = last as u64 + 1;
+        let chosen = (u64::from(clock.random()) * choices) >> 32;
+        items.swap(last, usize::try_from(chosen).unwrap_or(last));
+    }
 }
 
 /// The machine's own clock.
@@ -45,13 +61,12 @@ impl Clock for SystemClock {
     }
 
     /// Without randomness (no source of entropy yet at early boot) the middle is taken.
-    fn jitter(&self, most: Duration) -> Duration {
+    fn random(&self) -> u32 {
         let mut bytes = [0; 4];
-        let share = match SystemRandom::new().fill(&mut bytes) {
+        match SystemRandom::new().fill(&mut bytes) {
             Ok(()) => u32::from_le_bytes(bytes),
             Err(_) => u32::MAX / 2,
-        };
-        most.mul_f64(f64::from(share) / f64::from(u32::MAX))
+        }
     }
 }
 
@@ -87,13 +102,17 @@ pub(crate) mod fake {
 
     use super::*;
 
-    /// Sleeping moves it at once; jitter is always the most.
+    /// Sleeping moves it at once; what it draws is always the same, at first the most.
     #[derive(Debug)]
-    pub(crate) struct FakeClock(Mutex<Duration>, SystemTime);
+    pub(crate) struct FakeClock(Mutex<Duration>, SystemTime, u32);
 
     impl FakeClock {
         pub(crate) fn at(now: SystemTime) -> Self {
-            Self(Mutex::new(Duration::ZERO), now)
+            Self(Mutex::new(Duration::ZERO), now, u32::MAX)
+        }
+
+        pub(crate) fn drawing(self, number: u32) -> Self {
+            Self(self.0, self.1, number)
         }
     }
 
@@ -107,8 +126,8 @@ pub(crate) mod fake {
         fn sleep(&self, time: Duration) {
             *self.0.lock().unwrap() += time;
         }
-        fn jitter(&self, most: Duration) -> Duration {
-            most
+        fn random(&self) -> u32 {
+            self.2
         }
     }
 }
@@ -116,6 +135,21 @@ pub(crate) mod fake {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shuffle_follows_what_is_drawn_and_reaches_every_order() {
+        let shuffled = |clock: &dyn Clock| {
+            let mut items = ['a', 'b', 'c'];
+            shuffle(clock, &mut items);
+            String::from_iter(items)
+        };
+        let fixed = |number| fake::FakeClock::at(SystemTime::UNIX_EPOCH).drawing(number);
+        assert_eq!(shuffled(&fixed(u32::MAX)), "abc", "each stays where it is");
+        assert_eq!(shuffled(&fixed(0)), "bca", "each goes to the front");
+        let clock = SystemClock::start();
+        let orders: std::collections::BTreeSet<_> = (0..500).map(|_| shuffled(&clock)).collect();
+        assert_eq!(orders.len(), 6, "{orders:?}");
+    }
 
     #[test]
     fn jitter_stays_below_the_most_and_varies() {

@@ -42,8 +42,9 @@ impl fmt::Display for Step {
     }
 }
 
-/// The kind of a failure. Its number is the process's exit code and is stable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The kind of a failure. Its number is the process's exit code and is stable. The greater of two is the one that came
+/// further on its way to an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Failure {
     /// A bug in this program.

@@ -8,10 +8,12 @@ mod address;
 mod client_auth;
 mod connection;
 mod network;
+mod proxy;
 mod reply;
 mod tls;
 mod watch;
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -25,28 +27,32 @@ use ureq::http::{Method, Request, Response};
 pub use address::{Endpoint, ServerUrl};
 pub use client_auth::{ClientIdentity, SignsHandshake};
 pub use network::{Network, Socket, SystemNetwork};
+pub use proxy::Proxies;
 pub use reply::Reply;
 pub use watch::{Next, Watch};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, shuffle};
 use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::limits;
 use crate::secret::Secret;
 use crate::x509::Certificate;
 use connection::{Dialler, Line, NoLookup};
+use proxy::Refusal;
 use tls::ServerCertificate;
 
 /// `User-Agent`, in the form that Kubernetes' own components use: name/version (os/architecture), with Go's names.
 const USER_AGENT: &str =
     concat!("nodestrap/", env!("CARGO_PKG_VERSION"), " (linux/", env!("NODESTRAP_GOARCH"), ")");
 
-/// The surroundings that are passed in: the clock and the network.
+/// The surroundings that are passed in: the clock, the network and the proxies on it.
 #[derive(Clone, Debug)]
 pub struct System {
     /// Wall time, running time and sleep.
     pub clock: Arc<dyn Clock>,
     /// How connections are made.
     pub network: Arc<dyn Network>,
+    /// What stands between, as the environment says.
+    pub proxies: Arc<Proxies>,
     /// What was sent so far.
     pub traffic: Arc<Traffic>,
 }
@@ -82,9 +88,26 @@ struct Client {
     base: String,
 }
 
+/// What errors call the server: its URL, and the proxy on the way.
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.base)?;
+        match self.line.proxy() {
+            Some(proxy) => write!(f, " through the proxy {proxy}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Client {
-    fn new(system: &System, endpoint: &Endpoint, path: &str, config: Arc<ClientConfig>) -> Self {
-        let line = Line::new(endpoint.clone(), system, config);
+    fn new(
+        system: &System,
+        endpoint: &Endpoint,
+        path: &str,
+        config: Arc<ClientConfig>,
+        hurry: bool,
+    ) -> Result<Self> {
+        let line = Line::new(endpoint.clone(), system, config, hurry)?;
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .https_only(true)
@@ -101,7 +124,7 @@ impl Client {
             .build();
         let agent = ureq::Agent::with_parts(config, Dialler(line.clone()), NoLookup);
         let base = format!("https://{endpoint}{path}");
-        Self { agent, line, system: system.clone(), base }
+        Ok(Self { agent, line, system: system.clone(), base })
     }
 
     fn send(
@@ -134,15 +157,30 @@ impl Client {
     }
 
     fn failure(&self, step: Step, error: ureq::Error) -> Error {
-        let certificate = match &error {
-            ureq::Error::Io(io) => io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()),
+        let inner = match &error {
+            ureq::Error::Io(io) => io.get_ref(),
             _ => None,
         };
-        if let Some(tls @ rustls::Error::InvalidCertificate(_)) = certificate {
-            return certificate_failure(step, &self.base, tls).caused_by(error);
+        if let Some(tls @ rustls::Error::InvalidCertificate(_)) = inner.and_then(|inner| inner.downcast_ref())
+        {
+            return self.certificate_failure(step, tls).caused_by(error);
         }
-        let message = format!("no answer from {}; check the address and the network", self.base);
+        if let Some(refusal) = inner.and_then(|inner| inner.downcast_ref::<Refusal>()) {
+            return refusal.failure(step);
+        }
+        let message = format!("no answer from {self}; check the address and the network");
         Error::new(step, Failure::Unreachable, message).healing(Retry::UntilDeadline(None)).caused_by(error)
+    }
+
+    fn certificate_failure(&self, step: Step, error: &rustls::Error) -> Error {
+        if tls::is_about_time(error) {
+            let message =
+                format!("the certificate of {self} is not valid at this machine's time; set the clock");
+            return Error::new(step, Failure::Clock, message).healing(Retry::UntilDeadline(None));
+        }
+        let message =
+            format!("the certificate of {self} does not verify against the cluster's CA; check the address");
+        Error::new(step, Failure::NotTrusted, message)
     }
 }
 
@@ -151,32 +189,58 @@ impl Client {
 pub struct Unverified(Client);
 
 impl Unverified {
-    /// Prepares to talk to `endpoint`; the first request dials.
+    /// Prepares to talk to each of `endpoints`, in a shuffled order; the first request to one dials it. Where there are
+    /// several, one that keeps silent is given up soon.
     ///
     /// # Errors
-    /// Never in practice: the TLS configuration is fixed.
-    pub fn new(system: &System, endpoint: &Endpoint) -> Result<Self> {
+    /// A usage error when one is to be reached through a proxy that cannot be used.
+    pub fn to_each(system: &System, endpoints: &[Endpoint]) -> Result<Vec<Self>> {
+        let hurry = endpoints.len() > 1;
+        let prepare = |endpoint| Self::to_one(system, endpoint, hurry);
+        let mut peers = endpoints.iter().map(prepare).collect::<Result<Vec<_>>>()?;
+        shuffle(&*system.clock, &mut peers);
+        Ok(peers)
+    }
+
+    fn to_one(system: &System, endpoint: &Endpoint, hurry: bool) -> Result<Self> {
         let config = tls::client_config(ServerCertificate::Recorded, None, system.clock.clone());
-        Ok(Self(Client::new(system, endpoint, "", config.map_err(internal)?)))
+        Ok(Self(Client::new(system, endpoint, "", config.map_err(internal)?, hurry)?))
+    }
+
+    /// The same anew, without any connection.
+    ///
+    /// # Errors
+    /// As [`Self::to_each`].
+    pub fn anew(&self) -> Result<Self> {
+        let Client { line, system, .. } = &self.0;
+        Self::to_one(system, line.endpoint(), line.hurry())
     }
 
     /// Fetches `path`. What comes back may be forged.
     ///
     /// # Errors
     /// Any failure to get a whole answer within `timeout`, until the deadline: [`Failure::Unreachable`], or
-    /// [`Failure::NotTrusted`] when the peer does not hold the key of its certificate.
+    /// [`Failure::NotTrusted`] when the peer does not hold the key of its certificate. A proxy's 407 is final.
     pub fn get(&self, path: &str, timeout: Duration) -> Result<Reply> {
-        self.0
-            .send(Method::GET, path, None, None, timeout)
-            .and_then(Reply::read)
-            // Whoever answers here is not trusted yet; another answer may be the right one.
-            .map_err(|e| self.0.failure(Step::Discovery, e).healing(Retry::UntilDeadline(None)))
+        self.0.send(Method::GET, path, None, None, timeout).and_then(Reply::read).map_err(|e| {
+            match self.0.failure(Step::Discovery, e) {
+                // Whoever answers here is not trusted yet; another answer may be the right one.
+                error if error.failure() == Failure::NotTrusted => error.healing(Retry::UntilDeadline(None)),
+                error => error,
+            }
+        })
     }
 
     /// The endpoint that is dialled.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         self.0.line.endpoint()
+    }
+
+    /// The endpoint and the proxy on the way to it, for people.
+    #[must_use]
+    pub fn route(&self) -> String {
+        self.0.to_string().trim_start_matches("https://").to_owned()
     }
 
     /// Judges the chain that the connection in use has shown, by the rules of any verified handshake.
@@ -188,7 +252,7 @@ impl Unverified {
         let line = &self.0.line;
         let name = line.endpoint().server_name();
         tls::verify_chain(&roots.0, &line.chain(), &name, self.0.system.clock.now())
-            .map_err(|e| certificate_failure(Step::Trust, &self.0.base, &e).caused_by(e))
+            .map_err(|e| self.0.certificate_failure(Step::Trust, &e).caused_by(e))
     }
 
     /// Turns the connection in use into a verified one, and has every later redial verified too.
@@ -208,7 +272,7 @@ impl Unverified {
     /// Leaves this connection for a verified one to another server.
     ///
     /// # Errors
-    /// Never in practice: the TLS configuration is fixed, and the first request dials.
+    /// As [`Verified::dial`]; the first request dials.
     pub fn leave_for(self, server: &ServerUrl, roots: &Roots) -> Result<Verified> {
         Verified::dial(&self.0.system, server, roots, None)
     }
@@ -223,7 +287,7 @@ impl Verified {
     /// dials, and the handshake is verified.
     ///
     /// # Errors
-    /// Never in practice: the TLS configuration is fixed.
+    /// A usage error when it is to be reached through a proxy that cannot be used.
     pub fn dial(
         system: &System,
         server: &ServerUrl,
@@ -232,7 +296,7 @@ impl Verified {
     ) -> Result<Self> {
         let certificate = ServerCertificate::Verified(roots.0.clone());
         let config = tls::client_config(certificate, identity, system.clock.clone()).map_err(internal)?;
-        Ok(Self(Client::new(system, server.endpoint(), server.path(), config)))
+        Ok(Self(Client::new(system, server.endpoint(), server.path(), config, false)?))
     }
 
     /// Dials now instead of with the next request, which will use that connection, and tells this machine's own address
@@ -285,17 +349,6 @@ impl Verified {
         }
         Reply::read(response).map(Err).map_err(|e| self.0.failure(step, e))
     }
-}
-
-fn certificate_failure(step: Step, server: &str, error: &rustls::Error) -> Error {
-    if tls::is_about_time(error) {
-        let message =
-            format!("the certificate of {server} is not valid at this machine's time; set the clock");
-        return Error::new(step, Failure::Clock, message).healing(Retry::UntilDeadline(None));
-    }
-    let message =
-        format!("the certificate of {server} does not verify against the cluster's CA; check the address");
-    Error::new(step, Failure::NotTrusted, message)
 }
 
 fn internal(error: rustls::Error) -> Error {

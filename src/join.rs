@@ -1,23 +1,24 @@
 //! The whole join, as one story.
 
+mod round;
 mod serving;
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::clock::Deadline;
-use crate::discovery::{self, ClusterInfo};
 use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::files::{Existing, NodeFiles};
-use crate::http::{Bearer, Endpoint, System, Unverified};
+use crate::http::{Bearer, System, Unverified};
 use crate::identity::{CertificateRequest, Exchange, IssuedCertificate, Key, Kind, Verdict, Wanted};
 use crate::limits;
 use crate::node::NodeName;
 use crate::options::{Discovery, Join};
 use crate::report::{CertificateFacts, Phase, Report, Success};
 use crate::retry::Backoff;
-use crate::trust::{self, Pins, SignedCluster, TrustedCluster};
+use crate::trust::{self, Pins, TrustedCluster};
 use crate::x509;
+use round::Round;
 
 /// Joins this machine: finds the cluster, trusts it, writes its files and, if asked, gets the node its certificates.
 ///
@@ -161,13 +162,16 @@ fn trusted_cluster(
     let clock = &*system.clock;
     let deadline = Deadline::after(clock, options.discovery_timeout).earlier(overall);
     let mut backoff = Backoff::new(clock, deadline);
-    let mut peer = None;
+    let mut round = match &options.discovery {
+        Discovery::Token { endpoints, .. } => Round::of(Unverified::to_each(system, endpoints)?),
+        _ => Round::of(Vec::new()),
+    };
     loop {
         let now = clock.now();
         let attempt = after_build(now).and_then(|()| match &options.discovery {
-            Discovery::Token { endpoint, token, pins } => {
+            Discovery::Token { token, pins, .. } => {
                 let timeout = deadline.left(clock).unwrap_or_default().min(limits::REQUEST);
-                ask(&mut peer, system, endpoint, timeout, |info| trust::verify(info, token, pins, now))
+                round.ask(timeout, |info| trust::verify(info, token, pins, now))
             }
             Discovery::ClusterInfo { info, token, pins } => {
                 trust::verify(info, token, pins, now).and_then(|signed| signed.without_peer(system))
@@ -179,41 +183,20 @@ fn trusted_cluster(
                 report.server = Some(cluster.server().as_str().to_owned());
                 report.ca_hashes = cluster.authorities().pins();
                 report.end_phase(Phase::Discovery, clock);
-                tell(&options.discovery, &cluster, report);
+                tell(&options.discovery, round.route(), &cluster, report);
                 return Ok(cluster);
             }
+            Err(error) if round.goes_on() => backoff.go_on(error, report)?,
             Err(error) => backoff.pause(error, report)?,
         }
     }
 }
 
-/// Asks an endpoint for cluster-info and has it judged, content first, then the connection. The connection is kept in
-/// `peer` for the next try unless it was the connection that failed.
-fn ask(
-    peer: &mut Option<Unverified>,
-    system: &System,
-    endpoint: &Endpoint,
-    timeout: Duration,
-    judge: impl Fn(&ClusterInfo) -> Result<SignedCluster>,
-) -> Result<TrustedCluster> {
-    let connection = match peer.take() {
-        Some(connection) => connection,
-        None => Unverified::new(system, endpoint)?,
-    };
-    match discovery::fetch(&connection, timeout).and_then(|info| judge(&info)) {
-        Ok(signed) => signed.over(connection),
-        Err(error) => {
-            *peer = Some(connection);
-            Err(error)
-        }
-    }
-}
-
 /// Says how the cluster was found and why it is trusted.
-fn tell(discovery: &Discovery, cluster: &TrustedCluster, report: &Report) {
+fn tell(discovery: &Discovery, route: &str, cluster: &TrustedCluster, report: &Report) {
     let server = cluster.server().as_str();
     let (source, token, pins) = match discovery {
-        Discovery::Token { endpoint, token, pins } => (format!("fetched from {endpoint}"), token, pins),
+        Discovery::Token { token, pins, .. } => (format!("fetched from {route}"), token, pins),
         Discovery::ClusterInfo { token, pins, .. } => ("given, nobody was asked".to_owned(), token, pins),
         Discovery::Given(_) => {
             return report.say(&format!("trust: server and CA are given; the API server is {server}"));

@@ -13,6 +13,9 @@ pub const SERVING: Duration = Duration::from_secs(10);
 pub const REQUEST: Duration = Duration::from_secs(10);
 /// How long connecting to one of several addresses may take, so that a black hole does not eat the request's time.
 pub const CONNECT_ONE_OF_MANY: Duration = Duration::from_secs(1);
+/// How long a connection to one of several endpoints may take with all that belongs to it: name look-up, a proxy's
+/// CONNECT, the TLS handshake. Behind a load balancer or a proxy a black hole has an open port.
+pub const DIAL_ONE_OF_MANY: Duration = Duration::from_secs(3);
 /// How long 401 and 403 are taken for "not known yet": the API server learns of a new token or role binding through
 /// its informers, which are seconds behind at most.
 pub const CREDENTIAL_GRACE: Duration = Duration::from_secs(10);
@@ -35,7 +38,7 @@ pub const WATCH_SILENCE: Duration = Duration::from_secs(90);
 /// How many keys one run may use up on requests that were denied, failed or expired before it came.
 pub const KEYS_PER_RUN: u32 = 3;
 
-/// An HTTP response's header, and the buffer that it has to fit in.
+/// An HTTP response's header, an API server's or a proxy's, and the buffer that it has to fit in.
 pub const HEADER_BYTES: usize = 16 * 1024;
 /// A whole response body: a ConfigMap holds at most 1 MiB of data (`pkg/apis/core/validation`, `MaxSecretSize`), which
 /// JSON's escapes at most double here.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use nodestrap::clock::SystemClock;
 use nodestrap::disk;
 use nodestrap::error::{Error, Failure, Result, Step};
-use nodestrap::http::{System, SystemNetwork, Traffic};
+use nodestrap::http::{Proxies, System, SystemNetwork, Traffic};
 use nodestrap::join::join;
 use nodestrap::options::{Command, Options, Surroundings, help};
 use nodestrap::report::Report;
@@ -22,7 +22,10 @@ fn main() -> ExitCode {
     let clock = Arc::new(SystemClock::start());
     let system = System {
         clock: clock.clone(),
-        network: Arc::new(SystemNetwork),
+        network: Arc::new(SystemNetwork::new(clock.clone())),
+        proxies: Arc::new(Proxies::from_environment(|name| {
+            std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+        })),
         traffic: Arc::new(Traffic::default()),
     };
     let mut options = Options::default();

@@ -14,15 +14,26 @@ pub struct Backoff<'a> {
     attempts: u32,
     /// When the credential was first refused without success since.
     refused_since: Option<Duration>,
-    shown: String,
-    /// What the attempt before said.
+    /// What was shown in this round of attempts, and in the one before.
+    shown: [Vec<String>; 2],
+    /// The failure of this round that came furthest, while others are still to be asked.
+    held: Option<Error>,
+    /// What the round before said.
     last: Option<Error>,
 }
 
 impl<'a> Backoff<'a> {
     /// Pauses that end at `deadline`.
     pub fn new(clock: &'a dyn Clock, deadline: Deadline) -> Self {
-        Self { clock, deadline, attempts: 0, refused_since: None, shown: String::new(), last: None }
+        Self {
+            clock,
+            deadline,
+            attempts: 0,
+            refused_since: None,
+            shown: [const { Vec::new() }; 2],
+            held: None,
+            last: None,
+        }
     }
 
     /// Notes that a request was answered: a later refusal is a new one, and what failed before has healed.
@@ -36,6 +47,26 @@ impl<'a> Backoff<'a> {
         self.attempts = 0;
     }
 
+    /// Goes on at once after the failure of one of several endpoints: others are still to be asked in this round.
+    ///
+    /// # Errors
+    /// As [`Self::pause`]; the pause itself is nothing.
+    pub fn go_on(&mut self, error: Error, report: &mut Report) -> Result<()> {
+        if error.retry() == Retry::Never || self.deadline.left(self.clock).is_none() {
+            return self.pause(error, report);
+        }
+        self.show(&line(&error), report);
+        self.hold(error);
+        Ok(())
+    }
+
+    /// The failure to judge a round by, so that it does not hang on the order of the endpoints.
+    fn hold(&mut self, error: Error) {
+        if self.held.as_ref().is_none_or(|held| held.failure() <= error.failure()) {
+            self.held = Some(error);
+        }
+    }
+
     /// Sleeps as long as `error` asks for, and shows it where it is news.
     ///
     /// The pause is drawn from nothing to a cap that doubles each time (full jitter, which spreads a fleet that failed
@@ -44,9 +75,10 @@ impl<'a> Backoff<'a> {
     ///
     /// # Errors
     /// `error` itself when waiting cannot heal it or there is no time for another attempt. When the deadline has come
-    /// already, it cut the last attempt short, and what the attempt before said is the truer word.
+    /// already, it cut the last attempt short, and what the attempt before said is the truer word. Of several endpoints
+    /// the one that came furthest speaks for the round.
     pub fn pause(&mut self, error: Error, report: &mut Report) -> Result<()> {
-        let line = format!("{error}; trying again");
+        let line = line(&error);
         self.pause_saying(error, &line, report)
     }
 
@@ -54,7 +86,16 @@ impl<'a> Backoff<'a> {
     ///
     /// # Errors
     /// As [`Self::pause`].
-    pub fn pause_saying(&mut self, error: Error, line: &str, report: &mut Report) -> Result<()> {
+    pub fn pause_saying(&mut self, error: Error, said: &str, report: &mut Report) -> Result<()> {
+        let mut said = said.to_owned();
+        let error = match self.held.take() {
+            Some(held) if error.retry() != Retry::Never && held.failure() > error.failure() => {
+                self.show(&said, report);
+                said = line(&held);
+                held
+            }
+            _ => error,
+        };
         let (wish, deadline) = match error.retry() {
             Retry::Never => return Err(error),
             Retry::UntilDeadline(wish) => {
@@ -76,7 +117,9 @@ impl<'a> Backoff<'a> {
         };
         match left.checked_sub(wish).filter(|spare| *spare > limits::LAST_ATTEMPT) {
             Some(spare) => {
-                self.show(line, report);
+                self.show(&said, report);
+                self.shown.swap(0, 1);
+                self.shown[0].clear();
                 self.clock.sleep(wish + self.clock.jitter(cap).min(spare / 2));
                 self.last = Some(error);
                 Ok(())
@@ -85,12 +128,21 @@ impl<'a> Backoff<'a> {
         }
     }
 
-    fn show(&mut self, line: &str, report: &mut Report) {
-        if line != self.shown {
-            report.say(line);
-            line.clone_into(&mut self.shown);
+    fn show(&mut self, text: &str, report: &mut Report) {
+        let [this, before] = &mut self.shown;
+        if this.iter().any(|shown| shown == text) {
+            return;
         }
+        if !before.iter().any(|shown| shown == text) {
+            report.say(text);
+        }
+        this.push(text.to_owned());
     }
+}
+
+/// What people are told while a failure heals.
+fn line(error: &Error) -> String {
+    format!("{error}; trying again")
 }
 
 #[cfg(test)]
@@ -121,6 +173,44 @@ mod tests {
         let (attempts, elapsed) = spent(Retry::UntilDeadline(None));
         assert_eq!(attempts, 18);
         assert!(elapsed > Duration::from_secs(59) && elapsed < Duration::from_mins(1), "{elapsed:?}");
+    }
+
+    #[test]
+    fn the_endpoint_that_came_furthest_speaks_for_its_round() {
+        use Failure::{NotPublished, Unreachable};
+        for (failures, word) in [
+            (&[NotPublished, Unreachable][..], NotPublished),
+            (&[Unreachable, NotPublished], NotPublished),
+            (&[Unreachable, Unreachable], Unreachable),
+            // Two rounds of two: the last whole one decides, whatever was said before.
+            (&[NotPublished, Unreachable, Unreachable, Unreachable], Unreachable),
+        ] {
+            let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
+            let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
+            let mut end = Ok(());
+            for (index, failure) in failures.iter().enumerate() {
+                // What the last round wishes for lies behind the deadline.
+                let wish = (index + 2 >= failures.len()).then_some(Duration::from_mins(1));
+                let error = Error::new(Step::Discovery, *failure, "no").healing(Retry::UntilDeadline(wish));
+                end = if index % 2 == 0 {
+                    backoff.go_on(error, &mut Report::silent())
+                } else {
+                    backoff.pause(error, &mut Report::silent())
+                };
+            }
+            assert_eq!(end.unwrap_err().failure(), word, "{failures:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_heal_ends_a_round_at_once() {
+        let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
+        let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
+        let published =
+            Error::new(Step::Discovery, Failure::NotPublished, "no").healing(Retry::UntilDeadline(None));
+        backoff.go_on(published, &mut Report::silent()).unwrap();
+        let end = backoff.go_on(error(Retry::Never), &mut Report::silent());
+        assert_eq!(end.unwrap_err().failure(), Failure::Unreachable);
     }
 
     #[test]

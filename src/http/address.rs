@@ -27,6 +27,24 @@ impl Endpoint {
         Some(Self { host: parse_host(host)?, port })
     }
 
+    /// Reads endpoints with commas between them. One that is there twice counts once.
+    #[must_use]
+    pub fn parse_list(text: &str) -> Option<Vec<Self>> {
+        let mut endpoints = Vec::new();
+        for item in text.split(',') {
+            let endpoint = Self::parse(item)?;
+            if !endpoints.contains(&endpoint) {
+                endpoints.push(endpoint);
+            }
+        }
+        Some(endpoints)
+    }
+
+    /// Reads `HOST[:PORT]`, as it stands in a URL.
+    pub(super) fn parse_authority(text: &str, default_port: u16) -> Option<Self> {
+        Self::parse(text).or_else(|| Some(Self { host: parse_host(text)?, port: default_port }))
+    }
+
     /// The host without brackets.
     #[must_use]
     pub fn host(&self) -> &str {
@@ -89,10 +107,7 @@ impl ServerUrl {
         if !path.chars().all(plain) {
             return None;
         }
-        let endpoint = match Endpoint::parse(authority) {
-            Some(endpoint) => endpoint,
-            None => Endpoint { host: parse_host(authority)?, port: HTTPS_PORT },
-        };
+        let endpoint = Endpoint::parse_authority(authority, HTTPS_PORT)?;
         Some(Self { text: text.to_owned(), endpoint, path: path.trim_end_matches('/').to_owned() })
     }
 
@@ -143,6 +158,25 @@ mod tests {
             "[10.0.0.1]:1",
         ] {
             assert_eq!(Endpoint::parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn lists_of_endpoints() {
+        let shown = |text| {
+            let endpoints = Endpoint::parse_list(text)?;
+            Some(endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        };
+        for (text, endpoints) in [
+            ("a:1", "a:1"),
+            ("a:1,B:2,[FD00::1]:3,10.0.0.1:4", "a:1 b:2 [fd00::1]:3 10.0.0.1:4"),
+            ("a:1,b:1,A:1", "a:1 b:1"),
+            ("a:1,a:2", "a:1 a:2"),
+        ] {
+            assert_eq!(shown(text).as_deref(), Some(endpoints), "{text}");
+        }
+        for bad in ["", ",", "a:1,", ",a:1", "a:1,,b:1", "a:1, b:1", "a:1,b", "a:1;b:1"] {
+            assert_eq!(shown(bad), None, "{bad:?}");
         }
     }
 

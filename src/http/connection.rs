@@ -21,12 +21,15 @@ use ureq::unversioned::transport::{
 use super::System;
 use super::address::Endpoint;
 use super::network::Socket;
+use super::proxy::Proxy;
+use crate::error;
 use crate::limits;
 
 /// What all connections to one endpoint share.
 #[derive(Debug)]
 pub(super) struct Line {
     endpoint: Endpoint,
+    proxy: Option<Proxy>,
     system: System,
     state: Mutex<State>,
     /// Number of the connection that was dialled last; only that one may be used.
@@ -36,6 +39,8 @@ pub(super) struct Line {
 #[derive(Debug)]
 struct State {
     config: Arc<ClientConfig>,
+    /// There are other endpoints to try.
+    hurry: bool,
     /// The chain that the peer of the last dialled connection showed.
     chain: Vec<CertificateDer<'static>>,
     /// The longest that one read may wait, where a caller wants to look up in between.
@@ -47,10 +52,29 @@ struct State {
 type Stream = StreamOwned<ClientConnection, Bounded>;
 
 impl Line {
-    /// A line to `endpoint` whose handshakes follow `config`.
-    pub(super) fn new(endpoint: Endpoint, system: &System, config: Arc<ClientConfig>) -> Arc<Self> {
-        let state = Mutex::new(State { config, chain: Vec::new(), tick: None, ahead: None });
-        Arc::new(Self { endpoint, system: system.clone(), state, current: AtomicU32::new(0) })
+    /// A line to `endpoint` whose handshakes follow `config`. With `hurry` there are other endpoints to try.
+    ///
+    /// # Errors
+    /// A usage error when there is a proxy on the way that cannot be used.
+    pub(super) fn new(
+        endpoint: Endpoint,
+        system: &System,
+        config: Arc<ClientConfig>,
+        hurry: bool,
+    ) -> error::Result<Arc<Self>> {
+        let proxy = system.proxies.towards(&endpoint)?;
+        let state = Mutex::new(State { config, hurry, chain: Vec::new(), tick: None, ahead: None });
+        Ok(Arc::new(Self { endpoint, proxy, system: system.clone(), state, current: AtomicU32::new(0) }))
+    }
+
+    /// The proxy on the way to it.
+    pub(super) fn proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_ref()
+    }
+
+    /// Whether there are other endpoints to try.
+    pub(super) fn hurry(&self) -> bool {
+        self.state().hurry
     }
 
     /// The endpoint that is dialled.
@@ -63,9 +87,11 @@ impl Line {
         self.state().chain.clone()
     }
 
-    /// From now on handshakes follow `config`.
+    /// From now on handshakes follow `config`, and this endpoint is the one that the program stays with.
     pub(super) fn switch(&self, config: Arc<ClientConfig>) {
-        self.state().config = config;
+        let mut state = self.state();
+        state.config = config;
+        state.hurry = false;
     }
 
     /// From now on a read that waits longer than `tick` fails with a time-out and can be repeated.
@@ -87,11 +113,19 @@ impl Line {
     }
 
     fn dial(&self, timeout: Duration) -> io::Result<Stream> {
+        let (config, hurry) = {
+            let state = self.state();
+            (state.config.clone(), state.hurry)
+        };
+        let timeout = if hurry { timeout.min(limits::DIAL_ONE_OF_MANY) } else { timeout };
         let until = Instant::now() + timeout;
-        let socket = self.system.network.connect(&self.endpoint, timeout)?;
-        let config = self.state().config.clone();
+        let next = self.proxy.as_ref().map_or(&self.endpoint, Proxy::endpoint);
+        let mut sock = Bounded { socket: self.system.network.connect(next, timeout, hurry)?, until };
+        if let Some(proxy) = &self.proxy {
+            proxy.tunnel(&mut sock, &self.endpoint)?;
+        }
         let conn = ClientConnection::new(config, self.endpoint.server_name()).map_err(io::Error::other)?;
-        let mut stream = StreamOwned { conn, sock: Bounded { socket, until } };
+        let mut stream = StreamOwned { conn, sock };
         stream.conn.complete_io(&mut stream.sock)?;
         self.system.traffic.handshakes.fetch_add(1, Ordering::Relaxed);
         self.state().chain = stream

@@ -6,18 +6,21 @@
 use std::fmt::Debug;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::address::Endpoint;
+use crate::clock::{Clock, shuffle};
 use crate::limits;
 
 /// A way to open connections.
 pub trait Network: Debug + Send + Sync {
-    /// Opens a connection to one of the endpoint's addresses within `timeout`.
+    /// Opens a connection to one of the endpoint's addresses within `timeout`. With `hurry` there are other endpoints
+    /// to try: an address that does not answer soon is given up.
     ///
     /// # Errors
     /// When the name has no address or none of the addresses accepts.
-    fn connect(&self, endpoint: &Endpoint, timeout: Duration) -> io::Result<Box<dyn Socket>>;
+    fn connect(&self, endpoint: &Endpoint, timeout: Duration, hurry: bool) -> io::Result<Box<dyn Socket>>;
 }
 
 /// An open connection.
@@ -37,46 +40,77 @@ pub trait Socket: Read + Write + Debug + Send + Sync {
 
 /// The machine's own network.
 #[derive(Debug)]
-pub struct SystemNetwork;
+pub struct SystemNetwork {
+    clock: Arc<dyn Clock>,
+}
+
+impl SystemNetwork {
+    /// The machine's network, whose choice among addresses is drawn from `clock`.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock }
+    }
+}
 
 impl Network for SystemNetwork {
-    /// Looks the name up once and tries its addresses in order. Where there are several, the first round gives each of
-    /// them [`limits::CONNECT_ONE_OF_MANY`], so that one that swallows packets does not eat the time of the next; a
-    /// second round gives each an equal share of what is left.
-    fn connect(&self, endpoint: &Endpoint, timeout: Duration) -> io::Result<Box<dyn Socket>> {
+    /// Looks the name up once and tries its addresses in turn.
+    fn connect(&self, endpoint: &Endpoint, timeout: Duration, hurry: bool) -> io::Result<Box<dyn Socket>> {
         let until = Instant::now() + timeout;
-        let addresses: Vec<SocketAddr> = (endpoint.host(), endpoint.port()).to_socket_addrs()?.collect();
-        if addresses.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-        }
-        let mut last = io::Error::new(io::ErrorKind::TimedOut, "looking the name up took all the time");
-        for round in 0..2 {
-            for (index, address) in addresses.iter().enumerate() {
-                let left = until.saturating_duration_since(Instant::now());
-                let remaining = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
-                let share = match (addresses.len(), round) {
-                    (1, _) => left,
-                    (_, 0) => left.min(limits::CONNECT_ONE_OF_MANY),
-                    _ => left / remaining,
-                };
-                if share.is_zero() {
-                    return Err(last);
-                }
-                match TcpStream::connect_timeout(address, share) {
-                    Ok(stream) => {
-                        stream.set_nodelay(true)?;
-                        return Ok(Box::new(stream));
-                    }
-                    Err(e) => last = e,
-                }
-            }
-            // Only silence is worth a second, longer try; a refusal is an answer.
-            if addresses.len() < 2 || last.kind() != io::ErrorKind::TimedOut {
-                break;
-            }
-        }
-        Err(last)
+        let addresses: Vec<_> = (endpoint.host(), endpoint.port()).to_socket_addrs()?.collect();
+        let stream = connect_one(&spread(&*self.clock, &addresses), until, hurry)?;
+        stream.set_nodelay(true)?;
+        Ok(Box::new(stream))
     }
+}
+
+/// Shuffles addresses, so that a fleet does not lean on the first of them. The family that the resolver prefers stays in
+/// front: the other one may lead nowhere (RFC 6724, section 6).
+fn spread(clock: &dyn Clock, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let preferred = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let mut order = Vec::with_capacity(addresses.len());
+    for ipv6 in [preferred, !preferred] {
+        let start = order.len();
+        order.extend(addresses.iter().filter(|address| address.is_ipv6() == ipv6));
+        shuffle(clock, &mut order[start..]);
+    }
+    order
+}
+
+/// Connects to the first of `addresses` that accepts.
+///
+/// Where there are several, or other endpoints, the first round gives each of them [`limits::CONNECT_ONE_OF_MANY`], so
+/// that one that swallows packets does not eat the time of the next. Unless there are other endpoints, a second round
+/// gives each an equal share of what is left.
+fn connect_one(addresses: &[SocketAddr], until: Instant, hurry: bool) -> io::Result<TcpStream> {
+    let patient = !hurry && addresses.len() == 1;
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for round in 0..2 {
+        let mut silent = false;
+        for (index, address) in addresses.iter().enumerate() {
+            let left = until.saturating_duration_since(Instant::now());
+            let remaining = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
+            let share = match round {
+                _ if patient => left,
+                0 => left.min(limits::CONNECT_ONE_OF_MANY),
+                _ => left / remaining,
+            };
+            if share.is_zero() {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "no address answered in time"));
+            }
+            match TcpStream::connect_timeout(address, share) {
+                Ok(stream) => return Ok(stream),
+                Err(e) => {
+                    silent |= e.kind() == io::ErrorKind::TimedOut;
+                    last = e;
+                }
+            }
+        }
+        // Only silence is worth a second, longer try; a refusal is an answer.
+        if patient || hurry || !silent {
+            break;
+        }
+    }
+    Err(last)
 }
 
 impl Socket for TcpStream {
@@ -93,5 +127,73 @@ impl Socket for TcpStream {
         let idle = self.set_nonblocking(true).is_ok()
             && matches!(self.peek(&mut [0]), Err(e) if e.kind() == io::ErrorKind::WouldBlock);
         self.set_nonblocking(false).is_ok() && idle
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::clock::fake::FakeClock;
+
+    #[test]
+    fn addresses_are_shuffled_within_their_families() {
+        let addresses = |text: &str| -> Vec<SocketAddr> {
+            text.split(' ').map(|address| address.parse().unwrap()).collect()
+        };
+        for (given, drawn, tried) in [
+            ("10.0.0.1:1 10.0.0.2:1", u32::MAX, "10.0.0.1:1 10.0.0.2:1"),
+            ("10.0.0.1:1 10.0.0.2:1", 0, "10.0.0.2:1 10.0.0.1:1"),
+            ("[fd00::1]:1 10.0.0.1:1 10.0.0.2:1", 0, "[fd00::1]:1 10.0.0.2:1 10.0.0.1:1"),
+            ("10.0.0.1:1 [fd00::1]:1 [fd00::2]:1", 0, "10.0.0.1:1 [fd00::2]:1 [fd00::1]:1"),
+            ("10.0.0.1:1 [fd00::1]:1 10.0.0.2:1", u32::MAX, "10.0.0.1:1 10.0.0.2:1 [fd00::1]:1"),
+        ] {
+            let clock = FakeClock::at(SystemTime::UNIX_EPOCH).drawing(drawn);
+            assert_eq!(spread(&clock, &addresses(given)), addresses(tried), "{given} with {drawn}");
+        }
+    }
+
+    #[test]
+    fn one_address_of_several_is_enough() {
+        use io::ErrorKind::{ConnectionRefused, NotFound, TimedOut};
+
+        let open = TcpListener::bind("127.0.0.1:0").unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let full = TcpListener::bind("127.0.0.1:0").unwrap();
+        // A queue of one, which is full then: the system swallows whatever else knocks.
+        rustix::net::listen(&full, 0).unwrap();
+        let full =
+            full.local_addr().map(|address| (full, TcpStream::connect(address).unwrap(), address)).unwrap();
+        let open_address = open.local_addr().unwrap();
+        for (addresses, seconds) in [
+            (&[closed, open_address][..], 0),
+            (&[full.2, open_address], 1),
+            (&[full.2, full.2, closed, open_address], 2),
+        ] {
+            let began = Instant::now();
+            let stream = connect_one(addresses, began + Duration::from_secs(20), false).unwrap();
+            assert_eq!(stream.peer_addr().unwrap(), open_address);
+            let spent = began.elapsed();
+            assert!(spent >= Duration::from_secs(seconds), "{addresses:?} took {spent:?}");
+            assert!(spent < Duration::from_secs(seconds + 5), "{addresses:?} took {spent:?}");
+        }
+        let budget = Duration::from_secs(3);
+        // Why nothing came of it, and whether all the time was taken for that.
+        let failure = |addresses: &[SocketAddr], hurry| {
+            let began = Instant::now();
+            let error = connect_one(addresses, began + budget, hurry).unwrap_err();
+            (error.kind(), began.elapsed() >= budget)
+        };
+        assert_eq!(failure(&[full.2], true), (TimedOut, false), "others wait");
+        assert_eq!(failure(&[full.2], false), (TimedOut, true), "nobody else waits");
+        assert_eq!(
+            failure(&[closed, full.2], false),
+            (TimedOut, true),
+            "a second round, since one was silent"
+        );
+        assert_eq!(failure(&[closed, closed], false), (ConnectionRefused, false), "no second round");
+        assert_eq!(failure(&[], false).0, NotFound);
     }
 }

@@ -16,8 +16,8 @@ use crate::trust::{Bundle, GivenCluster, Pin, Pins, Token};
 pub enum Discovery {
     /// Ask the API server for cluster-info.
     Token {
-        /// Whom to ask.
-        endpoint: Endpoint,
+        /// Whom to ask; any one of them will do. Never empty.
+        endpoints: Vec<Endpoint>,
         /// The token that signs cluster-info.
         token: Token,
         /// Which CA keys are accepted.
@@ -55,11 +55,14 @@ pub(super) fn decide(settings: &Settings) -> Result<(Discovery, Secret<String>)>
     match way {
         ENDPOINT => {
             // Not repeated: it may be a token that lost its flag.
-            let endpoint = Endpoint::parse(value).ok_or_else(|| {
-                usage("the given word is no API server; give HOST:PORT without https://, an IPv6 address in brackets")
+            let endpoints = Endpoint::parse_list(value).ok_or_else(|| {
+                usage(
+                    "the given word is no API server; give HOST:PORT without https://, an IPv6 address in brackets, \
+                     several with commas between",
+                )
             })?;
             let (token, pins) = (bootstrap_token(settings, "discovery-token")?, pins(settings)?);
-            Ok((Discovery::Token { endpoint, token, pins }, request_token(settings)?))
+            Ok((Discovery::Token { endpoints, token, pins }, request_token(settings)?))
         }
         "cluster-info" => {
             let info = ClusterInfo::from_text(sources::read_file(Path::new(value))?.expose())?;

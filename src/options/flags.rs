@@ -49,7 +49,11 @@ pub(super) fn read(
                         endpoints += 1;
                         settings.put(ENDPOINT, Takes::Value, false, word, origin);
                     }
-                    _ => return Err(usage("more than one API server; give one HOST:PORT")),
+                    _ => {
+                        return Err(usage(
+                            "more than one word for the API server; give HOST:PORT,HOST:PORT as one",
+                        ));
+                    }
                 }
             }
         }

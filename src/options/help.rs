@@ -7,7 +7,7 @@ use crate::error::FAILURES;
 const FLAGS: &str = "\
 Joins this machine to a Kubernetes cluster, and exits.
 
-Usage: nodestrap join HOST:PORT --token ID.SECRET --discovery-token-ca-cert-hash sha256:HEX [flags]
+Usage: nodestrap join HOST:PORT[,HOST:PORT] --token ID.SECRET --discovery-token-ca-cert-hash sha256:HEX [flags]
 
 Takes the line that `kubeadm token create --print-join-command` prints. All of it can come from elsewhere; the order,
 the strongest last: --config, systemd credential nodestrap.token, .join or .config, kernel command line
@@ -49,6 +49,9 @@ Flags of its own:
   --print-config                 print each setting and where it came from, and exit
   --strict                       unknown fields of the configuration are errors
   -h, --help    -V, --version
+
+Environment:
+  HTTPS_PROXY, NO_PROXY          as kubeadm and Go read them, also in lower case; http:// proxies only
 
 Exit codes:
    0 joined, already joined, or (without --with-client-cert) prepared

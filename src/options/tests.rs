@@ -1,4 +1,5 @@
 use super::*;
+use crate::http::Endpoint;
 use crate::secret::Secret;
 use crate::trust::{Pins, Token};
 use settings::ENDPOINT;
@@ -25,7 +26,7 @@ fn join(line: &str) -> Join {
 /// What a join by token says.
 fn by_token(join: &Join) -> (String, &Token, &Pins) {
     match &join.discovery {
-        Discovery::Token { endpoint, token, pins } => (endpoint.to_string(), token, pins),
+        Discovery::Token { endpoints, token, pins } => (endpoints[0].to_string(), token, pins),
         other => panic!("{other:?}"),
     }
 }
@@ -74,6 +75,16 @@ fn each_flag_means_what_it_says() {
 }
 
 #[test]
+fn there_may_be_several_endpoints() {
+    let line = format!("--token abcdef.0123456789abcdef --discovery-token-ca-cert-hash {PIN}");
+    let join = join(&format!("kubeadm join h:1,[::1]:2,10.0.0.1:3 {line}"));
+    assert!(matches!(join.discovery, Discovery::Token { endpoints, .. }
+        if endpoints == Endpoint::parse_list("h:1,[::1]:2,10.0.0.1:3").unwrap()));
+    assert!(problem(&format!("join h:1,hunter2 {line}")).contains("no API server"));
+    assert!(problem(&format!("join h:1, h:2 {line}")).contains("more than one word"));
+}
+
+#[test]
 fn no_pin_needs_the_unsafe_flag() {
     let line = "join h:1 --token abcdef.0123456789abcdef";
     assert!(problem(line).contains("--discovery-token-unsafe-skip-ca-verification"));
@@ -97,7 +108,7 @@ fn errors_name_the_flag_and_never_the_value() {
         ("hunter2", "unknown command"),
         ("join", "API server is missing"),
         ("join hunter2 --token abcdef.0123456789abcdef", "no API server"),
-        ("join h:1 hunter2", "more than one"),
+        ("join h:1 hunter2", "more than one word"),
         ("join h:1", "token is missing"),
         ("join h:1 --token", "--token needs a value"),
         ("join h:1 --with-client-cert=hunter2", "takes true or false"),

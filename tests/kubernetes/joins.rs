@@ -78,7 +78,7 @@ fn with_host(token: &Token, host: &str) -> Vec<String> {
 }
 
 /// GET without a credential, POST, WATCH: exactly these, in the audit log and in the report.
-fn assert_three_requests(requests: &[Request], token: &Token, report: &Value, handshakes: u32) {
+pub fn assert_three_requests(requests: &[Request], token: &Token, report: &Value, handshakes: u32) {
     let seen: Vec<_> = requests.iter().map(|r| (r.verb.as_str(), r.user.as_str(), r.code)).collect();
     let user = token.user();
     let wanted =

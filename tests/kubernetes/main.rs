@@ -10,6 +10,10 @@ mod harness;
 mod joins;
 mod judge;
 mod neighbours;
+mod networks;
+#[path = "../support/proxy.rs"]
+#[allow(dead_code, missing_docs, reason = "the loopback tests use the rest")]
+mod proxy;
 mod refusals;
 mod restarts;
 mod serving;

@@ -4,6 +4,8 @@
 pub mod api;
 pub mod node;
 pub mod pki;
+pub mod ports;
+pub mod proxy;
 pub mod relay;
 pub mod run;
 pub mod scratch;

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -34,6 +35,9 @@ pub struct Join<'a> {
     name: String,
     report: PathBuf,
     extra: Vec<OsString>,
+    variables: Vec<(&'a str, String)>,
+    secrets: Vec<&'a str>,
+    hosts: Option<&'a str>,
 }
 
 impl Node {
@@ -130,6 +134,9 @@ impl Node {
             name: "n1".to_owned(),
             report: self.beside("report.json"),
             extra: Vec::new(),
+            variables: Vec::new(),
+            secrets: Vec::new(),
+            hosts: None,
         }
     }
 }
@@ -163,7 +170,7 @@ impl Node {
     }
 }
 
-impl Join<'_> {
+impl<'a> Join<'a> {
     /// Dials another endpoint.
     pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.endpoint = endpoint.into();
@@ -200,6 +207,24 @@ impl Join<'_> {
         self
     }
 
+    /// Sets a variable of its environment.
+    pub fn env(mut self, variable: &'a str, value: impl Into<String>) -> Self {
+        self.variables.push((variable, value.into()));
+        self
+    }
+
+    /// A text that must never be printed, beside the token.
+    pub fn secret(mut self, text: &'a str) -> Self {
+        self.secrets.push(text);
+        self
+    }
+
+    /// Looks names up in this instead of `/etc/hosts`, which takes root.
+    pub fn hosts(mut self, hosts: &'a str) -> Self {
+        self.hosts = Some(hosts);
+        self
+    }
+
     /// Begins with `kubeadm`, as a printed join line does.
     pub fn kubeadm(mut self) -> Self {
         self.prefix = true;
@@ -214,7 +239,20 @@ impl Join<'_> {
     /// Starts it.
     pub fn start(&self) -> Running {
         let _ = fs::remove_file(&self.report);
-        run::start(&self.words(), self.node.scratch.path(), Some(self.report.clone()), self.secrets())
+        let mut command = run::command();
+        if let Some(hosts) = self.hosts {
+            let file = self.node.beside("hosts");
+            fs::write(&file, hosts).expect("a hosts file");
+            let program = command;
+            command = Command::new("unshare");
+            command.args(["--mount", "sh", "-c", r#"mount --bind "$0" /etc/hosts && exec "$@""#]);
+            command.arg(file).arg(program.get_program());
+            for (variable, _) in program.get_envs() {
+                command.env_remove(variable);
+            }
+        }
+        command.args(self.words()).envs(self.variables.iter().map(|(name, value)| (name, value)));
+        run::start_as(command, self.node.scratch.path(), Some(self.report.clone()), self.secrets())
     }
 
     /// Runs it to its end.
@@ -248,6 +286,8 @@ impl Join<'_> {
     /// The token's secret part, also as it would look in base64.
     fn secrets(&self) -> Vec<String> {
         let secret = self.token.split_once('.').map_or("", |(_, secret)| secret).to_owned();
-        if secret.is_empty() { Vec::new() } else { vec![BASE64_STANDARD.encode(&self.token), secret] }
+        let own =
+            if secret.is_empty() { Vec::new() } else { vec![BASE64_STANDARD.encode(&self.token), secret] };
+        own.into_iter().chain(self.secrets.iter().map(ToString::to_string)).collect()
     }
 }

@@ -74,11 +74,34 @@ pub struct Finished {
     directory: PathBuf,
 }
 
+/// Variables that lead to a proxy: no run inherits them from whoever runs the tests.
+const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"];
+
 /// Starts the program with these arguments. `directory` is listed when the test fails; no text in `secrets` may
 /// appear in anything that it says.
 pub fn start(args: &[OsString], directory: &Path, report: Option<PathBuf>, secrets: Vec<String>) -> Running {
+    let mut command = command();
+    command.args(args);
+    start_as(command, directory, report, secrets)
+}
+
+/// The program without arguments, and without the proxies of whoever runs the tests.
+pub fn command() -> Command {
     let mut command = Command::new(program());
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    for variable in PROXIES {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Starts a command that ends as the program does, as [`start`] does.
+pub fn start_as(
+    mut command: Command,
+    directory: &Path,
+    report: Option<PathBuf>,
+    secrets: Vec<String>,
+) -> Running {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let text = format!("{command:?}");
     let started = Instant::now();
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{text}: {error}"));

@@ -30,6 +30,8 @@ pub struct Setup {
     pub authority: Arc<Authority>,
     /// What the server shows; the default is for `localhost` and `127.0.0.1`.
     pub identity: Option<ServerIdentity>,
+    /// The address that it listens on.
+    pub listen: &'static str,
     /// TLS versions on offer.
     pub versions: &'static [&'static rustls::SupportedProtocolVersion],
     /// The server that cluster-info names; the default is `https://localhost:PORT` of this server.
@@ -41,6 +43,7 @@ impl Default for Setup {
         Self {
             authority: Arc::new(Authority::new("kubernetes")),
             identity: None,
+            listen: "127.0.0.1:0",
             versions: rustls::ALL_VERSIONS,
             server: None,
         }
@@ -87,9 +90,9 @@ impl Api {
         api
     }
 
-    /// Starts a server on a free port of the loopback interface.
+    /// Starts a server on a port of the loopback interface.
     pub fn with(setup: Setup) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+        let listener = TcpListener::bind(setup.listen).expect("a loopback port");
         let address = listener.local_addr().expect("its address");
         let authority = setup.authority;
         let identity = setup.identity.unwrap_or_else(|| authority.server(&["localhost", "127.0.0.1"]));

@@ -1,0 +1,306 @@
+//! The proxy on the way to an API server, read from the environment as Go reads it
+//! (`golang.org/x/net/http/httpproxy`), which is how kubeadm and the kubelet read it: `HTTPS_PROXY` and `NO_PROXY`, or
+//! in lower case.
+//!
+//! A proxy is asked for a tunnel (CONNECT, RFC 9110, section 9.3.6) and sees host and port, TLS, and nothing else. It
+//! is not trusted. It looks the API server's name up itself.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::IpAddr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::USER_AGENT;
+use super::address::Endpoint;
+use crate::error::{Error, Failure, Result, Retry, Step, foreign};
+use crate::limits;
+use crate::secret::Secret;
+
+/// The port of a proxy whose URL names none (`net/http`, `portMap`).
+const HTTP_PORT: u16 = 80;
+
+/// What the environment says about proxies. Nothing is checked before a proxy is needed: on a machine that reaches its
+/// API server without one, it does not matter what the variable holds.
+#[derive(Clone, Debug, Default)]
+pub struct Proxies {
+    /// The variable, and its value, which may hold a password.
+    proxy: Option<(&'static str, Secret<String>)>,
+    /// Hosts that are reached directly.
+    exceptions: String,
+}
+
+impl Proxies {
+    /// Reads the variables by `lookup`; the first that is not empty counts. `HTTP_PROXY` is for `http://` only, and so
+    /// for no API server.
+    pub fn from_environment(lookup: impl Fn(&str) -> Option<String>) -> Self {
+        let first = |names: [&'static str; 2]| {
+            names.into_iter().find_map(|name| Some((name, lookup(name).filter(|value| !value.is_empty())?)))
+        };
+        let proxy = first(["HTTPS_PROXY", "https_proxy"]).map(|(name, value)| (name, Secret::new(value)));
+        let exceptions = first(["NO_PROXY", "no_proxy"]).map(|(_, value)| value).unwrap_or_default();
+        Self { proxy, exceptions }
+    }
+
+    /// The proxy through which `endpoint` is reached, if any.
+    ///
+    /// # Errors
+    /// A usage error that names the variable, never its value, when a proxy is needed and is none that can be used.
+    pub(super) fn towards(&self, endpoint: &Endpoint) -> Result<Option<Proxy>> {
+        match &self.proxy {
+            Some((variable, url)) if !is_direct(endpoint, &self.exceptions) => {
+                Proxy::parse(variable, url.expose()).map(Some).map_err(|problem| {
+                    let message = format!(
+                        "{variable} {problem}; give http://[USER:PASSWORD@]HOST:PORT, or name {} in NO_PROXY",
+                        endpoint.host()
+                    );
+                    Error::new(Step::Options, Failure::Usage, message)
+                })
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Whether `endpoint` is reached without a proxy: this machine itself always, and whatever NO_PROXY names.
+///
+/// Names are compared as they are; one that is not ASCII names no endpoint.
+fn is_direct(endpoint: &Endpoint, exceptions: &str) -> bool {
+    let host = endpoint.host();
+    let address = host.parse::<IpAddr>().ok().map(|address| address.to_canonical());
+    if host == "localhost" || address.is_some_and(|address| address.is_loopback()) {
+        return true;
+    }
+    let port = endpoint.port().to_string();
+    exceptions.split(',').any(|item| {
+        let item = item.trim().to_ascii_lowercase();
+        if let Some((network, bits)) = item.split_once('/')
+            && let (Ok(network), Ok(bits)) = (network.parse(), bits.parse())
+        {
+            return address.is_some_and(|address| contains(network, bits, address));
+        }
+        let (name, only_port) = split_port(&item);
+        if !only_port.is_empty() && only_port != port {
+            return false;
+        }
+        match (name.parse::<IpAddr>(), address) {
+            _ if item == "*" => true,
+            (Ok(excepted), _) => address == Some(excepted.to_canonical()),
+            // A name in NO_PROXY excepts no address.
+            (Err(_), Some(_)) => false,
+            (Err(_), None) => {
+                let name = name.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(name);
+                let parent = name.strip_prefix('.').unwrap_or(name);
+                let before = host.strip_suffix(parent).filter(|_| !parent.is_empty());
+                before.is_some_and(|before| before.ends_with('.') || (before.is_empty() && parent == name))
+            }
+        }
+    })
+}
+
+/// Host and port of `HOST:PORT` or `[HOST]:PORT` (`net.SplitHostPort`); what is neither is all host.
+fn split_port(item: &str) -> (&str, &str) {
+    match item.rsplit_once(':') {
+        Some((host, port)) if !host.contains([':', '[', ']']) => (host, port),
+        Some((host, port)) => match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            Some(host) => (host, port),
+            None => (item, ""),
+        },
+        None => (item, ""),
+    }
+}
+
+/// Whether `address`, which is in its shortest form, lies in `network/bits` (`net.IPNet.Contains`).
+fn contains(network: IpAddr, bits: u32, address: IpAddr) -> bool {
+    match (network, network.to_canonical(), address) {
+        (IpAddr::V4(_), IpAddr::V4(network), IpAddr::V4(address)) => {
+            let mask = u32::MAX.checked_shl(32_u32.saturating_sub(bits)).unwrap_or(0);
+            bits <= 32 && (network.to_bits() ^ address.to_bits()) & mask == 0
+        }
+        // An IPv4 network in IPv6's notation.
+        (IpAddr::V6(_), mapped @ IpAddr::V4(_), IpAddr::V4(_)) => {
+            bits <= 128 && contains(mapped, bits.saturating_sub(96), address)
+        }
+        (_, IpAddr::V6(network), IpAddr::V6(address)) => {
+            let mask = u128::MAX.checked_shl(128_u32.saturating_sub(bits)).unwrap_or(0);
+            bits <= 128 && (network.to_bits() ^ address.to_bits()) & mask == 0
+        }
+        _ => false,
+    }
+}
+
+/// A proxy that speaks plain HTTP.
+#[derive(Debug)]
+pub(super) struct Proxy {
+    endpoint: Endpoint,
+    variable: &'static str,
+    /// The credentials of `Proxy-Authorization: Basic` (RFC 7617, section 2).
+    credentials: Option<Secret<String>>,
+}
+
+impl Proxy {
+    /// Reads `[http://][USER[:PASSWORD]@]HOST[:PORT]`. The error is a clause to stand behind the variable's name.
+    fn parse(variable: &'static str, url: &str) -> std::result::Result<Self, &'static str> {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+        if !scheme.eq_ignore_ascii_case("http") {
+            return Err("does not name an http:// proxy, and no other kind is supported");
+        }
+        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        // What looks like a host and a port could be a user and half of a password.
+        if path.contains('@') {
+            return Err("has a /, ? or # before its @, which has to be percent-encoded");
+        }
+        let (user, host) = match authority.rsplit_once('@') {
+            Some((user, host)) => (Some(user), host),
+            None => (None, authority),
+        };
+        Ok(Self {
+            endpoint: Endpoint::parse_authority(host, HTTP_PORT).ok_or("is no URL of a proxy")?,
+            variable,
+            credentials: user
+                .map(|user| {
+                    credentials(user).ok_or("has a % before its @ that is not followed by two hex digits")
+                })
+                .transpose()?,
+        })
+    }
+
+    /// Where it listens.
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Asks for a tunnel to `target` on a new connection. Reads exactly the header of the answer: what follows belongs
+    /// to the tunnel.
+    ///
+    /// # Errors
+    /// What the stream has; no HTTP, or more than [`limits::HEADER_BYTES`] of it; a [`Refusal`] inside when the proxy
+    /// answers with anything but success.
+    pub(super) fn tunnel(&self, stream: &mut (impl Read + Write), target: &Endpoint) -> io::Result<()> {
+        let authorization = match &self.credentials {
+            Some(credentials) => format!("Proxy-Authorization: Basic {}\r\n", credentials.expose()),
+            None => String::new(),
+        };
+        let authorization = Secret::new(authorization);
+        let request = Secret::new(format!(
+            "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: {USER_AGENT}\r\n{}\r\n",
+            authorization.expose()
+        ));
+        stream.write_all(request.expose().as_bytes())?;
+        stream.flush()?;
+        let head = read_head(stream)?;
+        let (status, reason) =
+            parse_status(&head).ok_or_else(|| invalid("the proxy does not answer in HTTP/1"))?;
+        match status {
+            200..=299 => Ok(()),
+            _ => Err(io::Error::other(self.refusal(target, status, reason))),
+        }
+    }
+
+    /// 407 is final: the credentials that the environment holds do not change while the program runs, and repeating
+    /// wrong ones locks accounts. Everything else heals like any failure to connect.
+    fn refusal(&self, target: &Endpoint, status: u16, reason: &str) -> Refusal {
+        let advice = match status {
+            407 if self.credentials.is_some() => {
+                "it does not take the user and the password in that variable"
+            }
+            407 => {
+                "it wants a user and a password: put them into that variable, http://USER:PASSWORD@HOST:PORT"
+            }
+            403 => {
+                "it does not let this machine go there: allow it in the proxy, or name the host in NO_PROXY"
+            }
+            500..=599 => "it does not reach the API server: check the address and the proxy",
+            _ => "it makes no tunnel: check that it is a proxy and allows CONNECT",
+        };
+        let reason = foreign(reason);
+        Refusal {
+            message: format!("the proxy {self} answers HTTP {status} for {target}: {advice} ({reason})"),
+            retry: if status == 407 { Retry::Never } else { Retry::UntilDeadline(None) },
+        }
+    }
+}
+
+/// Where it is, and who says so.
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.endpoint, self.variable)
+    }
+}
+
+/// A proxy's word that is no tunnel, told apart from anything that an API server says.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    message: String,
+    retry: Retry,
+}
+
+impl Refusal {
+    /// The failure to reach the API server that it stands for.
+    pub(super) fn failure(&self, step: Step) -> Error {
+        Error::new(step, Failure::Unreachable, self.message.as_str()).healing(self.retry)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// `USER:PASSWORD` in base64, from a URL's percent-encoded user information; a password that is not there is empty.
+fn credentials(user_info: &str) -> Option<Secret<String>> {
+    let mut plain = Zeroizing::new(Vec::with_capacity(user_info.len() + 1));
+    let mut rest = user_info.bytes();
+    while let Some(byte) = rest.next() {
+        plain.push(match byte {
+            b'%' => {
+                let mut digit = || char::from(rest.next()?).to_digit(16);
+                u8::try_from(digit()? * 16 + digit()?).ok()?
+            }
+            _ => byte,
+        });
+    }
+    if !user_info.contains(':') {
+        plain.push(b':');
+    }
+    Some(Secret::new(STANDARD.encode(&*plain)))
+}
+
+/// Byte by byte, so that not one of the tunnel's is taken.
+fn read_head(stream: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while head.len() < limits::HEADER_BYTES {
+        stream.read_exact(&mut byte).map_err(|e| match e.kind() {
+            io::ErrorKind::UnexpectedEof => io::Error::new(e.kind(), "the proxy closes without an answer"),
+            _ => e,
+        })?;
+        head.push(byte[0]);
+        if head.ends_with(b"\r\n\r\n") {
+            return Ok(head);
+        }
+    }
+    Err(invalid("the proxy's answer does not end"))
+}
+
+/// Status and reason of a status line (RFC 9112, section 4).
+fn parse_status(head: &[u8]) -> Option<(u16, &str)> {
+    let line = head.split(|byte| *byte == b'\r').next()?;
+    let rest = std::str::from_utf8(line).ok()?.strip_prefix("HTTP/1.")?;
+    let (_, rest) = rest.split_once(' ')?;
+    let (status, reason) = rest.split_once(' ').unwrap_or((rest, ""));
+    let status = status.parse().ok().filter(|status| (100..1000).contains(status))?;
+    Some((status, reason))
+}
+
+fn invalid(problem: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, problem)
+}
+
+#[cfg(test)]
+mod tests;

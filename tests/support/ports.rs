@@ -1,0 +1,32 @@
+//! Ports at which nobody answers, in the two ways that there are.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+/// A port that refuses every connection: it was free a moment ago.
+pub fn closed() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("its address").port()
+}
+
+/// A port that swallows every packet: the queue of its listener is full, and nobody accepts.
+pub struct BlackHole {
+    address: SocketAddr,
+    _listener: TcpListener,
+    _only_one_that_fits: TcpStream,
+}
+
+impl BlackHole {
+    /// Opens one on loopback.
+    pub fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        rustix::net::listen(&listener, 0).expect("a shorter queue");
+        let address = listener.local_addr().expect("its address");
+        let only = TcpStream::connect(address).expect("one fits into the queue");
+        Self { address, _listener: listener, _only_one_that_fits: only }
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+}
