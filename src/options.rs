@@ -16,6 +16,7 @@ pub use help::help;
 
 use crate::error::{Error, Failure, Result, Step, foreign};
 use crate::http::Endpoint;
+use crate::kubelet::NodeRegistration;
 use crate::limits;
 use crate::secret::Secret;
 use crate::trust::{Pin, Pins, Token};
@@ -48,6 +49,12 @@ pub struct Join {
     pub with_client_cert: bool,
     /// Leave bootstrap-kubelet.conf and its token in place after success.
     pub keep_bootstrap_kubeconfig: bool,
+    /// Fetch the cluster's configuration for kubelets and write it and the kubelet's flags.
+    pub with_kubelet_config: bool,
+    /// Do not join under the name of a node that is Ready.
+    pub refuse_ready_node: bool,
+    /// How the node registers.
+    pub registration: NodeRegistration,
     /// The directory that stands for `/`, where it is not `/`.
     pub root: Option<PathBuf>,
     /// Cap on everything.
@@ -73,6 +80,9 @@ pub struct Typed {
     node_name: Option<String>,
     with_client_cert: bool,
     keep_bootstrap_kubeconfig: bool,
+    with_kubelet_config: bool,
+    refuse_ready_node: bool,
+    registration: NodeRegistration,
     root: Option<PathBuf>,
     timeout: Option<Duration>,
     discovery_timeout: Option<Duration>,
@@ -140,6 +150,12 @@ impl Typed {
             "node-name" => self.node_name = Some(text(flag, value(flag)?)?),
             "with-client-cert" => self.with_client_cert = boolean(flag, parser)?,
             "keep-bootstrap-kubeconfig" => self.keep_bootstrap_kubeconfig = boolean(flag, parser)?,
+            "with-kubelet-config" => self.with_kubelet_config = boolean(flag, parser)?,
+            "refuse-ready-node" => self.refuse_ready_node = boolean(flag, parser)?,
+            "cri-socket" | "kubelet-extra-arg" | "taint" => {
+                let text = text(flag, value(flag)?)?;
+                self.registration.take(flag, &text).map_err(usage)?;
+            }
             "root" => self.root = Some(PathBuf::from(value(flag)?)),
             "report" => self.report = Some(PathBuf::from(value(flag)?)),
             "timeout" => self.timeout = Some(duration(flag, value(flag)?)?),
@@ -188,6 +204,11 @@ impl Typed {
                 ))
             })
         };
+        let registration = &self.registration;
+        let says_how = !(registration.taints.is_empty() && registration.kubelet_extra_args.is_empty());
+        if says_how && !self.with_kubelet_config {
+            return Err(usage("--taint and --kubelet-extra-arg are written with --with-kubelet-config only"));
+        }
         Ok(Command::Join(Box::new(Join {
             endpoint,
             discovery_token: token("discovery-token", &self.discovery_token)?,
@@ -196,6 +217,9 @@ impl Typed {
             node_name: self.node_name.clone(),
             with_client_cert: self.with_client_cert,
             keep_bootstrap_kubeconfig: self.keep_bootstrap_kubeconfig,
+            with_kubelet_config: self.with_kubelet_config,
+            refuse_ready_node: self.refuse_ready_node,
+            registration: registration.clone(),
             root: self.root.clone(),
             timeout: self.timeout,
             discovery_timeout: self.discovery_timeout.unwrap_or(limits::DISCOVERY),

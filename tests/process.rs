@@ -55,7 +55,10 @@ fn it_is_one_static_file_that_fits_a_floppy_disk() {
     assert!(headers.iter().all(|(kind, _)| *kind != 3), "static: no interpreter");
     let stack = headers.iter().find(|(kind, _)| *kind == 0x6474_e551).expect("PT_GNU_STACK");
     assert_eq!(stack.1 & 1, 0, "the stack is not executable");
-    assert!(headers.iter().all(|(kind, flags)| *kind != 1 || flags & 3 != 3), "nothing is writable and executable");
+    assert!(
+        headers.iter().all(|(kind, flags)| *kind != 1 || flags & 3 != 3),
+        "nothing is writable and executable"
+    );
 }
 
 #[test]
@@ -76,11 +79,13 @@ fn one_connection_asks_for_the_name_once() {
 
 #[test]
 fn the_readme_shows_the_help_and_the_exit_codes() {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("README.md");
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("README.md");
     let output = Command::new(run::program()).arg("--help").output().expect("the program runs");
     let help = String::from_utf8(output.stdout).expect("text");
     assert!(readme.contains(help.trim_end()), "README.md does not show the help as it is");
-    for line in help.split_once("Exit codes:").expect("a table").1.lines().filter(|line| line.contains(": ")) {
+    for line in help.split_once("Exit codes:").expect("a table").1.lines().filter(|line| line.contains(": "))
+    {
         let (code, rest) = line.trim().split_once(' ').expect("a code");
         let (name, _) = rest.split_once(':').expect("a name");
         assert!(readme.contains(&format!("| {code} | `{name}` |")), "README.md lacks the row of code {code}");

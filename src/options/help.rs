@@ -20,10 +20,16 @@ Flags of kubeadm join:
   --discovery-token-unsafe-skip-ca-verification
                                  without a pin: trust whoever knows the token
   --node-name NAME               default: the hostname, with --root ROOT/etc/hostname
+  --cri-socket unix://PATH       the container runtime's, for --with-kubelet-config; default: the one that
+                                 is there, else containerd's
 
 Flags of its own:
   --with-client-cert             request the kubelet's certificate too and write kubelet.conf
   --keep-bootstrap-kubeconfig    leave bootstrap-kubelet.conf in place after that
+  --with-kubelet-config          write config.yaml, instance-config.yaml and kubeadm-flags.env, as kubeadm does
+  --kubelet-extra-arg NAME=VALUE a flag of the kubelet, into kubeadm-flags.env; may be repeated
+  --taint KEY=VALUE:EFFECT       a taint that the Node is born with; may be repeated
+  --refuse-ready-node            fail when a node of this name is Ready, as kubeadm does
   --root DIR                     write below DIR: a mounted image, an initramfs
   --report FILE                  write a report, one JSON object (a path outside of --root)
   --discovery-timeout DURATION   default 5m0s, as kubeadm's timeouts.discovery

@@ -10,6 +10,7 @@ mod harness;
 mod joins;
 mod judge;
 mod neighbours;
+mod packaged;
 mod refusals;
 mod restarts;
 
