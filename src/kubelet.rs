@@ -5,7 +5,7 @@ mod config;
 mod registration;
 
 pub use config::RESOLVED;
-pub use registration::{NodeRegistration, Taint};
+pub use registration::NodeRegistration;
 
 use std::collections::BTreeMap;
 

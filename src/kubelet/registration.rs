@@ -5,15 +5,17 @@ use crate::node::NodeName;
 
 /// The flag that gives a node another name than the machine has.
 const HOSTNAME_OVERRIDE: &str = "hostname-override";
+/// The flag that gives it taints from the beginning.
+const TAINTS: &str = "register-with-taints";
 
-/// What the user says about the node; each part may be empty. Every value is checked to be printable ASCII.
+/// What the user says about the node; each part may be empty. The functions of the same names check what goes in.
 #[derive(Clone, Debug, Default)]
 pub struct NodeRegistration {
-    /// Taints that the Node is born with.
-    pub taints: Vec<Taint>,
-    /// Flags for the kubelet, name without dashes and value, in their order.
-    pub kubelet_extra_args: Vec<(String, String)>,
-    /// The container runtime's socket as [`cri_socket`](Self::cri_socket) makes it; without one it is looked for.
+    /// Taints that the Node is born with, as [`taint`](Self::taint) makes them.
+    pub taints: Vec<String>,
+    /// Flags for the kubelet in their order, as [`kubelet_extra_arg`](Self::kubelet_extra_arg) makes them.
+    pub kubelet_extra_args: Vec<String>,
+    /// The container runtime's socket, as [`cri_socket`](Self::cri_socket) makes it; without one it is looked for.
     pub cri_socket: Option<String>,
 }
 
@@ -31,7 +33,7 @@ impl NodeRegistration {
             "taint" => {
                 let problem =
                     "--taint takes KEY=VALUE:EFFECT, the effect NoSchedule, PreferNoSchedule or NoExecute";
-                self.taints.push(Taint::parse(value).ok_or(problem)?);
+                self.taints.push(Self::taint(value).ok_or(problem)?);
             }
             _ => {
                 let problem =
@@ -50,54 +52,21 @@ impl NodeRegistration {
         (path.starts_with('/') && path.bytes().all(plain)).then(|| format!("unix://{path}"))
     }
 
-    /// One flag for the kubelet, `NAME=VALUE`, the name with or without its dashes. `None` for anything else.
+    /// One flag for the kubelet, `NAME=VALUE`, without the dashes that may stand before it. The value is printable
+    /// ASCII, which goes into an environment file. `None` for anything else.
     #[must_use]
-    pub fn kubelet_extra_arg(text: &str) -> Option<(String, String)> {
+    pub fn kubelet_extra_arg(text: &str) -> Option<String> {
+        let text = text.strip_prefix("--").unwrap_or(text);
         let (name, value) = text.split_once('=')?;
-        let name = name.strip_prefix("--").unwrap_or(name);
         let letter = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
         let fits = !name.is_empty() && !name.starts_with('-') && name.bytes().all(letter);
-        (fits && value.bytes().all(|b| (b' '..=b'~').contains(&b)))
-            .then(|| (name.to_owned(), value.to_owned()))
+        (fits && value.bytes().all(|b| (b' '..=b'~').contains(&b))).then(|| text.to_owned())
     }
 
-    /// The node's name where the kubelet's own flag gives one, which then wins over every other, as in kubeadm
-    /// (`cmd/kubeadm/app/phases/kubelet/flags.go`, `GetNodeNameAndHostname`).
+    /// A taint, `KEY=VALUE:EFFECT` or `KEY:EFFECT` (`k8s.io/api/core/v1/taint.go`). `None` for what the kubelet would not
+    /// take.
     #[must_use]
-    pub fn hostname_override(&self) -> Option<&str> {
-        let args = self.kubelet_extra_args.iter();
-        args.rev().find(|(name, _)| name == HOSTNAME_OVERRIDE).map(|(_, value)| value.as_str())
-    }
-
-    /// The kubelet's flags in one line, as kubeadm writes them: its own in the order of their names, unless the user
-    /// gives them, then the user's (`flags.go` again; `cmd/kubeadm/app/util/arguments.go`, `ArgumentsToCommand`).
-    #[must_use]
-    pub(super) fn arguments(&self, node: &NodeName, hostname: Option<&str>) -> String {
-        let mut own = Vec::new();
-        // A kubelet takes the machine's name, trimmed and in lower case, when it is not told another.
-        if !hostname.is_some_and(|hostname| hostname.trim().eq_ignore_ascii_case(node.as_str())) {
-            own.push((HOSTNAME_OVERRIDE, node.as_str().to_owned()));
-        }
-        if !self.taints.is_empty() {
-            let taints: Vec<&str> = self.taints.iter().map(|taint| taint.0.as_str()).collect();
-            own.push(("register-with-taints", taints.join(",")));
-        }
-        let users = &self.kubelet_extra_args;
-        own.retain(|(name, _)| users.iter().all(|(given, _)| given != name));
-        let own = own.iter().map(|(name, value)| (*name, value));
-        let all = own.chain(users.iter().map(|(name, value)| (name.as_str(), value)));
-        all.map(|(name, value)| ["--", name, "=", value].concat()).collect::<Vec<_>>().join(" ")
-    }
-}
-
-/// A checked taint, `KEY=VALUE:EFFECT` or `KEY:EFFECT` (`k8s.io/api/core/v1/taint.go`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Taint(String);
-
-impl Taint {
-    /// Takes a taint in the form that `kubectl taint` and the kubelet read. `None` for anything else.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    pub fn taint(text: &str) -> Option<String> {
         let (rest, effect) = text.rsplit_once(':')?;
         let (key, value) = rest.split_once('=').unwrap_or((rest, ""));
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
@@ -107,7 +76,42 @@ impl Taint {
             && matches!(effect, "NoSchedule" | "PreferNoSchedule" | "NoExecute");
         // Without a value there is no equals sign either.
         let equals = if value.is_empty() { "" } else { "=" };
-        fits.then(|| Self([key, equals, value, ":", effect].concat()))
+        fits.then(|| [key, equals, value, ":", effect].concat())
+    }
+
+    /// The node's name where the kubelet's own flag gives one, which then wins over every other, as in kubeadm
+    /// (`cmd/kubeadm/app/phases/kubelet/flags.go`, `GetNodeNameAndHostname`).
+    #[must_use]
+    pub fn hostname_override(&self) -> Option<&str> {
+        let args = self.kubelet_extra_args.iter().rev();
+        args.filter_map(|arg| arg.split_once('='))
+            .find(|(name, _)| *name == HOSTNAME_OVERRIDE)
+            .map(|(_, v)| v)
+    }
+
+    /// The kubelet's flags in one line, as kubeadm writes them: its own in the order of their names, unless the user
+    /// gives them, then the user's (`flags.go` again; `cmd/kubeadm/app/util/arguments.go`, `ArgumentsToCommand`).
+    #[must_use]
+    pub(super) fn arguments(&self, node: &NodeName, hostname: Option<&str>) -> String {
+        let mut line = String::new();
+        let mut add = |arg: &str| {
+            line.push_str(if line.is_empty() { "--" } else { " --" });
+            line.push_str(arg);
+        };
+        let users = &self.kubelet_extra_args;
+        let own = |name: &str| !users.iter().any(|arg| arg.split_once('=').is_some_and(|(n, _)| n == name));
+        // A kubelet takes the machine's name, trimmed and in lower case, when it is not told another.
+        let is_known = hostname.is_some_and(|hostname| hostname.trim().eq_ignore_ascii_case(node.as_str()));
+        if !is_known && own(HOSTNAME_OVERRIDE) {
+            add(&[HOSTNAME_OVERRIDE, "=", node.as_str()].concat());
+        }
+        if !self.taints.is_empty() && own(TAINTS) {
+            add(&[TAINTS, "=", &self.taints.join(",")].concat());
+        }
+        for arg in users {
+            add(arg);
+        }
+        line
     }
 }
 
@@ -117,7 +121,7 @@ mod tests {
 
     fn arguments(taints: &[&str], extra: &[&str], node: &str, hostname: Option<&str>) -> String {
         let registration = NodeRegistration {
-            taints: taints.iter().map(|text| Taint::parse(text).unwrap()).collect(),
+            taints: taints.iter().map(|text| NodeRegistration::taint(text).unwrap()).collect(),
             kubelet_extra_args: extra
                 .iter()
                 .map(|text| NodeRegistration::kubelet_extra_arg(text).unwrap())
@@ -170,7 +174,7 @@ mod tests {
         }
         for bad in ["", "a", "a=b", "a:", "a=b:noschedule", ":NoSchedule", "=b:NoSchedule", "a=b,c:NoExecute"]
         {
-            assert_eq!(Taint::parse(bad), None, "{bad:?}");
+            assert_eq!(NodeRegistration::taint(bad), None, "{bad:?}");
         }
     }
 }

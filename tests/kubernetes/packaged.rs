@@ -71,6 +71,30 @@ fn registration_is_written_as_kubeadm_writes_it() {
     assert_eq!(outcome.report["nodeName"], "named-by-the-kubelet");
 }
 
+/// Of a text written by hand, what we write says nothing that kubeadm's file does not say: kubeadm's has fields of no
+/// value and its own defaults beside it.
+#[test]
+fn a_configuration_written_by_hand_means_the_same() {
+    let cluster = Cluster::start(Options { algorithm: "ECDSA-P256", ..Options::default() });
+    let text = "# by hand\nkind: KubeletConfiguration\napiVersion: kubelet.config.k8s.io/v1beta1\n\
+                maxPods: 50 # few\nfeatureGates: {ContextualLogging: true}\nrotateCertificates: false\n\
+                clusterDNS: [10.96.0.10]\nstaticPodPath: ''\nevictionHard:\n    memory.available: '100Mi'\n";
+    let patch = json!({"data": {"kubelet": text}}).to_string();
+    cluster.kubectl(&["patch", "configmap", "kubelet-config", "--namespace=kube-system", "-p", &patch]);
+    let (theirs, ours) = (Node::new("by-hand"), Node::new("by-hand"));
+    run(&mut kubeadm::command(&cluster, &theirs, &cluster.token()));
+    prepare(&cluster, &ours, &[]);
+    let [ours, theirs] = [&ours, &theirs].map(|node| {
+        let json = nodestrap::yaml::to_json(&node.read(FILES[0])).unwrap();
+        serde_json::from_str::<serde_json::Map<_, _>>(&json).unwrap()
+    });
+    // An empty value is none: there kubeadm puts its default back.
+    for (key, value) in ours.iter().filter(|(_, value)| **value != json!("")) {
+        assert_eq!(theirs.get(key), Some(value), "{key}");
+    }
+    assert_eq!((&ours["maxPods"], &ours["rotateCertificates"]), (&json!(50), &json!(true)));
+}
+
 /// A kubelet with the packages' own flags comes up from our files alone, as the node that it was told to be.
 #[test]
 fn a_packaged_kubelet_starts_from_our_files() {
