@@ -76,6 +76,14 @@ impl Root {
         }
     }
 
+    /// Whether a socket is at `path`, following links below the root.
+    #[must_use]
+    pub fn is_socket(&self, path: &str) -> bool {
+        let Ok((directory, name)) = self.walk(path, true, None) else { return false };
+        fs::statat(&directory.0, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Socket)
+    }
+
     /// Walks `path`. With `to_file` the last component is left unopened, after its links are followed, and returned;
     /// else it is opened like the others.
     fn walk(&self, path: &str, to_file: bool, create: Option<u32>) -> io::Result<(Directory, OsString)> {

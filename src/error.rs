@@ -18,6 +18,8 @@ pub enum Step {
     Discovery,
     /// Deciding whether that cluster-info, and the connection it came over, can be trusted.
     Trust,
+    /// Asking the trusted cluster what it has for this node.
+    Cluster,
     /// Submitting the certificate request.
     Request,
     /// Waiting until the request is approved and the certificate issued.
@@ -34,6 +36,7 @@ impl fmt::Display for Step {
             Self::Options => "options",
             Self::Discovery => "discovery",
             Self::Trust => "trust",
+            Self::Cluster => "cluster",
             Self::Request => "request",
             Self::Approval => "approval",
             Self::Certificate => "certificate",
@@ -53,13 +56,14 @@ pub enum Failure {
     Usage = 2,
     /// The API server could not be reached, or was too busy, until the deadline.
     Unreachable = 3,
-    /// A server answered, but not with a cluster-info that is signed for this token, until the deadline.
+    /// A server answered, but not with a cluster-info that is signed for this token, until the deadline; or the
+    /// trusted cluster has no configuration for kubelets.
     NotPublished = 4,
     /// Signature, pin, certificate chain, host name or issued certificate do not verify.
     NotTrusted = 5,
     /// The API server refused the token.
     Refused = 6,
-    /// The certificate request was denied, or failed, or is invalid to the API server.
+    /// The certificate request was denied, or failed, or is invalid to the API server; or a Ready Node has the name.
     Denied = 7,
     /// The certificate request is still waiting for approval at the deadline.
     Pending = 8,
@@ -83,7 +87,7 @@ pub const FAILURES: [(Failure, &str, &str); 11] = [
     (
         Failure::NotPublished,
         "not-published",
-        "no cluster-info signed for this token: make a token, or check anonymous access",
+        "no cluster-info signed for this token, or no kubelet-config: follow the message",
     ),
     (
         Failure::NotTrusted,
@@ -91,7 +95,11 @@ pub const FAILURES: [(Failure, &str, &str); 11] = [
         "signature, pin, chain or certificate does not verify: check token and pin",
     ),
     (Failure::Refused, "refused", "401 or 403 for the token: make a new token, or check its RBAC"),
-    (Failure::Denied, "denied", "certificate request denied, failed or invalid: ask the approver"),
+    (
+        Failure::Denied,
+        "denied",
+        "request denied, failed or invalid, or node name taken: ask who runs the cluster",
+    ),
     (Failure::Pending, "pending", "not approved by the deadline: approve the request, then run again"),
     (Failure::Clock, "clock", "a certificate is not valid at this machine's time: set the clock"),
     (Failure::Files, "files", "local files cannot be read, written or replaced: follow the message"),

@@ -4,6 +4,7 @@
 //! commit mark: whoever finds it has a whole identity. Then what is not needed any more goes.
 
 mod existing;
+mod kubelet;
 
 pub use existing::{Existing, Identity};
 

@@ -11,6 +11,7 @@ use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::files::{Existing, NodeFiles};
 use crate::http::{Bearer, System, Unverified};
 use crate::identity::{CertificateRequest, Exchange, IssuedCertificate, Key, Kind, Verdict, Wanted};
+use crate::kubelet::{KubeletFiles, Lookup, Machine};
 use crate::limits;
 use crate::node::NodeName;
 use crate::options::{Discovery, Join};
@@ -43,14 +44,17 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
     let existing = files.existing(&node, clock.now())?;
     let success = match &existing {
         Existing::Joined(identity) => {
-            if options.with_client_cert {
-                files.clean_up(options.keep_bootstrap_kubeconfig)?;
-            }
             let certificate = identity.certificate();
             let not_after = x509::utc(certificate.not_after);
             report.say(&format!("joined already: {} has a certificate until {not_after}", node.as_str()));
             report.certificate =
                 Some(CertificateFacts { issuer: certificate.issuer.to_string(), not_after, file: None });
+            if options.with_kubelet_config && !files.has_kubelet()? {
+                bootstrap(options, &node, &files, &existing, system, overall, report)?;
+            }
+            if options.with_client_cert {
+                files.clean_up(options.keep_bootstrap_kubeconfig)?;
+            }
             Success::AlreadyJoined
         }
         existing => bootstrap(options, &node, &files, existing, system, overall, report)?,
@@ -63,7 +67,8 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
     }
 }
 
-/// Makes a machine without an identity a node: discovery, trust, the client certificate, the files.
+/// Makes a machine without an identity a node: discovery, trust, the client certificate, the files. A node that has its
+/// identity gets the kubelet's configuration only.
 fn bootstrap(
     options: &Join,
     node: &NodeName,
@@ -83,26 +88,48 @@ fn bootstrap(
         report.say("dry run: the cluster is trusted; nothing was requested or written");
         return Ok(Success::DryRun);
     }
-    let mut write_discovery = || files.write_discovery(&cluster, &options.tls_bootstrap_token);
+
+    let deadline = Deadline::after(clock, options.tls_bootstrap_timeout).earlier(overall);
+    let bearer = Bearer::new(&options.tls_bootstrap_token)?;
+    // Asked before anything is requested or written: what they refuse leaves no trace, here or in the cluster.
+    let joined = matches!(existing, Existing::Joined(_));
+    let lookup = Lookup { api: cluster.api(), bearer: &bearer, clock, deadline };
+    if options.refuse_ready_node && !joined {
+        lookup.refuse_ready_node(node, report)?;
+    }
+    let kubelet = if options.with_kubelet_config {
+        Some(kubelet_files(options, files, &lookup, node, report)?)
+    } else {
+        None
+    };
+    let write_kubelet = || kubelet.as_ref().map_or(Ok(()), |kubelet| files.write_kubelet(kubelet));
+    if joined {
+        write_kubelet()?;
+        report.end_phase(Phase::Files, clock);
+        return Ok(Success::AlreadyJoined);
+    }
+    // The token's file comes last: with it a kubelet can finish alone, and it needs its configuration for that.
+    let mut write_early = || {
+        write_kubelet()?;
+        files.write_discovery(&cluster, &options.tls_bootstrap_token)
+    };
     if !options.with_client_cert {
-        write_discovery()?;
+        write_early()?;
         report.end_phase(Phase::Files, clock);
         report.say("prepared: ca.crt and bootstrap-kubelet.conf are in place");
         return Ok(Success::Prepared);
     }
 
-    let deadline = Deadline::after(clock, options.tls_bootstrap_timeout).earlier(overall);
-    let bearer = Bearer::new(&options.tls_bootstrap_token)?;
     let (key, certificate) = certificate(&Wanted::client(node), files, report, &mut |request, report| {
         report.csr_name = Some(request.name().to_owned());
         let exchange = Exchange::new(cluster.api(), Some(&bearer), request, clock, deadline);
-        exchange.run(report, &mut write_discovery)
+        exchange.run(report, &mut write_early)
     })?;
     report.end_phase(Phase::Approval, clock);
     let (issuer, not_after) = (certificate.issuer(), certificate.not_after());
     report.say(&format!("certificate: issued by {issuer}, valid until {not_after}"));
 
-    write_discovery()?;
+    write_early()?;
     let file = files.write_pair(Kind::CLIENT, &key, &certificate, clock.now())?;
     files.write_kubelet_conf(&cluster)?;
     report.certificate = Some(CertificateFacts { issuer, not_after, file: Some(file) });
@@ -138,18 +165,45 @@ fn certificate(
     }
 }
 
-/// The node's name: the given one, else the image's, else the running system's, which says nothing about an image.
+/// The image's name, or the running system's, which says nothing about an image.
+fn hostname(options: &Join, files: &NodeFiles) -> Result<Option<String>> {
+    match options.root {
+        Some(_) => files.hostname(),
+        None => Ok(Some(rustix::system::uname().nodename().to_string_lossy().into_owned())),
+    }
+}
+
+/// The node's name: the given one, else the machine's.
 fn node_name(options: &Join, files: &NodeFiles, report: &Report) -> Result<NodeName> {
-    let name = match (&options.node_name, &options.root) {
-        (Some(given), _) => given.clone(),
-        (None, Some(_)) => files.hostname()?.unwrap_or_default(),
-        (None, None) => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+    let name = match &options.node_name {
+        Some(given) => given.clone(),
+        None => hostname(options, files)?.unwrap_or_default(),
     };
     let node = NodeName::new(&name)?;
     if !node.fits_label() {
         report.say("warning: the node name is longer than 63 characters, no kubelet can register under it");
     }
     Ok(node)
+}
+
+/// The kubelet's configuration and flags, for this machine.
+fn kubelet_files(
+    options: &Join,
+    files: &NodeFiles,
+    lookup: &Lookup<'_>,
+    node: &NodeName,
+    report: &mut Report,
+) -> Result<KubeletFiles> {
+    let cri_socket = match &options.registration.cri_socket {
+        Some(given) => given.clone(),
+        None => files.cri_socket()?,
+    };
+    let hostname = hostname(options, files)?;
+    let resolved = files.has_resolved()?;
+    let machine = Machine { node, hostname: hostname.as_deref(), cri_socket: &cri_socket, resolved };
+    let kubelet = lookup.kubelet_files(&options.registration, &machine, report)?;
+    report.say(&format!("kubelet: configuration fetched; the container runtime is {cri_socket}"));
+    Ok(kubelet)
 }
 
 /// Finds the cluster and tries until it can be trusted, or until it is clear that it cannot be.

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::secret::Secret;
-use crate::yaml::{self, Document, YamlError};
+use crate::yaml::{self, YamlError};
 
 /// A kubeconfig, as far as this program uses it. Unknown fields are ignored, as clientcmd ignores them.
 #[derive(Debug, Default)]
@@ -78,11 +78,7 @@ impl Kubeconfig {
     /// [`KubeconfigError`]; another kind (a missing one means Config) and two entries of one name are errors, as in
     /// clientcmd.
     pub fn parse(text: &str) -> Result<Self, KubeconfigError> {
-        let mut documents = yaml::trees(text).map_err(KubeconfigError::Yaml)?;
-        if documents.len() > 1 {
-            return Err(KubeconfigError::Content("it is more than one document"));
-        }
-        let config: Document = documents.pop().unwrap_or_default();
+        let config = yaml::tree(text).map_err(KubeconfigError::Yaml)?;
         let is = |field, value| text_of(&config, field).map(|text| text.is_empty() || text == value);
         if !(config.is_object() || config.is_null()) || !is("kind", "Config")? || !is("apiVersion", "v1")? {
             return Err(KubeconfigError::Content("it is another kind of object than a kubeconfig"));

@@ -24,6 +24,7 @@ pub mod yaml;
 pub mod http;
 pub mod discovery;
 pub mod trust;
+pub mod kubelet;
 pub mod identity;
 pub mod files;
 pub mod options;

@@ -21,6 +21,7 @@ pub use help::help;
 pub use sources::Surroundings;
 
 use crate::error::{Error, Failure, Result, Step};
+use crate::kubelet::NodeRegistration;
 use crate::limits;
 use crate::secret::Secret;
 use crate::x509::{AltName, AltNames};
@@ -57,6 +58,12 @@ pub struct Join {
     pub serving: Option<Serving>,
     /// Leave bootstrap-kubelet.conf and its token in place after success.
     pub keep_bootstrap_kubeconfig: bool,
+    /// Fetch the cluster's configuration for kubelets and write it and the kubelet's flags.
+    pub with_kubelet_config: bool,
+    /// Do not join under the name of a node that is Ready.
+    pub refuse_ready_node: bool,
+    /// How the node registers.
+    pub registration: NodeRegistration,
     /// The directory that stands for `/`, where it is not `/`.
     pub root: Option<PathBuf>,
     /// Cap on everything.
@@ -145,12 +152,36 @@ impl Options {
             with_client_cert: settings.is_on("with-client-cert") || settings.is_on("with-serving-cert"),
             serving: self.serving()?,
             keep_bootstrap_kubeconfig: settings.is_on("keep-bootstrap-kubeconfig"),
+            with_kubelet_config: settings.is_on("with-kubelet-config"),
+            refuse_ready_node: settings.is_on("refuse-ready-node"),
+            registration: self.registration()?,
             root: settings.value("root").map(PathBuf::from),
             timeout: self.duration("timeout")?,
             discovery_timeout: self.duration("discovery-timeout")?.unwrap_or(limits::DISCOVERY),
             tls_bootstrap_timeout: self.duration("tls-bootstrap-timeout")?.unwrap_or(limits::TLS_BOOTSTRAP),
             warnings: self.warnings()?,
         })
+    }
+
+    /// What the node registers with, where that is written. A configuration may say it for kubeadm; a flag is meant.
+    fn registration(&self) -> Result<NodeRegistration> {
+        let settings = &self.settings;
+        let mut registration = NodeRegistration::default();
+        if !settings.is_on("with-kubelet-config") {
+            let is_meant = |name| settings.origin(name) == Some(Origin::Flags);
+            if is_meant("taint") || is_meant("kubelet-extra-arg") {
+                return Err(usage(
+                    "--taint and --kubelet-extra-arg are written with --with-kubelet-config only",
+                ));
+            }
+            return Ok(registration);
+        }
+        for name in ["cri-socket", "taint", "kubelet-extra-arg"] {
+            for value in settings.list(name) {
+                registration.take(name, value).map_err(usage)?;
+            }
+        }
+        Ok(registration)
     }
 
     fn serving(&self) -> Result<Option<Serving>> {

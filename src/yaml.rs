@@ -82,6 +82,18 @@ fn wipe(value: &mut Value) {
     }
 }
 
+/// Reads the one document of a YAML text as a tree of values; an empty text is null.
+///
+/// # Errors
+/// As [`to_json`].
+pub fn tree(text: &str) -> Result<Document, YamlError> {
+    let mut trees = trees(text)?;
+    if trees.len() > 1 {
+        return Err(YamlError { line: 0, problem: "more than one document" });
+    }
+    Ok(trees.pop().unwrap_or_default())
+}
+
 /// Reads each document of a YAML text as a tree of values.
 ///
 /// # Errors

@@ -24,6 +24,8 @@ enum Field {
     Refused,
     /// A map to look into.
     Map,
+    /// `taints`: a list of key, value and effect.
+    Taints,
     /// `kubeletExtraArgs`: a map in v1beta3, a list of name and value in v1beta4.
     KubeletArguments,
 }
@@ -45,12 +47,12 @@ fn field(path: &str) -> Option<Field> {
         "discovery.timeout" | "timeouts.discovery" => Field::Text("discovery-timeout", Takes::Value),
         "timeouts.tlsBootstrap" => Field::Text("tls-bootstrap-timeout", Takes::Value),
         "nodeRegistration.name" => Field::Text("node-name", Takes::Value),
+        "nodeRegistration.criSocket" => Field::Text("cri-socket", Takes::Value),
+        "nodeRegistration.taints" => Field::Taints,
         "nodeRegistration.kubeletExtraArgs" => Field::KubeletArguments,
         "dryRun" => Field::Switch("dry-run"),
         "apiVersion"
         | "kind"
-        | "nodeRegistration.criSocket"
-        | "nodeRegistration.taints"
         | "nodeRegistration.ignorePreflightErrors"
         | "nodeRegistration.imagePullPolicy"
         | "nodeRegistration.imagePullSerial"
@@ -132,6 +134,7 @@ fn walk(path: &str, map: &Value, origin: Origin, settings: &mut Settings) -> Res
                 }
             }
             (Field::KubeletArguments, value) => kubelet_arguments(&path, value, origin, settings)?,
+            (Field::Taints, value) => taints(&path, value, origin, settings)?,
             (Field::Text(..), _) => return wrong(&path, "a text"),
             (Field::Switch(_), _) => return wrong(&path, "true or false"),
             (Field::Texts(_), _) => return wrong(&path, "a list of texts"),
@@ -140,8 +143,8 @@ fn walk(path: &str, map: &Value, origin: Origin, settings: &mut Settings) -> Res
     Ok(())
 }
 
-/// Of the kubelet's arguments one decides here: `hostname-override` is the node's name, over `nodeRegistration.name`
-/// (`pkg/util/node`, `GetHostname`; kubeadm warns where the two differ).
+/// The kubelet's arguments, in the order of their names in v1beta3. One decides here too: `hostname-override` is the
+/// node's name, over `nodeRegistration.name` (`pkg/util/node`, `GetHostname`; kubeadm warns where the two differ).
 fn kubelet_arguments(path: &str, value: &Value, origin: Origin, settings: &mut Settings) -> Result<()> {
     let pairs: Option<Vec<(&str, &str)>> = match value {
         Value::Object(map) => {
@@ -160,6 +163,21 @@ fn kubelet_arguments(path: &str, value: &Value, origin: Origin, settings: &mut S
         if name == "hostname-override" {
             settings.put("hostname-override", Takes::Value, false, value.to_owned(), origin);
         }
+        settings.put("kubelet-extra-arg", Takes::Each, false, format!("{name}={value}"), origin);
+    }
+    Ok(())
+}
+
+/// `taints` (`k8s.io/api/core/v1`, `Taint`), in the form of the kubelet's `--register-with-taints`.
+fn taints(path: &str, value: &Value, origin: Origin, settings: &mut Settings) -> Result<()> {
+    let text =
+        |item: &Value, field: &str| item.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let Some(items) = value.as_array() else {
+        return Err(usage(format!("{path} in the JoinConfiguration is not a list of taints")));
+    };
+    for item in items {
+        let taint = format!("{}={}:{}", text(item, "key"), text(item, "value"), text(item, "effect"));
+        settings.put("taint", Takes::Each, false, taint, origin);
     }
     Ok(())
 }

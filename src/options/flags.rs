@@ -94,15 +94,21 @@ fn option(name: &str, parser: &mut Parser, origin: Origin, settings: &mut Settin
             Some(_) => return Err(usage(format!("--{name} takes true or false"))),
         },
         _ => {
-            let missing = || usage(format!("--{name} needs a value"));
-            let value = text(name, parser.value().map_err(|_| missing())?)?;
-            // An empty variable in a script leaves the next flag in the value's place.
-            if value.starts_with("--") {
-                return Err(missing());
+            let attached = parser.optional_value();
+            let is_attached = attached.is_some();
+            match attached.map_or_else(|| parser.value(), Ok) {
+                // An empty variable in a script leaves the next flag in the value's place.
+                Ok(value) if is_attached || !value.as_encoded_bytes().starts_with(b"--") => {
+                    text(name, value)?
+                }
+                _ => return Err(usage(format!("--{name} needs a value"))),
             }
-            value
         }
     };
+    // The kubelet's own name for the node is the node's name here (`pkg/util/node`, `GetHostname`).
+    if let ("kubelet-extra-arg", Some(("hostname-override", name))) = (flag, value.split_once('=')) {
+        settings.put("hostname-override", Takes::Value, false, name.to_owned(), origin);
+    }
     settings.put(flag, takes, in_file, value, origin);
     Ok(())
 }

@@ -26,6 +26,8 @@ Flags of kubeadm join:
   --discovery-file FILE          a kubeconfig with server and CA, and perhaps a token, instead of discovery
   --node-name NAME               default: the hostname; with --root, what DIR/etc/hostname says
   --hostname-override NAME       the same, as the kubelet spells it
+  --cri-socket unix://PATH       the container runtime's, for --with-kubelet-config; default: the one that
+                                 is there, else containerd's
   --dry-run                      find and trust the cluster, request and write nothing
 
 Flags of its own:
@@ -40,6 +42,10 @@ Flags of its own:
                                  leads to the API server; may be repeated
   --serving-timeout DURATION     how long it is waited for, default 10s; 0s: look once
   --keep-bootstrap-kubeconfig    leave bootstrap-kubelet.conf in place after that
+  --with-kubelet-config          write config.yaml, instance-config.yaml and kubeadm-flags.env, as kubeadm does
+  --kubelet-extra-arg NAME=VALUE a flag of the kubelet, into kubeadm-flags.env; may be repeated
+  --taint KEY=VALUE:EFFECT       a taint that the Node is born with; may be repeated
+  --refuse-ready-node            fail when a node of this name is Ready, as kubeadm does
   --root DIR                     write below DIR: a mounted image, an initramfs
   --report FILE                  write a report, one JSON object; not below --root, - is standard output
   --discovery-timeout DURATION   default 5m0s, as kubeadm's timeouts.discovery

@@ -41,6 +41,8 @@ pub(super) enum Takes {
     Value,
     /// Several values, by repetition or with commas.
     List,
+    /// Several values, by repetition only: a comma is part of the value.
+    Each,
     /// Nothing, or `=true`, or `=false`.
     Switch,
     /// A secret; `--NAME-file FILE` reads it from a file, `-` from standard input.
@@ -51,7 +53,7 @@ pub(super) enum Takes {
 pub(super) const ENDPOINT: &str = "api-server-endpoint";
 
 /// Every setting by the name of its flag. `--help` describes each; the positional argument stands first.
-pub(super) const FLAGS: [(&str, Takes); 28] = [
+pub(super) const FLAGS: [(&str, Takes); 33] = [
     (ENDPOINT, Takes::Value),
     ("config", Takes::Value),
     ("strict", Takes::Switch),
@@ -74,6 +76,11 @@ pub(super) const FLAGS: [(&str, Takes); 28] = [
     ("san", Takes::List),
     ("serving-timeout", Takes::Value),
     ("keep-bootstrap-kubeconfig", Takes::Switch),
+    ("with-kubelet-config", Takes::Switch),
+    ("refuse-ready-node", Takes::Switch),
+    ("cri-socket", Takes::Value),
+    ("taint", Takes::Each),
+    ("kubelet-extra-arg", Takes::Each),
     ("root", Takes::Value),
     ("report", Takes::Value),
     ("timeout", Takes::Value),
@@ -125,7 +132,7 @@ impl Settings {
         };
         match self.settings.iter_mut().find(|setting| setting.name == name) {
             Some(setting) if setting.origin > origin => {}
-            Some(setting) if setting.origin == origin && takes == Takes::List => {
+            Some(setting) if setting.origin == origin && matches!(takes, Takes::List | Takes::Each) => {
                 setting.values.extend(values);
             }
             Some(setting) => *setting = Setting { name, origin, values, in_file },

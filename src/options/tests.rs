@@ -222,6 +222,23 @@ fn a_join_configuration_says_what_flags_say() {
 }
 
 #[test]
+fn a_configuration_says_how_the_node_registers() {
+    let text = CONFIGURATION.replace(
+        "taints: []",
+        "taints: [{key: k, value: v, effect: NoSchedule}, {key: b, effect: NoExecute}]",
+    );
+    let join = join_in("join --with-kubelet-config", &configured(&text));
+    let registration = &join.registration;
+    assert_eq!(registration.taints, ["k=v:NoSchedule", "b:NoExecute"]);
+    assert_eq!(registration.kubelet_extra_args, ["v=2"]);
+    assert_eq!(registration.cri_socket.as_deref(), Some("unix:///run/containerd/containerd.sock"));
+    assert!(
+        join_in("join", &configured(&text)).registration.taints.is_empty(),
+        "kubeadm's business otherwise"
+    );
+}
+
+#[test]
 fn the_older_version_and_json_are_read_too() {
     let json = r#"{"apiVersion":"kubeadm.k8s.io/v1beta3","kind":"JoinConfiguration","discovery":{"timeout":"7s",
         "bootstrapToken":{"token":"cccccc.0123456789abcdef","apiServerEndpoint":"h:1","unsafeSkipCAVerification":true}},

@@ -14,6 +14,7 @@ mod networks;
 #[path = "../support/proxy.rs"]
 #[allow(dead_code, missing_docs, reason = "the loopback tests use the rest")]
 mod proxy;
+mod packaged;
 mod refusals;
 mod restarts;
 mod serving;

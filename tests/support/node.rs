@@ -15,6 +15,7 @@ use super::scratch::{self, Scratch};
 pub const CA: &str = "etc/kubernetes/pki/ca.crt";
 pub const BOOTSTRAP_CONF: &str = "etc/kubernetes/bootstrap-kubelet.conf";
 pub const KUBELET_CONF: &str = "etc/kubernetes/kubelet.conf";
+pub const KUBELET: &str = "var/lib/kubelet";
 pub const PKI: &str = "var/lib/kubelet/pki";
 pub const KEY_TMP: &str = "var/lib/kubelet/pki/kubelet-client.key.tmp";
 pub const CURRENT: &str = "var/lib/kubelet/pki/kubelet-client-current.pem";

@@ -184,6 +184,15 @@ impl Cluster {
         ]);
     }
 
+    /// Has kubeadm publish this KubeletConfiguration, as it does for an InitConfiguration that holds one.
+    pub fn publish_kubelet_config(&self, text: &str) {
+        let init = self.scratch.file("init.yaml");
+        let whole = format!("{}---\n{text}", fs::read_to_string(&init).unwrap());
+        fs::write(&init, whole).unwrap();
+        let admin = format!("--kubeconfig={}", self.scratch.file("super-admin.conf"));
+        self.init_phase(&["upload-config", "kubelet", &admin]);
+    }
+
     fn init_phase(&self, args: &[&str]) {
         let config = self.scratch.file("init.yaml");
         let mut command = self.tool("kubeadm");

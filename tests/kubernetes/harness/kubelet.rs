@@ -30,6 +30,11 @@ impl Containerd {
         });
         Self { _daemon: daemon, scratch }
     }
+
+    /// Its socket's URL.
+    pub fn endpoint(&self) -> String {
+        format!("unix://{}", self.scratch.file("containerd.sock"))
+    }
 }
 
 /// A running kubelet.
@@ -59,30 +64,55 @@ impl Kubelet {
         let config = fs::read_to_string(self.scratch.path().join("config.yaml")).unwrap();
         config.lines().find_map(|line| line.strip_prefix("port: ")).unwrap().parse().unwrap()
     }
+
+    /// Starts the kubelet as the unit of kubeadm's packages does, with the configuration and the flags that are on the
+    /// node's disk.
+    pub fn start_packaged(node: &Node) -> Self {
+        let scratch = Scratch::new();
+        let mut command = namespaced(node, &scratch);
+        command.args(["sh", "-euc", PACKAGED, "sh"]).arg(programs().join("kubelet"));
+        let daemon = Daemon::start(command, scratch.path().join("kubelet.log"));
+        Self { daemon, scratch }
+    }
 }
 
-/// The kubelet with the flags that kubeadm's packages give it, behind the words of `before`.
-///
-/// In a mount namespace of its own it sees `/etc/kubernetes` and `/var/lib/kubelet` of the node's root at their real
-/// places.
-pub fn command(node: &Node, runtime: &Containerd, scratch: &Scratch, before: &[&str]) -> Command {
-    for directory in ["/etc/kubernetes", "/var/lib/kubelet"] {
-        fs::create_dir_all(node.file(directory)).unwrap();
-    }
-    fs::create_dir(scratch.file("mount")).unwrap();
-    let config = CONFIG
+/// A KubeletConfiguration with which a kubelet runs on this machine without a trace on it.
+pub fn configuration(scratch: &Scratch, endpoint: &str) -> String {
+    CONFIG
         .replace("PORT", &free_port().to_string())
-        .replace("SOCKET", &runtime.scratch.file("containerd.sock"))
-        .replace("SCRATCH", &scratch.path().display().to_string());
-    fs::write(scratch.file("config.yaml"), config).unwrap();
-    let mut command = tethered("unshare");
-    command.args(["--mount", "sh", "-euc", NAMESPACE, "sh"]).arg(node.root()).arg(scratch.file("mount"));
+        .replace("ENDPOINT", endpoint)
+        .replace("SCRATCH", &scratch.path().display().to_string())
+}
+
+/// The kubelet with its identity's flags and a configuration of the tests', behind the words of `before`.
+pub fn command(node: &Node, runtime: &Containerd, scratch: &Scratch, before: &[&str]) -> Command {
+    fs::write(scratch.file("config.yaml"), configuration(scratch, &runtime.endpoint())).unwrap();
+    let mut command = namespaced(node, scratch);
     command.args(before).arg(programs().join("kubelet")).args(["--config", &scratch.file("config.yaml")]);
     command.args(["--kubeconfig=/etc/kubernetes/kubelet.conf", "--cert-dir=/var/lib/kubelet/pki"]);
     command.args(["--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf"]);
     command.args(["--root-dir=/var/lib/kubelet", "--hostname-override", &node.name]);
     command
 }
+
+/// What runs the words that follow in a mount namespace of its own, where `/etc/kubernetes` and `/var/lib/kubelet` of
+/// the node's root are at their real places.
+fn namespaced(node: &Node, scratch: &Scratch) -> Command {
+    for directory in ["/etc/kubernetes", "/var/lib/kubelet"] {
+        fs::create_dir_all(node.file(directory)).unwrap();
+    }
+    fs::create_dir(scratch.file("mount")).unwrap();
+    let mut command = tethered("unshare");
+    command.args(["--mount", "sh", "-euc", NAMESPACE, "sh"]).arg(node.root()).arg(scratch.file("mount"));
+    command
+}
+
+/// `10-kubeadm.conf` of the packages: its EnvironmentFile and its ExecStart, word for word behind the program.
+const PACKAGED: &str = r#"
+. /var/lib/kubelet/kubeadm-flags.env
+exec "$1" --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --kubeconfig=/etc/kubernetes/kubelet.conf \
+    --config=/var/lib/kubelet/config.yaml $KUBELET_KUBEADM_ARGS
+"#;
 
 /// Lays an empty layer over `/etc` and `/var/lib`, so that mount points can be made there, and over `/var/log`, where the
 /// kubelet makes a directory; puts the node's directories into it, and becomes the kubelet.
@@ -112,11 +142,11 @@ authorization: {mode: Webhook}
 rotateCertificates: true
 cgroupDriver: cgroupfs
 cgroupsPerQOS: false
-enforceNodeAllocatable: []
+enforceNodeAllocatable: [none]
 failCgroupV1: false
 failSwapOn: false
 makeIPTablesUtilChains: false
-containerRuntimeEndpoint: 'unix://SOCKET'
+containerRuntimeEndpoint: 'ENDPOINT'
 port: PORT
 healthzPort: 0
 podLogsDir: SCRATCH/pod-logs

@@ -20,6 +20,19 @@ pub const TOKEN: &str = "abcdef.0123456789abcdef";
 const NODE: &str = "system:node:";
 /// Who signs serving certificates.
 const SERVING_SIGNER: &str = "kubernetes.io/kubelet-serving";
+/// The cluster's configuration for kubelets, in kubeadm's form.
+pub const KUBELET_CONFIG: &str = "\
+apiVersion: kubelet.config.k8s.io/v1beta1
+authentication:
+  x509:
+    clientCAFile: /etc/kubernetes/pki/ca.crt
+cgroupDriver: systemd
+containerRuntimeEndpoint: \"\"
+healthzPort: 10248
+kind: KubeletConfiguration
+rotateCertificates: true
+staticPodPath: /etc/kubernetes/manifests
+";
 
 /// The cluster behind the server. A script may change any of it.
 pub struct Cluster {
@@ -29,6 +42,10 @@ pub struct Cluster {
     pub token_is_valid: bool,
     /// Whether requests are approved and signed as soon as they are made.
     pub approves: bool,
+    /// What `kubelet-config` holds, when it is there.
+    pub kubelet_config: Option<String>,
+    /// The Nodes, and each one's condition Ready.
+    pub nodes: BTreeMap<String, &'static str>,
     /// Whether serving certificates are, as by an add-on: Kubernetes itself has no approver for them.
     pub approves_serving: bool,
     /// Makes the client certificate for a PKCS#10 request.
@@ -50,6 +67,8 @@ impl Cluster {
             token_is_valid: true,
             approves: true,
             approves_serving: false,
+            kubelet_config: Some(KUBELET_CONFIG.to_owned()),
+            nodes: BTreeMap::new(),
             items: BTreeMap::new(),
             history: Vec::new(),
             version: 100,
@@ -92,6 +111,8 @@ impl Cluster {
             (route, given) if is_node || given == Some(&authorized) && self.token_is_valid => match route {
                 Route::Create => self.create(request),
                 Route::List => self.list(request),
+                Route::KubeletConfig => self.kubelet_config(),
+                Route::Node => self.node(request),
                 _ => self.watch(request),
             },
             (_, None) => Reply::status(403, "Forbidden"),
@@ -119,6 +140,27 @@ impl Cluster {
         let map =
             json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata, "data": self.published});
         Reply::json(200, &map)
+    }
+
+    fn kubelet_config(&self) -> Reply {
+        let Some(text) = &self.kubelet_config else { return Reply::status(404, "NotFound") };
+        let metadata = json!({"name": "kubelet-config", "namespace": "kube-system"});
+        let data = json!({"kubelet": text});
+        Reply::json(
+            200,
+            &json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata, "data": data}),
+        )
+    }
+
+    fn node(&self, request: &Request) -> Reply {
+        let name = request.target.rsplit('/').next().unwrap_or_default();
+        let Some(ready) = self.nodes.get(name) else { return Reply::status(404, "NotFound") };
+        let conditions = json!([
+            {"type": "MemoryPressure", "status": "True", "reason": "Test"},
+            {"type": "Ready", "status": ready, "reason": "Test", "message": "by the test"},
+        ]);
+        let (metadata, status) = (json!({"name": name}), json!({"conditions": conditions, "images": []}));
+        Reply::json(200, &json!({"kind": "Node", "apiVersion": "v1", "metadata": metadata, "status": status}))
     }
 
     /// Creates the request, and has it approved and signed where the cluster does that by itself.

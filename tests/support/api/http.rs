@@ -10,6 +10,10 @@ use serde_json::{Value, json};
 pub enum Route {
     /// GET of `cluster-info`.
     Discovery,
+    /// GET of the ConfigMap `kubelet-config`.
+    KubeletConfig,
+    /// GET of one Node.
+    Node,
     /// POST of a certificate signing request.
     Create,
     /// GET of the list of requests.
@@ -127,6 +131,10 @@ impl Request {
         let requests = path == "/apis/certificates.k8s.io/v1/certificatesigningrequests";
         match self.method.as_str() {
             "GET" if path == "/api/v1/namespaces/kube-public/configmaps/cluster-info" => Route::Discovery,
+            "GET" if path == "/api/v1/namespaces/kube-system/configmaps/kubelet-config" => {
+                Route::KubeletConfig
+            }
+            "GET" if path.starts_with("/api/v1/nodes/") => Route::Node,
             "GET" if requests && self.query("watch").is_some() => Route::Watch,
             "GET" if requests => Route::List,
             "POST" if requests => Route::Create,

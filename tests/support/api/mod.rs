@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-pub use cluster::{Cluster, TOKEN, bookmark_object, event};
+pub use cluster::{Cluster, KUBELET_CONFIG, TOKEN, bookmark_object, event};
 pub use http::{Body, Piece, Reply, Request, Route, status_object};
 pub use tls::Connection;
 

@@ -1,0 +1,73 @@
+//! The files that a kubelet of kubeadm's packages reads beside its identity.
+
+use super::{KUBELET, NodeFiles, path, unreadable, write};
+use crate::error::{Error, Failure, Result, Step};
+use crate::kubelet::{KubeletFiles, RESOLVED, RUNTIMES};
+
+/// The kubelet's `--config` (`cmd/kubeadm/app/constants`, `KubeletConfigurationFileName`). As kubeadm writes them, all
+/// three may be read by everybody.
+const CONFIG: &str = "config.yaml";
+/// `KubeletInstanceConfigurationFileName`.
+const INSTANCE: &str = "instance-config.yaml";
+/// `KubeletEnvFileName`.
+const FLAGS: &str = "kubeadm-flags.env";
+
+impl NodeFiles {
+    /// Writes the kubelet's configuration and flags, where they are not there already.
+    ///
+    /// # Errors
+    /// [`Failure::Files`]; what was there before is still there.
+    pub fn write_kubelet(&self, files: &KubeletFiles) -> Result<()> {
+        let directory = self.directory(KUBELET, 0o700)?;
+        for (name, text) in [(INSTANCE, &files.instance), (CONFIG, &files.config), (FLAGS, &files.flags)] {
+            write(&directory, KUBELET, name, 0o644, text.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Whether the kubelet's configuration and flags are there, whatever they say: an administrator may have changed
+    /// them since.
+    ///
+    /// # Errors
+    /// [`Failure::Files`] when they cannot be read.
+    pub fn has_kubelet(&self) -> Result<bool> {
+        for name in [CONFIG, FLAGS] {
+            let path = path(KUBELET, name);
+            if self.0.read(&path).map_err(|e| unreadable(&path, e))?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The socket of the container runtime on this disk, or where containerd's will be, as kubeadm looks for it
+    /// (`cmd/kubeadm/app/util/runtime`, `DetectCRISocket`; it dials, which says nothing about an image).
+    ///
+    /// # Errors
+    /// A usage error when there are several.
+    pub fn cri_socket(&self) -> Result<String> {
+        let found: Vec<&str> = RUNTIMES.into_iter().filter(|path| self.0.is_socket(path)).collect();
+        match found[..] {
+            [] => Ok(url(RUNTIMES[0])),
+            [only] => Ok(url(only)),
+            [..] => {
+                let found = found.join(", ");
+                let message =
+                    format!("there are several container runtimes ({found}); choose one with --cri-socket");
+                Err(Error::new(Step::Options, Failure::Usage, message))
+            }
+        }
+    }
+
+    /// Whether systemd-resolved has written its list of name servers, which kubeadm takes from its unit's state.
+    ///
+    /// # Errors
+    /// [`Failure::Files`] when it cannot be read.
+    pub fn has_resolved(&self) -> Result<bool> {
+        Ok(self.0.read(RESOLVED).map_err(|e| unreadable(RESOLVED, e))?.is_some())
+    }
+}
+
+fn url(path: &str) -> String {
+    format!("unix://{path}")
+}

@@ -1,0 +1,199 @@
+//! What the cluster has for a kubelet of kubeadm's packages: the configuration that all its nodes share, and the answer
+//! to whether a node of this name is at work already. Asked with the token, over the verified connection.
+
+mod config;
+mod registration;
+
+pub use config::RESOLVED;
+pub use registration::NodeRegistration;
+
+use serde_json::Value;
+
+use crate::clock::{Clock, Deadline};
+use crate::error::{Error, Failure, Result, Retry, Step};
+use crate::http::{Bearer, Verified};
+use crate::limits;
+use crate::node::NodeName;
+use crate::report::Report;
+use crate::retry::Backoff;
+
+/// The container runtimes that kubeadm looks for, and the one that it takes when there is none
+/// (`cmd/kubeadm/app/constants/constants_unix.go`, `DefaultCRISocket`).
+pub const RUNTIMES: [&str; 3] =
+    ["/var/run/containerd/containerd.sock", "/var/run/crio/crio.sock", "/var/run/cri-dockerd.sock"];
+
+/// Where kubeadm keeps the configuration (`KubeletBaseConfigurationConfigMap`).
+const CONFIG_MAP: &str = "/api/v1/namespaces/kube-system/configmaps/kubelet-config";
+/// The key that holds it (`KubeletBaseConfigurationConfigMapKey`).
+const KEY: &str = "kubelet";
+
+/// The three files that a kubelet of kubeadm's packages reads, as `kubeadm join` 1.36 writes them. Nothing in them is
+/// secret.
+#[derive(Debug)]
+pub struct KubeletFiles {
+    /// `config.yaml`.
+    pub config: String,
+    /// `instance-config.yaml`, which a later `kubeadm upgrade node` reads.
+    pub instance: String,
+    /// `kubeadm-flags.env`, which the kubelet's unit reads.
+    pub flags: String,
+}
+
+/// What this machine adds to the cluster's configuration.
+#[derive(Debug)]
+pub struct Machine<'a> {
+    /// The node's name.
+    pub node: &'a NodeName,
+    /// The machine's own name, where it is known.
+    pub hostname: Option<&'a str>,
+    /// The container runtime's `unix://` socket.
+    pub cri_socket: &'a str,
+    /// Whether systemd-resolved has written its list of servers.
+    pub resolved: bool,
+}
+
+/// Questions to the API server before anything is written or requested.
+pub struct Lookup<'a> {
+    /// The way to it.
+    pub api: &'a Verified,
+    /// The token.
+    pub bearer: &'a Bearer,
+    /// The program's clock.
+    pub clock: &'a dyn Clock,
+    /// When it has to have answered.
+    pub deadline: Deadline,
+}
+
+impl Lookup<'_> {
+    /// Refuses a name under which a node is Ready, as kubeadm does: its kubelet and ours would fight over one Node
+    /// (`cmd/kubeadm/app/cmd/phases/join/kubelet.go`).
+    ///
+    /// # Errors
+    /// [`Failure::Denied`] when there is such a node; else the last failure to find out when the deadline has come.
+    pub fn refuse_ready_node(&self, node: &NodeName, report: &mut Report) -> Result<()> {
+        let name = node.as_str();
+        let what =
+            format!("the Node {name} cannot be looked up (kubeadm allows it by the role kubeadm:get-nodes)");
+        let Some(node) = self.get(&format!("/api/v1/nodes/{name}"), &what, report)? else { return Ok(()) };
+        if !is_ready(&node) {
+            return Ok(());
+        }
+        let message = format!(
+            "a Node {name} is in the cluster and Ready; give this machine another name, or, when it takes that \
+             node's place, stop the old one or delete its Node, and run again"
+        );
+        Err(Error::new(Step::Cluster, Failure::Denied, message))
+    }
+
+    /// Fetches the cluster's configuration and makes the machine's files of it.
+    ///
+    /// # Errors
+    /// [`Failure::NotPublished`] when there is no configuration or it is none that a kubelet could take; else the last
+    /// failure to fetch it when the deadline has come.
+    pub fn kubelet_files(
+        &self,
+        registration: &NodeRegistration,
+        machine: &Machine<'_>,
+        report: &mut Report,
+    ) -> Result<KubeletFiles> {
+        let what = "the ConfigMap kube-system/kubelet-config cannot be fetched \
+                    (kubeadm allows it by the role kubeadm:kubelet-config)";
+        let answer = self.get(CONFIG_MAP, what, report)?.unwrap_or_default();
+        let text = answer["data"][KEY].as_str().ok_or_else(|| {
+            not_published(
+                "the cluster has no ConfigMap kube-system/kubelet-config; make it with \
+                 `kubeadm init phase upload-config kubelet`, or leave --with-kubelet-config out",
+            )
+        })?;
+        let config = config::for_machine(text, machine).map_err(|e| {
+            not_published("the ConfigMap kube-system/kubelet-config is of no use; correct it in the cluster")
+                .caused_by(e)
+        })?;
+        Ok(KubeletFiles {
+            config,
+            instance: format!("containerRuntimeEndpoint: {}\n", quoted(machine.cri_socket)),
+            flags: format!(
+                "KUBELET_KUBEADM_ARGS={}\n",
+                quoted(&registration.arguments(machine.node, machine.hostname))
+            ),
+        })
+    }
+
+    /// Asks until there is an answer. `None` when there is no such object.
+    fn get(&self, path: &str, what: &str, report: &mut Report) -> Result<Option<Value>> {
+        let mut backoff = Backoff::new(self.clock, self.deadline);
+        loop {
+            let timeout = self.deadline.left(self.clock).unwrap_or_default().min(limits::REQUEST);
+            let error = match self.api.call(Step::Cluster, path, Some(self.bearer), None, timeout) {
+                Ok(reply) if reply.status == 404 => return Ok(None),
+                Ok(reply) if reply.status == 200 => match serde_json::from_slice(&reply.body) {
+                    Ok(object) => return Ok(Some(object)),
+                    Err(e) => unreadable(what).caused_by(e),
+                },
+                Ok(reply) => reply.failure(Step::Cluster, what),
+                Err(error) => error,
+            };
+            backoff.pause(error, report)?;
+        }
+    }
+}
+
+/// Whether a Node has the condition Ready (`k8s.io/api/core/v1`, `NodeStatus`).
+fn is_ready(node: &Value) -> bool {
+    let conditions = node["status"]["conditions"].as_array();
+    let is = |condition: &&Value| condition["type"] == "Ready" && condition["status"] == "True";
+    conditions.is_some_and(|conditions| conditions.iter().any(|condition| is(&condition)))
+}
+
+/// An answer that is no JSON is a fault on the way, which another try may not meet.
+fn unreadable(what: &str) -> Error {
+    Error::new(Step::Cluster, Failure::Unreachable, what).healing(Retry::UntilDeadline(None))
+}
+
+fn not_published(message: &str) -> Error {
+    Error::new(Step::Cluster, Failure::NotPublished, message)
+}
+
+/// A text of printable ASCII in double quotes, as Go's `%q` has it, and as systemd's EnvironmentFile and YAML read it.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        if matches!(c, '"' | '\\') {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_ready_by_its_condition() {
+        for (node, ready) in [
+            ("{}", false),
+            (r#"{"status":{}}"#, false),
+            (r#"{"status":{"conditions":null}}"#, false),
+            (
+                r#"{"status":{"conditions":[{"type":"Ready","status":"False"},{"type":"X","status":"True"}]}}"#,
+                false,
+            ),
+            (r#"{"status":{"conditions":[{"type":"Ready","status":"Unknown","reason":"True"}]}}"#, false),
+            (
+                r#"{"status":{"conditions":[{"type":"X"},{"status":"True","type":"Ready","message":"m"}]}}"#,
+                true,
+            ),
+        ] {
+            assert_eq!(is_ready(&serde_json::from_str(node).unwrap()), ready, "{node}");
+        }
+    }
+
+    #[test]
+    fn quotes_are_those_of_go() {
+        assert_eq!(quoted(r#"--a=b "c" \d"#), r#""--a=b \"c\" \\d""#);
+    }
+}
