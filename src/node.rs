@@ -3,6 +3,7 @@
 use crate::error::{Error, Failure, Result, Step};
 use crate::limits;
 use crate::x509::Name;
+use crate::x509::is_subdomain;
 
 /// The organization of every node's certificate, which makes it a member of the group `system:nodes`.
 pub const ORGANIZATION: &str = "system:nodes";
@@ -60,21 +61,6 @@ impl NodeName {
     pub fn fits_label(&self) -> bool {
         self.0.len() <= limits::LABEL
     }
-}
-
-/// Whether `name` is a DNS-1123 subdomain of at most [`limits::NODE_NAME`] characters
-/// (`k8s.io/apimachinery/pkg/util/validation`, `IsDNS1123Subdomain`).
-#[must_use]
-pub fn is_subdomain(name: &str) -> bool {
-    name.len() <= limits::NODE_NAME && name.split('.').all(is_label)
-}
-
-/// One DNS label (RFC 1123, section 2.1).
-fn is_label(label: &str) -> bool {
-    let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    label.starts_with(alphanumeric)
-        && label.ends_with(alphanumeric)
-        && label.chars().all(|c| alphanumeric(c) || c == '-')
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use ring::digest;
 
 use crate::asn1::{self, Field, Fields, context, oid};
 use crate::limits;
-pub use alt_names::{AltName, AltNames};
+pub use alt_names::{AltName, AltNames, is_subdomain};
 
 /// keyCertSign is bit 5 of keyUsage (RFC 5280, section 4.2.1.3), counted from the highest bit of the first byte.
 const KEY_CERT_SIGN: u8 = 0x80 >> 5;

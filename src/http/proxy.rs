@@ -13,8 +13,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::USER_AGENT;
 use super::address::Endpoint;
+use super::client::USER_AGENT;
 use crate::error::{Error, Failure, Result, Retry, Step, foreign};
 use crate::limits;
 use crate::secret::Secret;

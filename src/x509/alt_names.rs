@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use der::Tag;
 
 use crate::asn1::{self, Fields, implicit, tlv};
-use crate::node::is_subdomain;
+use crate::limits;
 
 /// dNSName and iPAddress of a GeneralName.
 const DNS_NAME: u32 = 2;
@@ -119,6 +119,21 @@ impl fmt::Display for AltNames {
         let names: Vec<String> = self.0.iter().map(ToString::to_string).collect();
         f.write_str(&crate::error::foreign(&names.join(", ")))
     }
+}
+
+/// Whether `name` is a DNS-1123 subdomain of at most [`limits::NODE_NAME`] characters
+/// (`k8s.io/apimachinery/pkg/util/validation`, `IsDNS1123Subdomain`).
+#[must_use]
+pub fn is_subdomain(name: &str) -> bool {
+    name.len() <= limits::NODE_NAME && name.split('.').all(is_label)
+}
+
+/// One DNS label (RFC 1123, section 2.1).
+fn is_label(label: &str) -> bool {
+    let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    label.starts_with(alphanumeric)
+        && label.ends_with(alphanumeric)
+        && label.chars().all(|c| alphanumeric(c) || c == '-')
 }
 
 #[cfg(test)]

@@ -1,0 +1,132 @@
+//! One endpoint behind ureq: how requests are sent, and what it means when no answer comes.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use ureq::http::{Method, Request, Response};
+
+use super::address::Endpoint;
+use super::connection::{Dialler, Line, NoLookup};
+use super::proxy::Refusal;
+use super::system::System;
+use super::tls;
+use crate::error::{Error, Failure, Result, Retry, Step};
+use crate::limits;
+
+/// `User-Agent`, in the form that Kubernetes' own components use: name/version (os/architecture), with Go's names.
+pub(super) const USER_AGENT: &str =
+    concat!("nodestrap/", env!("CARGO_PKG_VERSION"), " (linux/", env!("NODESTRAP_GOARCH"), ")");
+
+/// One endpoint with its kept connection.
+#[derive(Debug)]
+pub(super) struct Client {
+    agent: ureq::Agent,
+    pub(super) line: Arc<Line>,
+    pub(super) system: System,
+    /// What stands before every path.
+    pub(super) base: String,
+}
+
+/// What errors call the server: its URL, and the proxy on the way.
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.base)?;
+        match self.line.proxy() {
+            Some(proxy) => write!(f, " through the proxy {proxy}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Client {
+    /// Prepares to talk to `endpoint`; the first request dials. With `hurry` there are others to try.
+    pub(super) fn new(
+        system: &System,
+        endpoint: &Endpoint,
+        path: &str,
+        config: Arc<ClientConfig>,
+        hurry: bool,
+    ) -> Result<Self> {
+        let line = Line::new(endpoint.clone(), system, config, hurry)?;
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .https_only(true)
+            .proxy(None)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .user_agent(USER_AGENT)
+            .accept("application/json")
+            .accept_encoding(ureq::config::AutoHeaderValue::None)
+            .max_response_header_size(limits::HEADER_BYTES)
+            .max_idle_connections(1)
+            .max_idle_connections_per_host(1)
+            .max_idle_age(limits::WATCH)
+            .build();
+        let agent = ureq::Agent::with_parts(config, Dialler(line.clone()), NoLookup);
+        let base = format!("https://{endpoint}{path}");
+        Ok(Self { agent, line, system: system.clone(), base })
+    }
+
+    /// Sends one request and waits for the answer's header.
+    pub(super) fn send(
+        &self,
+        method: Method,
+        path: &str,
+        authorization: Option<HeaderValue>,
+        body: Option<Vec<u8>>,
+        timeout: Duration,
+    ) -> std::result::Result<Response<ureq::Body>, ureq::Error> {
+        // A watch lasts long; its connection and its header must not.
+        let head = Some(timeout.min(limits::REQUEST));
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        if let Some(value) = authorization {
+            request = request.header(AUTHORIZATION, value);
+        }
+        let response = match body {
+            Some(body) => {
+                let request = request.header(CONTENT_TYPE, "application/json").body(body)?;
+                self.agent.run(self.agent.configure_request(request).timeout_global(head).build())
+            }
+            None => {
+                let request = request.body(())?;
+                let config = self.agent.configure_request(request).timeout_global(Some(timeout));
+                self.agent.run(config.timeout_connect(head).timeout_recv_response(head).build())
+            }
+        }?;
+        self.system.traffic.requests.fetch_add(1, Ordering::Relaxed);
+        Ok(response)
+    }
+
+    /// What a request that got no whole answer means.
+    pub(super) fn failure(&self, step: Step, error: ureq::Error) -> Error {
+        let inner = match &error {
+            ureq::Error::Io(io) => io.get_ref(),
+            _ => None,
+        };
+        if let Some(tls @ rustls::Error::InvalidCertificate(_)) = inner.and_then(|inner| inner.downcast_ref())
+        {
+            return self.certificate_failure(step, tls).caused_by(error);
+        }
+        if let Some(refusal) = inner.and_then(|inner| inner.downcast_ref::<Refusal>()) {
+            return refusal.failure(step);
+        }
+        let message = format!("no answer from {self}; check the address and the network");
+        Error::new(step, Failure::Unreachable, message).healing(Retry::UntilDeadline(None)).caused_by(error)
+    }
+
+    /// What a chain that does not verify means: only the time may heal.
+    pub(super) fn certificate_failure(&self, step: Step, error: &rustls::Error) -> Error {
+        if tls::is_about_time(error) {
+            let message =
+                format!("the certificate of {self} is not valid at this machine's time; set the clock");
+            return Error::new(step, Failure::Clock, message).healing(Retry::UntilDeadline(None));
+        }
+        let message =
+            format!("the certificate of {self} does not verify; check the address and who answers there");
+        Error::new(step, Failure::NotTrusted, message)
+    }
+}

@@ -1,0 +1,53 @@
+//! What a connection is verified by, and what is sent over it once it is.
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use ureq::http::header::HeaderValue;
+
+use crate::error::{Error, Failure, Result, Step};
+use crate::secret::Secret;
+use crate::x509::Certificate;
+
+/// Roots that server chains may end at.
+#[derive(Debug)]
+pub struct Roots(pub(super) RootCertStore);
+
+impl Roots {
+    /// Takes certificates that the caller has found to be CAs and to be trusted.
+    ///
+    /// # Errors
+    /// [`Failure::NotTrusted`] when webpki cannot read one.
+    pub fn new<'a>(authorities: impl IntoIterator<Item = &'a Certificate>) -> Result<Self> {
+        let mut store = RootCertStore::empty();
+        for authority in authorities {
+            store.add(CertificateDer::from_slice(&authority.der).into_owned()).map_err(|e| {
+                Error::new(Step::Trust, Failure::NotTrusted, "a CA certificate cannot be used as a root")
+                    .caused_by(e)
+            })?;
+        }
+        Ok(Self(store))
+    }
+}
+
+/// A bearer token, ready to be sent. ureq keeps copies of it in its buffers until the process ends.
+#[derive(Debug)]
+pub struct Bearer(pub(super) HeaderValue);
+
+impl Bearer {
+    /// Makes the header's value (RFC 6750, section 2.1).
+    ///
+    /// # Errors
+    /// A usage error for a token with characters that no header can carry.
+    pub fn new(token: &Secret<String>) -> Result<Self> {
+        let text = Secret::new(format!("Bearer {}", token.expose()));
+        let mut value = HeaderValue::from_str(text.expose()).map_err(|_| {
+            Error::new(
+                Step::Options,
+                Failure::Usage,
+                "the token has characters that an HTTP header cannot carry",
+            )
+        })?;
+        value.set_sensitive(true);
+        Ok(Self(value))
+    }
+}
