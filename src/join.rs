@@ -258,8 +258,8 @@ fn tell(discovery: &Discovery, route: &str, cluster: &TrustedCluster, report: &R
     };
     report.say(&format!("discovery: cluster-info {source}"));
     let why = match pins {
-        Pins::Required(_) => "signature and CA pin hold",
         Pins::UnsafeSkip => "the signature holds, without a pin,",
+        _ => "signature and CA pin hold",
     };
     report.say(&format!("trust: {why} for token {}; the API server is {server}", token.id()));
 }

@@ -76,7 +76,7 @@ pub fn verify(info: &ClusterInfo, token: &Token, pins: &Pins, now: SystemTime) -
         Bundle::from_base64(&cluster.certificate_authority_data).map_err(|problem| malformed(&problem))?;
     pins.check(&authorities)?;
     let roots = Roots::new(authorities.usable_at(now)?)?;
-    Ok(SignedCluster { server, authorities, roots, pinned: matches!(pins, Pins::Required(_)) })
+    Ok(SignedCluster { server, authorities, roots, pinned: !matches!(pins, Pins::UnsafeSkip) })
 }
 
 impl SignedCluster {

@@ -10,7 +10,7 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use rcgen::{ExtendedKeyUsagePurpose, IsCa, SanType};
 
 use support::api::{Api, Route, Setup, TOKEN, jws};
-use support::node::{CURRENT, KUBELET_CONF, Node};
+use support::node::{CA, CURRENT, KUBELET_CONF, Node};
 use support::pki::{Authority, DAY, ServerIdentity, valid};
 use support::relay::Relay;
 
@@ -188,6 +188,29 @@ fn one_right_pin_is_needed_and_enough() {
             }
         },
     );
+}
+
+#[test]
+fn a_ca_beside_the_pinned_one_is_trusted_as_in_kubeadm_unless_every_ca_must_be_pinned() {
+    let stranger = Authority::new("stranger");
+    for (flag, both, good) in
+        [("", false, true), ("--pin-every-ca", false, false), ("--pin-every-ca", true, true)]
+    {
+        let (api, node) = (Api::start(), Node::new());
+        let bundle = api.authority.pem() + &stranger.pem();
+        let server = format!("https://{}", api.endpoint());
+        api.cluster(|cluster| cluster.publish(&jws::kubeconfig(&bundle, &server)));
+        let mut pins = vec![api.authority.pin()];
+        pins.extend(both.then(|| stranger.pin()));
+        let run = node.join(&api).with_cert().pins(&pins).args(flag).run();
+        if good {
+            run.expect("joined");
+            assert_eq!(node.read(CA), bundle);
+        } else {
+            run.expect("not-trusted").says(&[&stranger.pin()]);
+            node.is_untouched_by(&api);
+        }
+    }
 }
 
 #[test]

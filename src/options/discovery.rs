@@ -178,9 +178,13 @@ fn request_token(settings: &Settings) -> Result<Secret<String>> {
 /// Pins that are given hold, whatever else is given (`cmd/kubeadm/app/apis/kubeadm/validation`).
 fn pins(settings: &Settings) -> Result<Pins> {
     let pins: Option<Vec<Pin>> = settings.list("discovery-token-ca-cert-hash").map(Pin::parse).collect();
+    let each = settings.is_on("pin-every-ca");
     match pins {
+        Some(pins) if !pins.is_empty() && each => Ok(Pins::EachRequired(pins)),
         Some(pins) if !pins.is_empty() => Ok(Pins::Required(pins)),
-        Some(_) if settings.is_on("discovery-token-unsafe-skip-ca-verification") => Ok(Pins::UnsafeSkip),
+        Some(_) if !each && settings.is_on("discovery-token-unsafe-skip-ca-verification") => {
+            Ok(Pins::UnsafeSkip)
+        }
         Some(_) => Err(usage(
             "the CA pin is missing; give --discovery-token-ca-cert-hash, or \
              --discovery-token-unsafe-skip-ca-verification to trust whoever knows the token",

@@ -31,6 +31,7 @@ Flags of kubeadm join:
   --dry-run                      find and trust the cluster, request and write nothing
 
 Flags of its own:
+  --pin-every-ca                 every CA of the cluster must be pinned; for kubeadm one is enough
   --cluster-info FILE            the ConfigMap, as kubectl prints it, instead of asking for it; needs token and pin
   --server URL --certificate-authority FILE
                                  no discovery at all; with --bearer-token-file, tokens of any kind

@@ -53,7 +53,7 @@ pub(super) enum Takes {
 pub(super) const ENDPOINT: &str = "api-server-endpoint";
 
 /// Every setting by the name of its flag. `--help` describes each; the positional argument stands first.
-pub(super) const FLAGS: [(&str, Takes); 33] = [
+pub(super) const FLAGS: [(&str, Takes); 34] = [
     (ENDPOINT, Takes::Value),
     ("config", Takes::Value),
     ("strict", Takes::Switch),
@@ -70,6 +70,7 @@ pub(super) const FLAGS: [(&str, Takes); 33] = [
     ("bootstrap-kubeconfig", Takes::Value),
     ("discovery-token-ca-cert-hash", Takes::List),
     ("discovery-token-unsafe-skip-ca-verification", Takes::Switch),
+    ("pin-every-ca", Takes::Switch),
     ("node-name", Takes::Value),
     ("with-client-cert", Takes::Switch),
     ("with-serving-cert", Takes::Switch),

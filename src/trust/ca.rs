@@ -108,6 +108,8 @@ impl Pin {
 pub enum Pins {
     /// At least one certificate of the bundle must have one of these; the whole bundle is trusted then, as in kubeadm.
     Required(Vec<Pin>),
+    /// Every certificate of the bundle must have one of these, so that no holder of the token can add a CA of his own.
+    EachRequired(Vec<Pin>),
     /// `--discovery-token-unsafe-skip-ca-verification` without any pin: whoever knows the token can forge the cluster.
     UnsafeSkip,
 }
@@ -116,16 +118,22 @@ impl Pins {
     /// Holds the bundle against the pins.
     ///
     /// # Errors
-    /// [`Failure::NotTrusted`] when none of its keys is pinned.
+    /// [`Failure::NotTrusted`] when too few of its keys are pinned.
     pub(super) fn check(&self, bundle: &Bundle) -> Result<()> {
-        let Self::Required(pins) = self else { return Ok(()) };
-        let found = bundle.pins();
-        if found.iter().any(|pin| pins.iter().any(|pinned| pinned.0 == *pin)) {
+        let (pins, each) = match self {
+            Self::Required(pins) => (pins, false),
+            Self::EachRequired(pins) => (pins, true),
+            Self::UnsafeSkip => return Ok(()),
+        };
+        let mut stray = bundle.pins();
+        let all = stray.len();
+        stray.retain(|pin| pins.iter().all(|pinned| pinned.0 != *pin));
+        if stray.is_empty() || !each && stray.len() < all {
             return Ok(());
         }
         let message = format!(
-            "none of the CA keys in cluster-info is pinned (found {}); the pin is mistyped, or this is another cluster",
-            found.join(" ")
+            "CA keys in cluster-info are not pinned ({}); the pin is mistyped, or this is another cluster",
+            stray.join(" ")
         );
         Err(Error::new(Step::Trust, Failure::NotTrusted, message))
     }
