@@ -10,6 +10,9 @@ use super::usage;
 use crate::error::{Result, foreign};
 use crate::yaml;
 
+/// kubeadm's default (`DefaultCACertPath`), and where ca.crt is written.
+const CA_PATH: &str = "/etc/kubernetes/pki/ca.crt";
+
 /// What a known field means.
 enum Field {
     /// A text for this setting.
@@ -22,6 +25,8 @@ enum Field {
     Ignored,
     /// `controlPlane`: not for this program.
     Refused,
+    /// `caCertPath`: there is one place for it here.
+    CaPath,
     /// A map to look into.
     Map,
     /// `taints`: a list of key, value and effect.
@@ -64,6 +69,7 @@ fn field(path: &str) -> Option<Field> {
         | "skipPhases"
         | "patches" => Field::Ignored,
         "controlPlane" => Field::Refused,
+        "caCertPath" => Field::CaPath,
         _ => return None,
     })
 }
@@ -120,6 +126,8 @@ fn walk(path: &str, map: &Value, origin: Origin, settings: &mut Settings) -> Res
                 )));
             }
             (Field::Ignored, _) | (_, Value::Null) => {}
+            (Field::CaPath, value) if value == CA_PATH => {}
+            (Field::CaPath, _) => return wrong(&path, CA_PATH),
             (Field::Map, value) => walk(&path, value, origin, settings)?,
             (Field::Text(name, takes), Value::String(text)) => {
                 settings.put(name, takes, false, text.clone(), origin);

@@ -178,6 +178,7 @@ fn the_help_has_every_flag() {
 const CONFIGURATION: &str = "
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: JoinConfiguration
+caCertPath: /etc/kubernetes/pki/ca.crt
 discovery:
   bootstrapToken:
     token: cccccc.0123456789abcdef
@@ -265,6 +266,7 @@ fn configurations_of_no_worker_are_refused() {
         ("kind: JoinConfiguration", "kind: InitConfiguration", "holds no JoinConfiguration"),
         ("v1beta4", "v1beta2", "apiVersion"),
         ("patches: null", "controlPlane: {}", "workers only"),
+        ("caCertPath: /etc", "caCertPath: /other", "is not /etc/kubernetes/pki/ca.crt"),
         ("    token: cccccc.0123456789abcdef", "    token: 5", "is not a text"),
         ("  imagePullSerial: true", "  name: twice", "cannot be read"),
         ("caCertHashes: ['@PIN@']", "caCertHashes: hunter2", "is not a list of texts"),

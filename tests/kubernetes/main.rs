@@ -18,6 +18,7 @@ mod packaged;
 mod refusals;
 mod restarts;
 mod serving;
+mod ways;
 
 use std::{ops::Deref, sync::OnceLock};
 

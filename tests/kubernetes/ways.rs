@@ -1,0 +1,75 @@
+//! The other ways in, with what kubectl and kubeadm print: the cluster decides whether they lead anywhere.
+
+use std::fs;
+
+use crate::harness::{
+    cluster::{Cluster, Options},
+    node::{Node, nodestrap},
+    process::{run, tethered},
+    scratch::Scratch,
+    token::Token,
+};
+
+const CLUSTER_INFO: [&str; 5] = ["-n", "kube-public", "get", "configmap", "cluster-info"];
+
+/// Joins with these arguments and holds the node to what a join promises.
+fn joins(cluster: &Cluster, name: &str, arguments: &[&str]) {
+    let node = Node::new(name);
+    let mut all = vec!["--with-client-cert"];
+    all.extend(arguments);
+    node.start_as(tethered(nodestrap()), &all).finish().assert(0, "joined");
+    node.assert_joined(cluster);
+}
+
+/// A file beside the node's disk.
+fn file(scratch: &Scratch, name: &str, text: &str) -> String {
+    let path = scratch.file(name);
+    fs::write(&path, text).unwrap();
+    path
+}
+
+/// The ConfigMap as kubectl prints it replaces the question that such an API server answers with 401.
+#[test]
+fn a_signed_cluster_info_joins_where_anonymous_requests_are_refused() {
+    let cluster = Cluster::start(Options { algorithm: "ECDSA-P256", anonymous: false, ..Options::default() });
+    let (scratch, token) = (Scratch::new(), cluster.token());
+    let secret = file(&scratch, "token", &token.value);
+    for format in ["json", "yaml"] {
+        let text = run(cluster.tool("kubectl").args(CLUSTER_INFO).args(["-o", format]));
+        let info = file(&scratch, format, &text);
+        let arguments =
+            ["--cluster-info", &info, "--token-file", &secret, "--discovery-token-ca-cert-hash", &token.pin];
+        joins(&cluster, &format!("ways-info-{format}"), &arguments);
+    }
+}
+
+/// kubeadm's own configuration for a join, filled in as its documentation has it.
+#[test]
+fn the_configuration_that_kubeadm_prints_is_taken() {
+    let cluster = crate::shared();
+    let (scratch, token) = (Scratch::new(), cluster.token());
+    let Token { value, pin, arguments } = &token;
+    let defaults = run(cluster.tool("kubeadm").args(["config", "print", "join-defaults"]));
+    let text = defaults
+        .replace("kube-apiserver:6443", &arguments[0])
+        .replace("abcdef.0123456789abcdef", value)
+        .replace("unsafeSkipCAVerification: true", &format!("caCertHashes: ['{pin}']"));
+    let named: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("name:")).collect();
+    let config = file(&scratch, "join.yaml", &named.join("\n"));
+    joins(&cluster, "ways-config", &["--strict", "--config", &config]);
+}
+
+/// The kubeconfig inside cluster-info is a discovery file once the operator vouches for it; so are its parts as flags.
+#[test]
+fn server_and_ca_by_the_operators_word() {
+    let cluster = crate::shared();
+    let (scratch, token) = (Scratch::new(), cluster.token());
+    let secret = file(&scratch, "token", &token.value);
+    let info = cluster.json(&CLUSTER_INFO);
+    let kubeconfig = file(&scratch, "discovery.conf", info["data"]["kubeconfig"].as_str().unwrap());
+    joins(&cluster, "ways-file", &["--discovery-file", &kubeconfig, "--tls-bootstrap-token-file", &secret]);
+    let server = format!("https://{}", cluster.address());
+    let ca = cluster.scratch.file("pki/ca.crt");
+    let flags = ["--server", &server, "--certificate-authority", &ca, "--bearer-token-file", &secret];
+    joins(&cluster, "ways-flags", &flags);
+}
