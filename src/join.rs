@@ -52,7 +52,7 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
             if options.with_kubelet_config && !files.has_kubelet()? {
                 bootstrap(options, &node, &files, &existing, system, overall, report)?;
             }
-            if options.with_client_cert {
+            if options.with_client_cert && !options.dry_run {
                 files.clean_up(options.keep_bootstrap_kubeconfig)?;
             }
             Success::AlreadyJoined
@@ -60,6 +60,7 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
         existing => bootstrap(options, &node, &files, existing, system, overall, report)?,
     };
     match &options.serving {
+        _ if options.dry_run => Ok(success),
         Some(serving) if serving::serve(serving, &node, &files, system, overall, report)? => {
             Ok(Success::Joined)
         }

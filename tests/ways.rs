@@ -369,6 +369,23 @@ fn a_dry_run_trusts_and_writes_nothing() {
 }
 
 #[test]
+fn a_dry_run_asks_for_no_serving_certificate_and_cleans_nothing_up() {
+    let way = Way::new();
+    let line = way.join_line();
+    let way = way.variable("NODESTRAP_JOIN", line).with(&["--dry-run", "--with-serving-cert"]);
+    assert_eq!(way.run().status.code(), Some(0));
+    way.node.is_untouched_by(&way.api);
+
+    let way = Way::new();
+    way.node.join(&way.api).with_cert().args("--keep-bootstrap-kubeconfig").run().expect("joined");
+    let before = way.node.tree();
+    let line = way.join_line();
+    let way = way.variable("NODESTRAP_JOIN", line).with(&["--dry-run"]);
+    assert_eq!(way.run().status.code(), Some(0));
+    assert_eq!(way.node.tree(), before, "the bootstrap kubeconfig stays");
+}
+
+#[test]
 fn print_config_shows_origins_and_no_secret() {
     let way = Way::new();
     let line = way.join_line();
