@@ -59,13 +59,10 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
         }
         existing => bootstrap(options, &node, &files, existing, system, overall, report)?,
     };
-    match &options.serving {
-        _ if options.dry_run => Ok(success),
-        Some(serving) if serving::serve(serving, &node, &files, system, overall, report)? => {
-            Ok(Success::Joined)
-        }
-        _ => Ok(success),
-    }
+    let Some(serving) = options.serving.as_ref().filter(|_| !options.dry_run) else { return Ok(success) };
+    let served = serving::serve(serving, &node, &files, system, overall, report)
+        .map_err(|e| e.with_note("; the node is joined without its serving certificate"))?;
+    Ok(if served { Success::Joined } else { success })
 }
 
 /// Makes a machine without an identity a node: discovery, trust, the client certificate, the files. A node that has its

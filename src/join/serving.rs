@@ -33,18 +33,6 @@ pub(super) fn serve(
     overall: Option<Deadline>,
     report: &mut Report,
 ) -> Result<bool> {
-    request(serving, node, files, system, overall, report)
-        .map_err(|error| error.with_note("; the node is joined without its serving certificate"))
-}
-
-fn request(
-    serving: &Serving,
-    node: &NodeName,
-    files: &NodeFiles,
-    system: &System,
-    overall: Option<Deadline>,
-    report: &mut Report,
-) -> Result<bool> {
     let clock = &*system.clock;
     // The address is not known without a connection: where no hosts are given, a pair for the node's name will do. The
     // kubelet looks after its addresses itself.
