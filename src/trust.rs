@@ -105,7 +105,7 @@ impl SignedCluster {
     /// the server that it names is verified in its handshake.
     ///
     /// # Errors
-    /// Never in practice: the TLS configuration is fixed, and the first request dials.
+    /// A usage error when the server is to be reached through a proxy that cannot be used. The first request dials.
     pub fn without_peer(self, system: &System) -> Result<TrustedCluster> {
         let Self { server, authorities, roots, .. } = self;
         let api = Verified::dial(system, &server, &roots, None)?;
@@ -117,7 +117,7 @@ impl SignedCluster {
 ///
 /// # Errors
 /// [`Failure::NotTrusted`] when none of the certificates is a CA; [`Failure::Clock`], which may heal, when none of the
-/// CAs is valid `now`.
+/// CAs is valid `now`; a usage error as of [`SignedCluster::without_peer`].
 pub fn given(system: &System, given: &GivenCluster, now: SystemTime) -> Result<TrustedCluster> {
     let authorities = given.authorities.clone();
     let roots = Roots::new(authorities.usable_at(now)?)?;

@@ -107,6 +107,15 @@ impl Way {
         )
     }
 
+    /// Names the server, this CA and the token by flags.
+    fn by_the_operators_word(self, ca: &str) -> Self {
+        let (ca, token) = (self.file("ca.pem", ca), self.file("token", TOKEN));
+        let server = format!("https://{}", self.api.endpoint());
+        let word =
+            ["--server", &server, "--certificate-authority", path(&ca), "--bearer-token-file", path(&token)];
+        self.with(&word)
+    }
+
     /// The cluster's CA, and a kubeconfig with it and these users.
     fn kubeconfig(&self, user: &str) -> String {
         let ca = BASE64_STANDARD.encode(self.api.authority.pem());
@@ -251,17 +260,8 @@ fn a_forged_cluster_info_is_not_trusted_wherever_it_comes_from() {
 #[test]
 fn server_and_ca_by_the_operators_word() {
     let way = Way::new();
-    let ca = way.file("ca.pem", &way.api.authority.pem());
-    let token = way.file("token", TOKEN);
-    let server = format!("https://{}", way.api.endpoint());
-    let way = way.with(&[
-        "--server",
-        &server,
-        "--certificate-authority",
-        path(&ca),
-        "--bearer-token-file",
-        path(&token),
-    ]);
+    let ca = way.api.authority.pem();
+    let way = way.by_the_operators_word(&ca);
     way.joins();
     assert_eq!(way.api.routes(), [Route::Create, Route::Watch]);
 
@@ -285,17 +285,8 @@ fn server_and_ca_by_the_operators_word() {
 fn the_operators_word_is_verified_in_the_handshake() {
     let way = Way::new();
     let stranger = Api::start();
-    let ca = way.file("ca.pem", &stranger.authority.pem());
-    let token = way.file("token", TOKEN);
-    let server = format!("https://{}", way.api.endpoint());
-    let way = way.with(&[
-        "--server",
-        &server,
-        "--certificate-authority",
-        path(&ca),
-        "--bearer-token-file",
-        path(&token),
-    ]);
+    let ca = stranger.authority.pem();
+    let way = way.by_the_operators_word(&ca);
     let output = way.run();
     assert_eq!(output.status.code(), Some(5), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(way.api.credentials_seen(), 0);
