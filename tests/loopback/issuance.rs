@@ -1,16 +1,14 @@
 //! What delays or ends the wait for a certificate, and certificates that are not what was asked for.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rcgen::{CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose};
 
-use support::api::{Api, Cluster, Reply, Route};
-use support::node::{BOOTSTRAP_CONF, CURRENT, KEY_TMP, Node};
-use support::pki::{self, Authority, DAY, valid};
+use crate::support::api::{Api, Cluster, Reply, Route};
+use crate::support::node::{BOOTSTRAP_CONF, CURRENT, KEY_TMP, Node};
+use crate::support::pki::{self, Authority, DAY, valid};
 
 #[test]
 fn a_busy_server_is_asked_again_when_it_says() {
@@ -31,7 +29,7 @@ fn a_busy_server_is_asked_again_when_it_says() {
         ("500", Duration::ZERO, || Reply::status(500, "InternalError")),
     ];
     for route in [Route::Create, Route::Watch] {
-        support::all(
+        crate::support::all(
             &cases,
             |case| format!("{} to {route:?}", case.0),
             |(_, pause, busy)| {
@@ -55,7 +53,7 @@ fn a_server_that_stays_busy_is_unreachable() {
         ("503", || Reply::status(503, "ServiceUnavailable")),
         ("no answer", || Reply::raw(Vec::new())),
     ];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_owned(),
         |(_, busy)| {
@@ -83,7 +81,7 @@ fn a_lost_answer_to_the_post_leaves_one_request() {
 
 #[test]
 fn a_refused_token_is_tried_for_ten_seconds() {
-    support::all(&[401_u16, 403], u16::to_string, |status| {
+    crate::support::all(&[401_u16, 403], u16::to_string, |status| {
         let (api, node) = (Api::start(), Node::new());
         let status = *status;
         api.on(Route::Create, move |_, _, _| Some(Reply::status(status, "No")));
@@ -97,7 +95,7 @@ fn a_refused_token_is_tried_for_ten_seconds() {
 
 #[test]
 fn a_token_that_becomes_known_is_used() {
-    support::all(&[401_u16, 403], u16::to_string, |status| {
+    crate::support::all(&[401_u16, 403], u16::to_string, |status| {
         let (api, node) = (Api::start(), Node::new());
         let status = *status;
         api.on(Route::Create, move |number, _, _| (number < 2).then(|| Reply::status(status, "NotYet")));
@@ -137,7 +135,7 @@ fn a_request_that_nobody_approves_is_pending_and_found_again() {
 
 #[test]
 fn a_failure_that_has_healed_is_not_what_the_deadline_tells() {
-    support::all(&[503_u16, 403], u16::to_string, |status| {
+    crate::support::all(&[503_u16, 403], u16::to_string, |status| {
         let (api, node) = (Api::manual(), Node::new());
         let status = *status;
         api.on(Route::Create, move |number, _, _| (number == 0).then(|| Reply::status(status, "NotYet")));
@@ -159,7 +157,7 @@ fn an_answer_that_no_waiting_heals_says_what_to_check() {
     const ADVICE: &str = "redirects are not followed";
     let missing = (404, "check the server's URL and version");
     let cases = [missing, (301, ADVICE), (302, ADVICE), (303, ADVICE), (307, ADVICE), (308, ADVICE)];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_string(),
         |(status, advice)| {
@@ -212,7 +210,7 @@ fn a_certificate_that_is_not_what_was_asked_for_is_not_stored() {
     other("no PEM", |_, _| "issued".to_owned());
     other("no certificate in the PEM", |_, request| request.to_owned());
     other("no DER", |_, _| pki::pem_text("CERTIFICATE", b"issued"));
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_owned(),
         |(_, outcome, signer)| {
@@ -239,7 +237,7 @@ fn a_certificate_that_does_not_fit_uses_its_key_up() {
         }),
     ];
     for earlier in [false, true] {
-        support::all(
+        crate::support::all(
             &cases,
             |case| format!("{}, there before: {earlier}", case.0),
             |(_, unfit)| {

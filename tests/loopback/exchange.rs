@@ -1,7 +1,5 @@
 //! The certificate signing request: every way in which the API server, the approver and the signer can answer.
 
-mod support;
-
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -9,9 +7,11 @@ use base64::prelude::BASE64_STANDARD;
 use rcgen::PublicKeyData as _;
 use serde_json::json;
 
-use support::api::{Api, Cluster, Piece, Reply, Request, Route, bookmark_object, event, status_object};
-use support::node::{KEY_TMP, Node};
-use support::pki::{self, Authority, DAY, valid};
+use crate::support::api::{
+    Api, Cluster, Piece, Reply, Request, Route, bookmark_object, event, status_object,
+};
+use crate::support::node::{KEY_TMP, Node};
+use crate::support::pki::{self, Authority, DAY, valid};
 
 /// The one name, which the only request has.
 fn only_name(cluster: &Cluster) -> String {
@@ -65,7 +65,7 @@ fn a_request_that_is_there_already_is_judged() {
             cluster.edit(name, |item| item["spec"]["request"] = json!("bm8="));
         }),
     ];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_owned(),
         |(_, routes, before)| {
@@ -125,7 +125,7 @@ fn a_version_that_is_gone_is_listed_again() {
         ("Gone in the stream", Box::new(move || Reply::chunked(vec![Piece::Bytes(gone.clone().into())]))),
     ];
     for issued_meanwhile in [true, false] {
-        support::all(
+        crate::support::all(
             &cases,
             |case| format!("{}, issued {issued_meanwhile}", case.0),
             |(_, reply)| {
@@ -178,7 +178,7 @@ fn a_watch_may_be_torn_anywhere() {
         }),
         ("left open after the certificate", |bytes| Reply::chunked(vec![Piece::Bytes(bytes), Piece::Hold])),
     ];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_owned(),
         |(_, answer)| {
@@ -202,7 +202,7 @@ fn a_stream_that_ends_is_watched_again_from_the_last_version() {
         ("ended after a bookmark", "555", Box::new(move || Reply::chunked(vec![bookmark()]))),
         ("cut after a bookmark", "555", Box::new(move || Reply::chunked(vec![bookmark()]).close())),
     ];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_owned(),
         |(_, version, first)| {
@@ -249,7 +249,7 @@ fn a_request_that_vanishes_is_made_again_with_the_same_key() {
             Some(Reply::status(410, "Expired"))
         }),
     ];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_owned(),
         |(_, vanish)| {
@@ -280,7 +280,7 @@ fn a_request_that_changed_its_uid_is_judged_again() {
             cluster.edit(name, |item| item["spec"]["request"] = json!(foreign));
         }),
     ];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_owned(),
         |(_, creates, change)| {
@@ -305,7 +305,7 @@ fn a_request_that_changed_its_uid_is_judged_again() {
 
 #[test]
 fn a_verdict_ends_the_join_and_the_next_one_has_a_new_key() {
-    support::all(&["Denied", "Failed"], ToString::to_string, |verdict| {
+    crate::support::all(&["Denied", "Failed"], ToString::to_string, |verdict| {
         let (api, node) = (Api::manual(), Node::new());
         api.on(Route::Watch, |number, request, cluster| {
             let name = request.selected_name().unwrap_or_default().to_owned();
@@ -327,7 +327,7 @@ fn a_verdict_ends_the_join_and_the_next_one_has_a_new_key() {
 #[test]
 fn a_verdict_on_a_request_that_this_run_took_up_pending_is_final() {
     use Route::{Create, Discovery, List, Watch};
-    support::all(&["Denied", "Failed"], ToString::to_string, |verdict| {
+    crate::support::all(&["Denied", "Failed"], ToString::to_string, |verdict| {
         let (api, node) = (Api::manual(), Node::new());
         api.on(Create, |number, request, cluster| {
             (number == 0).then(|| {

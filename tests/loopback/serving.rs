@@ -1,16 +1,14 @@
 //! The serving certificate: requested by the node itself once it is joined, and never in the way of the join.
 
-mod support;
-
 use std::process::Command;
 use std::time::Duration;
 
 use rcgen::{ExtendedKeyUsagePurpose, SanType};
 
-use support::api::{Api, Request, Route, Setup};
-use support::node::{BOOTSTRAP_CONF, CURRENT, Join, KEY_TMP, KUBELET_CONF, Node};
-use support::pki::{self, DAY, valid};
-use support::run::Finished;
+use crate::support::api::{Api, Request, Route, Setup};
+use crate::support::node::{BOOTSTRAP_CONF, CURRENT, Join, KEY_TMP, KUBELET_CONF, Node};
+use crate::support::pki::{self, DAY, valid};
+use crate::support::run::Finished;
 
 const KEY: &str = "var/lib/kubelet/pki/kubelet-server.key.tmp";
 const LINK: &str = "var/lib/kubelet/pki/kubelet-server-current.pem";
@@ -156,7 +154,7 @@ fn a_pair_that_will_not_do_is_replaced() {
             spoil(node, move |_| client);
         }),
     ];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_owned(),
         |(_, flags, spoil)| {
@@ -240,7 +238,7 @@ exec \"$@\"";
 /// Runs itself again in a network namespace, which needs root, as all of CI has it.
 #[test]
 fn by_default_it_is_for_the_address_that_leads_to_the_server() {
-    const NAME: &str = "by_default_it_is_for_the_address_that_leads_to_the_server";
+    const NAME: &str = "serving::by_default_it_is_for_the_address_that_leads_to_the_server";
     if std::env::var_os("NODESTRAP_IN_NETWORK").is_none() {
         let mut command = Command::new("unshare");
         command.args(["--net", "sh", "-euc", NETWORK, "sh"]).arg(std::env::current_exe().unwrap());
@@ -293,7 +291,7 @@ fn a_certificate_that_is_not_what_was_asked_for_is_not_stored() {
         }),
         ("expired", "clock", |r| valid(&mut r.params, -9 * DAY, -DAY)),
     ];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_owned(),
         |(_, outcome, adjust)| {

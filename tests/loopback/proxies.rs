@@ -1,14 +1,12 @@
 //! A proxy between the machine and its API server: what it gets to see, and what happens when it refuses.
 
-mod support;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use support::api::{Api, Route, Setup, TOKEN};
-use support::node::Node;
-use support::pki::Authority;
-use support::proxy::{Answer, Proxy};
+use crate::support::api::{Api, Route, Setup, TOKEN};
+use crate::support::node::Node;
+use crate::support::pki::Authority;
+use crate::support::proxy::{Answer, Proxy};
 
 /// A name that only the proxies of these tests know.
 const NAME: &str = "api.example";
@@ -71,7 +69,7 @@ fn without_a_user_there_are_no_credentials_and_a_redial_is_a_new_tunnel() {
 #[test]
 fn the_proxy_is_left_out_where_go_leaves_it_out() {
     let cases = [("localhost", "HTTPS_PROXY", "unrelated.example"), ("127.0.0.1", "https_proxy", "")];
-    support::all(
+    crate::support::all(
         &cases,
         |case| format!("{case:?}"),
         |(host, variable, exceptions)| {
@@ -142,7 +140,7 @@ fn a_refusing_proxy_is_told_apart_from_the_api_server() {
         ("503 \u{1b}[31mno", "HTTP 503"),
         ("405 Method Not Allowed", "HTTP 405"),
     ];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.1.to_owned(),
         |(status, words)| {
@@ -210,7 +208,7 @@ fn an_answer_without_sense_or_end_is_bounded() {
         ("not HTTP", || Answer::Text(b"SSH-2.0-OpenSSH_9.2\r\n\r\n".to_vec())),
         ("silence", || Answer::Silence),
     ];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_owned(),
         |(_, answer)| {
@@ -235,7 +233,7 @@ fn a_proxy_that_opens_tls_gets_no_token() {
     let identity = Some(own.server(&[NAME]));
     let server = Some(format!("https://{endpoint}"));
     let between = Api::with(Setup { authority: own, identity, server, ..Setup::default() });
-    between.cluster(|cluster| cluster.publish_as(&text, &support::api::jws::sign(TOKEN, &text)));
+    between.cluster(|cluster| cluster.publish_as(&text, &crate::support::api::jws::sign(TOKEN, &text)));
     let proxy = Proxy::to(between.address());
     let join = node.join(&api).endpoint(&endpoint).with_cert().env("HTTPS_PROXY", proxy.endpoint());
     join.run().expect("not-trusted").says(&["through the proxy", &proxy.endpoint()]);

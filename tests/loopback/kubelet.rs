@@ -1,12 +1,10 @@
 //! The kubelet's configuration and the question whether a node of this name is Ready, against a loopback API server.
 
-mod support;
-
 use std::os::unix::net::UnixListener;
 
-use support::all;
-use support::api::{Api, KUBELET_CONFIG, Reply, Route, TOKEN};
-use support::node::{BOOTSTRAP_CONF, CA, KUBELET, KUBELET_CONF, Node};
+use crate::support::all;
+use crate::support::api::{Api, KUBELET_CONFIG, Reply, Route, TOKEN};
+use crate::support::node::{BOOTSTRAP_CONF, CA, KUBELET, KUBELET_CONF, Node};
 
 const CONFIG: &str = "var/lib/kubelet/config.yaml";
 const INSTANCE: &str = "var/lib/kubelet/instance-config.yaml";

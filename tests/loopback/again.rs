@@ -1,17 +1,15 @@
 //! Second runs: at the same time, on a disk that cannot be written any more, after damage, after an interruption.
 
-mod support;
-
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use support::api::{Api, Cluster, Reply, Route};
-use support::node::{KEY_TMP, KUBELET_CONF, Node, PKI};
-use support::pki::{self, Authority, DAY, valid};
-use support::run::Running;
-use support::tmpfs::Tmpfs;
+use crate::support::api::{Api, Cluster, Reply, Route};
+use crate::support::node::{KEY_TMP, KUBELET_CONF, Node, PKI};
+use crate::support::pki::{self, Authority, DAY, valid};
+use crate::support::run::Running;
+use crate::support::tmpfs::Tmpfs;
 
 #[test]
 fn two_runs_at_once_join_once() {
@@ -72,7 +70,7 @@ fn a_stored_pair_that_no_kubelet_can_use_counts_as_not_joined() {
             pair(&(certificate.to_owned() + &expired), "EC PRIVATE KEY", key)
         }),
     ];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_owned(),
         |(_, damage)| {

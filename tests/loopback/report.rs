@@ -1,7 +1,5 @@
 //! Where the report goes: a file, a FIFO, standard output, a directory that other runs report into.
 
-mod support;
-
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::Path;
@@ -10,9 +8,9 @@ use std::process::{Command, Stdio};
 use rustix::fs::{CWD, Mode, OFlags, mkfifoat, open};
 use serde_json::Value;
 
-use support::api::Api;
-use support::node::{Join, KUBELET_CONF, Node};
-use support::run::{self, Finished};
+use crate::support::api::Api;
+use crate::support::node::{Join, KUBELET_CONF, Node};
+use crate::support::run::{self, Finished};
 
 /// Runs a join whose report is no file that the runner could read.
 fn run_unread(join: &Join<'_>, node: &Node) -> Finished {
@@ -76,7 +74,7 @@ fn several_runs_report_into_one_directory() {
     // What another run has begun to write is not touched.
     shared.write(".nodestrap.new", "half a rep");
     let names: Vec<String> = (1..=8).map(|number| format!("n{number}")).collect();
-    support::all(&names, Clone::clone, |name| {
+    crate::support::all(&names, Clone::clone, |name| {
         let node = Node::new();
         let run = node.join(&api).name(name).with_cert().report(shared.at(&format!("{name}.json"))).run();
         run.expect("joined");

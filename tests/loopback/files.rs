@@ -1,14 +1,12 @@
 //! What is on the node's disk already, what cannot be written, and what was interrupted.
 
-mod support;
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
-use support::api::{Api, Cluster, Reply, Route};
-use support::node::{BOOTSTRAP_CONF, CA, CURRENT, KEY_TMP, KUBELET_CONF, Node, PKI};
-use support::pki::{DAY, valid};
-use support::tmpfs::Tmpfs;
+use crate::support::api::{Api, Cluster, Reply, Route};
+use crate::support::node::{BOOTSTRAP_CONF, CA, CURRENT, KEY_TMP, KUBELET_CONF, Node, PKI};
+use crate::support::pki::{DAY, valid};
+use crate::support::tmpfs::Tmpfs;
 
 /// The files of a node that has joined, without the dated pair.
 const JOINED: [&str; 3] = [CA, KUBELET_CONF, CURRENT];
@@ -33,7 +31,7 @@ fn a_ca_that_is_a_link_counts_by_what_it_leads_to() {
         .into_iter()
         .flat_map(|target| [(target, true), (target, false)])
         .collect();
-    support::all(
+    crate::support::all(
         &cases,
         |case| format!("{}, the same CA: {}", case.0, case.1),
         |(target, same)| {
@@ -96,7 +94,7 @@ fn another_nodes_identity_stays() {
 #[test]
 fn another_clusters_identity_stays() {
     let cases = [("its CA replaced", true), ("its CA removed", false)];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_owned(),
         |(_, replaced)| {
@@ -134,7 +132,7 @@ fn an_identity_that_does_not_work_is_replaced() {
             node.write(&node.pair(), &pair[..pair.find("-----BEGIN EC").expect("a key")]);
         }),
     ];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_owned(),
         |(_, damage)| {
@@ -154,7 +152,7 @@ fn a_torn_or_foreign_key_file_does_not_stop_the_node() {
     let certificate = Api::start().authority.pem();
     let cases =
         [("empty", String::new()), ("torn", "-----BEGIN EC PRIV".to_owned()), ("no key", certificate)];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_owned(),
         |(_, content)| {
@@ -220,7 +218,7 @@ fn a_planted_link_never_leads_out_of_the_root() {
         .chain(files.iter().map(|path| (*path, false)))
         .flat_map(|(path, directory)| [(path, 0, directory), (path, 1, directory)])
         .collect();
-    support::all(
+    crate::support::all(
         &cases,
         |case| format!("{} -> {}", case.0, case.1),
         |(path, target, directory)| {
@@ -269,7 +267,7 @@ fn something_else_in_the_way_is_an_error_of_files() {
         }),
         ("a file where the link belongs", |node| node.write(CURRENT, "x")),
     ];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_owned(),
         |(_, plant)| {
@@ -297,7 +295,7 @@ fn a_read_only_disk_is_an_error_before_the_request() {
 fn a_disk_that_fills_up_at_any_page_is_told_and_leaves_nothing_half_written() {
     let sizes: Vec<u32> = (1..=8).collect();
     let outcomes = std::sync::Mutex::new(Vec::new());
-    support::all(&sizes, u32::to_string, |pages| {
+    crate::support::all(&sizes, u32::to_string, |pages| {
         let (api, node) = (Api::start(), Node::new());
         let Some(disk) = Tmpfs::mount(&node.root(), &format!("size={}k", pages * 4)) else { return };
         let run = node.join(&api).with_cert().run();

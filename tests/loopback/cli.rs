@@ -1,13 +1,11 @@
 //! The command line: what is wrong with it is told with exit code 2, and never with a secret.
 
-mod support;
-
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
-use support::api::Api;
-use support::node::Node;
-use support::run::{self, Finished};
+use crate::support::api::Api;
+use crate::support::node::Node;
+use crate::support::run::{self, Finished};
 
 const PIN: &str = "sha256:00000000000000000000000000000000000000000000000000000000000000aa";
 const SECRET: &str = "0123456789abcdef";
@@ -63,7 +61,7 @@ fn a_wrong_command_line_is_told() {
         (with("--with-client-cert=maybe"), "--with-client-cert"),
         (with("--control-plane"), "--control-plane"),
     ];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.clone(),
         |(line, text)| {
@@ -89,7 +87,7 @@ fn a_malformed_token_is_refused_and_never_repeated() {
     ];
     let cases: Vec<_> =
         flags.iter().flat_map(|flag| tokens.iter().map(move |token| (*flag, *token))).collect();
-    support::all(
+    crate::support::all(
         &cases,
         |case| format!("{} {}", case.0, case.1),
         |(flag, token)| {
@@ -129,7 +127,7 @@ fn a_token_in_the_wrong_place_is_never_repeated() {
             "join localhost:1 --token {token} --discovery-token-ca-cert-hash {PIN} --with-client-cert={token}"
         ),
     ];
-    support::all(&cases, Clone::clone, |line| {
+    crate::support::all(&cases, Clone::clone, |line| {
         nodestrap(&words(line), &[SECRET]).expect("usage");
     });
 }
@@ -156,7 +154,7 @@ fn a_rejected_word_is_repeated_neither_on_the_terminal_nor_in_the_report() {
         format!("kubeadm {token}"),
         token.clone(),
     ];
-    support::all(&cases, Clone::clone, |line| {
+    crate::support::all(&cases, Clone::clone, |line| {
         let node = Node::new();
         let report = node.beside("report.json");
         let mut typed = vec!["--report".into(), report.clone().into()];
@@ -245,7 +243,7 @@ fn a_fault_behind_the_report_flag_is_reported() {
         "localhost:2",
     ];
     let api = Api::start();
-    support::all(&faults, ToString::to_string, |fault| {
+    crate::support::all(&faults, ToString::to_string, |fault| {
         let node = Node::new();
         let run = node.join(&api).args(fault).run();
         run.expect("usage");

@@ -1,13 +1,11 @@
 //! Discovery over a wire that brings anything but cluster-info: wait, heal or give up, and hand over nothing.
 
-mod support;
-
 use std::time::Duration;
 
 use serde_json::json;
 
-use support::api::{Api, Body, Cluster, Piece, Reply, Request, Route, jws, status_object};
-use support::node::Node;
+use crate::support::api::{Api, Body, Cluster, Piece, Reply, Request, Route, jws, status_object};
+use crate::support::node::Node;
 
 /// Long enough for a first answer on a busy machine, short enough to wait for.
 const DEADLINE: &str = "--discovery-timeout 3s --tls-bootstrap-timeout 3s";
@@ -94,7 +92,7 @@ fn answers_that_are_no_cluster_info_end_at_the_deadline() {
             raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n")
         }),
     ];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_owned(),
         |(_, outcomes, answer)| {
@@ -115,7 +113,7 @@ fn answers_that_are_no_cluster_info_end_at_the_deadline() {
 
 #[test]
 fn a_redirect_is_not_followed() {
-    support::all(&[301_u16, 302, 307, 308], u16::to_string, |status| {
+    crate::support::all(&[301_u16, 302, 307, 308], u16::to_string, |status| {
         let (api, elsewhere, node) = (Api::start(), Api::start(), Node::new());
         let status = *status;
         for (route, path) in [(Route::Discovery, CLUSTER_INFO), (Route::Create, "/elsewhere")] {
@@ -138,7 +136,7 @@ fn nobody_there_is_unreachable() {
     let silent_port = silent.local_addr().expect("its address").port();
     let cases = [format!("localhost:{}", free.port()), format!("127.0.0.1:{silent_port}")];
     let api = Api::start();
-    support::all(&cases, Clone::clone, |endpoint| {
+    crate::support::all(&cases, Clone::clone, |endpoint| {
         let node = Node::new();
         let run = node.join(&api).endpoint(endpoint).with_cert().args(DEADLINE).run();
         run.expect("unreachable").says(&[endpoint]);
@@ -180,7 +178,7 @@ fn discovery_heals() {
         ("no signature yet", || Reply::json(200, &json!({"kind": "ConfigMap", "data": {"kubeconfig": "x"}}))),
         ("no answer", || Reply::raw(Vec::new())),
     ];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_owned(),
         |(_, reply)| {

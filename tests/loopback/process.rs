@@ -1,16 +1,14 @@
 //! The process itself: one static file of a floppy disk's size, one thread, one name look-up for each connection, and
 //! a README that says what the program says.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use support::api::Api;
-use support::node::Node;
-use support::run;
+use crate::support::api::Api;
+use crate::support::node::Node;
+use crate::support::run;
 
 /// A floppy disk.
 const SIZE: u64 = 1_474_560;

@@ -1,7 +1,5 @@
 //! Whole joins against a loopback API server that behaves.
 
-mod support;
-
 use std::fs;
 use std::sync::Arc;
 
@@ -12,9 +10,9 @@ use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use serde_json::json;
 
-use support::api::{Api, Route, Setup, TOKEN};
-use support::node::{BOOTSTRAP_CONF, CA, CURRENT, KEY_TMP, KUBELET_CONF, Node, PKI};
-use support::pki::{self, Authority};
+use crate::support::api::{Api, Route, Setup, TOKEN};
+use crate::support::node::{BOOTSTRAP_CONF, CA, CURRENT, KEY_TMP, KUBELET_CONF, Node, PKI};
+use crate::support::pki::{self, Authority};
 
 /// The routes of a join that goes well.
 const HAPPY: [Route; 3] = [Route::Discovery, Route::Create, Route::Watch];
@@ -222,7 +220,7 @@ fn an_interrupted_join_resumes_with_its_key_and_its_request() {
         ("before kubelet.conf", "joined", |node| remove(node, &[KUBELET_CONF])),
         ("before the key file is removed", "already-joined", |_| {}),
     ];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_owned(),
         |(_, outcome, undo)| {
@@ -341,7 +339,7 @@ fn forms_of_cluster_info_that_kubeadm_takes() {
             )
         }),
     ];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_owned(),
         |(_, text)| {
@@ -361,7 +359,7 @@ fn a_ca_with_a_name_in_old_string_types_is_taken() {
         DnValue::BmpString("alt \u{fc}".try_into().expect("UCS-2")),
         DnValue::Ia5String("ca@example".try_into().expect("ASCII")),
     ];
-    support::all(
+    crate::support::all(
         &cases,
         |case| format!("{case:?}"),
         |name| {

@@ -1,7 +1,5 @@
 //! Servers that lie, leak, stall or are someone else: nothing may be believed, written or handed over.
 
-mod support;
-
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -9,10 +7,10 @@ use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use rcgen::{ExtendedKeyUsagePurpose, IsCa, SanType};
 
-use support::api::{Api, Route, Setup, TOKEN, jws};
-use support::node::{CA, CURRENT, KUBELET_CONF, Node};
-use support::pki::{Authority, DAY, ServerIdentity, valid};
-use support::relay::Relay;
+use crate::support::api::{Api, Route, Setup, TOKEN, jws};
+use crate::support::node::{CA, CURRENT, KUBELET_CONF, Node};
+use crate::support::pki::{Authority, DAY, ServerIdentity, valid};
+use crate::support::relay::Relay;
 
 /// Long enough for a first answer on a busy machine, short enough to wait for.
 const DEADLINE: &str = "--discovery-timeout 3s --tls-bootstrap-timeout 3s";
@@ -47,7 +45,7 @@ fn a_signature_that_is_not_exactly_the_signers_ends_the_join_at_once() {
         }),
         ("half of it", |text| jws::sign(TOKEN, text)[..70].to_owned()),
     ];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_owned(),
         |(_, forge)| {
@@ -142,7 +140,7 @@ fn signed_content_that_is_not_a_plain_kubeconfig_ends_the_join_at_once() {
             Box::new(|data| format!("# {}\nclusters:\n{}", "x".repeat(1_100_000), cluster("", SERVER, data))),
         ),
     ];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_owned(),
         |(_, text)| {
@@ -171,7 +169,7 @@ fn one_right_pin_is_needed_and_enough() {
         ("a list with commas", |right, wrong| vec![format!("{right},{wrong}")], true),
         ("upper case", |right, _| vec![right.to_uppercase().replace("SHA256", "sha256")], true),
     ];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_owned(),
         |(_, words, good)| {
@@ -273,7 +271,7 @@ fn a_certificate_that_does_not_fit_is_never_trusted() {
             (own, identity)
         }),
     ];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_owned(),
         |(_, outcome, make)| {
@@ -295,7 +293,7 @@ fn a_man_in_the_middle_of_the_redial_gets_nothing() {
         ("the server's certificate without its key", |real| real.server(&["localhost"]).with_another_key()),
         ("the cluster's certificate for another name", |real| real.server(&["node-2.example"])),
     ];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_owned(),
         |(_, identity)| {

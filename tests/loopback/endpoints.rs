@@ -1,17 +1,15 @@
 //! Many endpoints, many addresses, either family: one that is silent or broken costs little, and the one that answered
 //! is kept.
 
-mod support;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use support::api::{Api, Piece, Reply, Route, Setup, TOKEN};
-use support::node::Node;
-use support::pki::Authority;
-use support::ports::{BlackHole, closed};
-use support::proxy::{Answer, Proxy};
-use support::run::Finished;
+use crate::support::api::{Api, Piece, Reply, Route, Setup, TOKEN};
+use crate::support::node::Node;
+use crate::support::pki::Authority;
+use crate::support::ports::{BlackHole, closed};
+use crate::support::proxy::{Answer, Proxy};
+use crate::support::run::Finished;
 
 const HAPPY: [Route; 3] = [Route::Discovery, Route::Create, Route::Watch];
 const DEADLINE: &str = "--discovery-timeout 3s --tls-bootstrap-timeout 3s";
@@ -71,7 +69,7 @@ fn an_endpoint_that_answers_with_an_error_is_left_for_another() {
         ("429 with a wish", || Reply::status(429, "TooManyRequests").header("Retry-After", "30")),
         ("no answer", || Reply::raw(Vec::new())),
     ];
-    support::all(
+    crate::support::all(
         &cases,
         |case| case.0.to_owned(),
         |(_, answer)| {
@@ -164,7 +162,7 @@ fn the_endpoint_that_came_furthest_decides_the_exit_code() {
     let api = Api::start();
     api.on(Route::Discovery, |_, _, _| Some(Reply::status(403, "Forbidden")));
     let list = format!("localhost:{},{},localhost:{}", closed(), api.endpoint(), closed());
-    support::all(
+    crate::support::all(
         &[0; 6],
         |_| "each order".to_owned(),
         |_| {
@@ -188,7 +186,7 @@ fn a_wrong_signature_from_any_endpoint_ends_the_run() {
     let (forger, dead) = (server(), format!("localhost:{}", closed()));
     forger.cluster(|cluster| {
         let text = cluster.kubeconfig();
-        cluster.publish_as(&text, &support::api::jws::sign("abcdef.fedcba9876543210", &text));
+        cluster.publish_as(&text, &crate::support::api::jws::sign("abcdef.fedcba9876543210", &text));
     });
     let node = Node::new();
     let run = node.join(&forger).endpoint(format!("{dead},{}", forger.endpoint())).with_cert().run();
@@ -230,7 +228,7 @@ fn a_name_may_have_many_addresses_of_both_families() {
     let server = Some(format!("https://{endpoint}"));
     let api = Api::with(Setup { authority, identity, listen, server, ..Setup::default() });
     let hosts = "127.0.0.1 api.example\n127.0.0.2 api.example\n127.0.0.3 api.example\n::1 api.example\n127.0.0.1 localhost\n";
-    support::all(
+    crate::support::all(
         &[0; 8],
         |_| "each order".to_owned(),
         |_| {

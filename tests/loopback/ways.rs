@@ -1,7 +1,5 @@
 //! Every way in: where the settings come from, and how the cluster is found.
 
-mod support;
-
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -11,9 +9,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 
-use support::api::{Api, Route, TOKEN};
-use support::node::{BOOTSTRAP_CONF, CA, KUBELET_CONF, Node};
-use support::run;
+use crate::support::api::{Api, Route, TOKEN};
+use crate::support::node::{BOOTSTRAP_CONF, CA, KUBELET_CONF, Node};
+use crate::support::run;
 
 /// A machine, a cluster, and a command line that says no more than what to do.
 struct Way {
