@@ -5,7 +5,7 @@ BINARY := target/$(TARGET)/release/nodestrap
 # A floppy disk, and the size beyond which nothing ships.
 SIZE := 1474560
 
-.PHONY: all build test lint demo bench setup setup-kubernetes size clean
+.PHONY: all build test test-images lint demo bench setup setup-kubernetes setup-images size clean
 
 all: build
 
@@ -24,6 +24,10 @@ lint: setup
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 	.ci/deny
 
+# Boots machines with the files of image/; WORDS="credential cloud" boots only those whose names contain one of them.
+test-images: build setup-kubernetes setup-images
+	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test images -- $(WORDS)
+
 # Joins a scratch directory to an embedded API server and shows what happened.
 demo: build
 	@echo "building the demo's API server"
@@ -39,6 +43,9 @@ setup:
 
 setup-kubernetes: setup
 	.ci/setup-kubernetes
+
+setup-images: setup
+	.ci/setup-images
 
 size:
 	@size=$$(stat -c %s $(BINARY)); echo "$(BINARY): $$size bytes of $(SIZE)"; [ "$$size" -le $(SIZE) ]

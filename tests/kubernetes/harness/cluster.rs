@@ -33,6 +33,8 @@ pub struct Options {
     pub algorithm: &'static str,
     /// The host by which cluster-info names the API server.
     pub host: &'static str,
+    /// The address on which the API server listens.
+    pub bind: &'static str,
     /// Nodes are signed by another CA than the one that serves.
     pub separate_node_ca: bool,
     /// The API server's `--anonymous-auth`.
@@ -46,6 +48,7 @@ impl Default for Options {
         Self {
             algorithm: "RSA-2048",
             host: "localhost",
+            bind: "127.0.0.1",
             separate_node_ca: false,
             anonymous: true,
             signing_duration: "8760h",

@@ -42,7 +42,8 @@ impl Cluster {
         command
             .arg(format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_port))
             .arg(format!("--secure-port={}", self.port))
-            .args(["--bind-address=127.0.0.1", "--advertise-address=192.0.2.1"])
+            .arg(format!("--bind-address={}", self.options.bind))
+            .arg("--advertise-address=192.0.2.1")
             .arg(format!("--tls-cert-file={}", pki("apiserver.crt")))
             .arg(format!("--tls-private-key-file={}", pki("apiserver.key")))
             .arg(format!("--client-ca-file={}", pki(clients)))

@@ -30,6 +30,8 @@ pub fn nodestrap() -> PathBuf {
 /// A node's name and its disk.
 pub struct Node {
     pub name: String,
+    root: PathBuf,
+    // For the disk and the report of a node that is made here.
     scratch: Scratch,
 }
 
@@ -37,13 +39,19 @@ impl Node {
     /// A node with an empty disk.
     pub fn new(name: &str) -> Self {
         let scratch = Scratch::new();
-        fs::create_dir(scratch.path().join("root")).unwrap();
-        Self { name: name.into(), scratch }
+        let root = scratch.path().join("root");
+        fs::create_dir(&root).unwrap();
+        Self { name: name.into(), root, scratch }
+    }
+
+    /// A node whose disk is there.
+    pub fn on(name: &str, root: PathBuf) -> Self {
+        Self { name: name.into(), root, scratch: Scratch::new() }
     }
 
     /// The node's `/`.
     pub fn root(&self) -> PathBuf {
-        self.scratch.path().join("root")
+        self.root.clone()
     }
 
     /// A file of the node, by its absolute path there.
@@ -117,6 +125,11 @@ impl Node {
         let mut files = self.files();
         files.dedup();
         assert_eq!(files, JOINED, "the files of {}", self.name);
+        self.assert_known(cluster);
+    }
+
+    /// Asserts that the API server takes the node's identity for this node.
+    pub fn assert_known(&self, cluster: &Cluster) {
         let whoami = self.kubectl(cluster, &["auth", "whoami", "-o", "json"]);
         let user = &serde_json::from_str::<Value>(&whoami).unwrap()["status"]["userInfo"];
         assert_eq!(user["username"], format!("system:node:{}", self.name));

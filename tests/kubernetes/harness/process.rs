@@ -52,6 +52,12 @@ impl Daemon {
         Self { child: spawn(command), log }
     }
 
+    /// Asks the program to end, and waits until it has.
+    pub fn terminate(&mut self) {
+        let _ = run(Command::new("kill").arg(self.child.id().to_string()));
+        self.child.wait().unwrap();
+    }
+
     /// Panics with the log when the program has ended.
     pub fn assert_alive(&mut self) {
         if let Some(status) = self.child.try_wait().unwrap() {

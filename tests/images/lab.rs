@@ -1,0 +1,91 @@
+//! Where machines boot: a network of their own, with a real control plane in it.
+
+use std::{
+    env,
+    os::unix::process::CommandExt,
+    path::PathBuf,
+    process::Command,
+    sync::atomic::{AtomicU8, Ordering},
+};
+
+use crate::harness::{
+    cluster::{Cluster, Options},
+    process::run,
+};
+
+/// Where the control plane is, for every machine.
+pub const SERVER: &str = "10.99.0.1";
+
+/// A bridge with the control plane's address; names of namespaces and mounts that nobody else sees.
+const ENTER: &str = r#"
+ip link set lo up
+ip link add lab type bridge
+ip address add 10.99.0.1/24 dev lab
+ip link set lab up
+mkdir -p /run/netns
+mount -t tmpfs tmpfs /run/netns
+exec "$@"
+"#;
+
+/// Moves this process into a network and a mount namespace of its own, unless it is there already.
+pub fn enter() {
+    if env::var_os("NODESTRAP_LAB").is_some() {
+        return;
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--mount", "sh", "-euc", ENTER, "sh"]).args(env::args_os());
+    let error = command.env("NODESTRAP_LAB", "1").exec();
+    panic!("cannot enter a namespace: {error}");
+}
+
+/// The control plane, and the network's numbers that are still free.
+pub struct Lab {
+    pub cluster: Cluster,
+    next: AtomicU8,
+}
+
+impl Lab {
+    pub fn start() -> Self {
+        let options = Options { host: SERVER, bind: SERVER, algorithm: "ECDSA-P256", ..Options::default() };
+        let cluster = Cluster::start(options);
+        Self { cluster, next: AtomicU8::new(2) }
+    }
+
+    /// A network namespace with one interface, `eth0`, in the lab's network.
+    pub fn network(&self) -> Network {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let network = Network { name: format!("m{number}"), outside: format!("lab{number}") };
+        let script = format!(
+            "ip netns add {0} && ip -n {0} link set lo up && \
+             ip link add {1} type veth peer name eth0 netns {0} && ip link set {1} master lab up && \
+             ip -n {0} address add 10.99.0.{number}/24 dev eth0 && ip -n {0} link set eth0 up",
+            network.name, network.outside
+        );
+        run(Command::new("sh").args(["-euc", &script]));
+        network
+    }
+}
+
+/// A machine's network. It goes with the namespaces that all of this runs in.
+pub struct Network {
+    name: String,
+    outside: String,
+}
+
+impl Network {
+    /// The file by which others join the namespace.
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from("/run/netns").join(&self.name)
+    }
+
+    /// Plugs the machine's cable in, or pulls it.
+    pub fn set_connected(&self, connected: bool) {
+        run(Command::new("ip").args(["link", "set", &self.outside, if connected { "up" } else { "down" }]));
+    }
+}
+
+/// A root file system by its name in `rootfs.sh`.
+pub fn rootfs(name: &str) -> PathBuf {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/images/rootfs.sh");
+    run(Command::new(script).arg(name)).trim().into()
+}

@@ -1,0 +1,189 @@
+//! A machine: Debian with the files of image/, booted by systemd-nspawn.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::Value;
+
+use crate::{
+    harness::{
+        node::{Node, nodestrap},
+        process::{Daemon, run, tethered},
+        scratch::Scratch,
+        wait_for,
+    },
+    lab::{Lab, Network, rootfs},
+};
+
+/// The kubelet's unit and drop-in of kubeadm's packages (`cmd/krel/templates/latest/kubelet` and `kubeadm` of
+/// kubernetes/release), word for word.
+const KUBELET_UNIT: &str = "\
+[Unit]
+Description=kubelet: The Kubernetes Node Agent
+Documentation=https://kubernetes.io/docs/
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+ExecStart=/usr/bin/kubelet
+Restart=always
+StartLimitInterval=0
+RestartSec=10
+
+[Install]
+WantedBy=multi-user.target
+";
+const KUBEADM_DROP_IN: &str = r#"# Note: This dropin only works with kubeadm and kubelet v1.11+
+[Service]
+Environment="KUBELET_KUBECONFIG_ARGS=--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --kubeconfig=/etc/kubernetes/kubelet.conf"
+Environment="KUBELET_CONFIG_ARGS=--config=/var/lib/kubelet/config.yaml"
+EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
+EnvironmentFile=-/etc/default/kubelet
+ExecStart=
+ExecStart=/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS
+"#;
+
+/// Stands for the kubelet: it starts only if what a kubelet needs is there, and says so.
+const KUBELET_STUB: &str = r#"#!/bin/sh
+set -eu
+for file in /etc/kubernetes/kubelet.conf /etc/kubernetes/pki/ca.crt /var/lib/kubelet/pki/kubelet-client-current.pem; do
+    test -s "$file"
+done
+mkdir -p /var/lib/kubelet-stub
+if [ -e /run/nodestrap/report.json ]; then cp /run/nodestrap/report.json /var/lib/kubelet-stub/; fi
+echo "$@" >/var/lib/kubelet-stub/started
+exec sleep infinity
+"#;
+
+/// A machine with a disk that outlives its boots.
+pub struct Machine {
+    pub name: String,
+    pub network: Network,
+    scratch: Scratch,
+}
+
+impl Machine {
+    /// A machine that has never booted, with the image's files in place.
+    pub fn new(lab: &Lab, system: &str, name: &str) -> Self {
+        let scratch = Scratch::new();
+        for part in ["layers", "root"] {
+            fs::create_dir(scratch.file(part)).unwrap();
+        }
+        let script = "mount -t tmpfs tmpfs \"$1/layers\" && mkdir \"$1/layers/upper\" \"$1/layers/work\" && \
+            mount -t overlay overlay -o \"lowerdir=$2,upperdir=$1/layers/upper,workdir=$1/layers/work\" \"$1/root\"";
+        run(Command::new("sh").args(["-euc", script, "sh"]).arg(scratch.path()).arg(rootfs(system)));
+        let machine = Self { name: name.into(), network: lab.network(), scratch };
+        machine.bake();
+        machine
+    }
+
+    /// What an image's maker copies, as the README says.
+    fn bake(&self) {
+        let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("image");
+        let text = |name: &str| fs::read_to_string(image.join(name)).unwrap();
+        self.put("/usr/bin/nodestrap", 0o755, fs::read(nodestrap()).unwrap());
+        self.put("/usr/lib/systemd/system/nodestrap.service", 0o644, text("systemd/nodestrap.service"));
+        let drop_in = "kubelet.service.d/20-nodestrap.conf";
+        self.put(&format!("/usr/lib/systemd/system/{drop_in}"), 0o644, text(&format!("systemd/{drop_in}")));
+        self.put("/usr/lib/systemd/system/kubelet.service", 0o644, KUBELET_UNIT);
+        self.put("/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf", 0o644, KUBEADM_DROP_IN);
+        self.put("/usr/bin/kubelet", 0o755, KUBELET_STUB);
+        self.put("/etc/hostname", 0o644, format!("{}\n", self.name));
+        run(Command::new("systemctl").arg("--root").arg(self.root()).args([
+            "enable",
+            "--quiet",
+            "nodestrap.service",
+            "kubelet.service",
+        ]));
+    }
+
+    /// The machine's `/`.
+    pub fn root(&self) -> PathBuf {
+        self.scratch.path().join("root")
+    }
+
+    /// A file of the machine, by its absolute path there.
+    pub fn file(&self, path: &str) -> PathBuf {
+        self.root().join(path.trim_start_matches('/'))
+    }
+
+    /// Writes a file onto the machine's disk.
+    pub fn put(&self, path: &str, mode: u32, content: impl AsRef<[u8]>) {
+        let file = self.file(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, content).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// Switches it on; `extra` are nspawn's arguments, such as credentials and mounts.
+    pub fn boot(&self, extra: &[String]) -> Boot<'_> {
+        let _ = fs::remove_dir_all(self.file("/var/lib/kubelet-stub"));
+        let mut command = tethered("systemd-nspawn");
+        command.arg("--directory").arg(self.root());
+        command.args(["--register=no", "--keep-unit", "--console=read-only", "--quiet", "--boot"]);
+        command.arg(format!("--machine={}", self.name));
+        command.arg(format!("--network-namespace-path={}", self.network.path().display()));
+        // Else systemd 257 finds only the older hierarchy of the machine below and refuses it.
+        command.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1").args(extra);
+        Boot { machine: self, daemon: Daemon::start(command, self.scratch.path().join("console.log")) }
+    }
+
+    /// The journal of all boots: what `unit` and systemd said about it.
+    pub fn journal(&self, unit: &str) -> String {
+        let journal = self.file("/var/log/journal");
+        let mut command = Command::new("journalctl");
+        run(command.arg("-D").arg(journal).args(["--no-pager", "-o", "short-monotonic", "-u", unit]))
+    }
+
+    /// Asserts that the API server takes the machine's identity for the node of its name.
+    pub fn assert_joined(&self, lab: &Lab) {
+        Node::on(&self.name, self.root()).assert_known(&lab.cluster);
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let journal = self.journal("nodestrap.service") + &self.journal("kubelet.service");
+            eprintln!("the journal of {}:\n{journal}", self.name);
+        }
+        let script = "umount \"$1/root\"; umount \"$1/layers\"";
+        let _ = Command::new("sh").args(["-c", script, "sh"]).arg(self.scratch.path()).output();
+    }
+}
+
+/// A machine that runs. Dropping it is a power cut.
+pub struct Boot<'m> {
+    machine: &'m Machine,
+    daemon: Daemon,
+}
+
+impl Boot<'_> {
+    /// Waits until the kubelet has started: nodestrap's report of this boot.
+    pub fn kubelet(&mut self) -> Value {
+        let stub = self.machine.file("/var/lib/kubelet-stub");
+        wait_for("the kubelet to start", || {
+            self.daemon.assert_alive();
+            stub.join("started").exists().then_some(())
+        });
+        let report = fs::read_to_string(stub.join("report.json")).unwrap();
+        serde_json::from_str(&report).expect("the report is JSON")
+    }
+
+    /// Waits until the unit's journal holds `text`.
+    pub fn journal_with(&mut self, unit: &str, text: &str) {
+        wait_for(text, || {
+            self.daemon.assert_alive();
+            self.machine.journal(unit).contains(text).then_some(())
+        });
+    }
+
+    /// Shuts it down in order.
+    pub fn shut_down(mut self) {
+        self.daemon.terminate();
+    }
+}

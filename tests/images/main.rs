@@ -1,0 +1,69 @@
+//! Machines that boot with the files of image/ and join a real control plane.
+//!
+//! `images [NAME…]` boots those whose names contain one of the words; without words, all of them. Needs root.
+//! Everything runs in a network and a mount namespace of its own: machines meet the control plane and nothing else, and
+//! nothing stays behind.
+
+#[path = "../kubernetes/harness/mod.rs"]
+#[allow(dead_code, reason = "the tests against real Kubernetes use the rest")]
+mod harness;
+mod lab;
+mod machine;
+mod systemd;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    process::ExitCode,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Instant,
+};
+
+use lab::Lab;
+
+/// A boot: its name, and what happens. What it returns is printed beside its time.
+type Boot = (&'static str, fn(&Lab) -> String);
+
+/// Boots that run at once. A container is quick, and an emulated machine keeps one processor busy.
+const AT_ONCE: usize = 2;
+
+fn main() -> ExitCode {
+    lab::enter();
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let asked = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
+    let boots: Vec<Boot> = systemd::BOOTS.iter().copied().filter(|(name, _)| asked(name)).collect();
+    if boots.is_empty() {
+        eprintln!("no boot has a name like that");
+        return ExitCode::FAILURE;
+    }
+    let lab = Lab::start();
+    let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some((name, boot)) = boots.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let start = Instant::now();
+                    match catch_unwind(AssertUnwindSafe(|| boot(&lab))) {
+                        Ok(told) => {
+                            println!("ok      {name} ({:.1} s) {told}", start.elapsed().as_secs_f32())
+                        }
+                        Err(_) => {
+                            println!("FAILED  {name} ({:.1} s)", start.elapsed().as_secs_f32());
+                            failed.lock().unwrap().push(*name);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap();
+    println!("{} boots, {} failed: {failed:?}", boots.len(), failed.len());
+    if !failed.is_empty() {
+        eprintln!("{}", lab.cluster.logs());
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}

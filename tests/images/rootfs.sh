@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Builds a root file system of Debian, once, and prints the folder that holds it:
+#   bookworm (systemd 252), trixie (systemd 257), cloud (bookworm with cloud-init)
+#
+# The folder lies outside the clone and is named by what goes into it.
+set -euo pipefail
+name=$1
+key=$name-$(sha256sum "$0" | cut -c1-12)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/nodestrap/images
+out=$cache/$key
+
+suite=$name
+packages=systemd-sysv,udev,iproute2,kmod,dbus
+case $name in
+cloud) suite=bookworm packages=$packages,cloud-init ;;
+esac
+
+if [ ! -e "$out" ]; then
+    mkdir -p "$cache"
+    rm -rf "$out.new"
+    echo "building the root file system $name into $out (half a minute to a minute)" >&2
+    mmdebstrap --variant=minbase --include="$packages" --format=directory \
+        --dpkgopt='path-exclude=/usr/share/doc/*' \
+        --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --dpkgopt='path-exclude=/usr/share/man/*' \
+        "$suite" "$out.new" >&2
+    # Nothing to load or to mount in a container, a journal that outlives it, and no name or identity of this machine.
+    rm -rf "$out.new/lib/modules" "$out.new/etc/fstab" "$out.new/etc/hostname" "$out.new/etc/resolv.conf"
+    mkdir -p "$out.new/var/log/journal"
+    : >"$out.new/etc/machine-id"
+    mv "$out.new" "$out"
+fi
+echo "$out"
