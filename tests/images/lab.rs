@@ -51,6 +51,11 @@ impl Lab {
         Self { cluster, next: AtomicU8::new(2) }
     }
 
+    /// nspawn's argument that gives a machine the line that kubeadm prints.
+    pub fn join_credential(&self) -> String {
+        format!("--set-credential=nodestrap.join:kubeadm join {}", self.cluster.token().arguments.join(" "))
+    }
+
     /// A network namespace with one interface, `eth0`, in the lab's network.
     pub fn network(&self) -> Network {
         let number = self.next.fetch_add(1, Ordering::Relaxed);

@@ -83,12 +83,9 @@ impl Machine {
 
     /// What an image's maker copies, as the README says.
     fn bake(&self) {
-        let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("image");
-        let text = |name: &str| fs::read_to_string(image.join(name)).unwrap();
         self.put("/usr/bin/nodestrap", 0o755, fs::read(nodestrap()).unwrap());
-        self.put("/usr/lib/systemd/system/nodestrap.service", 0o644, text("systemd/nodestrap.service"));
-        let drop_in = "kubelet.service.d/20-nodestrap.conf";
-        self.put(&format!("/usr/lib/systemd/system/{drop_in}"), 0o644, text(&format!("systemd/{drop_in}")));
+        self.copy("systemd/nodestrap.service", "/usr/lib/systemd/system");
+        self.copy("systemd/kubelet.service.d/20-nodestrap.conf", "/usr/lib/systemd/system");
         self.put("/usr/lib/systemd/system/kubelet.service", 0o644, KUBELET_UNIT);
         self.put("/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf", 0o644, KUBEADM_DROP_IN);
         self.put("/usr/bin/kubelet", 0o755, KUBELET_STUB);
@@ -99,6 +96,18 @@ impl Machine {
             "nodestrap.service",
             "kubelet.service",
         ]));
+    }
+
+    /// Copies a file of image/, its first folder cut off, into a directory of the machine.
+    pub fn copy(&self, name: &str, directory: &str) {
+        let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("image");
+        let (_, rest) = name.split_once('/').expect("a folder of image/");
+        self.put(&format!("{directory}/{rest}"), 0o644, fs::read(image.join(name)).unwrap());
+    }
+
+    /// Sets what the unit gives to nodestrap beside its own arguments.
+    pub fn arguments(&self, arguments: &str) {
+        self.put("/etc/default/nodestrap", 0o600, format!("NODESTRAP_ARGS={arguments}\n"));
     }
 
     /// The machine's `/`.
@@ -139,6 +148,28 @@ impl Machine {
         run(command.arg("-D").arg(journal).args(["--no-pager", "-o", "short-monotonic", "-u", unit]))
     }
 
+    /// Whether the kubelet has started.
+    pub fn has_kubelet(&self) -> bool {
+        self.file("/var/lib/kubelet-stub/started").exists()
+    }
+
+    /// How long it took from the unit's start to the kubelet's, what share of it is nodestrap's, and its requests.
+    pub fn figures(&self, report: &Value) -> String {
+        let journal = self.journal("nodestrap.service") + &self.journal("kubelet.service");
+        let last = |text: &str| {
+            let line = journal.lines().filter(|line| line.contains(text)).next_back()?;
+            line.trim_start_matches(['[', ' ']).split(']').next()?.parse::<f64>().ok()
+        };
+        let start = last("Starting nodestrap.service").unwrap();
+        let end = last("Started kubelet.service").unwrap();
+        format!(
+            "unit to kubelet {:.0} ms, of it nodestrap {} ms, {} requests",
+            (end - start) * 1000.0,
+            report["milliseconds"]["total"],
+            report["requests"]
+        )
+    }
+
     /// Asserts that the API server takes the machine's identity for the node of its name.
     pub fn assert_joined(&self, lab: &Lab) {
         Node::on(&self.name, self.root()).assert_known(&lab.cluster);
@@ -165,12 +196,11 @@ pub struct Boot<'m> {
 impl Boot<'_> {
     /// Waits until the kubelet has started: nodestrap's report of this boot.
     pub fn kubelet(&mut self) -> Value {
-        let stub = self.machine.file("/var/lib/kubelet-stub");
         wait_for("the kubelet to start", || {
             self.daemon.assert_alive();
-            stub.join("started").exists().then_some(())
+            self.machine.has_kubelet().then_some(())
         });
-        let report = fs::read_to_string(stub.join("report.json")).unwrap();
+        let report = fs::read_to_string(self.machine.file("/var/lib/kubelet-stub/report.json")).unwrap();
         serde_json::from_str(&report).expect("the report is JSON")
     }
 
@@ -182,8 +212,34 @@ impl Boot<'_> {
         });
     }
 
+    /// What it has written to its console, in all of its boots, without colours.
+    pub fn console(&self) -> String {
+        let bytes = fs::read(self.machine.scratch.path().join("console.log")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        let mut parts = text.split("\u{1b}[");
+        let first = parts.next().unwrap_or_default().to_owned();
+        first + &parts.map(|part| part.split_once('m').map_or(part, |(_, rest)| rest)).collect::<String>()
+    }
+
+    /// Waits until the console shows `text`.
+    pub fn console_with(&mut self, text: &str) {
+        wait_for(text, || {
+            self.daemon.assert_alive();
+            self.console().contains(text).then_some(())
+        });
+    }
+
     /// Shuts it down in order.
     pub fn shut_down(mut self) {
         self.daemon.terminate();
+    }
+}
+
+impl Drop for Boot<'_> {
+    /// The end of the first process ends all others at once. nspawn's own end would not.
+    fn drop(&mut self) {
+        let id = self.daemon.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        let _ = Command::new("kill").arg("-9").args(children.split_whitespace()).output();
     }
 }

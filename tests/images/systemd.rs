@@ -1,23 +1,221 @@
 //! Boots by systemd: from the credential to the kubelet's start, and what happens when something is in the way.
 
-use crate::{lab::Lab, machine::Machine};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpListener, TcpStream},
+    thread,
+    time::Duration,
+};
+
+use crate::{
+    harness::{
+        cluster::{MANUAL, free_port},
+        token::Wanted,
+        wait_for,
+    },
+    lab::{Lab, SERVER},
+    machine::Machine,
+};
 
 pub const BOOTS: &[crate::Boot] = &[
     ("systemd 252: a join line as a credential", |lab| credential(lab, "bookworm", "n252")),
     ("systemd 257: a join line as a credential", |lab| credential(lab, "trixie", "n257")),
+    ("systemd 257: an imported credential", imported),
+    ("systemd 252: the API server comes up after the first attempt", |lab| late(lab, "bookworm", "late252")),
+    ("systemd 257: the API server comes up after the first attempt", |lab| late(lab, "trixie", "late257")),
+    ("systemd 252: power cut while the request is pending", power_cut),
+    ("systemd 252: second boot without a network", second_boot),
+    ("systemd 252: a token that is gone", expired),
+    ("systemd 252: a wrong pin is not tried again", wrong_pin),
+    ("systemd 252: a kubelet.conf that leads nowhere", dangling),
+    ("systemd 252: pki on a tmpfs", tmpfs_pki),
+    ("systemd 252: read-only root, writable layer over /etc", read_only_root),
+    ("systemd 252: /etc/kubernetes on another file system", other_file_system),
 ];
-
-fn join_line(lab: &Lab) -> String {
-    format!("--set-credential=nodestrap.join:kubeadm join {}", lab.cluster.token().arguments.join(" "))
-}
 
 fn credential(lab: &Lab, system: &str, name: &str) -> String {
     let machine = Machine::new(lab, system, name);
-    let mut boot = machine.boot(&[join_line(lab)]);
+    joins(lab, &machine, &[lab.join_credential()])
+}
+
+/// Boots until the kubelet has started, and checks that the node has joined in three requests.
+fn joins(lab: &Lab, machine: &Machine, extra: &[String]) -> String {
+    let mut boot = machine.boot(extra);
     let report = boot.kubelet();
     assert_eq!(report["outcome"], "joined");
     assert_eq!(report["requests"], 3);
     machine.assert_joined(lab);
     boot.shut_down();
-    format!("{} ms in nodestrap", report["milliseconds"]["total"])
+    machine.figures(&report)
+}
+
+/// With the drop-in for systemd 254 and later, whatever credential of the program's the machine has arrives.
+fn imported(lab: &Lab) -> String {
+    let machine = Machine::new(lab, "trixie", "import257");
+    machine.copy("systemd/nodestrap.service.d/10-import-credential.conf", "/usr/lib/systemd/system");
+    let token = lab.cluster.token();
+    machine.arguments(&format!("{} --discovery-token-ca-cert-hash {}", token.arguments[0], token.pin));
+    joins(lab, &machine, &[format!("--set-credential=nodestrap.token:{}", token.value)])
+}
+
+/// The unit fails, the kubelet's start is skipped, and the attempt that succeeds starts the kubelet.
+fn late(lab: &Lab, system: &str, name: &str) -> String {
+    let machine = Machine::new(lab, system, name);
+    let (token, port) = (lab.cluster.token(), free_port());
+    machine.put("/etc/systemd/system/nodestrap.service.d/hurry.conf", 0o644, "[Service]\nRestartSec=1\n");
+    machine.arguments("--discovery-timeout=1s");
+    let line = format!("kubeadm join {SERVER}:{port} {}", token.arguments[1..].join(" "));
+    let mut boot = machine.boot(&[format!("--set-credential=nodestrap.join:{line}")]);
+    boot.journal_with("kubelet.service", "ConditionPathExists=/etc/kubernetes/kubelet.conf");
+    relay(port, lab.cluster.port);
+    let report = boot.kubelet();
+    assert_eq!(report["outcome"], "joined");
+    let journal = machine.journal("nodestrap.service");
+    assert!(journal.contains("status=3/"), "the first attempt ends as unreachable: {journal}");
+    machine.assert_joined(lab);
+    boot.shut_down();
+    machine.figures(&report)
+}
+
+/// Connects every client of a port of the lab's with the API server, from now on.
+fn relay(port: u16, server: u16) {
+    let listener = TcpListener::bind((SERVER, port)).unwrap();
+    thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let server = TcpStream::connect((SERVER, server)).unwrap();
+            for (from, to) in [(&client, &server), (&server, &client)] {
+                let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                thread::spawn(move || pump(from, to));
+            }
+        }
+    });
+}
+
+fn pump(mut from: TcpStream, mut to: TcpStream) {
+    let mut buffer = [0; 16_384];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        if to.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Write);
+}
+
+/// The machine loses power while nobody has approved it, and goes on with the same request.
+fn power_cut(lab: &Lab) -> String {
+    let machine = Machine::new(lab, "bookworm", "cut252");
+    let token = lab.cluster.token_with(Wanted { group: MANUAL, ..Wanted::default() });
+    let line = format!("--set-credential=nodestrap.join:kubeadm join {}", token.arguments.join(" "));
+    let mut boot = machine.boot(std::slice::from_ref(&line));
+    boot.journal_with("nodestrap.service", "approval: pending");
+    drop(boot);
+    assert!(!machine.file("/etc/kubernetes/kubelet.conf").exists());
+
+    let boot = machine.boot(&[line]);
+    let approve = lab.cluster.request_of("cut252");
+    lab.cluster.kubectl(&["certificate", "approve", &approve]);
+    let report = { boot }.kubelet();
+    assert_eq!(report["csrName"], approve.as_str());
+    let requests = lab.cluster.signing_requests();
+    assert_eq!(requests.iter().filter(|name| *name == "cut252").count(), 1, "one request for both boots");
+    assert!(machine.journal("nodestrap.service").contains("is there already"), "the second boot takes it up");
+    machine.assert_joined(lab);
+    machine.figures(&report)
+}
+
+/// A joined node needs nobody to start its kubelet.
+fn second_boot(lab: &Lab) -> String {
+    let machine = Machine::new(lab, "bookworm", "twice252");
+    joins(lab, &machine, &[lab.join_credential()]);
+    machine.network.set_connected(false);
+    let mut boot = machine.boot(&[lab.join_credential()]);
+    let report = boot.kubelet();
+    assert_eq!(report["outcome"], "already-joined");
+    assert_eq!((&report["requests"], &report["handshakes"]), (&0.into(), &0.into()));
+    boot.shut_down();
+    machine.figures(&report)
+}
+
+/// Nothing starts, and the console says why.
+fn expired(lab: &Lab) -> String {
+    let machine = Machine::new(lab, "bookworm", "gone252");
+    let token = lab.cluster.token();
+    lab.cluster.kubectl(&[
+        "delete",
+        "secret",
+        "--namespace=kube-system",
+        &format!("bootstrap-token-{}", token.id()),
+    ]);
+    wait_for("the signature to go", || (!lab.cluster.is_signed_for(&token)).then_some(()));
+    machine.arguments("--discovery-timeout=3s");
+    let line = format!("--set-credential=nodestrap.join:kubeadm join {}", token.arguments.join(" "));
+    let mut boot = machine.boot(&[line]);
+    boot.journal_with("nodestrap.service", "code=exited, status=4/");
+    boot.journal_with("kubelet.service", "ConditionPathExists=/etc/kubernetes/kubelet.conf");
+    assert!(boot.console().contains("nodestrap: error: "), "{}", boot.console());
+    assert!(!boot.console().contains(&token.value) && !machine.has_kubelet());
+    boot.shut_down();
+    String::new()
+}
+
+/// A verdict that waiting does not change ends the unit: nothing is sent every few seconds for ever.
+fn wrong_pin(lab: &Lab) -> String {
+    let machine = Machine::new(lab, "bookworm", "pin252");
+    machine.put("/etc/systemd/system/nodestrap.service.d/hurry.conf", 0o644, "[Service]\nRestartSec=1\n");
+    let token = lab.cluster.token();
+    let line = token.arguments.join(" ").replace(&token.pin, &format!("sha256:{}", "0".repeat(64)));
+    let mut boot = machine.boot(&[format!("--set-credential=nodestrap.join:kubeadm join {line}")]);
+    boot.journal_with("nodestrap.service", "code=exited, status=5/");
+    thread::sleep(Duration::from_secs(3));
+    let journal = machine.journal("nodestrap.service");
+    assert_eq!(journal.matches("Starting nodestrap.service").count(), 1, "{journal}");
+    assert!(!machine.file("/etc/kubernetes/pki/ca.crt").exists() && !machine.has_kubelet());
+    boot.shut_down();
+    String::new()
+}
+
+/// What an image must not have, and a crashed join of some other program may leave: it does not block the join.
+fn dangling(lab: &Lab) -> String {
+    let machine = Machine::new(lab, "bookworm", "dangling252");
+    machine.put("/etc/kubernetes/kubelet.conf", 0o600, "apiVersion: v1\nkind: Config\n");
+    joins(lab, &machine, &[lab.join_credential()])
+}
+
+/// As in systems whose identity does not outlive a boot: each boot joins, with a new certificate.
+fn tmpfs_pki(lab: &Lab) -> String {
+    let machine = Machine::new(lab, "bookworm", "tmpfs252");
+    let mut figures = String::new();
+    for _ in 0..2 {
+        let mut boot =
+            machine.boot(&[lab.join_credential(), "--tmpfs=/var/lib/kubelet/pki:mode=0755".into()]);
+        let report = boot.kubelet();
+        assert_eq!(report["outcome"], "joined");
+        boot.shut_down();
+        assert_eq!(fs::read_dir(machine.file("/var/lib/kubelet/pki")).unwrap().count(), 0);
+        figures = machine.figures(&report);
+    }
+    figures
+}
+
+fn read_only_root(lab: &Lab) -> String {
+    let machine = Machine::new(lab, "bookworm", "readonly252");
+    let tmpfs = |path: &str| format!("--tmpfs={path}:mode=0755");
+    let mut extra = vec![lab.join_credential(), "--read-only".into(), "--overlay=+/etc::/etc".into()];
+    extra.extend(["/var/lib", "/var/tmp"].map(tmpfs));
+    let mut boot = machine.boot(&extra);
+    boot.console_with("Started kubelet.service");
+    assert!(!machine.file("/etc/kubernetes/kubelet.conf").exists(), "the disk below stays as it was");
+    lab.cluster.request_of("readonly252");
+    boot.shut_down();
+    String::new()
+}
+
+fn other_file_system(lab: &Lab) -> String {
+    let machine = Machine::new(lab, "bookworm", "other252");
+    let mut boot = machine.boot(&[lab.join_credential(), "--tmpfs=/etc/kubernetes:mode=0755".into()]);
+    let report = boot.kubelet();
+    assert_eq!(report["outcome"], "joined");
+    boot.shut_down();
+    machine.figures(&report)
 }

@@ -52,9 +52,14 @@ impl Daemon {
         Self { child: spawn(command), log }
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks the program to end, and waits until it has.
     pub fn terminate(&mut self) {
-        let _ = run(Command::new("kill").arg(self.child.id().to_string()));
+        let _ = run(Command::new("kill").arg(self.id().to_string()));
         self.child.wait().unwrap();
     }
 

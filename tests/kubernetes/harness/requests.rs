@@ -7,6 +7,18 @@ use super::cluster::Cluster;
 const PREFIX: &str = "system:node:";
 
 impl Cluster {
+    /// The object's name of the one signing request for this node.
+    pub fn request_of(&self, node: &str) -> String {
+        let requests = self.json(&["get", "csr"]);
+        let requests = requests["items"].as_array().expect("a list").iter();
+        let mut names = requests
+            .filter(|request| subject(request["spec"]["request"].as_str().expect("a request")) == node)
+            .map(|request| request["metadata"]["name"].as_str().expect("a name").to_owned());
+        let name = names.next().unwrap_or_else(|| panic!("no signing request for {node}"));
+        assert!(names.next().is_none(), "more than one signing request for {node}");
+        name
+    }
+
     /// The node name in the subject of every signing request, in no order.
     pub fn signing_requests(&self) -> Vec<String> {
         let requests = self.json(&["get", "csr"]);
