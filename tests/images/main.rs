@@ -5,7 +5,6 @@
 //! nothing stays behind.
 
 #[path = "../kubernetes/harness/mod.rs"]
-#[allow(dead_code, reason = "the tests against real Kubernetes use the rest")]
 mod harness;
 mod lab;
 mod machine;

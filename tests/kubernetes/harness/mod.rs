@@ -1,4 +1,5 @@
 //! A real cluster for tests: what starts it, what joins it, and what looks at the outcome.
+#![allow(dead_code, reason = "each test program uses its own part of this")]
 
 pub mod audit;
 pub mod cluster;
