@@ -5,7 +5,6 @@
 //!
 //! usage: bench [ROUNDS]
 
-#[allow(dead_code, reason = "the tests use the rest of it")]
 mod harness;
 mod measure;
 
