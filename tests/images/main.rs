@@ -8,6 +8,7 @@
 mod harness;
 mod lab;
 mod machine;
+mod provision;
 mod systemd;
 
 use std::{
@@ -33,7 +34,8 @@ fn main() -> ExitCode {
     lab::enter();
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let asked = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
-    let boots: Vec<Boot> = systemd::BOOTS.iter().copied().filter(|(name, _)| asked(name)).collect();
+    let boots = [systemd::BOOTS, provision::BOOTS].concat();
+    let boots: Vec<Boot> = boots.into_iter().filter(|(name, _)| asked(name)).collect();
     if boots.is_empty() {
         eprintln!("no boot has a name like that");
         return ExitCode::FAILURE;

@@ -1,0 +1,130 @@
+//! Boots of images that learn how to join from cloud-init, Ignition or a container's layer.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    harness::{node::nodestrap, process::run, scratch::Scratch},
+    lab::{Lab, rootfs},
+    machine::Machine,
+    systemd::joins,
+};
+
+pub const BOOTS: &[crate::Boot] = &[
+    ("cloud-init: user-data of a NoCloud seed", cloud_init),
+    ("Ignition: unit, drop-in and credential onto a disk", ignition),
+    ("container: a layer copied into an image", container),
+];
+
+/// A file of image/.
+fn image(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("image").join(name)
+}
+
+/// The example's join line with this lab's address, token and pin in place of its own.
+fn filled(lab: &Lab, text: &str) -> String {
+    let token = lab.cluster.token();
+    let filled = text
+        .replace("10.0.0.1:6443", &token.arguments[0])
+        .replace("abcdef.0123456789abcdef", &token.value)
+        .replace(&format!("sha256:{}", "0".repeat(64)), &token.pin);
+    assert!(filled.contains(&token.value) && filled.contains(&token.pin), "the example has a join line");
+    filled
+}
+
+fn cloud_init(lab: &Lab) -> String {
+    let user_data = fs::read_to_string(image("cloud-init/user-data")).unwrap();
+    assert!(user_data.len() < 16 * 1024);
+    let machine = Machine::new(lab, "cloud", "cloud1");
+    machine.copy("systemd/nodestrap.service.d/30-remove-credentials.conf", "/usr/lib/systemd/system");
+    machine.put("/tmp/user-data", 0o600, &user_data);
+    let schema = ["cloud-init", "schema", "--config-file", "/tmp/user-data"];
+    let said = run(Command::new("chroot").arg(machine.root()).args(schema));
+    assert!(said.contains("Valid cloud-config"), "{said}");
+
+    let seed = "/var/lib/cloud/seed/nocloud";
+    machine.put(&format!("{seed}/meta-data"), 0o644, "instance-id: i-1\nlocal-hostname: cloud1\n");
+    machine.put(&format!("{seed}/user-data"), 0o600, filled(lab, &user_data));
+    // Nobody gives out addresses in the lab, and the root file system has no locales.
+    let local = "datasource_list: [NoCloud]\nnetwork: {config: disabled}\nlocale: false\n";
+    machine.put("/etc/cloud/cloud.cfg.d/99-lab.cfg", 0o644, local);
+    let figures = joins(lab, &machine, &[]);
+    assert!(!machine.file("/etc/credstore/nodestrap.join").exists(), "the token is gone");
+    assert!(machine.file("/var/lib/kubelet/config.yaml").exists(), "as --with-kubelet-config");
+    figures
+}
+
+/// Ignition's stages as its initramfs runs them, onto a disk without the unit.
+fn ignition(lab: &Lab) -> String {
+    const ENCODED: [(&str, &str); 3] = [(" ", "%20"), (":", "%3A"), ("\n", "%0A")];
+    let mut config: Value = serde_json::from_slice(&fs::read(image("ignition/config.ign")).unwrap()).unwrap();
+    let ignition = rootfs("ignition").join("usr/lib/dracut/modules.d/30ignition/ignition");
+    let validate = rootfs("ignition").join("usr/bin/ignition-validate");
+    assert_eq!(run(Command::new(validate).arg(image("ignition/config.ign"))), "");
+    for (pointer, file) in [
+        ("/systemd/units/0/contents", "systemd/nodestrap.service"),
+        ("/systemd/units/1/dropins/0/contents", "systemd/kubelet.service.d/20-nodestrap.conf"),
+    ] {
+        let text = fs::read_to_string(image(file)).unwrap();
+        assert_eq!(config.pointer(pointer), Some(&json!(text)), "config.ign has {file} as it is");
+    }
+
+    let machine = Machine::new(lab, "bookworm", "ignition1");
+    for path in ["nodestrap.service", "kubelet.service.d/20-nodestrap.conf"] {
+        fs::remove_file(machine.file(&format!("/usr/lib/systemd/system/{path}"))).unwrap();
+    }
+    run(Command::new("rm").arg("-r").arg(machine.file("/etc/systemd/system/multi-user.target.wants")));
+    // A first boot by machine-id(5), at which systemd enables what Ignition's preset names.
+    machine.put("/etc/machine-id", 0o444, "uninitialized\n");
+    // Ignition relabels what it writes and fails without a policy to do that by.
+    machine.put("/etc/selinux/config", 0o644, "SELINUXTYPE=targeted\n");
+    machine.put("/etc/selinux/targeted/contexts/files/file_contexts", 0o644, "");
+    machine.put("/usr/sbin/setfiles", 0o755, "#!/bin/sh\n");
+    let source = &mut config["storage"]["files"][0]["contents"]["source"];
+    let line = source.as_str().and_then(|source| source.strip_prefix("data:,")).unwrap().to_owned();
+    let line = ENCODED.iter().fold(line, |line, (plain, encoded)| line.replace(encoded, plain));
+    let line = ENCODED.iter().fold(filled(lab, &line), |line, (plain, encoded)| line.replace(plain, encoded));
+    *source = format!("data:,{line}").into();
+    machine.put("/config.ign", 0o600, config.to_string());
+    let script = r#"
+cd "$2"
+for stage in fetch-offline fetch kargs disks mount files umount; do
+    IGNITION_CONFIG_FILE=$2/config.ign PATH=$2/usr/sbin:$PATH "$1" -platform=file -stage=$stage -root="$2" \
+        -config-cache="$2/config.cache" -log-to-stdout
+done
+rm -r /run/ignition
+"#;
+    run(Command::new("sh").args(["-euc", script, "sh"]).arg(ignition).arg(machine.root()));
+    joins(lab, &machine, &[])
+}
+
+/// The layer is built as the Containerfile says, and its files lie where an image has them.
+fn container(lab: &Lab) -> String {
+    let machine = Machine::new(lab, "bookworm", "container1");
+    for path in ["bin/nodestrap", "lib/systemd/system/nodestrap.service"] {
+        fs::remove_file(machine.file("/usr").join(path)).unwrap();
+    }
+    let build = Scratch::new();
+    let script = r#"
+context=$1/context
+mkdir -p "$context/target/x86_64-unknown-linux-musl/release"
+cp "$2" "$context/target/x86_64-unknown-linux-musl/release/nodestrap"
+cp -r "$3" "$context/image"
+buildah="buildah --root $1/storage --runroot $1/run --storage-driver vfs"
+$buildah build --isolation chroot --tag nodestrap --file "$context/image/container/Containerfile" "$context"
+layer=$($buildah mount "$($buildah from nodestrap)")
+cp -a "$layer/." "$4"
+"#;
+    run(Command::new("sh")
+        .args(["-euc", script, "sh"])
+        .arg(build.path())
+        .arg(nodestrap())
+        .arg(image(""))
+        .arg(machine.root()));
+    joins(lab, &machine, &[lab.join_credential()])
+}
