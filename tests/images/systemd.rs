@@ -4,6 +4,8 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{Shutdown, TcpListener, TcpStream},
+    path::Path,
+    process::Command,
     thread,
     time::Duration,
 };
@@ -11,6 +13,9 @@ use std::{
 use crate::{
     harness::{
         cluster::{MANUAL, free_port},
+        components::programs,
+        kubelet::{self, Containerd},
+        scratch::Scratch,
         token::Wanted,
         wait_for,
     },
@@ -19,6 +24,8 @@ use crate::{
 };
 
 pub const BOOTS: &[crate::Boot] = &[
+    ("systemd 252: the units verify and score", |lab| analyzed(lab, "bookworm", "verify252")),
+    ("systemd 257: the units verify and score", |lab| analyzed(lab, "trixie", "verify257")),
     ("systemd 252: a join line as a credential", |lab| credential(lab, "bookworm", "n252")),
     ("systemd 257: a join line as a credential", |lab| credential(lab, "trixie", "n257")),
     ("systemd 257: an imported credential", imported),
@@ -32,7 +39,29 @@ pub const BOOTS: &[crate::Boot] = &[
     ("systemd 252: pki on a tmpfs", tmpfs_pki),
     ("systemd 252: read-only root, writable layer over /etc", read_only_root),
     ("systemd 252: /etc/kubernetes on another file system", other_file_system),
+    ("systemd 252: a real kubelet", real_kubelet),
 ];
+
+/// systemd has nothing to say about the units, and finds the exposure low. An unknown key is a line, not an exit code.
+fn analyzed(lab: &Lab, system: &str, name: &str) -> String {
+    let machine = Machine::new(lab, system, name);
+    machine.copy("systemd/nodestrap.service.d/20-encrypted-token.conf", "/usr/lib/systemd/system");
+    machine.copy("systemd/nodestrap.service.d/30-remove-credentials.conf", "/usr/lib/systemd/system");
+    if system != "bookworm" {
+        machine.copy("systemd/nodestrap.service.d/10-import-credential.conf", "/usr/lib/systemd/system");
+    }
+    let analyze = |arguments: &[&str]| {
+        let mut command = Command::new("chroot");
+        command.arg(machine.root()).args(["systemd-analyze", "--man=no"]).args(arguments);
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{text}");
+        text.into_owned()
+    };
+    assert_eq!(analyze(&["verify", "nodestrap.service"]), "");
+    let security = analyze(&["security", "--offline=true", "--threshold=20", "nodestrap.service"]);
+    security.lines().last().unwrap_or_default().trim_start_matches("→ ").to_owned()
+}
 
 fn credential(lab: &Lab, system: &str, name: &str) -> String {
     let machine = Machine::new(lab, system, name);
@@ -219,4 +248,24 @@ fn other_file_system(lab: &Lab) -> String {
     assert_eq!(report["outcome"], "joined");
     boot.shut_down();
     machine.figures(&report)
+}
+
+/// The real kubelet registers its Node from what it finds, and requests no certificate.
+fn real_kubelet(lab: &Lab) -> String {
+    let machine = Machine::new(lab, "bookworm", "real252");
+    let runtime = Containerd::start();
+    let socket = runtime.endpoint().replace("unix://", "");
+    let directory = Path::new(&socket).parent().unwrap().display().to_string();
+    let scratch = Scratch::new();
+    machine.put("/var/lib/kubelet/config.yaml", 0o644, kubelet::configuration(&scratch, &runtime.endpoint()));
+    let program = programs().join("kubelet").display().to_string();
+    let binds = [format!("{program}:/usr/bin/kubelet"), "/dev/kmsg".into(), directory, scratch.file("")];
+    let mut extra = vec![lab.join_credential(), "--capability=CAP_SYSLOG".into()];
+    extra.extend(binds.map(|bind| format!("--bind={bind}")));
+    let mut boot = machine.boot(&extra);
+    boot.journal_with("kubelet.service", "Successfully registered node");
+    lab.cluster.request_of("real252");
+    assert_eq!(lab.cluster.json(&["get", "node", "real252"])["metadata"]["name"], "real252");
+    boot.shut_down();
+    String::new()
 }
