@@ -3,14 +3,17 @@
 use std::{
     env,
     os::unix::process::CommandExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicU8, Ordering},
 };
 
 use crate::harness::{
     cluster::{Cluster, Options},
+    components::programs,
+    kubelet::{self, Containerd},
     process::run,
+    scratch::Scratch,
 };
 
 /// Where the control plane is, for every machine.
@@ -41,6 +44,8 @@ pub fn enter() {
 /// The control plane, and the network's numbers that are still free.
 pub struct Lab {
     pub cluster: Cluster,
+    runtime: Containerd,
+    scratch: Scratch,
     next: AtomicU8,
 }
 
@@ -48,12 +53,31 @@ impl Lab {
     pub fn start() -> Self {
         let options = Options { host: SERVER, bind: SERVER, algorithm: "ECDSA-P256", ..Options::default() };
         let cluster = Cluster::start(options);
-        Self { cluster, next: AtomicU8::new(2) }
+        let (scratch, runtime) = (Scratch::new(), Containerd::start());
+        let configuration = kubelet::configuration(&scratch, &runtime.endpoint());
+        // Each machine has ports of its own, and kubeadm asks at this one whether the kubelet lives.
+        cluster.publish_kubelet_config(&configuration.replace("healthzPort: 0", "healthzPort: 10248"));
+        Self { cluster, runtime, scratch, next: AtomicU8::new(2) }
     }
 
     /// nspawn's argument that gives a machine the line that kubeadm prints.
     pub fn join_credential(&self) -> String {
         format!("--set-credential=nodestrap.join:kubeadm join {}", self.cluster.token().arguments.join(" "))
+    }
+
+    /// The container runtime's socket, which real kubelets share.
+    pub fn runtime(&self) -> String {
+        self.runtime.endpoint()
+    }
+
+    /// nspawn's arguments that give a machine a real program of Kubernetes, and what a real kubelet needs of the world.
+    pub fn real(&self, program: &str) -> Vec<String> {
+        let socket = self.runtime().replace("unix://", "");
+        let directory = Path::new(&socket).parent().unwrap().display().to_string();
+        let program = format!("{}:/usr/bin/{program}", programs().join(program).display());
+        let binds = [program, "/dev/kmsg".into(), directory, self.scratch.path().display().to_string()];
+        let binds = binds.map(|bind| format!("--bind={bind}"));
+        [vec!["--capability=CAP_SYSLOG".to_owned()], binds.to_vec()].concat()
     }
 
     /// A network namespace with one interface, `eth0`, in the lab's network.

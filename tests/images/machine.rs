@@ -155,19 +155,19 @@ impl Machine {
 
     /// How long it took from the unit's start to the kubelet's, what share of it is nodestrap's, and its requests.
     pub fn figures(&self, report: &Value) -> String {
+        let whole = self.between("Starting nodestrap.service", "Started kubelet.service");
+        format!("{whole}, nodestrap {} ms, {} requests", report["milliseconds"]["total"], report["requests"])
+    }
+
+    /// How long it took from the last line with one text to the last line with the other, in the journal.
+    pub fn between(&self, from: &str, to: &str) -> String {
         let journal = self.journal("nodestrap.service") + &self.journal("kubelet.service");
         let last = |text: &str| {
             let line = journal.lines().filter(|line| line.contains(text)).next_back()?;
             line.trim_start_matches(['[', ' ']).split(']').next()?.parse::<f64>().ok()
         };
-        let start = last("Starting nodestrap.service").unwrap();
-        let end = last("Started kubelet.service").unwrap();
-        format!(
-            "unit to kubelet {:.0} ms, of it nodestrap {} ms, {} requests",
-            (end - start) * 1000.0,
-            report["milliseconds"]["total"],
-            report["requests"]
-        )
+        let seconds = last(to).zip(last(from)).map(|(to, from)| to - from);
+        format!("{:.0} ms from {from:?} to {to:?}", seconds.expect("both are there") * 1000.0)
     }
 
     /// Asserts that the API server takes the machine's identity for the node of its name.

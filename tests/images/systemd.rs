@@ -4,7 +4,6 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{Shutdown, TcpListener, TcpStream},
-    path::Path,
     process::Command,
     thread,
     time::Duration,
@@ -13,9 +12,6 @@ use std::{
 use crate::{
     harness::{
         cluster::{MANUAL, free_port},
-        components::programs,
-        kubelet::{self, Containerd},
-        scratch::Scratch,
         token::Wanted,
         wait_for,
     },
@@ -40,6 +36,7 @@ pub const BOOTS: &[crate::Boot] = &[
     ("systemd 252: read-only root, writable layer over /etc", read_only_root),
     ("systemd 252: /etc/kubernetes on another file system", other_file_system),
     ("systemd 252: a real kubelet", real_kubelet),
+    ("systemd 252: kubeadm join instead", kubeadm),
 ];
 
 /// systemd has nothing to say about the units, and finds the exposure low. An unknown key is a line, not an exit code.
@@ -253,19 +250,30 @@ fn other_file_system(lab: &Lab) -> String {
 /// The real kubelet registers its Node from what it finds, and requests no certificate.
 fn real_kubelet(lab: &Lab) -> String {
     let machine = Machine::new(lab, "bookworm", "real252");
-    let runtime = Containerd::start();
-    let socket = runtime.endpoint().replace("unix://", "");
-    let directory = Path::new(&socket).parent().unwrap().display().to_string();
-    let scratch = Scratch::new();
-    machine.put("/var/lib/kubelet/config.yaml", 0o644, kubelet::configuration(&scratch, &runtime.endpoint()));
-    let program = programs().join("kubelet").display().to_string();
-    let binds = [format!("{program}:/usr/bin/kubelet"), "/dev/kmsg".into(), directory, scratch.file("")];
-    let mut extra = vec![lab.join_credential(), "--capability=CAP_SYSLOG".into()];
-    extra.extend(binds.map(|bind| format!("--bind={bind}")));
-    let mut boot = machine.boot(&extra);
+    machine.arguments(&format!("--with-kubelet-config --cri-socket={}", lab.runtime()));
+    let mut boot = machine.boot(&[vec![lab.join_credential()], lab.real("kubelet")].concat());
     boot.journal_with("kubelet.service", "Successfully registered node");
     lab.cluster.request_of("real252");
-    assert_eq!(lab.cluster.json(&["get", "node", "real252"])["metadata"]["name"], "real252");
+    let told = machine.between("Starting nodestrap.service", "Successfully registered node");
     boot.shut_down();
-    String::new()
+    told
+}
+
+/// The neighbour on the same machine, for its figure: kubeadm and the kubelet's own bootstrap.
+fn kubeadm(lab: &Lab) -> String {
+    let machine = Machine::new(lab, "bookworm", "kubeadm252");
+    fs::remove_file(machine.file("/usr/bin/nodestrap")).unwrap();
+    let line = lab.cluster.token().arguments.join(" ");
+    let unit = format!(
+        "[Service]\nType=oneshot\nExecStart=/usr/bin/kubeadm join {line} --cri-socket={} \\\n --ignore-preflight-errors=all\n",
+        lab.runtime()
+    );
+    machine.put("/usr/lib/systemd/system/nodestrap.service", 0o644, unit);
+    fs::remove_file(machine.file("/usr/lib/systemd/system/kubelet.service.d/20-nodestrap.conf")).unwrap();
+    let mut boot = machine.boot(&[lab.real("kubelet"), lab.real("kubeadm")].concat());
+    boot.journal_with("nodestrap.service", "This node has joined the cluster");
+    boot.journal_with("kubelet.service", "Successfully registered node");
+    let told = machine.between("Starting nodestrap.service", "Successfully registered node");
+    boot.shut_down();
+    told
 }
