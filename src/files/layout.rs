@@ -1,5 +1,6 @@
 //! Where the node's files lie, as far as a kubelet can be told other places than its own.
 
+use super::replacement::rank;
 use crate::kubelet::{CERT_DIR, KUBECONFIG};
 use crate::limits;
 
@@ -90,21 +91,15 @@ impl Layout {
     #[must_use]
     pub fn is_distinct(&self) -> bool {
         let bootstrap = [KUBERNETES, "/", BOOTSTRAP].concat();
-        let files = [self.kubeconfig.as_str(), self.ca.as_str(), &bootstrap];
-        let below = |path: &str, directory: &str| {
-            path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        let certificates = self.certificates.as_str();
+        let places = [self.kubeconfig.as_str(), self.ca.as_str(), &bootstrap, certificates];
+        let below = |path: &str, place: &str| {
+            path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        let pairs = [self.certificates.as_str(), "/kubelet"].concat();
-        let free = |at: usize| {
-            let others = files.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, path)| *path);
-            let mut others = others.chain([self.certificates.as_str()]);
-            others.all(|other| !below(other, files[at]))
-        };
-        (0..files.len()).all(free)
-            && files.iter().all(|path| {
-                let own = path.strip_prefix(&pairs).is_some_and(|rest| !rest.contains('/'));
-                !own || path.ends_with(".conf")
-            })
+        let is_in_the_way =
+            |at: usize| places.iter().enumerate().any(|(other, path)| other != at && below(path, places[at]));
+        let is_a_pair = |file: &NodePath| file.directory() == certificates && rank(file.name()).is_some();
+        !(0..places.len() - 1).any(is_in_the_way) && !is_a_pair(&self.kubeconfig) && !is_a_pair(&self.ca)
     }
 }
 

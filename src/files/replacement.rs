@@ -190,7 +190,7 @@ impl NodeFiles {
 
 /// The turn of a file in the kubelet's `--cert-dir`: first what names nobody. `None` for what neither a kubelet nor this
 /// program has put there, and for what was moved aside before.
-fn rank(name: &str) -> Option<u8> {
+pub(super) fn rank(name: &str) -> Option<u8> {
     let of = |kind: &Kind| {
         let rest = name.strip_prefix(kind.store);
         rest.is_some_and(|rest| [".pem", ".crt", ".key"].iter().any(|ending| rest.ends_with(ending)))

@@ -96,7 +96,9 @@ impl NodeRegistration {
         let mut line = String::new();
         let mut add = |parts: &[&str]| {
             line.push_str(if line.is_empty() { "--" } else { " --" });
-            parts.iter().for_each(|part| line.push_str(part));
+            for part in parts {
+                line.push_str(part);
+            }
         };
         for (name, value) in [
             (CERT_DIR, place(CERT_DIR)),
