@@ -81,7 +81,7 @@ impl Node {
     /// The last of the dated pairs, which the link leads to: inside a root its target is no path of this machine.
     pub fn pair(&self) -> String {
         let dated = |path: &String| {
-            path.starts_with("var/lib/kubelet/pki/kubelet-client-2") && path.ends_with(".pem")
+            path.starts_with("var/lib/kubelet/pki/kubelet-client-2") && !path.contains(".old-")
         };
         self.files()
             .into_iter()
