@@ -250,6 +250,37 @@ impl Directory {
         self.rename(TEMPORARY, name)
     }
 
+    /// The names in this directory, as far as they are UTF-8, in no order.
+    ///
+    /// # Errors
+    /// As the system has it.
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::Dir::read_from(&self.0)? {
+            names.extend(entry?.file_name().to_str().ok().map(str::to_owned));
+        }
+        Ok(names)
+    }
+
+    /// Renames `name`, a link itself and not its target, durably to `name` with this ending, and a number behind it
+    /// where that is taken: nothing is overwritten. Returns the new name; `None` when there was none of the old.
+    ///
+    /// # Errors
+    /// As the system has it.
+    pub fn set_aside(&self, name: &str, ending: &str) -> io::Result<Option<String>> {
+        if !self.has(name)? {
+            return Ok(None);
+        }
+        let mut aside = format!("{name}{ending}");
+        let mut number = 1;
+        while self.has(&aside)? {
+            number += 1;
+            aside = format!("{name}{ending}-{number}");
+        }
+        self.rename(name, &aside)?;
+        Ok(Some(aside))
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         fs::renameat(&self.0, from, &self.0, to)?;
         Ok(fs::fsync(&self.0)?)
@@ -272,13 +303,18 @@ impl Directory {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             // A read-only disk says so before it looks whether the name is there.
-            Err(Errno::ROFS) if self.lacks(name) => Ok(false),
+            Err(Errno::ROFS) if !self.has(name)? => Ok(false),
             Err(errno) => Err(errno.into()),
         }
     }
 
-    fn lacks(&self, name: &str) -> bool {
-        matches!(fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT))
+    /// Whether anything has this name, a link that leads nowhere included.
+    fn has(&self, name: &str) -> io::Result<bool> {
+        match fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
     }
 }
 

@@ -5,8 +5,12 @@
 
 mod existing;
 mod kubelet;
+mod layout;
+mod replacement;
 
 pub use existing::{Existing, Identity};
+pub use layout::{Layout, NodePath};
+pub use replacement::Replacement;
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -17,38 +21,31 @@ use crate::error::{Error, Failure, Result, Step};
 use crate::identity::{IssuedCertificate, Key, Kind};
 use crate::kubeconfig;
 use crate::secret::Secret;
-use crate::trust::{Bundle, TrustedCluster};
+use crate::trust::TrustedCluster;
 use crate::x509;
-
-/// Where Kubernetes keeps a node's configuration (`cmd/kubeadm/app/constants`, `KubernetesDir`), 0755.
-const KUBERNETES: &str = "/etc/kubernetes";
-/// Where kubeadm keeps the CA (`DefaultCertificateDir`), 0755.
-const PKI: &str = "/etc/kubernetes/pki";
-const CA: &str = "ca.crt";
-const BOOTSTRAP: &str = "bootstrap-kubelet.conf";
-const KUBELET_CONF: &str = "kubelet.conf";
-/// The kubelet's own directory (`KubeletRunDirectory`), 0700 as kubeadm makes it.
-const KUBELET: &str = "/var/lib/kubelet";
-/// The kubelet's `--cert-dir`, 0755 as its FileStore makes it.
-const CERTIFICATES: &str = "/var/lib/kubelet/pki";
+use layout::{BOOTSTRAP, KUBELET, KUBERNETES};
 
 /// How often a second run looks whether the first has ended.
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// The node's disk, by what its files mean.
 #[derive(Debug)]
-pub struct NodeFiles(Root);
+pub struct NodeFiles {
+    root: Root,
+    layout: Layout,
+}
 
 impl NodeFiles {
-    /// Opens the node's disk at `root`.
+    /// Opens the node's disk at `root`, where its files lie as `layout` says.
     ///
     /// # Errors
     /// A usage error when there is no such directory.
-    pub fn open(root: &Path) -> Result<Self> {
-        Root::open(root).map(Self).map_err(|e| {
+    pub fn open(root: &Path, layout: Layout) -> Result<Self> {
+        let root = Root::open(root).map_err(|e| {
             let message = format!("the root {} cannot be opened", root.display());
             Error::new(Step::Options, Failure::Usage, message).caused_by(e)
-        })
+        })?;
+        Ok(Self { root, layout })
     }
 
     /// The name in the image's `/etc/hostname`: its first line that is no comment (hostname(5)).
@@ -56,7 +53,7 @@ impl NodeFiles {
     /// # Errors
     /// [`Failure::Files`] when the file is there and cannot be read.
     pub fn hostname(&self) -> Result<Option<String>> {
-        let bytes = self.0.read("/etc/hostname").map_err(|e| unreadable("/etc/hostname", e))?;
+        let bytes = self.root.read("/etc/hostname").map_err(|e| unreadable("/etc/hostname", e))?;
         let text = String::from_utf8(bytes.unwrap_or_default()).unwrap_or_default();
         let mut lines = text.lines().map(str::trim);
         Ok(lines.find(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned))
@@ -68,7 +65,7 @@ impl NodeFiles {
     /// [`Failure::Files`] when another run is still at work at the deadline.
     pub fn lock(&self, clock: &dyn Clock, deadline: Deadline) -> Result<()> {
         loop {
-            match self.0.try_lock() {
+            match self.root.try_lock() {
                 Ok(true) => return Ok(()),
                 Ok(false) if deadline.left(clock).is_some() => clock.sleep(LOCK_PAUSE),
                 Ok(false) => {
@@ -84,42 +81,27 @@ impl NodeFiles {
         }
     }
 
-    /// Whether the node can become, or is already, part of the cluster with these CAs. Nothing is written. Returns
-    /// whether ca.crt is there.
-    ///
-    /// # Errors
-    /// [`Failure::Files`] when ca.crt is that of another cluster, which kubeadm would silently keep, or `existing` is
-    /// an identity in another cluster.
-    pub fn accepts(&self, authorities: &Bundle, existing: &Existing) -> Result<bool> {
-        if matches!(existing, Existing::WithoutCa(ca) if ca != authorities.pem()) {
-            let message = format!(
-                "{} is an identity in another cluster; remove it to join this one",
-                path(KUBERNETES, KUBELET_CONF)
-            );
-            return Err(Error::new(Step::Files, Failure::Files, message));
-        }
-        let path = path(PKI, CA);
-        match self.0.read(&path).map_err(|e| unreadable(&path, e))? {
-            Some(bytes) if bytes != authorities.pem() => {
-                let message = format!("{path} is the CA of another cluster; remove it to join this one");
-                Err(Error::new(Step::Files, Failure::Files, message))
-            }
-            found => Ok(found.is_some()),
-        }
-    }
-
     /// Writes ca.crt and bootstrap-kubelet.conf as kubeadm writes them, where they are not there already. With them a
     /// kubelet can finish alone.
     ///
     /// # Errors
     /// [`Failure::Files`]; what was there before is still there.
     pub fn write_discovery(&self, cluster: &TrustedCluster, token: &Secret<String>) -> Result<()> {
-        if !self.accepts(cluster.authorities(), &Existing::None)? {
-            write(&self.directory(PKI, 0o755)?, PKI, CA, 0o644, cluster.authorities().pem())?;
+        let ca = &self.layout.ca;
+        match self.ca()? {
+            None => self.write_at(ca, 0o644, cluster.authorities().pem())?,
+            Some(found) if found == cluster.authorities().pem() => {}
+            Some(_) => return Err(refusal(&format!("{} is the CA of another cluster", ca.as_str()))),
         }
         let server = cluster.server().as_str();
         let text = kubeconfig::bootstrap(server, cluster.authorities().base64(), token.expose());
         write(&self.directory(KUBERNETES, 0o755)?, KUBERNETES, BOOTSTRAP, 0o600, text.expose().as_bytes())
+    }
+
+    /// ca.crt, whosever it is.
+    fn ca(&self) -> Result<Option<Vec<u8>>> {
+        let path = self.layout.ca.as_str();
+        self.root.read(path).map_err(|e| unreadable(path, e))
     }
 
     /// The key of the pending request: the one on disk, or a new one that is durable when this returns.
@@ -129,17 +111,17 @@ impl NodeFiles {
     /// # Errors
     /// [`Failure::Files`].
     pub fn pending_key(&self, kind: &Kind) -> Result<Key> {
-        self.directory(KUBELET, 0o700)?;
-        let directory = self.directory(CERTIFICATES, 0o755)?;
-        directory.clear().map_err(|e| unwritable(CERTIFICATES, e))?;
+        let certificates = self.layout.certificates.as_str();
+        let directory = self.directory(certificates, 0o755)?;
+        directory.clear().map_err(|e| unwritable(certificates, e))?;
         let name = pending_key(kind);
-        let path = path(CERTIFICATES, &name);
+        let path = path(certificates, &name);
         let found = directory.read(&name).map_err(|e| unreadable(&path, e))?.map(Secret::new);
         let key = match found.and_then(|bytes| Key::from_pem(bytes.expose())) {
             Some(key) => key,
             None => Key::generate()?,
         };
-        write(&directory, CERTIFICATES, &name, 0o600, key.pem().expose().as_bytes())?;
+        write(&directory, certificates, &name, 0o600, key.pem().expose().as_bytes())?;
         Ok(key)
     }
 
@@ -148,7 +130,7 @@ impl NodeFiles {
     /// # Errors
     /// [`Failure::Files`].
     pub fn discard_pending_key(&self, kind: &Kind) -> Result<()> {
-        self.remove(CERTIFICATES, &pending_key(kind))
+        self.remove(self.layout.certificates.as_str(), &pending_key(kind))
     }
 
     /// Stores a pair as the kubelet's FileStore does. Returns where it is.
@@ -164,14 +146,13 @@ impl NodeFiles {
         certificate: &IssuedCertificate,
         now: SystemTime,
     ) -> Result<String> {
-        let directory = self.directory(CERTIFICATES, 0o755)?;
-        let stamp: String =
-            x509::utc(now).chars().map(|c| if c.is_ascii_digit() { c } else { '-' }).collect();
-        let name = format!("{}-{}.pem", kind.store, stamp.trim_end_matches('-'));
+        let certificates = self.layout.certificates.as_str();
+        let directory = self.directory(certificates, 0o755)?;
+        let name = format!("{}-{}.pem", kind.store, stamp(now));
         let pair = Secret::new(format!("{}{}", certificate.pem(), key.pem().expose()));
-        write(&directory, CERTIFICATES, &name, 0o600, pair.expose().as_bytes())?;
-        let stored = path(CERTIFICATES, &name);
-        let (link, current) = (current(kind), path(CERTIFICATES, &current(kind)));
+        write(&directory, certificates, &name, 0o600, pair.expose().as_bytes())?;
+        let stored = path(certificates, &name);
+        let (link, current) = (current(kind), self.current(kind));
         directory.link(&link, &stored).map_err(|e| match e.kind() {
             std::io::ErrorKind::AlreadyExists => {
                 let message =
@@ -188,9 +169,9 @@ impl NodeFiles {
     /// # Errors
     /// [`Failure::Files`]; an identity that was there before is still whole.
     pub fn write_kubelet_conf(&self, cluster: &TrustedCluster) -> Result<()> {
-        let pair = path(CERTIFICATES, &current(Kind::CLIENT));
+        let pair = self.current(Kind::CLIENT);
         let text = kubeconfig::kubelet(cluster.server().as_str(), cluster.authorities().base64(), &pair);
-        write(&self.directory(KUBERNETES, 0o755)?, KUBERNETES, KUBELET_CONF, 0o600, text.as_bytes())
+        self.write_at(&self.layout.kubeconfig, 0o600, text.as_bytes())
     }
 
     /// Removes what a joined node does not need: the key's first file, and the bootstrap kubeconfig with its token, as
@@ -203,15 +184,30 @@ impl NodeFiles {
         if keep_bootstrap { Ok(()) } else { self.remove(KUBERNETES, BOOTSTRAP) }
     }
 
+    /// The path of the link to the pair in use.
+    fn current(&self, kind: &Kind) -> String {
+        path(self.layout.certificates.as_str(), &current(kind))
+    }
+
+    fn write_at(&self, at: &NodePath, mode: u32, bytes: &[u8]) -> Result<()> {
+        write(&self.directory(at.directory(), 0o755)?, at.directory(), at.name(), mode, bytes)
+    }
+
     fn directory(&self, at: &str, mode: u32) -> Result<Directory> {
-        self.0.directory(at, Some(mode)).map_err(|e| {
-            Error::new(Step::Files, Failure::Files, format!("the directory {at} cannot be opened or made"))
-                .caused_by(e)
-        })
+        let open = |at: &str, mode| {
+            self.root.directory(at, Some(mode)).map_err(|e| {
+                let message = format!("the directory {at} cannot be opened or made");
+                Error::new(Step::Files, Failure::Files, message).caused_by(e)
+            })
+        };
+        if at.strip_prefix(KUBELET).is_some_and(|below| below.starts_with('/')) {
+            open(KUBELET, 0o700)?; // not with the mode that a parent gets
+        }
+        open(at, mode)
     }
 
     fn remove(&self, at: &str, name: &str) -> Result<()> {
-        let removed = match self.0.directory(at, None) {
+        let removed = match self.root.directory(at, None) {
             Ok(directory) => directory.remove(name).map(|_| ()),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(e) => Err(e),
@@ -241,8 +237,21 @@ fn current(kind: &Kind) -> String {
     format!("{}-current.pem", kind.store)
 }
 
+/// A moment in names of files: the kubelet's form, in UTC.
+fn stamp(now: SystemTime) -> String {
+    let stamp: String = x509::utc(now).chars().map(|c| if c.is_ascii_digit() { c } else { '-' }).collect();
+    stamp.trim_end_matches('-').to_owned()
+}
+
 fn path(directory: &str, name: &str) -> String {
     format!("{directory}/{name}")
+}
+
+/// What is there belongs to another cluster or node, and may only go when the operator says so.
+fn refusal(problem: &str) -> Error {
+    let message =
+        format!("{problem}; move it away, or give --replace to have that done, to join this cluster");
+    Error::new(Step::Files, Failure::Files, message)
 }
 
 fn unreadable(path: &str, error: std::io::Error) -> Error {

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::clock::Deadline;
 use crate::error::{Error, Failure, Result, Retry, Step};
-use crate::files::{Existing, NodeFiles};
+use crate::files::{Existing, Identity, NodeFiles};
 use crate::http::{Bearer, System, Unverified};
 use crate::identity::{CertificateRequest, Exchange, IssuedCertificate, Key, Kind, Verdict, Wanted};
 use crate::kubelet::{KubeletFiles, Lookup, Machine};
@@ -33,7 +33,7 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
         report.say(&format!("warning: {warning}"));
     }
     let overall = options.timeout.map(|budget| Deadline::after(clock, budget));
-    let files = NodeFiles::open(options.root.as_deref().unwrap_or(Path::new("/")))?;
+    let files = NodeFiles::open(options.root.as_deref().unwrap_or(Path::new("/")), options.layout.clone())?;
     let node = node_name(options, &files, report)?;
     report.node_name = Some(node.as_str().to_owned());
 
@@ -42,22 +42,31 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
     files.lock(clock, Deadline::after(clock, patience).earlier(overall))?;
 
     let existing = files.existing(&node, clock.now())?;
+    if !options.replace {
+        files.refuse_foreign(&existing, &node)?;
+    }
+    let run = |report: &mut Report| bootstrap(options, &node, &files, &existing, system, overall, report);
     let success = match &existing {
         Existing::Joined(identity) => {
-            let certificate = identity.certificate();
-            let not_after = x509::utc(certificate.not_after);
-            report.say(&format!("joined already: {} has a certificate until {not_after}", node.as_str()));
-            report.certificate =
-                Some(CertificateFacts { issuer: certificate.issuer.to_string(), not_after, file: None });
-            if options.with_kubelet_config && !files.has_kubelet()? {
-                bootstrap(options, &node, &files, &existing, system, overall, report)?;
+            // Without --replace nobody is asked whose cluster it is; with it, only where no pin tells.
+            let is_here =
+                !options.replace || identity.authorities().is_some_and(|own| options.discovery.is_of(&own));
+            if is_here {
+                stays_joined(&node, identity, report);
             }
-            if options.with_client_cert && !options.dry_run {
-                files.clean_up(options.keep_bootstrap_kubeconfig)?;
+            let is_whole = !options.with_kubelet_config || files.has_kubelet()?;
+            let success = if is_here && is_whole { Success::AlreadyJoined } else { run(report)? };
+            if success == Success::AlreadyJoined {
+                if !is_here {
+                    stays_joined(&node, identity, report);
+                }
+                if options.with_client_cert && !options.dry_run {
+                    files.clean_up(options.keep_bootstrap_kubeconfig)?;
+                }
             }
-            Success::AlreadyJoined
+            success
         }
-        existing => bootstrap(options, &node, &files, existing, system, overall, report)?,
+        _ => run(report)?,
     };
     let Some(serving) = options.serving.as_ref().filter(|_| !options.dry_run) else { return Ok(success) };
     let served = serving::serve(serving, &node, &files, system, overall, report)
@@ -65,8 +74,17 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
     Ok(if served { Success::Joined } else { success })
 }
 
+/// Tells that the node has an identity that stays.
+fn stays_joined(node: &NodeName, identity: &Identity, report: &mut Report) {
+    let certificate = identity.certificate();
+    let not_after = x509::utc(certificate.not_after);
+    report.say(&format!("joined already: {} has a certificate until {not_after}", node.as_str()));
+    report.certificate =
+        Some(CertificateFacts { issuer: certificate.issuer.to_string(), not_after, file: None });
+}
+
 /// Makes a machine without an identity a node: discovery, trust, the client certificate, the files. A node that has its
-/// identity gets the kubelet's configuration only.
+/// identity in this cluster gets the kubelet's configuration only.
 fn bootstrap(
     options: &Join,
     node: &NodeName,
@@ -77,29 +95,35 @@ fn bootstrap(
     report: &mut Report,
 ) -> Result<Success> {
     let clock = &*system.clock;
-    if matches!(existing, Existing::Unusable) {
+    if matches!(existing, Existing::Unusable(_)) {
         report.say("files: kubelet.conf holds no identity that a kubelet could start from; joining anew");
     }
     let cluster = trusted_cluster(options, system, overall, report)?;
-    files.accepts(cluster.authorities(), existing)?;
+    let replacement = files.replacement(cluster.authorities(), existing, node, options.replace)?;
+    let joined = matches!(existing, Existing::Joined(_)) && replacement.is_empty();
     if options.dry_run {
+        for path in replacement.paths() {
+            report.say(&format!("dry run: {path} would be moved aside"));
+        }
         report.say("dry run: the cluster is trusted; nothing was requested or written");
-        return Ok(Success::DryRun);
+        return Ok(if joined { Success::AlreadyJoined } else { Success::DryRun });
     }
 
     let deadline = Deadline::after(clock, options.tls_bootstrap_timeout).earlier(overall);
     let bearer = Bearer::new(&options.tls_bootstrap_token)?;
     // Asked before anything is requested or written: what they refuse leaves no trace, here or in the cluster.
-    let joined = matches!(existing, Existing::Joined(_));
     let lookup = Lookup { api: cluster.api(), bearer: &bearer, clock, deadline };
     if options.refuse_ready_node && !joined {
         lookup.refuse_ready_node(node, report)?;
     }
-    let kubelet = if options.with_kubelet_config {
+    let kubelet = if options.with_kubelet_config && !(joined && files.has_kubelet()?) {
         Some(kubelet_files(options, files, &lookup, node, report)?)
     } else {
         None
     };
+    for path in files.set_aside(&replacement, clock.now())? {
+        report.say(&format!("files: what another cluster or node has left is {path} now"));
+    }
     let write_kubelet = || kubelet.as_ref().map_or(Ok(()), |kubelet| files.write_kubelet(kubelet));
     if joined {
         write_kubelet()?;
@@ -198,7 +222,14 @@ fn kubelet_files(
     };
     let hostname = hostname(options, files)?;
     let resolved = files.has_resolved()?;
-    let machine = Machine { node, hostname: hostname.as_deref(), cri_socket: &cri_socket, resolved };
+    let machine = Machine {
+        node,
+        hostname: hostname.as_deref(),
+        cri_socket: &cri_socket,
+        resolved,
+        ca: options.layout.ca.as_str(),
+        places: &options.layout.kubelet_flags(),
+    };
     let kubelet = lookup.kubelet_files(&options.registration, &machine, report)?;
     report.say(&format!("kubelet: configuration fetched; the container runtime is {cri_socket}"));
     Ok(kubelet)

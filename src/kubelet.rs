@@ -5,12 +5,12 @@ mod config;
 mod registration;
 
 pub use config::RESOLVED;
-pub use registration::NodeRegistration;
+pub use registration::{CERT_DIR, HOSTNAME_OVERRIDE, KUBECONFIG, NodeRegistration};
 
 use serde_json::Value;
 
 use crate::clock::{Clock, Deadline};
-use crate::error::{Error, Failure, Result, Retry, Step};
+use crate::error::{Error, Failure, Result, Retry, Step, foreign};
 use crate::http::{Bearer, Verified};
 use crate::limits;
 use crate::node::NodeName;
@@ -50,6 +50,10 @@ pub struct Machine<'a> {
     pub cri_socket: &'a str,
     /// Whether systemd-resolved has written its list of servers.
     pub resolved: bool,
+    /// Where ca.crt lies.
+    pub ca: &'a str,
+    /// Where the kubelet's other files lie, as flags of the kubelet, as far as it has to be told.
+    pub places: &'a [(&'a str, &'a str)],
 }
 
 /// Questions to the API server before anything is written or requested.
@@ -109,13 +113,14 @@ impl Lookup<'_> {
             not_published("the ConfigMap kube-system/kubelet-config is of no use; correct it in the cluster")
                 .caused_by(e)
         })?;
+        if let Some(other) = config::client_ca(&config).filter(|file| file != machine.ca) {
+            let (ca, other) = (machine.ca, foreign(&other));
+            report.say(&format!("warning: kubelet: clientCAFile is {other}, and the CA is written to {ca}"));
+        }
         Ok(KubeletFiles {
             config,
             instance: format!("containerRuntimeEndpoint: {}\n", quoted(machine.cri_socket)),
-            flags: format!(
-                "KUBELET_KUBEADM_ARGS={}\n",
-                quoted(&registration.arguments(machine.node, machine.hostname))
-            ),
+            flags: format!("KUBELET_KUBEADM_ARGS={}\n", quoted(&registration.arguments(machine))),
         })
     }
 

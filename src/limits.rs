@@ -61,6 +61,8 @@ pub const CERTIFICATES: usize = 32;
 pub const CERTIFICATE_BYTES: usize = 64 * 1024;
 /// A local file that is read: kubelet.conf, ca.crt, a stored key pair.
 pub const FILE_BYTES: u64 = 1024 * 1024;
+/// A path on the node's disk (`PATH_MAX` of limits.h).
+pub const PATH: usize = 4096;
 /// Symbolic links followed in one path, as Linux has it (`fs/namei.c`, `MAXSYMLINKS`).
 pub const LINKS: usize = 40;
 

@@ -21,6 +21,7 @@ pub use help::help;
 pub use sources::Surroundings;
 
 use crate::error::{Error, Failure, Result, Step};
+use crate::files::{Layout, NodePath};
 use crate::kubelet::NodeRegistration;
 use crate::limits;
 use crate::secret::Secret;
@@ -64,6 +65,10 @@ pub struct Join {
     pub refuse_ready_node: bool,
     /// How the node registers.
     pub registration: NodeRegistration,
+    /// Where the node's files lie below the root.
+    pub layout: Layout,
+    /// Move aside what another cluster or node has left, instead of refusing it.
+    pub replace: bool,
     /// The directory that stands for `/`, where it is not `/`.
     pub root: Option<PathBuf>,
     /// Cap on everything.
@@ -155,12 +160,37 @@ impl Options {
             with_kubelet_config: settings.is_on("with-kubelet-config"),
             refuse_ready_node: settings.is_on("refuse-ready-node"),
             registration: self.registration()?,
+            layout: self.layout()?,
+            replace: settings.is_on("replace"),
             root: settings.value("root").map(PathBuf::from),
             timeout: self.duration("timeout")?,
             discovery_timeout: self.duration("discovery-timeout")?.unwrap_or(limits::DISCOVERY),
             tls_bootstrap_timeout: self.duration("tls-bootstrap-timeout")?.unwrap_or(limits::TLS_BOOTSTRAP),
             warnings: self.warnings()?,
         })
+    }
+
+    fn layout(&self) -> Result<Layout> {
+        let mut layout = Layout::default();
+        for (name, path) in [
+            ("kubeconfig", &mut layout.kubeconfig),
+            ("cert-dir", &mut layout.certificates),
+            ("ca-cert-path", &mut layout.ca),
+        ] {
+            if let Some(text) = self.settings.value(name) {
+                *path = NodePath::parse(text).ok_or_else(|| {
+                    usage(format!(
+                        "--{name} takes an absolute path of letters, digits and ._-+@= without . and .."
+                    ))
+                })?;
+            }
+        }
+        if layout.is_distinct() {
+            return Ok(layout);
+        }
+        Err(usage(
+            "--kubeconfig, --cert-dir and --ca-cert-path: two files of the node have one place; give each its own",
+        ))
     }
 
     /// What the node registers with, where that is written. A configuration may say it for kubeadm; a flag is meant.

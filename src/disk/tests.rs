@@ -106,3 +106,28 @@ fn a_file_is_not_replaced_by_a_link() {
     assert!(scratch.root().directory("/", None).unwrap().link("l", "x").is_err());
     assert_eq!(std::fs::read(scratch.path("root/l")).unwrap(), b"kept");
 }
+
+#[test]
+fn what_is_set_aside_overwrites_nothing() {
+    let scratch = Scratch::new("aside");
+    std::fs::write(scratch.path("target"), "t").unwrap();
+    let directory = scratch.root().directory("/", None).unwrap();
+    for (text, aside) in [("1", "f.old-now"), ("2", "f.old-now-2"), ("3", "f.old-now-3")] {
+        directory.replace("f", 0o640, text.as_bytes()).unwrap();
+        assert_eq!(directory.set_aside("f", ".old-now").unwrap().as_deref(), Some(aside));
+    }
+    symlink(scratch.path("target"), scratch.path("root/l")).unwrap();
+    directory.set_aside("l", ".old-now").unwrap();
+    assert_eq!(directory.set_aside("l", ".old-now").unwrap(), None);
+    let mut names = directory.names().unwrap();
+    names.retain(|name| !name.starts_with('.'));
+    names.sort_unstable();
+    assert_eq!(names, ["f.old-now", "f.old-now-2", "f.old-now-3", "l.old-now"]);
+    for (text, aside) in [("1", "f.old-now"), ("3", "f.old-now-3")] {
+        let path = scratch.path("root").join(aside);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o7777, 0o640);
+    }
+    assert_eq!(std::fs::read_link(scratch.path("root/l.old-now")).unwrap(), scratch.path("target"));
+    assert!(directory.set_aside(&"n".repeat(300), ".old-now").is_err());
+}

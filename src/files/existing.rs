@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{CA, CERTIFICATES, KUBELET_CONF, KUBERNETES, NodeFiles, PKI, current, path, unreadable};
+use super::{NodeFiles, path, unreadable};
 use crate::asn1;
 use crate::error::{Error, Failure, Result, Step};
 use crate::http::{ClientIdentity, ServerUrl, System, Verified};
@@ -14,8 +14,8 @@ use crate::identity::{Key, Wanted};
 use crate::kubeconfig::{Cluster, Kubeconfig, User};
 use crate::node::NodeName;
 use crate::secret::Secret;
-use crate::trust;
-use crate::x509::Certificate;
+use crate::trust::{self, Bundle};
+use crate::x509::{Certificate, Name};
 
 /// What identity the node has.
 #[derive(Debug)]
@@ -23,18 +23,24 @@ pub enum Existing {
     /// None: there is no kubelet.conf.
     None,
     /// None that a kubelet could start from: dangling, torn, expired or without a certificate. A join replaces it, as
-    /// the kubelet's own bootstrap would.
-    Unusable,
+    /// the kubelet's own bootstrap would. With the CA bundle that it trusts, where it has one.
+    Unusable(Option<Vec<u8>>),
     /// One for this node, whole and in time.
     Joined(Box<Identity>),
-    /// One that trusts this CA bundle, while ca.crt is missing.
+    /// One for this node that trusts this CA bundle, while ca.crt is missing.
     WithoutCa(Vec<u8>),
+    /// The same while ca.crt is another.
+    OtherCa(Vec<u8>),
+    /// One for another node, whole and in time.
+    OtherNode(Name),
 }
 
 /// An identity that a kubelet can start from.
 #[derive(Debug)]
 pub struct Identity {
     pair: Pair,
+    /// Where it is written.
+    kubeconfig: String,
     /// As kubelet.conf has it.
     server: String,
     /// The CAs in kubelet.conf, which are those of ca.crt.
@@ -57,6 +63,12 @@ impl Identity {
         &self.pair.chain[0]
     }
 
+    /// The CAs of the cluster that it is for, if they are such.
+    #[must_use]
+    pub fn authorities(&self) -> Option<Bundle> {
+        Bundle::from_pem(self.authorities.clone()).ok()
+    }
+
     /// Prepares to talk to the API server as the node itself; the first request dials. The server is known by the CAs
     /// that the node trusted when it joined.
     ///
@@ -64,10 +76,8 @@ impl Identity {
     /// [`Failure::Files`] when kubelet.conf has no URL, no CA or no key that this program can use, [`Failure::Clock`]
     /// when the CA is not valid `now`.
     pub fn dial(self, system: &System) -> Result<Verified> {
-        let unfit = |problem: &str| {
-            let message = format!("{} {problem}", path(KUBERNETES, KUBELET_CONF));
-            Error::new(Step::Files, Failure::Files, message)
-        };
+        let unfit =
+            |problem: &str| Error::new(Step::Files, Failure::Files, format!("{} {problem}", self.kubeconfig));
         let server = ServerUrl::parse(&self.server).ok_or_else(|| unfit("names no https:// server"))?;
         let roots = trust::roots(&self.authorities, system.clock.now())?;
         let key = self.pair.key.ok_or_else(|| {
@@ -84,41 +94,33 @@ impl NodeFiles {
     /// `node`, and its CA is the one in ca.crt.
     ///
     /// # Errors
-    /// [`Failure::Files`] for a working identity of another node, or in another cluster than that of ca.crt, which is
-    /// not ours to replace, and for files that cannot be read.
+    /// [`Failure::Files`] for files that cannot be read.
     pub fn existing(&self, node: &NodeName, now: SystemTime) -> Result<Existing> {
-        let conf = path(KUBERNETES, KUBELET_CONF);
-        let Some(text) = self.0.read(&conf).map_err(|e| unreadable(&conf, e))?.map(Secret::new) else {
+        let conf = self.layout.kubeconfig.as_str();
+        let Some(text) = self.root.read(conf).map_err(|e| unreadable(conf, e))?.map(Secret::new) else {
             return Ok(Existing::None);
         };
         let config = std::str::from_utf8(text.expose()).ok().and_then(|text| Kubeconfig::parse(text).ok());
         let Some((cluster, user)) = config.as_ref().and_then(Kubeconfig::current) else {
-            return Ok(Existing::Unusable);
+            return Ok(Existing::Unusable(None));
         };
-        let (Some(pair), Some(trusted)) = (self.pair(user, now)?, self.authorities(cluster)?) else {
-            return Ok(Existing::Unusable);
+        let authorities = self.authorities(cluster)?;
+        let (pair, authorities) = match (self.pair(user, now)?, authorities) {
+            (Some(pair), Some(authorities)) => (pair, authorities),
+            (_, authorities) => return Ok(Existing::Unusable(authorities)),
         };
-        let leaf = &pair.chain[0];
-        if leaf.subject != node.subject() {
-            let message = format!(
-                "{conf} is the identity of {}, and this node is {}; remove it to join anew, or correct the node name",
-                leaf.subject,
-                node.as_str()
-            );
-            return Err(Error::new(Step::Files, Failure::Files, message));
+        let subject = &pair.chain[0].subject;
+        if *subject != node.subject() {
+            return Ok(Existing::OtherNode(subject.clone()));
         }
-        let ca = path(PKI, CA);
-        match self.0.read(&ca).map_err(|e| unreadable(&ca, e))? {
-            None => Ok(Existing::WithoutCa(trusted)),
-            Some(expected) if expected == trusted => {
-                let server = cluster.server.clone();
-                Ok(Existing::Joined(Box::new(Identity { pair, server, authorities: trusted })))
+        Ok(match self.ca()? {
+            None => Existing::WithoutCa(authorities),
+            Some(expected) if expected == authorities => {
+                let (kubeconfig, server) = (conf.to_owned(), cluster.server.clone());
+                Existing::Joined(Box::new(Identity { pair, kubeconfig, server, authorities }))
             }
-            Some(_) => {
-                let message = format!("{conf} trusts another CA than {ca}; remove the one that is wrong");
-                Err(Error::new(Step::Files, Failure::Files, message))
-            }
-        }
+            Some(_) => Existing::OtherCa(authorities),
+        })
     }
 
     /// The certificate of the stored pair that is what is `wanted`, if that pair is whole and in time.
@@ -126,7 +128,7 @@ impl NodeFiles {
     /// # Errors
     /// [`Failure::Files`] for files that cannot be read.
     pub fn stored(&self, wanted: &Wanted, now: SystemTime) -> Result<Option<Certificate>> {
-        let file = self.content("", &path(CERTIFICATES, &current(wanted.kind)))?;
+        let file = self.content("", &self.current(wanted.kind))?;
         let leaf = pair(file.clone(), file, now).and_then(|pair| pair.chain.into_iter().next());
         Ok(leaf.filter(|leaf| wanted.is_met_by(leaf).is_ok()))
     }
@@ -144,14 +146,18 @@ impl NodeFiles {
 
     /// Embedded data, which wins, or the file (`k8s.io/client-go/tools/clientcmd`): a relative name is relative to
     /// kubelet.conf.
-    fn content(&self, data: &str, file: &str) -> Result<Option<Vec<u8>>> {
+    pub(super) fn content(&self, data: &str, file: &str) -> Result<Option<Vec<u8>>> {
         match (data, file) {
             ("", "") => return Ok(None),
             ("", _) => {}
             (data, _) => return Ok(STANDARD.decode(data).ok()),
         }
-        let file = if file.starts_with('/') { file.to_owned() } else { path(KUBERNETES, file) };
-        self.0.read(&file).map_err(|e| unreadable(&file, e))
+        let file = if file.starts_with('/') {
+            file.to_owned()
+        } else {
+            path(self.layout.kubeconfig.directory(), file)
+        };
+        self.root.read(&file).map_err(|e| unreadable(&file, e))
     }
 }
 

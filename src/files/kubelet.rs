@@ -1,6 +1,7 @@
 //! The files that a kubelet of kubeadm's packages reads beside its identity.
 
-use super::{KUBELET, NodeFiles, path, unreadable, write};
+use super::layout::KUBELET;
+use super::{NodeFiles, path, unreadable, write};
 use crate::error::{Error, Failure, Result, Step};
 use crate::kubelet::{KubeletFiles, RESOLVED, RUNTIMES};
 
@@ -33,7 +34,7 @@ impl NodeFiles {
     pub fn has_kubelet(&self) -> Result<bool> {
         for name in [CONFIG, FLAGS] {
             let path = path(KUBELET, name);
-            if self.0.read(&path).map_err(|e| unreadable(&path, e))?.is_none() {
+            if self.root.read(&path).map_err(|e| unreadable(&path, e))?.is_none() {
                 return Ok(false);
             }
         }
@@ -46,7 +47,7 @@ impl NodeFiles {
     /// # Errors
     /// A usage error when there are several.
     pub fn cri_socket(&self) -> Result<String> {
-        let found: Vec<&str> = RUNTIMES.into_iter().filter(|path| self.0.is_socket(path)).collect();
+        let found: Vec<&str> = RUNTIMES.into_iter().filter(|path| self.root.is_socket(path)).collect();
         match found[..] {
             [] => Ok(url(RUNTIMES[0])),
             [only] => Ok(url(only)),
@@ -64,7 +65,7 @@ impl NodeFiles {
     /// # Errors
     /// [`Failure::Files`] when it cannot be read.
     pub fn has_resolved(&self) -> Result<bool> {
-        Ok(self.0.read(RESOLVED).map_err(|e| unreadable(RESOLVED, e))?.is_some())
+        Ok(self.root.read(RESOLVED).map_err(|e| unreadable(RESOLVED, e))?.is_some())
     }
 }
 

@@ -43,6 +43,12 @@ pub(super) fn for_machine(text: &str, machine: &Machine<'_>) -> Result<String, P
     if lines.iter().all(is_set) { Ok(config) } else { Err("it has another form than kubeadm writes".into()) }
 }
 
+/// The CA by which a kubelet with this configuration knows the API server when that calls. kubeadm, too, leaves the
+/// cluster's as it is, whatever `caCertPath` says.
+pub(super) fn client_ca(config: &str) -> Option<String> {
+    read(config).ok()?["authentication"]["x509"]["clientCAFile"].as_str().map(str::to_owned)
+}
+
 /// The fields of a KubeletConfiguration v1beta1 (`k8s.io/kubelet/config/v1beta1`).
 fn read(text: &str) -> Result<Document, Problem> {
     let document = yaml::tree(text)?;
@@ -85,7 +91,8 @@ mod tests {
 
     fn make(text: &str, resolved: bool) -> Result<String, String> {
         let node = NodeName::new("n1").unwrap();
-        let machine = Machine { node: &node, hostname: None, cri_socket: "unix:///run/c.sock", resolved };
+        let cri_socket = "unix:///run/c.sock";
+        let machine = Machine { node: &node, hostname: None, cri_socket, resolved, ca: "/ca", places: &[] };
         for_machine(text, &machine).map_err(|e| e.to_string())
     }
 
@@ -118,6 +125,13 @@ mod tests {
         assert_eq!(make(&made, false).unwrap(), made);
         let off = CLUSTER.replace("rotateCertificates: true", "rotateCertificates: false");
         assert!(make(&off, false).unwrap().contains("rotateCertificates: true\n"), "as kubeadm has it");
+    }
+
+    #[test]
+    fn the_clusters_word_for_its_ca_is_found() {
+        assert_eq!(client_ca(CLUSTER).as_deref(), Some("/ca"));
+        assert_eq!(client_ca(&CLUSTER.replace("clientCAFile", "other")), None);
+        assert_eq!(client_ca(&CLUSTER.replace("x509:", "x509: {}\n  other:")), None);
     }
 
     #[test]

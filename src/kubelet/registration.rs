@@ -1,10 +1,14 @@
 //! How a node registers: what the user can say about it (`nodeRegistration` of kubeadm's JoinConfiguration), and the
 //! kubelet's flags that say it.
 
-use crate::node::NodeName;
+use super::Machine;
 
 /// The flag that gives a node another name than the machine has.
-const HOSTNAME_OVERRIDE: &str = "hostname-override";
+pub const HOSTNAME_OVERRIDE: &str = "hostname-override";
+/// The flag that says where its pairs are.
+pub const CERT_DIR: &str = "cert-dir";
+/// The flag that says where its identity is.
+pub const KUBECONFIG: &str = "kubeconfig";
 /// The flag that gives it taints from the beginning.
 const TAINTS: &str = "register-with-taints";
 
@@ -82,24 +86,33 @@ impl NodeRegistration {
     /// The kubelet's flags in one line, as kubeadm writes them: its own in the order of their names, unless the user
     /// gives them, then the user's (`flags.go` again; `cmd/kubeadm/app/util/arguments.go`, `ArgumentsToCommand`).
     #[must_use]
-    pub(super) fn arguments(&self, node: &NodeName, hostname: Option<&str>) -> String {
-        let mut line = String::new();
-        let mut add = |arg: &str| {
-            line.push_str(if line.is_empty() { "--" } else { " --" });
-            line.push_str(arg);
-        };
+    pub(super) fn arguments(&self, machine: &Machine<'_>) -> String {
         let users = &self.kubelet_extra_args;
-        let own = |name: &str| !users.iter().any(|arg| arg.split_once('=').is_some_and(|(n, _)| n == name));
+        let taints = self.taints.join(",");
+        let node = machine.node.as_str();
         // A kubelet takes the machine's name, trimmed and in lower case, when it is not told another.
-        let is_known = hostname.is_some_and(|hostname| hostname.trim().eq_ignore_ascii_case(node.as_str()));
-        if !is_known && own(HOSTNAME_OVERRIDE) {
-            add(&[HOSTNAME_OVERRIDE, "=", node.as_str()].concat());
-        }
-        if !self.taints.is_empty() && own(TAINTS) {
-            add(&[TAINTS, "=", &self.taints.join(",")].concat());
+        let is_known = machine.hostname.is_some_and(|name| name.trim().eq_ignore_ascii_case(node));
+        let place = |name| machine.places.iter().find(|(flag, _)| *flag == name).map(|(_, path)| *path);
+        let mut line = String::new();
+        let mut add = |parts: &[&str]| {
+            line.push_str(if line.is_empty() { "--" } else { " --" });
+            for part in parts {
+                line.push_str(part);
+            }
+        };
+        for (name, value) in [
+            (CERT_DIR, place(CERT_DIR)),
+            (HOSTNAME_OVERRIDE, Some(node).filter(|_| !is_known)),
+            (KUBECONFIG, place(KUBECONFIG)),
+            (TAINTS, Some(taints.as_str()).filter(|taints| !taints.is_empty())),
+        ] {
+            let is_users = users.iter().any(|arg| arg.split_once('=').is_some_and(|(own, _)| own == name));
+            if let (Some(value), false) = (value, is_users) {
+                add(&[name, "=", value]);
+            }
         }
         for arg in users {
-            add(arg);
+            add(&[arg]);
         }
         line
     }
@@ -108,8 +121,19 @@ impl NodeRegistration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::NodeName;
 
     fn arguments(taints: &[&str], extra: &[&str], node: &str, hostname: Option<&str>) -> String {
+        arguments_at(&[], taints, extra, node, hostname)
+    }
+
+    fn arguments_at(
+        places: &[(&str, &str)],
+        taints: &[&str],
+        extra: &[&str],
+        node: &str,
+        hostname: Option<&str>,
+    ) -> String {
         let registration = NodeRegistration {
             taints: taints.iter().map(|text| NodeRegistration::taint(text).unwrap()).collect(),
             kubelet_extra_args: extra
@@ -118,7 +142,28 @@ mod tests {
                 .collect(),
             cri_socket: None,
         };
-        registration.arguments(&NodeName::new(node).unwrap(), hostname)
+        let node = NodeName::new(node).unwrap();
+        registration.arguments(&Machine {
+            node: &node,
+            hostname,
+            cri_socket: "",
+            resolved: false,
+            ca: "",
+            places,
+        })
+    }
+
+    #[test]
+    fn a_kubelet_is_told_where_its_files_lie() {
+        let places = [("kubeconfig", "/k"), ("cert-dir", "/c")];
+        assert_eq!(
+            arguments_at(&places, &["a:NoExecute"], &["z=1"], "n1", None),
+            "--cert-dir=/c --hostname-override=n1 --kubeconfig=/k --register-with-taints=a:NoExecute --z=1"
+        );
+        assert_eq!(
+            arguments_at(&places, &[], &["cert-dir=/c"], "n1", Some("n1")),
+            "--kubeconfig=/k --cert-dir=/c"
+        );
     }
 
     #[test]

@@ -10,9 +10,6 @@ use super::usage;
 use crate::error::{Result, foreign};
 use crate::yaml;
 
-/// kubeadm's default (`DefaultCACertPath`), and where ca.crt is written.
-const CA_PATH: &str = "/etc/kubernetes/pki/ca.crt";
-
 /// What a known field means.
 enum Field {
     /// A text for this setting.
@@ -25,8 +22,6 @@ enum Field {
     Ignored,
     /// `controlPlane`: not for this program.
     Refused,
-    /// `caCertPath`: there is one place for it here.
-    CaPath,
     /// A map to look into.
     Map,
     /// `taints`: a list of key, value and effect.
@@ -69,7 +64,7 @@ fn field(path: &str) -> Option<Field> {
         | "skipPhases"
         | "patches" => Field::Ignored,
         "controlPlane" => Field::Refused,
-        "caCertPath" => Field::CaPath,
+        "caCertPath" => Field::Text("ca-cert-path", Takes::Value),
         _ => return None,
     })
 }
@@ -126,8 +121,6 @@ fn walk(path: &str, map: &Value, origin: Origin, settings: &mut Settings) -> Res
                 )));
             }
             (Field::Ignored, _) | (_, Value::Null) => {}
-            (Field::CaPath, value) if value == CA_PATH => {}
-            (Field::CaPath, _) => return wrong(&path, CA_PATH),
             (Field::Map, value) => walk(&path, value, origin, settings)?,
             (Field::Text(name, takes), Value::String(text)) => {
                 settings.put(name, takes, false, text.clone(), origin);
@@ -151,8 +144,8 @@ fn walk(path: &str, map: &Value, origin: Origin, settings: &mut Settings) -> Res
     Ok(())
 }
 
-/// The kubelet's arguments, in the order of their names in v1beta3. One decides here too: `hostname-override` is the
-/// node's name, over `nodeRegistration.name` (`pkg/util/node`, `GetHostname`; kubeadm warns where the two differ).
+/// The kubelet's arguments, in the order of their names in v1beta3. Some decide here too: `hostname-override` is the
+/// node's name, over `nodeRegistration.name` (kubeadm warns where the two differ).
 fn kubelet_arguments(path: &str, value: &Value, origin: Origin, settings: &mut Settings) -> Result<()> {
     let pairs: Option<Vec<(&str, &str)>> = match value {
         Value::Object(map) => {
@@ -168,9 +161,7 @@ fn kubelet_arguments(path: &str, value: &Value, origin: Origin, settings: &mut S
         return Err(usage(format!("{path} in the JoinConfiguration is not a list of names and values")));
     };
     for (name, value) in pairs {
-        if name == "hostname-override" {
-            settings.put("hostname-override", Takes::Value, false, value.to_owned(), origin);
-        }
+        settings.put_kubelets(name, value, origin);
         settings.put("kubelet-extra-arg", Takes::Each, false, format!("{name}={value}"), origin);
     }
     Ok(())

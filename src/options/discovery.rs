@@ -36,6 +36,18 @@ pub enum Discovery {
     Given(GivenCluster),
 }
 
+impl Discovery {
+    /// Whether the cluster with these CAs is the one that is meant, by what is known before anybody is asked: a pin, or
+    /// the operator's own word. `false` where that can only be found out.
+    #[must_use]
+    pub fn is_of(&self, authorities: &Bundle) -> bool {
+        match self {
+            Self::Token { pins, .. } | Self::ClusterInfo { pins, .. } => pins.name_one_of(authorities),
+            Self::Given(given) => given.authorities.shares_a_key_with(authorities),
+        }
+    }
+}
+
 /// The settings that each name a way. The stronger source decides; two ways from one source are a contradiction.
 const WAYS: [&str; 5] = [ENDPOINT, "cluster-info", "discovery-file", "bootstrap-kubeconfig", "server"];
 

@@ -105,9 +105,8 @@ fn option(name: &str, parser: &mut Parser, origin: Origin, settings: &mut Settin
             }
         }
     };
-    // The kubelet's own name for the node is the node's name here (`pkg/util/node`, `GetHostname`).
-    if let ("kubelet-extra-arg", Some(("hostname-override", name))) = (flag, value.split_once('=')) {
-        settings.put("hostname-override", Takes::Value, false, name.to_owned(), origin);
+    if let ("kubelet-extra-arg", Some((name, value))) = (flag, value.split_once('=')) {
+        settings.put_kubelets(name.trim_start_matches('-'), value, origin);
     }
     settings.put(flag, takes, in_file, value, origin);
     Ok(())

@@ -47,6 +47,10 @@ Flags of its own:
   --kubelet-extra-arg NAME=VALUE a flag of the kubelet, into kubeadm-flags.env; may be repeated
   --taint KEY=VALUE:EFFECT       a taint that the Node is born with; may be repeated
   --refuse-ready-node            fail when a node of this name is Ready, as kubeadm does
+  --kubeconfig FILE              the kubelet's: where kubelet.conf is written, default /etc/kubernetes/kubelet.conf
+  --cert-dir DIR                 the kubelet's: where its pairs are stored, default /var/lib/kubelet/pki
+  --ca-cert-path FILE            kubeadm's caCertPath, default /etc/kubernetes/pki/ca.crt
+  --replace                      move aside what another cluster or node has left, as NAME.old-DATE
   --root DIR                     write below DIR: a mounted image, an initramfs
   --report FILE                  write a report, one JSON object; not below --root, - is standard output
   --discovery-timeout DURATION   default 5m0s, as kubeadm's timeouts.discovery

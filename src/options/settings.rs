@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use crate::kubelet::{CERT_DIR, HOSTNAME_OVERRIDE, KUBECONFIG};
 use crate::secret::Secret;
 
 /// Where a value came from, the weakest first.
@@ -52,8 +53,12 @@ pub(super) enum Takes {
 /// The name of the positional argument, as kubeadm's usage has it.
 pub(super) const ENDPOINT: &str = "api-server-endpoint";
 
+/// The flags of the kubelet that mean the same here: one of them among the kubelet's arguments is that setting too.
+/// The node's name (`pkg/util/node`, `GetHostname`), and where files lie (`cmd/kubelet/app/options`).
+pub(super) const KUBELETS: [&str; 3] = [HOSTNAME_OVERRIDE, KUBECONFIG, CERT_DIR];
+
 /// Every setting by the name of its flag. `--help` describes each; the positional argument stands first.
-pub(super) const FLAGS: [(&str, Takes); 34] = [
+pub(super) const FLAGS: [(&str, Takes); 38] = [
     (ENDPOINT, Takes::Value),
     ("config", Takes::Value),
     ("strict", Takes::Switch),
@@ -82,6 +87,10 @@ pub(super) const FLAGS: [(&str, Takes); 34] = [
     ("cri-socket", Takes::Value),
     ("taint", Takes::Each),
     ("kubelet-extra-arg", Takes::Each),
+    ("kubeconfig", Takes::Value),
+    ("cert-dir", Takes::Value),
+    ("ca-cert-path", Takes::Value),
+    ("replace", Takes::Switch),
     ("root", Takes::Value),
     ("report", Takes::Value),
     ("timeout", Takes::Value),
@@ -138,6 +147,13 @@ impl Settings {
             }
             Some(setting) => *setting = Setting { name, origin, values, in_file },
             None => self.settings.push(Setting { name, origin, values, in_file }),
+        }
+    }
+
+    /// Takes an argument of the kubelet, if it is one of [`KUBELETS`].
+    pub(super) fn put_kubelets(&mut self, name: &str, value: &str, origin: Origin) {
+        if let Some(name) = KUBELETS.into_iter().find(|own| *own == name) {
+            self.put(name, Takes::Value, false, value.to_owned(), origin);
         }
     }
 

@@ -161,6 +161,33 @@ fn a_serving_certificate_brings_the_client_certificate() {
 }
 
 #[test]
+fn files_lie_where_the_kubelet_is_told_that_they_lie() {
+    let line = format!("join h:1 --token abcdef.0123456789abcdef --discovery-token-ca-cert-hash {PIN}");
+    let usual = join(&line);
+    assert!(usual.layout.kubelet_flags().is_empty() && !usual.replace);
+    let other = join(&format!(
+        "{line} --replace --with-kubelet-config --kubeconfig /k/kubelet.conf --kubelet-extra-arg=--cert-dir=/k/pki --ca-cert-path /k/ca.pem"
+    ));
+    assert_eq!(other.layout.kubelet_flags(), [("kubeconfig", "/k/kubelet.conf"), ("cert-dir", "/k/pki")]);
+    assert_eq!(other.layout.ca.as_str(), "/k/ca.pem");
+    assert!(other.replace);
+    for flag in ["kubeconfig", "cert-dir", "ca-cert-path"] {
+        for bad in ["", "hunter2", "/a/../hunter2", "/hunter2/", "./hunter2", "/hun:ter2"] {
+            let text = problem(&format!("{line} --{flag}={bad}"));
+            assert!(text.contains(&format!("--{flag} takes an absolute path")), "{text}");
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+    assert!(problem(&format!("{line} --kubeconfig /k --ca-cert-path /k")).contains("have one place"));
+    let text = CONFIGURATION
+        .replace("/etc/kubernetes/pki/ca.crt", "/srv/ca.crt")
+        .replace("{name: v, value: '2'}", "{name: cert-dir, value: /srv/pki}");
+    let configured = join_in("join", &configured(&text));
+    assert_eq!(configured.layout.ca.as_str(), "/srv/ca.crt");
+    assert_eq!(configured.layout.certificates.as_str(), "/srv/pki");
+}
+
+#[test]
 fn help_and_version_win() {
     assert!(matches!(parse("join --help --wat"), Ok(Command::Help)));
     assert!(matches!(parse("--version"), Ok(Command::Version)));
@@ -266,7 +293,12 @@ fn configurations_of_no_worker_are_refused() {
         ("kind: JoinConfiguration", "kind: InitConfiguration", "holds no JoinConfiguration"),
         ("v1beta4", "v1beta2", "apiVersion"),
         ("patches: null", "controlPlane: {}", "workers only"),
-        ("caCertPath: /etc", "caCertPath: /other", "is not /etc/kubernetes/pki/ca.crt"),
+        ("caCertPath: /etc", "caCertPath: etc", "--ca-cert-path takes an absolute path"),
+        (
+            "[{name: v, value: '2'}]",
+            "[{name: cert-dir, value: hunter2}]",
+            "--cert-dir takes an absolute path",
+        ),
         ("    token: cccccc.0123456789abcdef", "    token: 5", "is not a text"),
         ("  imagePullSerial: true", "  name: twice", "cannot be read"),
         ("caCertHashes: ['@PIN@']", "caCertHashes: hunter2", "is not a list of texts"),

@@ -82,6 +82,13 @@ impl Bundle {
         &self.base64
     }
 
+    /// Whether a CA key is in both: a cluster that rotates its CA, or has renewed it, is still the same.
+    #[must_use]
+    pub fn shares_a_key_with(&self, other: &Self) -> bool {
+        let others = other.pins();
+        self.pins().iter().any(|pin| others.contains(pin))
+    }
+
     /// The pins of all its certificates.
     #[must_use]
     pub fn pins(&self) -> Vec<String> {
@@ -115,6 +122,17 @@ pub enum Pins {
 }
 
 impl Pins {
+    /// Whether a key of this bundle is among the pins.
+    #[must_use]
+    pub fn name_one_of(&self, bundle: &Bundle) -> bool {
+        match self {
+            Self::Required(pins) | Self::EachRequired(pins) => {
+                bundle.pins().iter().any(|pin| pins.iter().any(|pinned| pinned.0 == *pin))
+            }
+            Self::UnsafeSkip => false,
+        }
+    }
+
     /// Holds the bundle against the pins.
     ///
     /// # Errors

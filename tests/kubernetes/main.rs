@@ -16,6 +16,7 @@ mod networks;
 mod proxy;
 mod packaged;
 mod refusals;
+mod replaced;
 mod restarts;
 mod serving;
 mod ways;

@@ -80,14 +80,22 @@ impl Node {
 
     /// The last of the dated pairs, which the link leads to: inside a root its target is no path of this machine.
     pub fn pair(&self) -> String {
-        let dated = |path: &String| path.starts_with("var/lib/kubelet/pki/kubelet-client-2");
+        let dated = |path: &String| {
+            path.starts_with("var/lib/kubelet/pki/kubelet-client-2") && !path.contains(".old-")
+        };
         self.files()
             .into_iter()
             .rfind(dated)
             .unwrap_or_else(|| panic!("no stored pair in {:#?}", self.tree()))
     }
 
-    /// The text of that pair.
+    /// The dated pair that the link leads to.
+    pub fn pair_in_use(&self) -> String {
+        let target = fs::read_link(self.at(CURRENT)).expect("the link to the pair in use");
+        target.strip_prefix("/").expect("an absolute target").display().to_string()
+    }
+
+    /// The text of the last dated pair.
     pub fn read_pair(&self) -> String {
         self.read(&self.pair())
     }

@@ -1,0 +1,149 @@
+//! Where the node's files lie, as far as a kubelet can be told other places than its own.
+
+use super::replacement::rank;
+use crate::kubelet::{CERT_DIR, KUBECONFIG};
+use crate::limits;
+
+/// Where Kubernetes keeps a node's configuration (`cmd/kubeadm/app/constants`, `KubernetesDir`), 0755.
+pub(super) const KUBERNETES: &str = "/etc/kubernetes";
+/// In that directory, wherever the other files lie: nobody needs to be told where a file is that goes after the join.
+pub(super) const BOOTSTRAP: &str = "bootstrap-kubelet.conf";
+/// The kubelet's own directory (`KubeletRunDirectory`), 0700 as kubeadm makes it.
+pub(super) const KUBELET: &str = "/var/lib/kubelet";
+
+/// The path of a file or a directory on the node's disk: absolute, without `.`, `..` and empty components, and in
+/// characters that neither YAML nor an environment file nor a shell takes for something else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodePath(String);
+
+impl NodePath {
+    /// Takes a path of at most [`limits::PATH`]. `None` for anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-+@=".contains(&b);
+        let is_component = |part: &str| !matches!(part, "" | "." | "..") && part.bytes().all(plain);
+        let fits = text.len() <= limits::PATH && text.strip_prefix('/')?.split('/').all(is_component);
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    /// The whole path.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The directory that it lies in, empty for `/`.
+    pub(super) fn directory(&self) -> &str {
+        self.split().0
+    }
+
+    /// Its last component.
+    pub(super) fn name(&self) -> &str {
+        self.split().1
+    }
+
+    fn split(&self) -> (&str, &str) {
+        self.0.rsplit_once('/').unwrap_or_default()
+    }
+}
+
+/// Where the node's files lie, below the root.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// The kubelet's `--kubeconfig`. kubeadm knows one place for it (`KubeletKubeConfigFileName`).
+    pub kubeconfig: NodePath,
+    /// The kubelet's `--cert-dir`, 0755 as its FileStore makes it.
+    pub certificates: NodePath,
+    /// `caCertPath` of a JoinConfiguration (`DefaultCACertPath`).
+    pub ca: NodePath,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        let path = |text: &str| NodePath(text.to_owned());
+        Self {
+            kubeconfig: path("/etc/kubernetes/kubelet.conf"),
+            certificates: path("/var/lib/kubelet/pki"),
+            ca: path("/etc/kubernetes/pki/ca.crt"),
+        }
+    }
+}
+
+impl Layout {
+    /// The flags that a kubelet of kubeadm's packages has to be given, which looks in the usual places.
+    #[must_use]
+    pub fn kubelet_flags(&self) -> Vec<(&str, &str)> {
+        let usual = Self::default();
+        let mut flags = Vec::new();
+        for (name, path, usual) in [
+            (KUBECONFIG, &self.kubeconfig, usual.kubeconfig),
+            (CERT_DIR, &self.certificates, usual.certificates),
+        ] {
+            if *path != usual {
+                flags.push((name, path.as_str()));
+            }
+        }
+        flags
+    }
+
+    /// Whether each file has a place of its own: none is another one, the bootstrap kubeconfig included, nor the
+    /// directory of another, nor has a name that the kubelet gives to its pairs.
+    #[must_use]
+    pub fn is_distinct(&self) -> bool {
+        let bootstrap = [KUBERNETES, "/", BOOTSTRAP].concat();
+        let certificates = self.certificates.as_str();
+        let places = [self.kubeconfig.as_str(), self.ca.as_str(), &bootstrap, certificates];
+        let below = |path: &str, place: &str| {
+            path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let is_in_the_way =
+            |at: usize| places.iter().enumerate().any(|(other, path)| other != at && below(path, places[at]));
+        let is_a_pair = |file: &NodePath| file.directory() == certificates && rank(file.name()).is_some();
+        !(0..places.len() - 1).any(is_in_the_way) && !is_a_pair(&self.kubeconfig) && !is_a_pair(&self.ca)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_absolute_and_plain() {
+        let path = NodePath::parse("/var/lib/kubelet/kubeconfig").unwrap();
+        assert_eq!((path.directory(), path.name()), ("/var/lib/kubelet", "kubeconfig"));
+        let path = NodePath::parse("/kubeconfig").unwrap();
+        assert_eq!((path.directory(), path.name()), ("", "kubeconfig"));
+        let long = "/a".repeat(limits::PATH);
+        for bad in [
+            "", "/", "a", "a/b", "./a", "/a/", "/a//b", "/a/../b", "/..", "/a/.", "/a b", "/a\n", "/a\"",
+            "/a#", "/ä", "/a:b", "/$a", &long,
+        ] {
+            assert_eq!(NodePath::parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn files_have_places_of_their_own() {
+        let with = |kubeconfig: &str, certificates: &str, ca: &str| {
+            let [kubeconfig, certificates, ca] =
+                [kubeconfig, certificates, ca].map(|text| NodePath::parse(text).unwrap());
+            Layout { kubeconfig, certificates, ca }.is_distinct()
+        };
+        assert!(Layout::default().is_distinct());
+        assert!(with("/k/kubelet.conf", "/k", "/k/ca.crt"), "one directory for all");
+        assert!(with("/a/b", "/a/bc", "/a/b.crt"));
+        for (kubeconfig, certificates, ca) in [
+            ("/a", "/p", "/a"),
+            ("/a", "/a", "/c"),
+            ("/a", "/p", "/a/ca.crt"),
+            ("/a", "/a/pki", "/c"),
+            ("/a", "/c/p", "/c"),
+            ("/etc/kubernetes/bootstrap-kubelet.conf", "/p", "/c"),
+            ("/a", "/etc/kubernetes/bootstrap-kubelet.conf", "/c"),
+            ("/p/kubelet-client-current.pem", "/p", "/c"),
+            ("/a", "/p", "/p/kubelet.crt"),
+        ] {
+            assert!(!with(kubeconfig, certificates, ca), "{kubeconfig} {certificates} {ca}");
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What another cluster or another node has left on this disk: refused, or moved aside before this node's own files are
+//! written.
+//!
+//! Pairs are loaded by a kubelet without a look at whose they are: it serves with the one, and takes the key of the other
+//! for its own request (`k8s.io/client-go/util/certificate/certificate_store.go`;
+//! `pkg/kubelet/certificate/bootstrap/bootstrap.go`). So all of them go, when one is foreign.
+
+use std::time::SystemTime;
+
+use super::{Existing, NodeFiles, path, pending_key, refusal, stamp};
+use crate::error::{Error, Failure, Result, Step};
+use crate::identity::Kind;
+use crate::node::{NodeName, USER_PREFIX};
+use crate::secret::Secret;
+use crate::trust::Bundle;
+use crate::x509::Certificate;
+
+/// The kubelet's own pair, which it signs itself and uses where it requests none (`cmd/kubelet/app/server.go`,
+/// `InitializeTLS`).
+const SELF_SIGNED: [&str; 2] = ["kubelet.crt", "kubelet.key"];
+
+/// The files that have to go before the node can join, in the order in which they go.
+///
+/// What tells that they are foreign goes last, so that the next run after a crash finds the rest of them: first the keys
+/// that name nobody, then pairs, which name their node, then ca.crt and kubelet.conf, which name the cluster.
+#[derive(Debug)]
+pub struct Replacement(Vec<(String, String)>);
+
+impl Replacement {
+    /// Whether nothing has to go.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Where they lie.
+    pub fn paths(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|(directory, name)| path(directory, name))
+    }
+}
+
+impl NodeFiles {
+    /// Refuses an identity that is not this node's in the cluster of ca.crt, whatever cluster is to be joined.
+    ///
+    /// # Errors
+    /// [`Failure::Files`].
+    pub fn refuse_foreign(&self, existing: &Existing, node: &NodeName) -> Result<()> {
+        match existing {
+            Existing::OtherNode(_) => {
+                self.identity_problem(None, existing, node)?.map_or(Ok(()), |problem| Err(refusal(&problem)))
+            }
+            Existing::OtherCa(_) => {
+                let (conf, ca) = (self.layout.kubeconfig.as_str(), self.layout.ca.as_str());
+                Err(refusal(&format!("{conf} trusts another CA than {ca}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Finds what keeps the node from joining the cluster with these CAs, which is trusted. Nothing is written.
+    ///
+    /// # Errors
+    /// [`Failure::Files`] when there is anything and it is not to be replaced: a working identity of another node or in
+    /// another cluster, pairs of another node, or the ca.crt of another cluster, which kubeadm would silently keep; and
+    /// for files that cannot be read.
+    pub fn replacement(
+        &self,
+        authorities: &Bundle,
+        existing: &Existing,
+        node: &NodeName,
+        replace: bool,
+    ) -> Result<Replacement> {
+        let identity_problem = self.identity_problem(Some(authorities), existing, node)?;
+        let is_kept = identity_problem.is_none() && matches!(existing, Existing::Joined(_));
+        let ca = &self.layout.ca;
+        let foreign_ca = !is_kept && self.ca()?.is_some_and(|bytes| bytes != authorities.pem());
+        let ca_problem = foreign_ca.then(|| format!("{} is the CA of another cluster", ca.as_str()));
+        // Of an identity that does not work, all that is left may be which cluster it was for.
+        let trusted = match existing {
+            Existing::Unusable(Some(trusted)) | Existing::WithoutCa(trusted) | Existing::OtherCa(trusted) => {
+                Some(trusted.as_slice() == authorities.pem())
+            }
+            _ => None,
+        };
+        let foreign_identity =
+            identity_problem.is_some() || trusted == Some(false) || foreign_ca && trusted.is_none();
+        match identity_problem.or(ca_problem) {
+            Some(problem) if !replace => return Err(refusal(&problem)),
+            _ if !replace => return Ok(Replacement(Vec::new())),
+            _ => {}
+        }
+
+        let mut files = Vec::new();
+        if foreign_identity {
+            let certificates = self.layout.certificates.as_str();
+            files.extend(self.pairs()?.into_iter().map(|name| (certificates.to_owned(), name)));
+        }
+        if foreign_ca {
+            files.push((ca.directory().to_owned(), ca.name().to_owned()));
+        }
+        if foreign_identity && !matches!(existing, Existing::None) {
+            let conf = &self.layout.kubeconfig;
+            files.push((conf.directory().to_owned(), conf.name().to_owned()));
+        }
+        Ok(Replacement(files))
+    }
+
+    /// Moves them aside, each durably before the next, beside where they lay: `NAME.old-DATE`, with its mode, which no
+    /// kubelet and no kubeadm looks for. Returns where each is then.
+    ///
+    /// # Errors
+    /// [`Failure::Files`]; what has not been moved by then is as it was, and the next run goes on.
+    pub fn set_aside(&self, replacement: &Replacement, now: SystemTime) -> Result<Vec<String>> {
+        let ending = format!(".old-{}", stamp(now));
+        let mut moved = Vec::new();
+        for (at, name) in &replacement.0 {
+            let aside =
+                self.root.directory(at, None).and_then(|directory| directory.set_aside(name, &ending));
+            let aside = aside.map_err(|e| {
+                let message = format!("{} cannot be moved aside; run again when it can", path(at, name));
+                Error::new(Step::Files, Failure::Files, message).caused_by(e)
+            })?;
+            moved.extend(aside.map(|name| path(at, &name)));
+        }
+        Ok(moved)
+    }
+
+    /// Why the identity, or what is left of one, is not this node's in the cluster with these CAs; without CAs, in any.
+    fn identity_problem(
+        &self,
+        authorities: Option<&Bundle>,
+        existing: &Existing,
+        node: &NodeName,
+    ) -> Result<Option<String>> {
+        let conf = self.layout.kubeconfig.as_str();
+        let is_elsewhere = match (existing, authorities) {
+            (Existing::OtherNode(subject), _) => {
+                let name = node.as_str();
+                return Ok(Some(format!("{conf} is the identity of {subject}, and this node is {name}")));
+            }
+            (Existing::None | Existing::Unusable(_), _) => return self.foreign_pair(node),
+            (_, None) => false,
+            (Existing::WithoutCa(trusted) | Existing::OtherCa(trusted), Some(authorities)) => {
+                trusted != authorities.pem()
+            }
+            (Existing::Joined(identity), Some(authorities)) => {
+                identity.authorities().is_none_or(|own| !own.shares_a_key_with(authorities))
+            }
+        };
+        Ok(is_elsewhere.then(|| format!("{conf} is an identity in another cluster")))
+    }
+
+    /// A pair of another node that a kubelet would load, though there is no identity that works: an image that was made
+    /// of a node.
+    fn foreign_pair(&self, node: &NodeName) -> Result<Option<String>> {
+        for kind in [Kind::SERVING, Kind::CLIENT] {
+            for ending in ["-current.pem", "-updated.pem", ".crt"] {
+                let file = path(self.layout.certificates.as_str(), &[kind.store, ending].concat());
+                let Some(leaf) = self.content("", &file)?.and_then(leaf) else { continue };
+                let mut names =
+                    leaf.subject.common_names.iter().filter_map(|cn| cn.strip_prefix(USER_PREFIX));
+                if names.any(|name| name != node.as_str()) {
+                    let problem =
+                        format!("{file} is for {}, and this node is {}", leaf.subject, node.as_str());
+                    return Ok(Some(problem));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The names of all that a kubelet keeps in its `--cert-dir`, in the order in which they go.
+    fn pairs(&self) -> Result<Vec<String>> {
+        let at = self.layout.certificates.as_str();
+        let names = match self.root.directory(at, None).and_then(|directory| directory.names()) {
+            Ok(names) => names,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(e) => {
+                let message = format!("the directory {at} cannot be read; repair or remove it");
+                return Err(Error::new(Step::Files, Failure::Files, message).caused_by(e));
+            }
+        };
+        let mut pairs = Vec::new();
+        for rank in 0..3 {
+            pairs.extend(names.iter().filter(|name| self::rank(name) == Some(rank)).cloned());
+        }
+        Ok(pairs)
+    }
+}
+
+/// The turn of a file in the kubelet's `--cert-dir`: first what names nobody. `None` for what neither a kubelet nor this
+/// program has put there, and for what was moved aside before.
+pub(super) fn rank(name: &str) -> Option<u8> {
+    let of = |kind: &Kind| {
+        let rest = name.strip_prefix(kind.store);
+        rest.is_some_and(|rest| [".pem", ".crt", ".key"].iter().any(|ending| rest.ends_with(ending)))
+    };
+    let is_pending = [Kind::CLIENT, Kind::SERVING].iter().any(|kind| pending_key(kind) == name);
+    match name {
+        _ if is_pending || SELF_SIGNED.contains(&name) => Some(0),
+        _ if of(Kind::SERVING) => Some(1),
+        _ if of(Kind::CLIENT) => Some(2),
+        _ => None,
+    }
+}
+
+/// The first certificate of a PEM text.
+fn leaf(text: Vec<u8>) -> Option<Certificate> {
+    let text = Secret::new(text);
+    let blocks = pem::parse_many(text.expose()).ok()?;
+    let block = blocks.iter().find(|block| block.tag() == "CERTIFICATE")?;
+    Certificate::from_der(block.contents()).ok()
+}
