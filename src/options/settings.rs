@@ -53,7 +53,7 @@ pub(super) enum Takes {
 pub(super) const ENDPOINT: &str = "api-server-endpoint";
 
 /// Every setting by the name of its flag. `--help` describes each; the positional argument stands first.
-pub(super) const FLAGS: [(&str, Takes); 34] = [
+pub(super) const FLAGS: [(&str, Takes); 35] = [
     (ENDPOINT, Takes::Value),
     ("config", Takes::Value),
     ("strict", Takes::Switch),
@@ -65,6 +65,7 @@ pub(super) const FLAGS: [(&str, Takes); 34] = [
     ("bearer-token", Takes::Secret),
     ("discovery-file", Takes::Value),
     ("cluster-info", Takes::Value),
+    ("discovery-ca", Takes::Value),
     ("server", Takes::Value),
     ("certificate-authority", Takes::Value),
     ("bootstrap-kubeconfig", Takes::Value),

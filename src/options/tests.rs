@@ -32,7 +32,10 @@ fn by_token(join: &Join) -> (String, &Token, &Pins) {
 }
 
 fn token_id(join: &Join) -> &str {
-    &join.tls_bootstrap_token.expose()[..6]
+    match &join.discovery {
+        Discovery::Token { credentials, .. } => &credentials.embedded().token.unwrap()[..6],
+        other => panic!("{other:?}"),
+    }
 }
 
 fn problem(line: &str) -> String {
