@@ -82,6 +82,10 @@ pub(super) fn decide(settings: &Settings) -> Result<Discovery> {
         return Err(usage(format!("{way} and {other} are two ways to find the cluster; give one of them")));
     }
     let value = settings.value(way).unwrap_or_default();
+    let is_url = matches!(way, "cluster-info" | "discovery-file") && value.contains("://");
+    if settings.value("discovery-ca").is_some() && !is_url {
+        return Err(usage("--discovery-ca is for the https:// URL of a --discovery-file or --cluster-info"));
+    }
     match way {
         ENDPOINT => {
             // Not repeated: it may be a token that lost its flag.
@@ -139,19 +143,16 @@ impl<'a> Place<'a> {
     /// # Errors
     /// A usage error for another URL, which is not repeated: it may hold a password. And for a CA that cannot be used.
     fn of(name: &str, value: &'a str, settings: &Settings) -> Result<Self> {
-        let ca = settings.value("discovery-ca");
         if !value.contains("://") {
-            return match ca {
-                None => Ok(Self::File(Path::new(value))),
-                Some(_) => Err(usage(format!("--discovery-ca is for a URL, and --{name} names a file"))),
-            };
+            return Ok(Self::File(Path::new(value)));
         }
         let url = ServerUrl::parse(value).ok_or_else(|| {
             usage(format!(
                 "--{name} takes a file or an https:// URL of a host, a port and a path, without user or query"
             ))
         })?;
-        Ok(Self::Url(Download { url, authorities: ca.map(bundle).transpose()? }))
+        let authorities = settings.value("discovery-ca").map(bundle).transpose()?;
+        Ok(Self::Url(Download { url, authorities }))
     }
 }
 
