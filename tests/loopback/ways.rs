@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::support::api::{Api, Route, TOKEN};
-use crate::support::node::BOOTSTRAP_CONF;
+use crate::support::api::{Api, Request, Route, TOKEN, jws};
+use crate::support::node::{BOOTSTRAP_CONF, KUBELET_CONF};
 use crate::way::{Way, path};
 
 #[test]
@@ -199,6 +199,44 @@ fn kubeconfigs_that_cannot_be_followed_are_refused() {
         assert!(text.contains(from), "{from}");
         let file = way.file("discovery.conf", &text.replace(from, to));
         way.with(&["--discovery-file", path(&file)]).is_refused(2, words);
+    }
+}
+
+/// As behind a proxy that serves many clusters, each below a path of its own.
+#[test]
+fn a_path_in_the_servers_url_is_kept() {
+    for source in ["cluster-info", "a kubeconfig"] {
+        let way = Way::new();
+        let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
+        let server = format!("https://{endpoint}/k8s/c-1");
+        way.api.on(Route::Other, |_, request, cluster| {
+            let target = request.target.strip_prefix("/k8s/c-1")?.to_owned();
+            Some(cluster.answer(&Request { target, ..request.clone() }))
+        });
+        let token = way.file("token", TOKEN);
+        let way = match source {
+            "cluster-info" => {
+                let kubeconfig = jws::kubeconfig(&way.api.authority.pem(), &server);
+                way.api.cluster(|cluster| cluster.publish(&kubeconfig));
+                way.with(&[&endpoint, "--discovery-token-ca-cert-hash", &pin])
+            }
+            _ => {
+                let text = way.kubeconfig("{}").replace(&format!("https://{endpoint}"), &server);
+                let file = way.file("discovery.conf", &text);
+                way.with(&["--discovery-file", path(&file)])
+            }
+        };
+        let way =
+            way.with(&["--tls-bootstrap-token-file", path(&token), "--discovery-token-file", path(&token)]);
+        way.joins();
+        let requests = way.api.requests();
+        let asked = requests.iter().filter(|request| request.route() != Route::Discovery);
+        let mut targets = asked.map(|request| request.target.as_str());
+        assert!(
+            targets.all(|target| target.starts_with("/k8s/c-1/apis/certificates.k8s.io/")),
+            "{requests:#?}"
+        );
+        assert!(way.node.read(KUBELET_CONF).contains(&format!("    server: {server}\n")));
     }
 }
 
