@@ -26,6 +26,9 @@ fn file(text: &str) -> Reply {
     Reply::text(200, "application/octet-stream", text)
 }
 
+/// What a server says to everyone.
+type Answers = Box<dyn Fn() -> Reply + Send>;
+
 /// Has the file named by URL, and its server verified by its own CA.
 fn through(way: Way, flag: &str, web: &Api, at: &str) -> Way {
     let ca = way.file("web.pem", &web.authority.pem());
@@ -166,7 +169,7 @@ fn answers_that_are_no_file_end_with_the_deadline() {
     let away = format!("https://{}/elsewhere", stranger.endpoint());
     let huge = vec![b'#'; 1024 * 1024 + 1];
     let endless = |interval| Piece::Repeat(vec![b'#'; 64 * 1024], interval);
-    let cases: [(i32, &str, Box<dyn Fn() -> Reply + Send>); 7] = [
+    let cases: [(i32, &str, Answers); 7] = [
         (4, "HTTP 404: there is no such file", Box::new(|| Reply::status(404, "NotFound"))),
         (4, "HTTP 403: the file is not public", Box::new(|| Reply::status(403, "Forbidden"))),
         (
