@@ -1,12 +1,16 @@
-//! Discovery: the ConfigMap kube-public/cluster-info, fetched without any credential. Nothing of it is trusted.
+//! Discovery: the ConfigMap kube-public/cluster-info, fetched without any credential. Nothing of it is trusted. And files
+//! that lie behind a URL, from servers that are verified, without any credential either.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::error::{Error, Failure, Result, Retry, Step};
-use crate::http::Unverified;
+use crate::http::{Reply, ServerUrl, Unverified, Verified};
+use crate::limits;
+use crate::secret::Secret;
 use crate::yaml;
 
 /// Where an API server keeps it (`k8s.io/cluster-bootstrap/token/api/types.go`, `ConfigMapClusterInfo`).
@@ -39,14 +43,9 @@ impl ClusterInfo {
     /// signature inside is judged.
     ///
     /// # Errors
-    /// A usage error for anything else.
-    pub fn from_text(text: &str) -> Result<Self> {
-        let failed = |e: Box<dyn std::error::Error + Send + Sync>| {
-            let message = "the given cluster-info is no ConfigMap in JSON or YAML";
-            Error::new(Step::Discovery, Failure::Usage, message).caused_by(e)
-        };
-        let json = yaml::to_json(text).map_err(|e| failed(e.into()))?;
-        serde_json::from_str(&json).map_err(|e| failed(e.into()))
+    /// Why it is anything else.
+    pub fn from_text(text: &str) -> std::result::Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(serde_json::from_str(&yaml::to_json(text)?)?)
     }
 }
 
@@ -57,19 +56,50 @@ impl ClusterInfo {
 /// may heal: an API server that starts answers 403 for a moment, one without cluster-info answers it for good.
 pub fn fetch(peer: &Unverified, timeout: Duration) -> Result<ClusterInfo> {
     let reply = peer.get(PATH, timeout)?;
-    let failure = |what: String| {
-        let message = format!("{} {what}", peer.endpoint());
-        Error::new(Step::Discovery, Failure::NotPublished, message)
-            .healing(Retry::UntilDeadline(reply.retry_after()))
-    };
     if reply.status != 200 {
         let advice = match reply.status {
             401 => "anonymous requests are off; discovery by token needs them for cluster-info",
             403 | 404 => "cluster-info is not public or not there",
             _ => "no cluster-info",
         };
-        return Err(failure(format!("answers HTTP {}: {advice} ({})", reply.status, reply.text())));
+        return Err(refusal(peer.endpoint(), &reply, advice));
     }
     serde_json::from_slice(&reply.body)
-        .map_err(|e| failure("answers with something else than a ConfigMap".to_owned()).caused_by(e))
+        .map_err(|e| no_use(peer.endpoint(), "answers with something else than a ConfigMap").caused_by(e))
+}
+
+/// Fetches the file at `url`, over a connection to its server: text of at most [`limits::FILE_BYTES`]. It may hold a
+/// token.
+///
+/// # Errors
+/// As [`fetch`], and what ends a handshake that is verified: [`Failure::NotTrusted`], and [`Failure::Clock`].
+pub fn fetch_file(server: &Verified, url: &ServerUrl, timeout: Duration) -> Result<Secret<String>> {
+    let reply = server.call(Step::Discovery, url.tail(), None, None, timeout)?;
+    if reply.status != 200 {
+        let advice = match reply.status {
+            300..=399 => "redirects are not followed: give the URL that it leads to",
+            401 | 403 => "the file is not public; it is fetched without credentials",
+            404 => "there is no such file",
+            _ => "no file",
+        };
+        return Err(refusal(url.as_str(), &reply, advice));
+    }
+    if reply.body.len() as u64 > limits::FILE_BYTES {
+        return Err(no_use(url.as_str(), "answers with more than 1 MiB"));
+    }
+    String::from_utf8(reply.body)
+        .map(Secret::new)
+        .map_err(|_| no_use(url.as_str(), "answers with something else than text"))
+}
+
+/// An answer that is no success: busy servers and missing files alike may heal.
+fn refusal(who: impl Display, reply: &Reply, advice: &str) -> Error {
+    let what = format!("answers HTTP {}: {advice} ({})", reply.status, reply.text());
+    no_use(who, &what).healing(Retry::UntilDeadline(reply.retry_after()))
+}
+
+/// An answer that is of no use for discovery; another one may be.
+pub fn no_use(who: impl Display, what: &str) -> Error {
+    Error::new(Step::Discovery, Failure::NotPublished, format!("{who} {what}"))
+        .healing(Retry::UntilDeadline(None))
 }

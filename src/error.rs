@@ -61,7 +61,7 @@ pub enum Failure {
     NotPublished = 4,
     /// Signature, pin, certificate chain, host name or issued certificate do not verify.
     NotTrusted = 5,
-    /// The API server refused the token.
+    /// The API server refused the token or the client certificate.
     Refused = 6,
     /// The certificate request was denied, or failed, or is invalid to the API server; or a Ready Node has the name.
     Denied = 7,
@@ -87,14 +87,18 @@ pub const FAILURES: [(Failure, &str, &str); 11] = [
     (
         Failure::NotPublished,
         "not-published",
-        "no cluster-info signed for this token, or no kubelet-config: follow the message",
+        "no cluster-info signed for this token, no kubelet-config or no file at the URL: follow the message",
     ),
     (
         Failure::NotTrusted,
         "not-trusted",
         "signature, pin, chain or certificate does not verify: check token and pin",
     ),
-    (Failure::Refused, "refused", "401 or 403 for the token: make a new token, or check its RBAC"),
+    (
+        Failure::Refused,
+        "refused",
+        "401 or 403 for token or client certificate: make a new one, or check its RBAC",
+    ),
     (
         Failure::Denied,
         "denied",

@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 use crate::clock::{Clock, Deadline};
 use crate::disk::{Directory, Root};
 use crate::error::{Error, Failure, Result, Step};
-use crate::identity::{IssuedCertificate, Key, Kind};
+use crate::identity::{Credentials, IssuedCertificate, Key, Kind};
 use crate::kubeconfig;
 use crate::secret::Secret;
 use crate::trust::TrustedCluster;
@@ -86,7 +86,7 @@ impl NodeFiles {
     ///
     /// # Errors
     /// [`Failure::Files`]; what was there before is still there.
-    pub fn write_discovery(&self, cluster: &TrustedCluster, token: &Secret<String>) -> Result<()> {
+    pub fn write_discovery(&self, cluster: &TrustedCluster, credentials: &Credentials) -> Result<()> {
         let ca = &self.layout.ca;
         match self.ca()? {
             None => self.write_at(ca, 0o644, cluster.authorities().pem())?,
@@ -94,7 +94,7 @@ impl NodeFiles {
             Some(_) => return Err(refusal(&format!("{} is the CA of another cluster", ca.as_str()))),
         }
         let server = cluster.server().as_str();
-        let text = kubeconfig::bootstrap(server, cluster.authorities().base64(), token.expose());
+        let text = kubeconfig::bootstrap(server, cluster.authorities().base64(), &credentials.embedded());
         write(&self.directory(KUBERNETES, 0o755)?, KUBERNETES, BOOTSTRAP, 0o600, text.expose().as_bytes())
     }
 

@@ -161,8 +161,7 @@ impl Verified {
         self.0.line.open_ahead(timeout).map_err(|e| self.0.failure(step, e.into()))
     }
 
-    /// Sends one request, with a bearer token unless the connection has a client certificate, and reads the whole
-    /// answer, whatever its status.
+    /// Sends one request, with a bearer token where one is given, and reads the whole answer, whatever its status.
     ///
     /// # Errors
     /// [`Failure::Unreachable`] until the deadline; [`Failure::NotTrusted`] and [`Failure::Clock`] when a redial met a

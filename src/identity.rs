@@ -1,5 +1,7 @@
-//! The node's identity: a key of its own, the request for a certificate, and the certificate that fits both.
+//! The node's identity: a key of its own, the request for a certificate, and the certificate that fits both; and what the
+//! machine is known by until it has one.
 
+mod credentials;
 mod csr;
 mod exchange;
 mod issued;
@@ -7,6 +9,7 @@ mod key;
 mod kind;
 mod object;
 
+pub use credentials::{ClientPair, Credentials};
 pub use csr::CertificateRequest;
 pub use exchange::{Exchange, Verdict};
 pub use issued::IssuedCertificate;

@@ -1,5 +1,6 @@
 //! The whole join, as one story.
 
+mod fetched;
 mod round;
 mod serving;
 
@@ -9,12 +10,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::clock::Deadline;
 use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::files::{Existing, Identity, NodeFiles};
-use crate::http::{Bearer, System, Unverified};
-use crate::identity::{CertificateRequest, Exchange, IssuedCertificate, Key, Kind, Verdict, Wanted};
+use crate::http::{System, Unverified};
+use crate::identity::{
+    CertificateRequest, Credentials, Exchange, IssuedCertificate, Key, Kind, Verdict, Wanted,
+};
 use crate::kubelet::{KubeletFiles, Lookup, Machine};
 use crate::limits;
 use crate::node::NodeName;
-use crate::options::{Discovery, Join};
+use crate::options::{Discovery, Join, Source, Vouched};
 use crate::report::{CertificateFacts, Phase, Report, Success};
 use crate::retry::Backoff;
 use crate::trust::{self, Pins, TrustedCluster};
@@ -98,7 +101,7 @@ fn bootstrap(
     if matches!(existing, Existing::Unusable(_)) {
         report.say("files: kubelet.conf holds no identity that a kubelet could start from; joining anew");
     }
-    let cluster = trusted_cluster(options, system, overall, report)?;
+    let (cluster, credentials) = trusted_cluster(options, system, overall, report)?;
     let replacement = files.replacement(cluster.authorities(), existing, node, options.replace)?;
     let joined = matches!(existing, Existing::Joined(_)) && replacement.is_empty();
     if options.dry_run {
@@ -110,9 +113,10 @@ fn bootstrap(
     }
 
     let deadline = Deadline::after(clock, options.tls_bootstrap_timeout).earlier(overall);
-    let bearer = Bearer::new(&options.tls_bootstrap_token)?;
+    let bearer = credentials.bearer()?;
+    let bearer = bearer.as_ref();
     // Asked before anything is requested or written: what they refuse leaves no trace, here or in the cluster.
-    let lookup = Lookup { api: cluster.api(), bearer: &bearer, clock, deadline };
+    let lookup = Lookup { api: cluster.api(), bearer, clock, deadline };
     if options.refuse_ready_node && !joined {
         lookup.refuse_ready_node(node, report)?;
     }
@@ -133,7 +137,7 @@ fn bootstrap(
     // The token's file comes last: with it a kubelet can finish alone, and it needs its configuration for that.
     let mut write_early = || {
         write_kubelet()?;
-        files.write_discovery(&cluster, &options.tls_bootstrap_token)
+        files.write_discovery(&cluster, &credentials)
     };
     if !options.with_client_cert {
         write_early()?;
@@ -144,7 +148,7 @@ fn bootstrap(
 
     let (key, certificate) = certificate(&Wanted::client(node), files, report, &mut |request, report| {
         report.csr_name = Some(request.name().to_owned());
-        let exchange = Exchange::new(cluster.api(), Some(&bearer), request, clock, deadline);
+        let exchange = Exchange::new(cluster.api(), bearer, request, clock, deadline);
         exchange.run(report, &mut write_early)
     })?;
     report.end_phase(Phase::Approval, clock);
@@ -241,7 +245,7 @@ fn trusted_cluster(
     system: &System,
     overall: Option<Deadline>,
     report: &mut Report,
-) -> Result<TrustedCluster> {
+) -> Result<(TrustedCluster, Credentials)> {
     let clock = &*system.clock;
     let deadline = Deadline::after(clock, options.discovery_timeout).earlier(overall);
     let mut backoff = Backoff::new(clock, deadline);
@@ -251,23 +255,33 @@ fn trusted_cluster(
     };
     loop {
         let now = clock.now();
+        let timeout = deadline.left(clock).unwrap_or_default().min(limits::REQUEST);
         let attempt = after_build(now).and_then(|()| match &options.discovery {
-            Discovery::Token { token, pins, .. } => {
-                let timeout = deadline.left(clock).unwrap_or_default().min(limits::REQUEST);
-                round.ask(timeout, |info| trust::verify(info, token, pins, now))
+            Discovery::Token { token, pins, credentials, .. } => {
+                let cluster = round.ask(timeout, |info| trust::verify(info, token, pins, now))?;
+                Ok((cluster, credentials.clone()))
             }
-            Discovery::ClusterInfo { info, token, pins } => {
-                trust::verify(info, token, pins, now).and_then(|signed| signed.without_peer(system))
+            Discovery::ClusterInfo { info, token, pins, credentials } => {
+                let signed = match info {
+                    Source::Read(info) => trust::verify(info, token, pins, now)?,
+                    Source::Behind(file) => {
+                        trust::verify(&fetched::cluster_info(file, system, timeout)?, token, pins, now)?
+                    }
+                };
+                Ok((signed.without_peer(system)?, credentials.clone()))
             }
-            Discovery::Given(given) => trust::given(system, given, now),
+            Discovery::Given(vouched) => given(vouched, system, now),
+            Discovery::Kubeconfig { download, token } => {
+                given(&fetched::kubeconfig(download, token.as_ref(), system, timeout)?, system, now)
+            }
         });
         match attempt {
-            Ok(cluster) => {
+            Ok((cluster, credentials)) => {
                 report.server = Some(cluster.server().as_str().to_owned());
                 report.ca_hashes = cluster.authorities().pins();
                 report.end_phase(Phase::Discovery, clock);
                 tell(&options.discovery, round.route(), &cluster, report);
-                return Ok(cluster);
+                return Ok((cluster, credentials));
             }
             Err(error) if round.goes_on() => backoff.go_on(error, report)?,
             Err(error) => backoff.pause(error, report)?,
@@ -275,14 +289,29 @@ fn trusted_cluster(
     }
 }
 
+fn given(vouched: &Vouched, system: &System, now: SystemTime) -> Result<(TrustedCluster, Credentials)> {
+    let Vouched { cluster, credentials } = vouched;
+    Ok((trust::given(system, cluster, credentials.identity(), now)?, credentials.clone()))
+}
+
 /// Says how the cluster was found and why it is trusted.
 fn tell(discovery: &Discovery, route: &str, cluster: &TrustedCluster, report: &Report) {
     let server = cluster.server().as_str();
     let (source, token, pins) = match discovery {
         Discovery::Token { token, pins, .. } => (format!("fetched from {route}"), token, pins),
-        Discovery::ClusterInfo { token, pins, .. } => ("given, nobody was asked".to_owned(), token, pins),
+        Discovery::ClusterInfo { info: Source::Read(_), token, pins, .. } => {
+            ("given, nobody was asked".to_owned(), token, pins)
+        }
+        Discovery::ClusterInfo { info: Source::Behind(file), token, pins, .. } => {
+            (format!("fetched from {}", file.url.as_str()), token, pins)
+        }
         Discovery::Given(_) => {
             return report.say(&format!("trust: server and CA are given; the API server is {server}"));
+        }
+        Discovery::Kubeconfig { download: file, .. } => {
+            let url = file.url.as_str();
+            return report
+                .say(&format!("trust: server and CA are those of {url}; the API server is {server}"));
         }
     };
     report.say(&format!("discovery: cluster-info {source}"));

@@ -1,6 +1,8 @@
 //! Kubeconfig files: what clientcmd reads of them, and the three texts that are written
 //! (`k8s.io/client-go/tools/clientcmd/api/v1`).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::secret::Secret;
@@ -26,6 +28,8 @@ pub struct Cluster {
     pub certificate_authority: String,
     /// Go without verification, which this program never does.
     pub insecure_skip_tls_verify: bool,
+    /// The first of the fields that would lead elsewhere, and that this program does not follow.
+    pub unsupported: Option<&'static str>,
 }
 
 #[derive(Debug)]
@@ -49,6 +53,17 @@ pub struct User {
     pub token: Secret<String>,
     /// A file that holds the bearer token, and beats it.
     pub token_file: String,
+    /// The first of the fields by which the user would be known in another way, which this program does not have.
+    pub unsupported: Option<&'static str>,
+}
+
+/// What the user of a bootstrap kubeconfig is known by: a token, a client certificate, or both.
+#[derive(Debug)]
+pub struct BootstrapUser<'a> {
+    /// The bearer token.
+    pub token: Option<&'a str>,
+    /// Certificate and key, each as PEM.
+    pub pair: Option<(String, &'a str)>,
 }
 
 /// Why a text is no usable kubeconfig.
@@ -71,6 +86,10 @@ impl std::fmt::Display for KubeconfigError {
 
 impl std::error::Error for KubeconfigError {}
 
+/// Programs that make credentials, Basic authentication, and impersonation (`AuthInfo`).
+const OTHER_USERS: [&str; 8] =
+    ["exec", "auth-provider", "username", "password", "as", "as-uid", "as-groups", "as-user-extra"];
+
 impl Kubeconfig {
     /// Reads YAML or JSON text, which may be foreign.
     ///
@@ -91,6 +110,7 @@ impl Kubeconfig {
                     certificate_authority: text_of(cluster, "certificate-authority")?,
                     insecure_skip_tls_verify: cluster.get("insecure-skip-tls-verify")
                         == Some(&Value::Bool(true)),
+                    unsupported: first_of(cluster, &["proxy-url", "tls-server-name"]),
                 })
             })?,
             contexts: named(&config, "contexts", "context", |context| {
@@ -104,6 +124,7 @@ impl Kubeconfig {
                     client_key_data: Secret::new(text_of(user, "client-key-data")?),
                     token: Secret::new(text_of(user, "token")?),
                     token_file: text_of(user, "tokenFile")?,
+                    unsupported: first_of(user, &OTHER_USERS),
                 })
             })?,
             current_context: text_of(&config, "current-context")?,
@@ -152,6 +173,15 @@ fn text_of(map: &Value, field: &str) -> Result<String, KubeconfigError> {
     }
 }
 
+/// The first of these fields that holds anything.
+fn first_of(map: &Value, fields: &[&'static str]) -> Option<&'static str> {
+    let holds = |field: &&&str| match map.get(field) {
+        None | Some(Value::Null) => false,
+        Some(value) => value != "",
+    };
+    fields.iter().find(holds).copied()
+}
+
 /// Reads one of the lists of `{name, KIND}`; null and a missing list are empty.
 fn named<T>(
     config: &Value,
@@ -179,19 +209,24 @@ fn named<T>(
 }
 
 /// `bootstrap-kubelet.conf` as kubeadm writes it (`cmd/kubeadm/app/util/kubeconfig`, `CreateWithToken`): keys in
-/// alphabetical order, two spaces, no quotes where YAML needs none.
+/// alphabetical order, two spaces, no quotes where YAML needs none. A client certificate is embedded, as kubeadm embeds
+/// that of a discovery file (`cmd/kubeadm/app/discovery/file`).
 ///
 /// `server` is a checked URL, `ca_data` base64; neither needs quotes in YAML. A token, which holds no quotes and no
 /// backslashes (RFC 6750, section 2.1), may look like a number.
 #[must_use]
-pub fn bootstrap(server: &str, ca_data: &str, token: &str) -> Secret<String> {
-    let quote = if is_plain(token) { "" } else { "\"" };
-    Secret::new(format!(
-        "apiVersion: v1
-clusters:
-- cluster:
-    certificate-authority-data: {ca_data}
-    server: {server}
+pub fn bootstrap(server: &str, ca_data: &str, user: &BootstrapUser<'_>) -> Secret<String> {
+    // Room for all of it: a buffer that grows leaves copies of secrets behind.
+    let pair = user.pair.as_ref().map_or(0, |(certificate, key)| 2 * (certificate.len() + key.len()));
+    let room = 1024 + server.len() + ca_data.len() + pair + user.token.map_or(0, str::len);
+    let mut text = Secret::new(String::with_capacity(room));
+    let mut push = |part: &str| text.expose_mut().push_str(part);
+    push("apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority-data: ");
+    push(ca_data);
+    push("\n    server: ");
+    push(server);
+    push(
+        "
   name: kubernetes
 contexts:
 - context:
@@ -203,9 +238,21 @@ kind: Config
 users:
 - name: tls-bootstrap-token-user
   user:
-    token: {quote}{token}{quote}
-"
-    ))
+",
+    );
+    let mut line = |name: &str, quote: &str, value: &str| {
+        for part in ["    ", name, ": ", quote, value, quote, "\n"] {
+            push(part);
+        }
+    };
+    if let Some((certificate, key)) = &user.pair {
+        line("client-certificate-data", "", &STANDARD.encode(certificate));
+        line("client-key-data", "", Secret::new(STANDARD.encode(key)).expose());
+    }
+    if let Some(token) = user.token {
+        line("token", if is_plain(token) { "" } else { "\"" }, token);
+    }
+    text
 }
 
 /// Whether YAML needs no quotes to take a token for a text: it has a letter that no number has, and is none of the
@@ -291,7 +338,41 @@ mod tests {
             ("a/b+c==", true),
         ] {
             let line = if quoted { format!("token: \"{token}\"\n") } else { format!("token: {token}\n") };
-            assert!(bootstrap("s", "c", token).expose().ends_with(&line), "{token}");
+            let user = BootstrapUser { token: Some(token), pair: None };
+            assert!(bootstrap("s", "c", &user).expose().ends_with(&line), "{token}");
+        }
+    }
+
+    #[test]
+    fn a_pair_is_embedded_and_read_again() {
+        let user = BootstrapUser { token: None, pair: Some(("c".to_owned(), "k")) };
+        let text = bootstrap("https://h", "QQ==", &user);
+        let config = Kubeconfig::parse(text.expose()).unwrap();
+        let (_, user) = config.current().unwrap();
+        assert_eq!(
+            (user.client_certificate_data.expose().as_str(), user.token.expose().as_str()),
+            ("Yw==", "")
+        );
+        assert_eq!(user.client_key_data.expose(), "aw==");
+    }
+
+    #[test]
+    fn what_is_not_followed_is_named() {
+        for (field, named) in [
+            ("exec: {command: aws}", Some("exec")),
+            ("auth-provider: {name: gcp}", Some("auth-provider")),
+            ("username: u, password: p", Some("username")),
+            ("as: other", Some("as")),
+            ("exec: null, username: ''", None),
+            ("other: x", None),
+        ] {
+            let text = format!(
+                "{{contexts: [{{name: x, context: {{cluster: c, user: u}}}}], current-context: x, \
+                 clusters: [{{name: c, cluster: {{tls-server-name: h}}}}], users: [{{name: u, user: {{{field}}}}}]}}"
+            );
+            let config = Kubeconfig::parse(&text).unwrap();
+            let (cluster, user) = config.current().unwrap();
+            assert_eq!((user.unsupported, cluster.unsupported), (named, Some("tls-server-name")), "{field}");
         }
     }
 

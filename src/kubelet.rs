@@ -60,8 +60,8 @@ pub struct Machine<'a> {
 pub struct Lookup<'a> {
     /// The way to it.
     pub api: &'a Verified,
-    /// The token.
-    pub bearer: &'a Bearer,
+    /// The token, unless the connection has a client certificate instead.
+    pub bearer: Option<&'a Bearer>,
     /// The program's clock.
     pub clock: &'a dyn Clock,
     /// When it has to have answered.
@@ -129,7 +129,7 @@ impl Lookup<'_> {
         let mut backoff = Backoff::new(self.clock, self.deadline);
         loop {
             let timeout = self.deadline.left(self.clock).unwrap_or_default().min(limits::REQUEST);
-            let error = match self.api.call(Step::Cluster, path, Some(self.bearer), None, timeout) {
+            let error = match self.api.call(Step::Cluster, path, self.bearer, None, timeout) {
                 Ok(reply) if reply.status == 404 => return Ok(None),
                 Ok(reply) if reply.status == 200 => match serde_json::from_slice(&reply.body) {
                     Ok(object) => return Ok(Some(object)),

@@ -11,20 +11,21 @@ mod flags;
 mod help;
 mod settings;
 mod sources;
+mod vouched;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use discovery::Discovery;
+pub use discovery::{Discovery, Download, Source};
 pub use help::help;
 pub use sources::Surroundings;
+pub use vouched::Vouched;
 
 use crate::error::{Error, Failure, Result, Step};
 use crate::files::{Layout, NodePath};
 use crate::kubelet::NodeRegistration;
 use crate::limits;
-use crate::secret::Secret;
 use crate::x509::{AltName, AltNames};
 use flags::Verb;
 use settings::{Origin, Settings};
@@ -45,10 +46,8 @@ pub enum Command {
 /// A checked request to join.
 #[derive(Debug)]
 pub struct Join {
-    /// How the cluster is found.
+    /// How the cluster is found, and what submits the request and goes into bootstrap-kubelet.conf.
     pub discovery: Discovery,
-    /// The token that submits the request and goes into bootstrap-kubelet.conf.
-    pub tls_bootstrap_token: Secret<String>,
     /// The node's name, as it was given.
     pub node_name: Option<String>,
     /// Find and trust the cluster, and write nothing.
@@ -147,11 +146,9 @@ impl Options {
 
     fn join(&self) -> Result<Join> {
         let settings = &self.settings;
-        let (discovery, tls_bootstrap_token) = discovery::decide(settings)?;
         let name = settings.stronger(["hostname-override", "node-name"]);
         Ok(Join {
-            discovery,
-            tls_bootstrap_token,
+            discovery: discovery::decide(settings)?,
             node_name: name.map(|(_, value, _)| value.to_owned()),
             dry_run: settings.is_on("dry-run"),
             with_client_cert: settings.is_on("with-client-cert") || settings.is_on("with-serving-cert"),

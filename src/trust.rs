@@ -15,7 +15,7 @@ use std::time::SystemTime;
 
 use crate::discovery::ClusterInfo;
 use crate::error::{Error, Failure, Result, Step};
-use crate::http::{Roots, ServerUrl, System, Unverified, Verified};
+use crate::http::{ClientIdentity, Roots, ServerUrl, System, Unverified, Verified};
 use crate::kubeconfig::Kubeconfig;
 
 /// A cluster that the token, and the pins where there are any, vouch for, with a verified connection to it.
@@ -75,7 +75,7 @@ pub fn verify(info: &ClusterInfo, token: &Token, pins: &Pins, now: SystemTime) -
     let authorities =
         Bundle::from_base64(&cluster.certificate_authority_data).map_err(|problem| malformed(&problem))?;
     pins.check(&authorities)?;
-    let roots = Roots::new(authorities.usable_at(now)?)?;
+    let roots = authorities.roots(now)?;
     Ok(SignedCluster { server, authorities, roots, pinned: !matches!(pins, Pins::UnsafeSkip) })
 }
 
@@ -113,15 +113,20 @@ impl SignedCluster {
     }
 }
 
-/// Trusts a server and CAs on the operator's own word: a kubeconfig or a CA file that he put on the machine.
+/// Trusts a server and CAs on the operator's own word: a kubeconfig or a CA file that he put on the machine, or that
+/// lies behind a URL of his. The server will know this machine by `identity` where one is given.
 ///
 /// # Errors
 /// [`Failure::NotTrusted`] when none of the certificates is a CA; [`Failure::Clock`], which may heal, when none of the
 /// CAs is valid `now`; a usage error as of [`SignedCluster::without_peer`].
-pub fn given(system: &System, given: &GivenCluster, now: SystemTime) -> Result<TrustedCluster> {
+pub fn given(
+    system: &System,
+    given: &GivenCluster,
+    identity: Option<ClientIdentity>,
+    now: SystemTime,
+) -> Result<TrustedCluster> {
     let authorities = given.authorities.clone();
-    let roots = Roots::new(authorities.usable_at(now)?)?;
-    let api = Verified::dial(system, &given.server, &roots, None)?;
+    let api = Verified::dial(system, &given.server, &authorities.roots(now)?, identity)?;
     Ok(TrustedCluster { server: given.server.clone(), authorities, api })
 }
 
@@ -143,7 +148,7 @@ pub fn roots(ca: &[u8], now: SystemTime) -> Result<Roots> {
     let bundle = Bundle::from_pem(ca.to_vec()).map_err(|problem| {
         Error::new(Step::Files, Failure::Files, format!("kubelet.conf cannot be used: {problem}"))
     })?;
-    Roots::new(bundle.usable_at(now)?)
+    bundle.roots(now)
 }
 
 /// Signed content that makes no sense: no waiting heals it.

@@ -107,6 +107,16 @@ impl Certificate {
         })
     }
 
+    /// Reads the certificates among the blocks of a PEM text, the leaf first; never none. `None` for anything else.
+    #[must_use]
+    pub fn chain_from_pem(text: &[u8]) -> Option<Vec<Self>> {
+        let blocks = pem::parse_many(text).ok()?;
+        let certificates = blocks.iter().filter(|block| block.tag() == "CERTIFICATE");
+        let chain: asn1::Result<Vec<_>> =
+            certificates.map(|block| Self::from_der(block.contents())).collect();
+        chain.ok().filter(|chain| !chain.is_empty())
+    }
+
     /// The pin of its key: `sha256:` and the hex digest of the raw SubjectPublicKeyInfo
     /// (`cmd/kubeadm/app/util/pubkeypin`).
     #[must_use]

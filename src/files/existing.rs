@@ -7,7 +7,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{NodeFiles, path, unreadable};
-use crate::asn1;
 use crate::error::{Error, Failure, Result, Step};
 use crate::http::{ClientIdentity, ServerUrl, System, Verified};
 use crate::identity::{Key, Wanted};
@@ -164,15 +163,9 @@ impl NodeFiles {
 /// The pair of these PEM texts, if it is whole and in time. The kubelet keeps both in one file, so both are secret.
 fn pair(certificate: Option<Vec<u8>>, key: Option<Vec<u8>>, now: SystemTime) -> Option<Pair> {
     let (certificate, key) = (Secret::new(certificate?), Secret::new(key?));
-    let blocks = pem::parse_many(certificate.expose()).ok()?;
-    let chain: asn1::Result<Vec<_>> = blocks
-        .iter()
-        .filter(|block| block.tag() == "CERTIFICATE")
-        .map(|block| Certificate::from_der(block.contents()))
-        .collect();
-    let chain = chain.ok()?;
-    let fits = chain.iter().all(|certificate| now <= certificate.not_after)
-        && is_key_of(key.expose(), chain.first()?);
+    let chain = Certificate::chain_from_pem(certificate.expose())?;
+    let fits =
+        chain.iter().all(|certificate| now <= certificate.not_after) && is_key_of(key.expose(), &chain[0]);
     fits.then(|| Pair { key: Key::from_pem(key.expose()), chain })
 }
 

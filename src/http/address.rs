@@ -89,7 +89,7 @@ fn parse_host(text: &str) -> Option<String> {
     matches!(ServerName::try_from(name.as_str()), Ok(ServerName::DnsName(_))).then_some(name)
 }
 
-/// An API server's URL from a kubeconfig: `https`, no credentials, no query.
+/// An API server's URL from a kubeconfig, or that of a file to fetch: `https`, no credentials, no query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerUrl {
     text: String,
@@ -121,6 +121,12 @@ impl ServerUrl {
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// The slashes that its path ends with, which [`Self::path`] leaves out: with them it names one file, not a server.
+    #[must_use]
+    pub fn tail(&self) -> &str {
+        &self.text[self.text.trim_end_matches('/').len()..]
     }
 
     /// What stands before every request's path: empty, or a path that begins with `/` and does not end with it.
@@ -184,6 +190,8 @@ mod tests {
     fn server_urls() {
         let url = ServerUrl::parse("https://h:6443/k8s/c-1/").unwrap();
         assert_eq!((url.endpoint().to_string().as_str(), url.path()), ("h:6443", "/k8s/c-1"));
+        assert_eq!(url.tail(), "/");
+        assert_eq!(ServerUrl::parse("https://h/k8s").unwrap().tail(), "");
         assert_eq!(ServerUrl::parse("https://h").unwrap().endpoint().port(), 443);
         assert_eq!(ServerUrl::parse("https://[::1]").unwrap().endpoint().to_string(), "[::1]:443");
         for bad in [

@@ -1,4 +1,4 @@
-//! The node's client certificate, as a TLS handshake shows it.
+//! The machine's client certificate, as a TLS handshake shows it.
 //!
 //! The key stays with whoever holds it and signs when it is asked to: rustls neither sees nor copies it.
 
@@ -20,7 +20,7 @@ pub trait SignsHandshake: Debug + Send + Sync {
 }
 
 /// A client certificate with its key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ClientIdentity(Arc<CertifiedKey>);
 
 impl ClientIdentity {

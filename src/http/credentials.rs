@@ -1,5 +1,7 @@
 //! What a connection is verified by, and what is sent over it once it is.
 
+use std::sync::Arc;
+
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use ureq::http::header::HeaderValue;
@@ -10,7 +12,7 @@ use crate::x509::Certificate;
 
 /// Roots that server chains may end at.
 #[derive(Debug)]
-pub struct Roots(pub(super) RootCertStore);
+pub struct Roots(pub(super) Arc<RootCertStore>);
 
 impl Roots {
     /// Takes certificates that the caller has found to be CAs and to be trusted.
@@ -25,7 +27,15 @@ impl Roots {
                     .caused_by(e)
             })?;
         }
-        Ok(Self(store))
+        Ok(Self(Arc::new(store)))
+    }
+
+    /// The public roots that are built in, those of Mozilla's programme: good for a file that the public web serves, and
+    /// never for a cluster.
+    #[must_use]
+    pub fn public() -> Self {
+        // Names and keys stay where they are in the binary; what is copied are references to them.
+        Self(Arc::new(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }))
     }
 }
 

@@ -82,7 +82,7 @@ impl Reply {
             401 => (
                 Failure::Refused,
                 Retry::Briefly(wish),
-                "the credential is unknown or expired: make a new token",
+                "the credential is unknown or expired: make a new one",
             ),
             403 => (
                 Failure::Refused,

@@ -107,7 +107,7 @@ pub(super) enum ServerCertificate {
     /// Any certificate whose key signs the handshake. Nothing secret may travel on such a connection.
     Recorded,
     /// Only a chain that ends at one of these roots and names the host.
-    Verified(RootCertStore),
+    Verified(Arc<RootCertStore>),
 }
 
 impl ServerCertVerifier for ServerCertificate {

@@ -1,13 +1,14 @@
 //! How the cluster is found: one of five ways, and the credential that goes with it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::settings::{ENDPOINT, Settings};
+use super::vouched::Vouched;
 use super::{sources, usage};
 use crate::discovery::ClusterInfo;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::http::{Endpoint, ServerUrl};
-use crate::kubeconfig::{Cluster, Kubeconfig, User};
+use crate::identity::Credentials;
 use crate::secret::Secret;
 use crate::trust::{Bundle, GivenCluster, Pin, Pins, Token};
 
@@ -22,18 +23,47 @@ pub enum Discovery {
         token: Token,
         /// Which CA keys are accepted.
         pins: Pins,
+        /// What requests the certificate.
+        credentials: Credentials,
     },
-    /// A signed cluster-info from anywhere: nobody is asked.
+    /// A signed cluster-info from anywhere: the API server is not asked.
     ClusterInfo {
         /// The ConfigMap, not verified yet.
-        info: ClusterInfo,
+        info: Source<ClusterInfo>,
         /// The token that signs it.
         token: Token,
         /// Which CA keys are accepted.
         pins: Pins,
+        /// What requests the certificate.
+        credentials: Credentials,
     },
     /// Server and CA by the operator's own word, from a kubeconfig or from flags.
-    Given(GivenCluster),
+    Given(Vouched),
+    /// The same from a kubeconfig that has to be fetched first.
+    Kubeconfig {
+        /// Where it is.
+        download: Download,
+        /// The operator's token, instead of what the kubeconfig's user is known by.
+        token: Option<Secret<String>>,
+    },
+}
+
+/// Something that a file has told already, or that has to be fetched.
+#[derive(Debug)]
+pub enum Source<T> {
+    /// It was read.
+    Read(T),
+    /// It lies there.
+    Behind(Download),
+}
+
+/// A file behind a URL.
+#[derive(Debug)]
+pub struct Download {
+    /// Where it is.
+    pub url: ServerUrl,
+    /// The CAs that its server is verified by; without them the public roots.
+    pub authorities: Option<Bundle>,
 }
 
 impl Discovery {
@@ -43,7 +73,8 @@ impl Discovery {
     pub fn is_of(&self, authorities: &Bundle) -> bool {
         match self {
             Self::Token { pins, .. } | Self::ClusterInfo { pins, .. } => pins.name_one_of(authorities),
-            Self::Given(given) => given.authorities.shares_a_key_with(authorities),
+            Self::Given(given) => given.cluster.authorities.shares_a_key_with(authorities),
+            Self::Kubeconfig { .. } => false,
         }
     }
 }
@@ -51,11 +82,11 @@ impl Discovery {
 /// The settings that each name a way. The stronger source decides; two ways from one source are a contradiction.
 const WAYS: [&str; 5] = [ENDPOINT, "cluster-info", "discovery-file", "bootstrap-kubeconfig", "server"];
 
-/// Decides the way, and which token requests the certificate.
+/// Decides the way, and what the machine is known by on it.
 ///
 /// # Errors
 /// A usage error that says what is missing, contradictory or unreadable.
-pub(super) fn decide(settings: &Settings) -> Result<(Discovery, Secret<String>)> {
+pub(super) fn decide(settings: &Settings) -> Result<Discovery> {
     let ways = || WAYS.iter().filter_map(|way| Some((*way, settings.origin(way)?)));
     let strongest = ways().map(|(_, origin)| origin).max();
     let mut chosen = ways().filter(|(_, origin)| Some(*origin) == strongest).map(|(way, _)| way);
@@ -64,6 +95,10 @@ pub(super) fn decide(settings: &Settings) -> Result<(Discovery, Secret<String>)>
         return Err(usage(format!("{way} and {other} are two ways to find the cluster; give one of them")));
     }
     let value = settings.value(way).unwrap_or_default();
+    let is_url = matches!(way, "cluster-info" | "discovery-file") && value.contains("://");
+    if settings.value("discovery-ca").is_some() && !is_url {
+        return Err(usage("--discovery-ca is for the https:// URL of a --discovery-file or --cluster-info"));
+    }
     match way {
         ENDPOINT => {
             // Not repeated: it may be a token that lost its flag.
@@ -74,89 +109,70 @@ pub(super) fn decide(settings: &Settings) -> Result<(Discovery, Secret<String>)>
                 )
             })?;
             let (token, pins) = (bootstrap_token(settings, "discovery-token")?, pins(settings)?);
-            Ok((Discovery::Token { endpoints, token, pins }, request_token(settings)?))
+            Ok(Discovery::Token { endpoints, token, pins, credentials: request_token(settings)?.into() })
         }
         "cluster-info" => {
-            let info = ClusterInfo::from_text(sources::read_file(Path::new(value))?.expose())?;
+            let info = match Place::of(way, value, settings)? {
+                Place::File(file) => {
+                    Source::Read(ClusterInfo::from_text(sources::read_file(file)?.expose()).map_err(|e| {
+                        usage("the given cluster-info is no ConfigMap in JSON or YAML").caused_by(e)
+                    })?)
+                }
+                Place::Url(download) => Source::Behind(download),
+            };
             let (token, pins) = (bootstrap_token(settings, "discovery-token")?, pins(settings)?);
-            Ok((Discovery::ClusterInfo { info, token, pins }, request_token(settings)?))
+            Ok(Discovery::ClusterInfo { info, token, pins, credentials: request_token(settings)?.into() })
         }
         "server" => {
-            let server = server_url("--server", value)?;
+            let server = ServerUrl::parse(value)
+                .ok_or_else(|| usage("--server takes an https:// URL of a host, a port and a path"))?;
             let file = settings.value("certificate-authority").ok_or_else(|| {
                 usage("--server needs --certificate-authority FILE, the CA that it is verified by")
             })?;
-            let pem = sources::read_file(Path::new(file))?.expose().clone().into_bytes();
-            let authorities = Bundle::from_pem(pem).map_err(|problem| unusable(file, &problem))?;
-            Ok((Discovery::Given(GivenCluster { server, authorities }), request_token(settings)?))
+            let cluster = GivenCluster { server, authorities: bundle(file)? };
+            Ok(Discovery::Given(Vouched { cluster, credentials: request_token(settings)?.into() }))
         }
-        _ => from_kubeconfig(value, settings),
+        // The rest are kubeconfigs. The kubelet's own is a file, for the kubelet too.
+        _ => match (Place::of(way, value, settings)?, operators_token(settings)?) {
+            (Place::File(file), token) => Ok(Discovery::Given(Vouched::from_file(file, token)?)),
+            (Place::Url(download), token) if way == "discovery-file" => {
+                Ok(Discovery::Kubeconfig { download, token })
+            }
+            (Place::Url(_), _) => {
+                Err(usage(format!("--{way} takes a file; --discovery-file takes an https:// URL too")))
+            }
+        },
     }
 }
 
-/// A kubeconfig that the operator put on the machine: kubeadm's discovery file, or the kubelet's bootstrap kubeconfig.
-///
-/// Unlike kubeadm, the file must bring the CA: nothing is asked over a connection that the machine's public roots would
-/// vouch for.
-fn from_kubeconfig(file: &str, settings: &Settings) -> Result<(Discovery, Secret<String>)> {
-    let text = sources::read_file(Path::new(file))?;
-    let config =
-        Kubeconfig::parse(text.expose()).map_err(|e| unusable(file, "it is no kubeconfig").caused_by(e))?;
-    let cluster = config.discovery_cluster().map_err(|e| unusable(file, "it is of no use").caused_by(e))?;
-    if cluster.insecure_skip_tls_verify {
-        return Err(unusable(file, "it has insecure-skip-tls-verify; give it the cluster's CA instead"));
-    }
-    let server = server_url(file, &cluster.server)?;
-    let authorities = authorities(file, cluster).map_err(|problem| unusable(file, &problem))?;
-    let own = config.current().and_then(|(_, user)| own_token(file, user).transpose()).transpose()?;
-    let token = match (request_token(settings), own) {
-        (Ok(token), _) => token,
-        (Err(_), Some(own)) => own,
-        (Err(error), None) if settings.stronger(["tls-bootstrap-token", "token"]).is_some() => {
-            return Err(error);
-        }
-        (Err(_), None) => {
-            return Err(unusable(
-                file,
-                "it has no bearer token; add one, or give --tls-bootstrap-token-file",
-            ));
-        }
-    };
-    Ok((Discovery::Given(GivenCluster { server, authorities }), token))
+/// What a setting names that takes a file or an `https://` URL, as kubeadm tells them apart
+/// (`cmd/kubeadm/app/discovery`, `isHTTPSURL`).
+enum Place<'a> {
+    File(&'a Path),
+    Url(Download),
 }
 
-fn authorities(file: &str, cluster: &Cluster) -> std::result::Result<Bundle, String> {
-    match (cluster.certificate_authority_data.as_str(), cluster.certificate_authority.as_str()) {
-        ("", "") => Err("it has no certificate authority; add the cluster's CA".to_owned()),
-        ("", name) => {
-            let text = sources::read_file(&beside(file, name)).map_err(|e| e.to_string())?;
-            Bundle::from_pem(text.expose().clone().into_bytes())
+impl<'a> Place<'a> {
+    /// # Errors
+    /// A usage error for another URL, which is not repeated: it may hold a password. And for a CA that cannot be used.
+    fn of(name: &str, value: &'a str, settings: &Settings) -> Result<Self> {
+        if !value.contains("://") {
+            return Ok(Self::File(Path::new(value)));
         }
-        (data, _) => Bundle::from_base64(data),
+        let url = ServerUrl::parse(value).ok_or_else(|| {
+            usage(format!(
+                "--{name} takes a file or an https:// URL of a host, a port and a path, without user or query"
+            ))
+        })?;
+        let authorities = settings.value("discovery-ca").map(bundle).transpose()?;
+        Ok(Self::Url(Download { url, authorities }))
     }
 }
 
-/// A token file beats a token (`k8s.io/client-go/tools/clientcmd`).
-fn own_token(file: &str, user: &User) -> Result<Option<Secret<String>>> {
-    if user.token_file.is_empty() {
-        return Ok(Some(user.token.clone()).filter(|token| !token.expose().is_empty()));
-    }
-    let text = sources::read_file(&beside(file, &user.token_file))?;
-    Ok(Some(Secret::new(text.expose().trim_end().to_owned())))
-}
-
-/// Relative names are relative to the kubeconfig.
-fn beside(file: &str, name: &str) -> PathBuf {
-    Path::new(file).parent().unwrap_or(Path::new("")).join(name)
-}
-
-fn server_url(what: &str, text: &str) -> Result<ServerUrl> {
-    ServerUrl::parse(text)
-        .ok_or_else(|| unusable(what, "its server is no https:// URL of a host, a port and a path"))
-}
-
-fn unusable(file: &str, problem: &str) -> Error {
-    usage(format!("{file} cannot be used: {problem}"))
+/// CAs in a PEM file.
+fn bundle(file: &str) -> Result<Bundle> {
+    let pem = sources::read_file(Path::new(file))?.expose().clone().into_bytes();
+    Bundle::from_pem(pem).map_err(|problem| usage(format!("{file} cannot be used: {problem}")))
 }
 
 /// The token for one of the two purposes; `--token` serves both.
@@ -169,6 +185,12 @@ fn bootstrap_token(settings: &Settings, purpose: &str) -> Result<Token> {
             "--{name} ({origin}) is no bootstrap token, which has the form [a-z0-9]{{6}}.[a-z0-9]{{16}}"
         ))
     })
+}
+
+/// The token that the operator wants to be used instead of a kubeconfig's own user.
+fn operators_token(settings: &Settings) -> Result<Option<Secret<String>>> {
+    let given = ["tls-bootstrap-token", "token", "bearer-token"].map(|name| settings.origin(name));
+    given.iter().any(Option::is_some).then(|| request_token(settings)).transpose()
 }
 
 /// The token that requests the certificate: a bootstrap token, or with `--bearer-token` any other (static tokens of

@@ -23,7 +23,8 @@ Flags of kubeadm join:
                                  pin of the cluster CA's public key; may be repeated
   --discovery-token-unsafe-skip-ca-verification
                                  without a pin: trust whoever knows the token
-  --discovery-file FILE          a kubeconfig with server and CA, and perhaps a token, instead of discovery
+  --discovery-file FILE|URL      a kubeconfig with server and CA, and perhaps a token or a client certificate,
+                                 instead of discovery; a file, or https://
   --node-name NAME               default: the hostname; with --root, what DIR/etc/hostname says
   --hostname-override NAME       the same, as the kubelet spells it
   --cri-socket unix://PATH       the container runtime's, for --with-kubelet-config; default: the one that
@@ -32,7 +33,8 @@ Flags of kubeadm join:
 
 Flags of its own:
   --pin-every-ca                 every CA of the cluster must be pinned; for kubeadm one is enough
-  --cluster-info FILE            the ConfigMap, as kubectl prints it, instead of asking for it; needs token and pin
+  --cluster-info FILE|URL        the ConfigMap, as kubectl prints it, instead of asking for it; needs token and pin
+  --discovery-ca FILE            the CAs that the server of such a URL is verified by; default: the public ones
   --server URL --certificate-authority FILE
                                  no discovery at all; with --bearer-token-file, tokens of any kind
   --bootstrap-kubeconfig FILE    the same from the kubelet's own file

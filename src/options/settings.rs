@@ -58,7 +58,7 @@ pub(super) const ENDPOINT: &str = "api-server-endpoint";
 pub(super) const KUBELETS: [&str; 3] = [HOSTNAME_OVERRIDE, KUBECONFIG, CERT_DIR];
 
 /// Every setting by the name of its flag. `--help` describes each; the positional argument stands first.
-pub(super) const FLAGS: [(&str, Takes); 38] = [
+pub(super) const FLAGS: [(&str, Takes); 39] = [
     (ENDPOINT, Takes::Value),
     ("config", Takes::Value),
     ("strict", Takes::Switch),
@@ -70,6 +70,7 @@ pub(super) const FLAGS: [(&str, Takes); 38] = [
     ("bearer-token", Takes::Secret),
     ("discovery-file", Takes::Value),
     ("cluster-info", Takes::Value),
+    ("discovery-ca", Takes::Value),
     ("server", Takes::Value),
     ("certificate-authority", Takes::Value),
     ("bootstrap-kubeconfig", Takes::Value),

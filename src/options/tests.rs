@@ -26,13 +26,16 @@ fn join(line: &str) -> Join {
 /// What a join by token says.
 fn by_token(join: &Join) -> (String, &Token, &Pins) {
     match &join.discovery {
-        Discovery::Token { endpoints, token, pins } => (endpoints[0].to_string(), token, pins),
+        Discovery::Token { endpoints, token, pins, .. } => (endpoints[0].to_string(), token, pins),
         other => panic!("{other:?}"),
     }
 }
 
 fn token_id(join: &Join) -> &str {
-    &join.tls_bootstrap_token.expose()[..6]
+    match &join.discovery {
+        Discovery::Token { credentials, .. } => &credentials.embedded().token.unwrap()[..6],
+        other => panic!("{other:?}"),
+    }
 }
 
 fn problem(line: &str) -> String {
@@ -134,6 +137,21 @@ fn errors_name_the_flag_and_never_the_value() {
         assert!(text.contains(words), "{line}: {text}");
         assert!(!text.contains("hunter2"), "{line}: {text}");
     }
+}
+
+#[test]
+fn a_url_is_not_read_before_the_join() {
+    let file = "join --discovery-file https://files.example/pool/a.conf";
+    for (line, own) in [(file.to_owned(), true), (format!("{file} --token abcdef.0123456789abcdef"), false)] {
+        let Discovery::Kubeconfig { download, token } = join(&line).discovery else { panic!("{line}") };
+        assert_eq!((download.url.as_str(), token.is_none()), ("https://files.example/pool/a.conf", own));
+        assert!(download.authorities.is_none());
+    }
+    assert!(problem(&format!("{file} --token hunter2")).contains("no bootstrap token"));
+    let pinned = format!("--token abcdef.0123456789abcdef --discovery-token-ca-cert-hash {PIN}");
+    let info = join(&format!("join --cluster-info https://files.example/info {pinned}"));
+    assert!(matches!(info.discovery, Discovery::ClusterInfo { info: Source::Behind(_), .. }));
+    assert!(problem(&format!("join h:1 {pinned} --discovery-ca /c")).contains("--discovery-ca is for"));
 }
 
 #[test]

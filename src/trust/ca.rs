@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::error::{Error, Failure, Result, Retry, Step};
+use crate::http::Roots;
 use crate::limits;
 use crate::x509::Certificate;
 
@@ -49,12 +50,17 @@ impl Bundle {
         Ok(Self { base64: STANDARD.encode(&pem), pem, certificates })
     }
 
-    /// The certificates that can be roots: CAs that are valid `now`. Go demands both of a root, webpki neither
-    /// (`crypto/x509`, `isValid` and `CheckSignatureFrom`).
+    /// What chains may end at `now`: the certificates that can be roots.
     ///
     /// # Errors
     /// [`Failure::NotTrusted`] when none is a CA; [`Failure::Clock`], which may heal, when none of the CAs is valid.
-    pub(super) fn usable_at(&self, now: SystemTime) -> Result<Vec<&Certificate>> {
+    pub fn roots(&self, now: SystemTime) -> Result<Roots> {
+        Roots::new(self.usable_at(now)?)
+    }
+
+    /// The certificates that can be roots: CAs that are valid `now`. Go demands both of a root, webpki neither
+    /// (`crypto/x509`, `isValid` and `CheckSignatureFrom`).
+    fn usable_at(&self, now: SystemTime) -> Result<Vec<&Certificate>> {
         let authorities: Vec<_> = self.certificates.iter().filter(|c| c.is_ca).collect();
         let Some(first) = authorities.first() else {
             let message =

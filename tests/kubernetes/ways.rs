@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::harness::{
-    cluster::{Cluster, Options},
+    cluster::{AUTOMATIC, Cluster, Options},
     node::{Node, nodestrap},
     process::{run, tethered},
     scratch::Scratch,
@@ -72,4 +72,32 @@ fn server_and_ca_by_the_operators_word() {
     let ca = cluster.scratch.file("pki/ca.crt");
     let flags = ["--server", &server, "--certificate-authority", &ca, "--bearer-token-file", &secret];
     joins(&cluster, "ways-flags", &flags);
+}
+
+/// The kubeconfig that kubeadm makes for a user is a discovery file: its client certificate, signed by the cluster's CA,
+/// requests the node's. kubeadm's own bindings for its tokens' group are all the RBAC that it needs.
+#[test]
+fn a_discovery_file_with_a_client_certificate_joins() {
+    let cluster = Cluster::start(Options { algorithm: "ECDSA-P256", ..Options::default() });
+    let scratch = Scratch::new();
+    let init = cluster.scratch.file("init.yaml");
+    let user = ["kubeconfig", "user", "--client-name", "image", "--org", AUTOMATIC, "--config", &init];
+    let text = run(cluster.tool("kubeadm").args(user));
+    assert!(text.contains("client-key-data"), "kubeadm made a client certificate");
+    let kubeconfig = file(&scratch, "discovery.conf", &text);
+    joins(&cluster, "ways-client", &["--discovery-file", &kubeconfig]);
+    let requests = cluster.json(&["get", "csr"]);
+    assert_eq!(requests["items"][0]["spec"]["username"], "image");
+
+    // The same by way of bootstrap-kubelet.conf, which a kubelet would take as well.
+    let node = Node::new("ways-client-later");
+    let prepared = node.start_as(tethered(nodestrap()), &["--discovery-file", &kubeconfig]);
+    prepared.finish().assert(0, "prepared");
+    let bootstrap = node.file("/etc/kubernetes/bootstrap-kubelet.conf").display().to_string();
+    let user =
+        run(cluster.tool("kubectl").args(["--kubeconfig", &bootstrap, "auth", "whoami", "-o", "json"]));
+    assert!(user.contains("\"image\"") && user.contains(AUTOMATIC), "{user}");
+    let later = ["--with-client-cert", "--bootstrap-kubeconfig", &bootstrap];
+    node.start_as(tethered(nodestrap()), &later).finish().assert(0, "joined");
+    node.assert_joined(&cluster);
 }

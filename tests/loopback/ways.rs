@@ -1,138 +1,12 @@
 //! Every way in: where the settings come from, and how the cluster is found.
 
 use std::fs;
-use std::io::Write as _;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 
-use crate::support::api::{Api, Route, TOKEN};
-use crate::support::node::{BOOTSTRAP_CONF, CA, KUBELET_CONF, Node};
-use crate::support::run;
-
-/// A machine, a cluster, and a command line that says no more than what to do.
-struct Way {
-    api: Api,
-    node: Node,
-    arguments: Vec<String>,
-    variables: Vec<(&'static str, String)>,
-    input: String,
-}
-
-impl Way {
-    fn new() -> Self {
-        let (api, node) = (Api::start(), Node::new());
-        let root = node.root().display().to_string();
-        let arguments = [
-            "join",
-            "--with-client-cert",
-            "--node-name",
-            "n1",
-            "--tls-bootstrap-timeout",
-            "5s",
-            "--root",
-            &root,
-        ];
-        let arguments = arguments.map(str::to_owned).to_vec();
-        Self { api, node, arguments, variables: Vec::new(), input: String::new() }
-    }
-
-    fn with(mut self, words: &[&str]) -> Self {
-        self.arguments.extend(words.iter().map(|word| (*word).to_owned()));
-        self
-    }
-
-    fn variable(mut self, name: &'static str, value: String) -> Self {
-        self.variables.push((name, value));
-        self
-    }
-
-    /// Writes a file beside the root and returns its path.
-    fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.node.beside(name);
-        fs::write(&path, text).expect("a file beside the root");
-        path
-    }
-
-    fn run(&self) -> Output {
-        let mut child = Command::new(run::program())
-            .args(&self.arguments)
-            .envs(self.variables.iter().map(|(name, value)| (*name, value)))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        // A program that does not read closes its end early.
-        let _ = child.stdin.take().expect("a pipe").write_all(self.input.as_bytes());
-        let output = child.wait_with_output().expect("it ends");
-        let said = [output.stdout.as_slice(), &output.stderr].concat();
-        let secret = TOKEN.split_once('.').expect("a dot").1;
-        assert!(!String::from_utf8_lossy(&said).contains(secret), "a secret was printed");
-        output
-    }
-
-    fn joins(&self) -> String {
-        let output = self.run();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(0), "{:?}: {said}", self.arguments);
-        assert!(self.node.has(KUBELET_CONF) && self.node.has(CA), "{said}");
-        said
-    }
-
-    /// Asserts an exit code, words in the error line, and that nothing was written or sent.
-    fn is_refused(&self, code: i32, words: &str) {
-        let output = self.run();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{said}");
-        assert!(said.contains(words), "{words:?} is not in {said}");
-        self.node.is_untouched_by(&self.api);
-    }
-
-    fn join_line(&self) -> String {
-        let (endpoint, pin) = (self.api.endpoint(), self.api.authority.pin());
-        format!("kubeadm join {endpoint} --token {TOKEN} \\\n    --discovery-token-ca-cert-hash {pin} \n")
-    }
-
-    fn configuration(&self) -> String {
-        let (endpoint, pin) = (self.api.endpoint(), self.api.authority.pin());
-        format!(
-            "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\ndiscovery:\n  bootstrapToken:\n    token: {TOKEN}\n    \
-             apiServerEndpoint: {endpoint}\n    caCertHashes: ['{pin}']\n"
-        )
-    }
-
-    /// Names the server, this CA and the token by flags.
-    fn by_the_operators_word(self, ca: &str) -> Self {
-        let (ca, token) = (self.file("ca.pem", ca), self.file("token", TOKEN));
-        let server = format!("https://{}", self.api.endpoint());
-        let word =
-            ["--server", &server, "--certificate-authority", path(&ca), "--bearer-token-file", path(&token)];
-        self.with(&word)
-    }
-
-    /// The cluster's CA, and a kubeconfig with it and these users.
-    fn kubeconfig(&self, user: &str) -> String {
-        let ca = BASE64_STANDARD.encode(self.api.authority.pem());
-        format!(
-            "clusters: [{{name: c, cluster: {{server: 'https://{}', certificate-authority-data: {ca}}}}}]\n\
-             contexts: [{{name: x, context: {{cluster: c, user: u}}}}]\ncurrent-context: x\nusers: [{{name: u, user: {user}}}]\n",
-            self.api.endpoint()
-        )
-    }
-
-    fn config_map(&self) -> serde_json::Value {
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cluster-info"},
-               "data": self.api.cluster(|cluster| cluster.published.clone())})
-    }
-}
-
-fn path(path: &std::path::Path) -> &str {
-    path.to_str().expect("a path of plain characters")
-}
+use crate::support::api::{Api, Request, Route, TOKEN, jws};
+use crate::support::node::{BOOTSTRAP_CONF, KUBELET_CONF};
+use crate::way::{Way, path};
 
 #[test]
 fn settings_come_from_anywhere() {
@@ -311,7 +185,13 @@ fn kubeconfigs_that_cannot_be_followed_are_refused() {
         ),
         ("https://", "http://", "no https:// URL"),
         ("certificate-authority-data", "other-data", "no certificate authority"),
-        ("user: {}", "user: {exec: {command: aws}}", "no bearer token"),
+        ("user: {}", "user: {exec: {command: aws}}", "its user has exec, which nodestrap does not support"),
+        ("user: {}", "user: {auth-provider: {name: gcp}}", "its user has auth-provider"),
+        ("user: {}", "user: {username: u, password: p}", "its user has username"),
+        ("user: {}", "user: {client-key-data: QQ==}", "one of client certificate and client key"),
+        ("user: {}", "user: {}", "no bearer token and no client certificate"),
+        ("server: 'https://", "proxy-url: 'http://p:1', server: 'https://", "proxy-url"),
+        ("server: 'https://", "tls-server-name: h, server: 'https://", "tls-server-name"),
         ("clusters:", "clusters: [", "no kubeconfig"),
     ] {
         let way = Way::new();
@@ -319,6 +199,44 @@ fn kubeconfigs_that_cannot_be_followed_are_refused() {
         assert!(text.contains(from), "{from}");
         let file = way.file("discovery.conf", &text.replace(from, to));
         way.with(&["--discovery-file", path(&file)]).is_refused(2, words);
+    }
+}
+
+/// As behind a proxy that serves many clusters, each below a path of its own.
+#[test]
+fn a_path_in_the_servers_url_is_kept() {
+    for source in ["cluster-info", "a kubeconfig"] {
+        let way = Way::new();
+        let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
+        let server = format!("https://{endpoint}/k8s/c-1");
+        way.api.on(Route::Other, |_, request, cluster| {
+            let target = request.target.strip_prefix("/k8s/c-1")?.to_owned();
+            Some(cluster.answer(&Request { target, ..request.clone() }))
+        });
+        let token = way.file("token", TOKEN);
+        let way = match source {
+            "cluster-info" => {
+                let kubeconfig = jws::kubeconfig(&way.api.authority.pem(), &server);
+                way.api.cluster(|cluster| cluster.publish(&kubeconfig));
+                way.with(&[&endpoint, "--discovery-token-ca-cert-hash", &pin])
+            }
+            _ => {
+                let text = way.kubeconfig("{}").replace(&format!("https://{endpoint}"), &server);
+                let file = way.file("discovery.conf", &text);
+                way.with(&["--discovery-file", path(&file)])
+            }
+        };
+        let way =
+            way.with(&["--tls-bootstrap-token-file", path(&token), "--discovery-token-file", path(&token)]);
+        way.joins();
+        let requests = way.api.requests();
+        let asked = requests.iter().filter(|request| request.route() != Route::Discovery);
+        let mut targets = asked.map(|request| request.target.as_str());
+        assert!(
+            targets.all(|target| target.starts_with("/k8s/c-1/apis/certificates.k8s.io/")),
+            "{requests:#?}"
+        );
+        assert!(way.node.read(KUBELET_CONF).contains(&format!("    server: {server}\n")));
     }
 }
 

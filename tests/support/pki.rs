@@ -121,6 +121,18 @@ impl Authority {
         })
     }
 
+    /// A client certificate for a bootstrapping machine and its key, both PEM, the key in Go's form.
+    pub fn client(&self, organization: &str, common_name: &str) -> (String, String) {
+        let key = KeyPair::generate().expect("a key");
+        let request = request(&key, organization, common_name);
+        // SEC 1 (RFC 5915, section 3) with the curve named, of what ring writes at fixed places of its PKCS#8.
+        let der = key.serialize_der();
+        let curve = [0xa0, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
+        let head = [0x30, 0x77, 2, 1, 1, 4, 32];
+        let sec1 = [&head, &der[36..68], &curve, &[0xa1, 0x44, 3, 0x42, 0], &der[der.len() - 65..]].concat();
+        (self.sign(&request), pem_text("EC PRIVATE KEY", &sec1))
+    }
+
     fn issuer(&self) -> Issuer<'_, &KeyPair> {
         Issuer::from_params(&self.params, &self.key)
     }
@@ -141,12 +153,15 @@ pub fn parse_request(request_pem: &str) -> Result<CertificateSigningRequestParam
 
 /// A certificate request under a fresh key, for items that are not the node's own.
 pub fn foreign_request(organization: &str, common_name: &str) -> String {
+    request(&KeyPair::generate().expect("a key"), organization, common_name)
+}
+
+fn request(key: &KeyPair, organization: &str, common_name: &str) -> String {
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::OrganizationName, organization);
     params.distinguished_name.push(DnType::CommonName, common_name);
-    let key = KeyPair::generate().expect("a key");
-    let request = params.serialize_request(&key).expect("a request");
+    let request = params.serialize_request(key).expect("a request");
     pem_text("CERTIFICATE REQUEST", request.der())
 }
 

@@ -40,6 +40,8 @@ pub struct Cluster {
     pub published: BTreeMap<String, String>,
     /// Whether [`TOKEN`] is good for authentication.
     pub token_is_valid: bool,
+    /// A client certificate, DER, that is as good as the token.
+    pub bootstrapper: Option<Vec<u8>>,
     /// Whether requests are approved and signed as soon as they are made.
     pub approves: bool,
     /// What `kubelet-config` holds, when it is there.
@@ -65,6 +67,7 @@ impl Cluster {
         let mut cluster = Self {
             published: BTreeMap::new(),
             token_is_valid: true,
+            bootstrapper: None,
             approves: true,
             approves_serving: false,
             kubelet_config: Some(KUBELET_CONFIG.to_owned()),
@@ -102,13 +105,14 @@ impl Cluster {
     /// The honest answer.
     pub fn answer(&mut self, request: &Request) -> Reply {
         let authorized = format!("Bearer {TOKEN}");
-        let is_node = self.user(request).starts_with(NODE);
+        let is_known = self.user(request).starts_with(NODE)
+            || self.bootstrapper.is_some() && self.bootstrapper == request.client;
         match (request.route(), request.header("authorization")) {
             (Route::Other, _) => Reply::text(404, "text/plain", "404 page not found\n"),
             // Its RoleBinding has the anonymous user only.
             (Route::Discovery, Some(_)) => Reply::status(403, "Forbidden"),
             (Route::Discovery, None) => self.config_map(),
-            (route, given) if is_node || given == Some(&authorized) && self.token_is_valid => match route {
+            (route, given) if is_known || given == Some(&authorized) && self.token_is_valid => match route {
                 Route::Create => self.create(request),
                 Route::List => self.list(request),
                 Route::KubeletConfig => self.kubelet_config(),

@@ -1,0 +1,113 @@
+//! What the API server knows this machine by until it is a node: a token, a client certificate, or both.
+
+use std::sync::Arc;
+
+use super::key::Key;
+use crate::error::Result;
+use crate::http::{Bearer, ClientIdentity};
+use crate::kubeconfig::BootstrapUser;
+use crate::limits;
+use crate::secret::Secret;
+use crate::x509::Certificate;
+
+/// Credentials for the certificate request; there is always one. Both are shown where both are there, as client-go does:
+/// the API server takes the certificate if it knows its CA, else the token (`pkg/kubeapiserver/authenticator`).
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    token: Option<Secret<String>>,
+    pair: Option<ClientPair>,
+}
+
+impl Credentials {
+    /// Those of a user; `None` when he has neither.
+    #[must_use]
+    pub fn of_user(token: Option<Secret<String>>, pair: Option<ClientPair>) -> Option<Self> {
+        (token.is_some() || pair.is_some()).then_some(Self { token, pair })
+    }
+
+    /// The token, ready to be sent, where there is one.
+    ///
+    /// # Errors
+    /// As [`Bearer::new`].
+    pub fn bearer(&self) -> Result<Option<Bearer>> {
+        self.token.as_ref().map(Bearer::new).transpose()
+    }
+
+    /// The client certificate, ready to be shown, where there is one.
+    #[must_use]
+    pub fn identity(&self) -> Option<ClientIdentity> {
+        self.pair.as_ref().map(|pair| ClientIdentity::new(&pair.chain, pair.key.clone()))
+    }
+
+    /// The same for bootstrap-kubelet.conf.
+    #[must_use]
+    pub fn embedded(&self) -> BootstrapUser<'_> {
+        let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+        let text = |certificate: &Certificate| {
+            pem::encode_config(&pem::Pem::new("CERTIFICATE", certificate.der.as_slice()), config)
+        };
+        BootstrapUser {
+            token: self.token.as_ref().map(|token| token.expose().as_str()),
+            pair: self
+                .pair
+                .as_ref()
+                .map(|pair| (pair.chain.iter().map(text).collect(), pair.key.pem().expose().as_str())),
+        }
+    }
+}
+
+/// A bearer token alone.
+impl From<Secret<String>> for Credentials {
+    fn from(token: Secret<String>) -> Self {
+        Self { token: Some(token), pair: None }
+    }
+}
+
+/// A client certificate, its chain, and its key, which belong together.
+#[derive(Clone, Debug)]
+pub struct ClientPair {
+    /// Leaf first; never empty.
+    chain: Vec<Certificate>,
+    key: Arc<Key>,
+}
+
+impl ClientPair {
+    /// Reads a pair from its PEM texts, which may be one. Whether the certificate is in time, and whether the cluster
+    /// knows its issuer, the API server judges.
+    ///
+    /// # Errors
+    /// A clause that says what is wrong, and what to do, to stand behind "it cannot be used:".
+    pub fn from_pem(certificate: &[u8], key: &[u8]) -> std::result::Result<Self, String> {
+        let chain = Certificate::chain_from_pem(certificate)
+            .filter(|chain| chain.len() <= limits::CERTIFICATES)
+            .ok_or("its client certificate is no certificate and its chain in PEM")?;
+        if !Key::is_kind_of(&chain[0].spki) {
+            return Err(format!(
+                "its client certificate is for {}, and nodestrap signs with P-256 keys only; issue one for such a key, \
+                 or give --tls-bootstrap-token-file",
+                label(key).map_or("a key of another kind".to_owned(), |label| format!(
+                    "another kind of key ({label})"
+                ))
+            ));
+        }
+        let key = Key::from_pem(key).ok_or_else(|| match label(key) {
+            Some("PRIVATE KEY") => {
+                "its client key is in PKCS#8 form (PRIVATE KEY), which nodestrap does not read; write it as EC PRIVATE \
+                 KEY: openssl ec -in KEY -out KEY"
+            }
+            Some("ENCRYPTED PRIVATE KEY") => "its client key is encrypted; decrypt it: openssl ec -in KEY -out KEY",
+            _ => "its client key is no EC PRIVATE KEY on P-256 in PEM",
+        })?;
+        if key.spki() != chain[0].spki {
+            return Err("its client key is not that of its client certificate".to_owned());
+        }
+        Ok(Self { chain, key: Arc::new(key) })
+    }
+}
+
+/// What the first key in a PEM text says it is, of the labels in use.
+fn label(text: &[u8]) -> Option<&'static str> {
+    const LABELS: [&str; 4] = ["RSA PRIVATE KEY", "EC PRIVATE KEY", "PRIVATE KEY", "ENCRYPTED PRIVATE KEY"];
+    let blocks = pem::parse_many(text).ok()?;
+    LABELS.into_iter().find(|label| blocks.iter().any(|block| block.tag() == *label))
+}

@@ -1,0 +1,155 @@
+//! Discovery files whose user is known by a client certificate.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use crate::support::api::{Route, TOKEN};
+use crate::support::node::BOOTSTRAP_CONF;
+use crate::support::pki::Authority;
+use crate::way::{Way, path};
+
+const GROUP: &str = "system:bootstrappers";
+
+/// A way whose cluster knows a client certificate, and that certificate with its key.
+fn way() -> (Way, String, String) {
+    let way = Way::new();
+    let (certificate, key) = way.api.authority.client(GROUP, "image");
+    let der = pem::parse(&certificate).expect("PEM").into_contents();
+    way.api.cluster(|cluster| {
+        cluster.bootstrapper = Some(der);
+        cluster.token_is_valid = false;
+    });
+    (way, certificate, key)
+}
+
+/// The user as a kubeconfig has him, with both embedded.
+fn embedded(certificate: &str, key: &str) -> String {
+    let [certificate, key] = [certificate, key].map(|text| BASE64_STANDARD.encode(text));
+    format!("{{client-certificate-data: {certificate}, client-key-data: {key}}}")
+}
+
+#[test]
+fn a_client_certificate_requests_the_certificate() {
+    for flag in ["--discovery-file", "--bootstrap-kubeconfig"] {
+        for form in ["embedded", "files", "one file"] {
+            let (way, certificate, key) = way();
+            let user = match form {
+                "embedded" => embedded(&certificate, &key),
+                "files" => {
+                    way.file("c.pem", &certificate);
+                    way.file("k.pem", &key);
+                    "{client-certificate: c.pem, client-key: k.pem}".to_owned()
+                }
+                _ => {
+                    way.file("both.pem", &format!("{certificate}{key}"));
+                    "{client-certificate: both.pem, client-key: both.pem}".to_owned()
+                }
+            };
+            let file = way.file("discovery.conf", &way.kubeconfig(&user));
+            let way = way.with(&[flag, path(&file)]);
+            way.joins();
+            assert_eq!(way.api.routes(), [Route::Create, Route::Watch], "{flag} {form}");
+            assert_eq!(way.api.credentials_seen(), 0, "no token beside it");
+            let certificate = pem::parse(&certificate).expect("PEM").into_contents();
+            assert!(way.api.requests().iter().all(|request| request.client.as_ref() == Some(&certificate)));
+        }
+    }
+}
+
+#[test]
+fn a_token_beside_it_is_shown_too_and_the_operators_token_stands_alone() {
+    let (way, certificate, key) = way();
+    let user = embedded(&certificate, &key).replace('}', &format!(", token: {TOKEN}}}"));
+    let file = way.file("discovery.conf", &way.kubeconfig(&user));
+    let way = way.with(&["--discovery-file", path(&file)]);
+    way.joins();
+    assert!(
+        way.api.credentials_seen() == 2 && way.api.requests().iter().all(|request| request.client.is_some())
+    );
+
+    let (way, certificate, key) = self::way();
+    way.api.cluster(|cluster| cluster.token_is_valid = true);
+    let file = way.file("discovery.conf", &way.kubeconfig(&embedded(&certificate, &key)));
+    let token = way.file("token", TOKEN);
+    let way = way.with(&["--discovery-file", path(&file), "--tls-bootstrap-token-file", path(&token)]);
+    way.joins();
+    assert!(way.api.requests().iter().all(|request| request.client.is_none()));
+}
+
+/// Without `--with-client-cert` all is there that a kubelet needs, whatever becomes of the discovery file.
+#[test]
+fn the_bootstrap_kubeconfig_embeds_it() {
+    let (mut way, certificate, key) = way();
+    way.file("c.pem", &certificate);
+    way.file("k.pem", &key);
+    let file = way.file("discovery.conf", &way.kubeconfig("{client-certificate: c.pem, client-key: k.pem}"));
+    way = way.without("--with-client-cert").with(&["--discovery-file", path(&file)]);
+    assert_eq!(way.run().status.code(), Some(0));
+    assert_eq!(way.api.connections().len(), 0);
+    let text = way.node.read(BOOTSTRAP_CONF);
+    let [certificate, key] = [certificate, key].map(|text| BASE64_STANDARD.encode(text));
+    let user = format!("  user:\n    client-certificate-data: {certificate}\n    client-key-data: {key}\n");
+    assert!(text.ends_with(&user), "the user is that one alone");
+    assert_eq!(way.node.mode(BOOTSTRAP_CONF), 0o600);
+
+    let file = way.node.at(BOOTSTRAP_CONF);
+    let discovery = way.arguments.iter().position(|word| word == "--discovery-file").expect("it was given");
+    way.arguments.truncate(discovery);
+    way.with(&["--bootstrap-kubeconfig", path(&file), "--with-client-cert"]).joins();
+}
+
+#[test]
+fn one_that_is_not_known_is_refused() {
+    let (way, _, _) = way();
+    let (certificate, key) = Authority::new("another cluster").client(GROUP, "image");
+    let file = way.file("discovery.conf", &way.kubeconfig(&embedded(&certificate, &key)));
+    let way = way.with(&["--discovery-file", path(&file)]);
+    let output = way.run();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(6), "{said}");
+    assert!(said.contains("the credential is"), "{said}");
+}
+
+#[test]
+fn it_is_shown_to_no_server_that_does_not_verify() {
+    let (way, certificate, key) = way();
+    let stranger = Authority::new("stranger");
+    let text = way.kubeconfig(&embedded(&certificate, &key));
+    let [ours, other] = [way.api.authority.pem(), stranger.pem()].map(|pem| BASE64_STANDARD.encode(pem));
+    let file = way.file("discovery.conf", &text.replace(&ours, &other));
+    let way = way.with(&["--discovery-file", path(&file)]);
+    assert_eq!(way.run().status.code(), Some(5));
+    assert!(way.api.requests().is_empty());
+    assert!(way.api.connections().iter().all(|connection| !connection.client_certificate));
+}
+
+#[test]
+fn pairs_that_cannot_be_used_are_refused_by_name() {
+    let (way, certificate, key) = way();
+    let (_, other) = way.api.authority.client(GROUP, "image");
+    let pkcs8 = key.replace("EC PRIVATE", "PRIVATE");
+    let encrypted = key.replace("EC PRIVATE", "ENCRYPTED PRIVATE");
+    for (certificate, key, words) in [
+        (certificate.as_str(), other.as_str(), "is not that of its client certificate"),
+        (&certificate, &pkcs8, "PKCS#8"),
+        (&certificate, &encrypted, "encrypted"),
+        (&certificate, "", "one of client certificate and client key"),
+        (&certificate, "hunter2", "no EC PRIVATE KEY"),
+        (&key, &key, "no certificate"),
+        (
+            include_str!("../vectors/rsa-client.pem"),
+            "-----BEGIN RSA PRIVATE KEY-----\nQQ==\n-----END RSA PRIVATE KEY-----\n",
+            "RSA PRIVATE KEY",
+        ),
+    ] {
+        let way = Way::new();
+        let file = way.file("discovery.conf", &way.kubeconfig(&embedded(certificate, key)));
+        let way = way.with(&["--discovery-file", path(&file)]);
+        way.is_refused(2, words);
+        let said = String::from_utf8_lossy(&way.run().stderr).into_owned();
+        assert!(
+            !said.contains("hunter2") && !said.contains(key.lines().nth(1).unwrap_or("hunter2")),
+            "{said}"
+        );
+    }
+}

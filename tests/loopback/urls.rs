@@ -1,0 +1,269 @@
+//! Discovery files and cluster-info that lie behind a URL, on servers that may be as hostile as they like.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::api::{Api, Body, Piece, Reply, Route, Setup, TOKEN};
+use crate::support::pki::{Authority, DAY, ServerIdentity, valid};
+use crate::support::proxy::{Answer, Proxy};
+use crate::way::{Way, path};
+
+/// A web server that has nothing to do with the cluster, and says `reply` to whatever it is asked.
+fn web(
+    identity: Option<fn(&Authority) -> ServerIdentity>,
+    reply: impl Fn(usize) -> Reply + Send + 'static,
+) -> Api {
+    let authority = Arc::new(Authority::new("web"));
+    let identity = identity.map(|make| make(&authority));
+    let web = Api::with(Setup { authority, identity, ..Setup::default() });
+    web.on(Route::Other, move |count, _, _| Some(reply(count)));
+    web
+}
+
+fn file(text: &str) -> Reply {
+    Reply::text(200, "application/octet-stream", text)
+}
+
+/// What a server says to everyone.
+type Answers = Box<dyn Fn() -> Reply + Send>;
+
+/// Has the file named by URL, and its server verified by its own CA.
+fn through(way: Way, flag: &str, web: &Api, at: &str) -> Way {
+    let ca = way.file("web.pem", &web.authority.pem());
+    let url = format!("https://{}{at}", web.endpoint());
+    way.with(&[flag, &url, "--discovery-ca", path(&ca), "--discovery-timeout", "3s"])
+}
+
+/// A way whose discovery file, with the token in it, lies behind a URL.
+fn by_url(reply: impl Fn(usize, &str) -> Reply + Send + 'static) -> (Way, Api) {
+    let way = Way::new();
+    let text = way.kubeconfig(&format!("{{token: {TOKEN}}}"));
+    let web = web(None, move |count| reply(count, &text));
+    (through(way, "--discovery-file", &web, "/pool/a.conf"), web)
+}
+
+/// Asserts that the server saw plain questions for this and no credential of any kind.
+fn saw_plain(web: &Api, at: &str) {
+    assert!(!web.requests().is_empty());
+    for request in web.requests() {
+        assert_eq!((request.method.as_str(), request.target.as_str()), ("GET", at));
+        assert!(request.header("authorization").is_none() && request.client.is_none());
+        assert!(request.header("cookie").is_none() && request.body.is_empty());
+    }
+    assert!(web.connections().iter().all(|connection| !connection.client_certificate));
+}
+
+#[test]
+fn a_discovery_file_is_fetched() {
+    for at in ["/pool/a.conf", "/pool/%7Ea/", "/", ""] {
+        let way = Way::new();
+        let text = way.kubeconfig(&format!("{{token: {TOKEN}}}"));
+        let web = web(None, move |_| file(&text));
+        let way = through(way, "--discovery-file", &web, at);
+        let said = way.joins();
+        assert!(
+            said.contains(&format!("server and CA are those of https://{}{at};", web.endpoint())),
+            "{said}"
+        );
+        assert_eq!(way.api.routes(), [Route::Create, Route::Watch], "the API server was not asked");
+        saw_plain(&web, if at.is_empty() { "/" } else { at });
+        assert_eq!(web.requests().len(), 1);
+    }
+}
+
+#[test]
+fn a_join_configuration_may_name_a_url() {
+    let way = Way::new();
+    let text = way.kubeconfig("{}");
+    let web = web(None, move |_| file(&text));
+    let config = format!(
+        "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\ndiscovery:\n  file:\n    kubeConfigPath: \
+         https://{}/a\n  tlsBootstrapToken: {TOKEN}\n",
+        web.endpoint()
+    );
+    let (config, ca) = (way.file("join.yaml", &config), way.file("web.pem", &web.authority.pem()));
+    way.with(&["--config", path(&config), "--discovery-ca", path(&ca)]).joins();
+    saw_plain(&web, "/a");
+}
+
+/// A way with cluster-info behind a URL, told by this text.
+fn by_cluster_info(text: impl Fn(&Way) -> String) -> (Way, Api) {
+    let way = Way::new();
+    let text = text(&way);
+    let web = web(None, move |_| file(&text));
+    let (token, pin) = (way.file("token", TOKEN), way.api.authority.pin());
+    let way = way.with(&["--token-file", path(&token), "--discovery-token-ca-cert-hash", &pin]);
+    (through(way, "--cluster-info", &web, "/info.json"), web)
+}
+
+#[test]
+fn a_cluster_info_is_fetched_and_judged_like_any_other() {
+    let (way, web) = by_cluster_info(|way| way.config_map().to_string());
+    let said = way.joins();
+    assert!(said.contains("/info.json") && said.contains("signature and CA pin hold"), "{said}");
+    assert_eq!(way.api.routes(), [Route::Create, Route::Watch]);
+    saw_plain(&web, "/info.json");
+
+    let (way, _web) = by_cluster_info(|way| {
+        let mut map = way.config_map();
+        map["data"]["kubeconfig"] =
+            json!(map["data"]["kubeconfig"].as_str().expect("text").replace("localhost", "evil"));
+        map.to_string()
+    });
+    way.is_refused(5, "was not made with the token");
+    let (way, _web) = by_cluster_info(|_| "<html>".to_owned());
+    way.is_refused(4, "answers with no ConfigMap");
+}
+
+#[test]
+fn only_a_server_that_verifies_is_asked() {
+    let expired: fn(&Authority) -> ServerIdentity =
+        |ca| ca.server_with(&["localhost"], |params| valid(params, -2 * DAY, -DAY));
+    let renamed: fn(&Authority) -> ServerIdentity = |ca| ca.server(&["other.test"]);
+    let thief: fn(&Authority) -> ServerIdentity = |ca| ca.server(&["localhost"]).with_another_key();
+    for (identity, ca, code, words) in [
+        (None, None, 5, "does not verify"),
+        (None, Some(Authority::new("web")), 5, "does not verify"),
+        (Some(renamed), None, 5, "does not verify"),
+        (Some(expired), None, 9, "not valid at this machine's time"),
+        (Some(thief), None, 5, "does not verify"),
+    ] {
+        let way = Way::new();
+        let web = web(identity, |_| file("never"));
+        let url = format!("https://{}/a", web.endpoint());
+        let way = way.with(&["--discovery-file", &url, "--discovery-timeout", "2s"]);
+        // The first one is left to the public roots, which know no such CA.
+        let way = match (&identity, ca) {
+            (None, None) => way,
+            (_, ca) => {
+                let ca = way.file("web.pem", &ca.as_ref().unwrap_or(&web.authority).pem());
+                way.with(&["--discovery-ca", path(&ca)])
+            }
+        };
+        way.is_refused(code, words);
+        assert_eq!(web.requests().len(), 0);
+        assert_eq!(way.api.connections().len(), 0);
+    }
+}
+
+#[test]
+fn what_may_heal_is_asked_again() {
+    for status in [503, 429, 404, 403] {
+        let (way, web) = by_url(move |count, text| match count {
+            0 => Reply::status(status, "NotYet"),
+            1 => Reply::new(200, Body::Raw(Vec::new())).close(),
+            2 => file("<html>starting</html>"),
+            _ => file(text),
+        });
+        way.with(&["--discovery-timeout", "20s"]).joins();
+        assert_eq!(web.requests().len(), 4, "{status}");
+        saw_plain(&web, "/pool/a.conf");
+    }
+}
+
+#[test]
+fn answers_that_are_no_file_end_with_the_deadline() {
+    let stranger = web(None, |_| file("never"));
+    let away = format!("https://{}/elsewhere", stranger.endpoint());
+    let huge = vec![b'#'; 1024 * 1024 + 1];
+    let endless = |interval| Piece::Repeat(vec![b'#'; 64 * 1024], interval);
+    let cases: [(i32, &str, Answers); 7] = [
+        (4, "HTTP 404: there is no such file", Box::new(|| Reply::status(404, "NotFound"))),
+        (4, "HTTP 403: the file is not public", Box::new(|| Reply::status(403, "Forbidden"))),
+        (
+            4,
+            "HTTP 302: redirects are not followed",
+            Box::new(move || Reply::status(302, "Found").header("Location", &away)),
+        ),
+        (4, "more than 1 MiB", Box::new(move || Reply::new(200, Body::Whole(huge.clone())))),
+        (4, "something else than text", Box::new(|| Reply::new(200, Body::Whole(vec![0xff; 9])))),
+        (3, "no answer", Box::new(move || Reply::chunked(vec![endless(Duration::ZERO)]))),
+        (3, "no answer", Box::new(move || Reply::chunked(vec![endless(Duration::from_millis(500))]))),
+    ];
+    for (code, words, reply) in cases {
+        let (way, web) = by_url(move |_, _| reply());
+        way.is_refused(code, words);
+        assert!(web.requests().len() < 20);
+        // The answer may be bounded by three times what is read of a file.
+        assert!(web.connections().iter().all(|connection| connection.sent < 16 * 1024 * 1024));
+    }
+    assert_eq!(stranger.connections().len(), 0, "the redirect was followed");
+}
+
+#[test]
+fn other_urls_are_refused_and_not_repeated() {
+    let web = web(None, |_| file("never"));
+    let (host, ca) = (web.endpoint(), web.authority.pem());
+    for (flag, url) in [
+        ("--discovery-file", format!("http://{host}/hunter2")),
+        ("--discovery-file", format!("https://user:hunter2@{host}/a")),
+        ("--discovery-file", format!("https://hunter2@{host}/a")),
+        ("--discovery-file", format!("https://{host}/a?key=hunter2")),
+        ("--discovery-file", format!("file://{host}/hunter2")),
+        ("--cluster-info", format!("http://{host}/hunter2")),
+        ("--cluster-info", format!("https://user:hunter2@{host}/a")),
+        ("--bootstrap-kubeconfig", format!("https://user:hunter2@{host}/a")),
+        ("--bootstrap-kubeconfig", format!("https://{host}/hunter2")),
+    ] {
+        for more in ["--dry-run", "--print-config"] {
+            let way = Way::new();
+            let way = way.with(&[flag, &url, more, "--token", TOKEN]);
+            let output = way.run();
+            let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{url}: {said}");
+            assert!(said.contains(flag) && said.contains("takes a file"), "{said}");
+            assert!(!said.contains("hunter2"), "{said}");
+            way.node.is_untouched_by(&way.api);
+        }
+    }
+    let way = Way::new();
+    let (ca, kubeconfig) = (way.file("web.pem", &ca), way.file("conf", &way.kubeconfig("{token: t}")));
+    way.with(&["--discovery-file", path(&kubeconfig), "--discovery-ca", path(&ca)])
+        .is_refused(2, "--discovery-ca is for");
+    assert_eq!(web.connections().len(), 0);
+}
+
+/// Whoever serves the file must not have this machine's own files sent to a server of his choice.
+#[test]
+fn a_fetched_file_leads_to_no_file_of_this_machine() {
+    let way = Way::new();
+    let secret = way.file("secret", TOKEN);
+    for user in ["{tokenFile: @}", "{token: t, client-certificate: @}", "{token: t, client-key: @}", "ca"] {
+        let named = Way::new();
+        let text = match user {
+            "ca" => {
+                named.kubeconfig("{token: t}").replace("certificate-authority-data", "certificate-authority")
+            }
+            user => named.kubeconfig(&user.replace('@', path(&secret))),
+        };
+        let web = web(None, move |_| file(&text));
+        // Not even where the operator's own token makes the user's credentials needless.
+        for more in [&["--discovery-timeout", "9s"][..], &["--tls-bootstrap-token-file", path(&secret)]] {
+            let way = through(Way::new(), "--discovery-file", &web, "/a").with(more);
+            way.is_refused(4, "names a file of this machine");
+            assert_eq!(named.api.connections().len(), 0);
+        }
+        assert_eq!(web.requests().len(), 2, "that cannot heal");
+    }
+}
+
+#[test]
+fn the_file_comes_through_the_proxy() {
+    let authority = Arc::new(Authority::new("web"));
+    let identity = Some(authority.server(&["files.example"]));
+    let web = Api::with(Setup { authority, identity, ..Setup::default() });
+    let way = Way::new();
+    let text = way.kubeconfig(&format!("{{token: {TOKEN}}}"));
+    web.on(Route::Other, move |_, _, _| Some(file(&text)));
+    let address = web.address();
+    let proxy = Proxy::start(move |_, _| Answer::Tunnel(address));
+    let ca = way.file("web.pem", &web.authority.pem());
+    way.variable("HTTPS_PROXY", format!("http://{}", proxy.endpoint()))
+        .with(&["--discovery-file", "https://files.example/a", "--discovery-ca", path(&ca)])
+        .joins();
+    assert_eq!(proxy.targets(), ["files.example:443"]);
+    proxy.seen()[0].assert_only_tls(&[TOKEN, "clusters"]);
+    saw_plain(&web, "/a");
+}
