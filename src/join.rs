@@ -60,7 +60,8 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
         existing => bootstrap(options, &node, &files, existing, system, overall, report)?,
     };
     let Some(serving) = options.serving.as_ref().filter(|_| !options.dry_run) else { return Ok(success) };
-    let served = serving::serve(serving, &node, &files, system, overall, report)
+    let wanted = Wanted::serving(&node, serving.names.clone()).expiring_in(options.expiration_seconds);
+    let served = serving::serve(wanted, serving.timeout, &files, system, overall, report)
         .map_err(|e| e.with_note("; the node is joined without its serving certificate"))?;
     Ok(if served { Success::Joined } else { success })
 }
@@ -118,7 +119,8 @@ fn bootstrap(
         return Ok(Success::Prepared);
     }
 
-    let (key, certificate) = certificate(&Wanted::client(node), files, report, &mut |request, report| {
+    let wanted = Wanted::client(node).expiring_in(options.expiration_seconds);
+    let (key, certificate) = certificate(&wanted, files, report, &mut |request, report| {
         report.csr_name = Some(request.name().to_owned());
         let exchange = Exchange::new(cluster.api(), Some(&bearer), request, clock, deadline);
         exchange.run(report, &mut write_early)

@@ -1,5 +1,6 @@
 //! Every time-out, size and count that bounds the program's work, with the source of its value.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Discovery's deadline: kubeadm's `timeouts.discovery` (`cmd/kubeadm/app/constants`, `DiscoveryTimeout`).
@@ -64,6 +65,9 @@ pub const FILE_BYTES: u64 = 1024 * 1024;
 /// Symbolic links followed in one path, as Linux has it (`fs/namei.c`, `MAXSYMLINKS`).
 pub const LINKS: usize = 40;
 
+/// What a request may ask for, in seconds: at least ten minutes (`pkg/apis/certificates/validation`,
+/// `validateCertificateSigningRequest`), and what the field, an int32, holds.
+pub const EXPIRATION_SECONDS: RangeInclusive<u32> = 600..=i32::MAX.cast_unsigned();
 /// Names and addresses in one serving certificate; a node has a handful.
 pub const ALT_NAMES: usize = 64;
 /// A node name: DNS-1123 subdomain (`k8s.io/apimachinery/pkg/util/validation`, `DNS1123SubdomainMaxLength`).

@@ -56,6 +56,8 @@ pub struct Join {
     pub with_client_cert: bool,
     /// Get a serving certificate too.
     pub serving: Option<Serving>,
+    /// How long the certificates are to last.
+    pub expiration_seconds: Option<u32>,
     /// Leave bootstrap-kubelet.conf and its token in place after success.
     pub keep_bootstrap_kubeconfig: bool,
     /// Fetch the cluster's configuration for kubelets and write it and the kubelet's flags.
@@ -149,8 +151,9 @@ impl Options {
             tls_bootstrap_token,
             node_name: name.map(|(_, value, _)| value.to_owned()),
             dry_run: settings.is_on("dry-run"),
-            with_client_cert: settings.is_on("with-client-cert") || settings.is_on("with-serving-cert"),
+            with_client_cert: self.with_client_cert(),
             serving: self.serving()?,
+            expiration_seconds: self.expiration_seconds()?,
             keep_bootstrap_kubeconfig: settings.is_on("keep-bootstrap-kubeconfig"),
             with_kubelet_config: settings.is_on("with-kubelet-config"),
             refuse_ready_node: settings.is_on("refuse-ready-node"),
@@ -182,6 +185,24 @@ impl Options {
             }
         }
         Ok(registration)
+    }
+
+    /// The node speaks for itself when it requests a serving certificate.
+    fn with_client_cert(&self) -> bool {
+        self.settings.is_on("with-client-cert") || self.settings.is_on("with-serving-cert")
+    }
+
+    fn expiration_seconds(&self) -> Result<Option<u32>> {
+        let Some(text) = self.settings.value("expiration-seconds") else { return Ok(None) };
+        if !self.with_client_cert() {
+            return Err(usage(
+                "--expiration-seconds is for a certificate that is requested; give --with-client-cert too",
+            ));
+        }
+        let seconds = text.parse().ok().filter(|seconds| limits::EXPIRATION_SECONDS.contains(seconds));
+        let seconds =
+            seconds.ok_or_else(|| usage("--expiration-seconds takes a number from 600 to 2147483647"))?;
+        Ok(Some(seconds))
     }
 
     fn serving(&self) -> Result<Option<Serving>> {

@@ -38,6 +38,7 @@ Flags of its own:
   --bootstrap-kubeconfig FILE    the same from the kubelet's own file
   --bearer-token TOKEN           a token that is no bootstrap token
   --with-client-cert             request the kubelet's certificate too and write kubelet.conf
+  --expiration-seconds N         how long its certificate is to last, 600 at least; the signer may give less
   --with-serving-cert            request the kubelet's serving certificate after that
   --san NAME|IP                  what it is for; default: the node name and the address that
                                  leads to the API server; may be repeated

@@ -53,7 +53,7 @@ pub(super) enum Takes {
 pub(super) const ENDPOINT: &str = "api-server-endpoint";
 
 /// Every setting by the name of its flag. `--help` describes each; the positional argument stands first.
-pub(super) const FLAGS: [(&str, Takes); 34] = [
+pub(super) const FLAGS: [(&str, Takes); 35] = [
     (ENDPOINT, Takes::Value),
     ("config", Takes::Value),
     ("strict", Takes::Switch),
@@ -74,6 +74,7 @@ pub(super) const FLAGS: [(&str, Takes); 34] = [
     ("node-name", Takes::Value),
     ("with-client-cert", Takes::Switch),
     ("with-serving-cert", Takes::Switch),
+    ("expiration-seconds", Takes::Value),
     ("san", Takes::List),
     ("serving-timeout", Takes::Value),
     ("keep-bootstrap-kubeconfig", Takes::Switch),
