@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::clock::Deadline;
+use crate::disk;
 use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::files::{Existing, NodeFiles};
 use crate::http::{Bearer, System, Unverified};
@@ -28,6 +29,16 @@ use round::Round;
 /// # Errors
 /// The failure that ended the run; its kind is the exit code.
 pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Success> {
+    let success = run(options, system, report)?;
+    if matches!(success, Success::Joined | Success::AlreadyJoined) && !options.dry_run {
+        for file in &options.token_files {
+            remove_token(file, report);
+        }
+    }
+    Ok(success)
+}
+
+fn run(options: &Join, system: &System, report: &mut Report) -> Result<Success> {
     let clock = &*system.clock;
     for warning in &options.warnings {
         report.say(&format!("warning: {warning}"));
@@ -165,6 +176,20 @@ fn certificate(
     }
 }
 
+/// The node has its identity: that the token stays is no failure of the join.
+fn remove_token(file: &Path, report: &Report) {
+    let shown = file.display();
+    match disk::remove_outside(file) {
+        Ok(true) => {}
+        Ok(false) => report.say(&format!("warning: files: {shown} is no regular file, it stays")),
+        Err(e) => {
+            let message = format!("the token in {shown} cannot be removed; remove it");
+            let error = Error::new(Step::Files, Failure::Files, message).caused_by(e);
+            report.say(&format!("warning: {error}"));
+        }
+    }
+}
+
 /// The image's name, or the running system's, which says nothing about an image.
 fn hostname(options: &Join, files: &NodeFiles) -> Result<Option<String>> {
     match options.root {
@@ -231,6 +256,7 @@ fn trusted_cluster(
                 trust::verify(info, token, pins, now).and_then(|signed| signed.without_peer(system))
             }
             Discovery::Given(given) => trust::given(system, given, now),
+            Discovery::TokenGone(file) => Err(token_gone(file)),
         });
         match attempt {
             Ok(cluster) => {
@@ -252,7 +278,7 @@ fn tell(discovery: &Discovery, route: &str, cluster: &TrustedCluster, report: &R
     let (source, token, pins) = match discovery {
         Discovery::Token { token, pins, .. } => (format!("fetched from {route}"), token, pins),
         Discovery::ClusterInfo { token, pins, .. } => ("given, nobody was asked".to_owned(), token, pins),
-        Discovery::Given(_) => {
+        Discovery::Given(_) | Discovery::TokenGone(_) => {
             return report.say(&format!("trust: server and CA are given; the API server is {server}"));
         }
     };
@@ -262,6 +288,14 @@ fn tell(discovery: &Discovery, route: &str, cluster: &TrustedCluster, report: &R
         _ => "signature and CA pin hold",
     };
     report.say(&format!("trust: {why} for token {}; the API server is {server}", token.id()));
+}
+
+fn token_gone(file: &Path) -> Error {
+    let message = format!(
+        "the token's file {} is not there, and what is to be done needs a token; write a new one",
+        file.display()
+    );
+    Error::new(Step::Options, Failure::Usage, message)
 }
 
 /// A clock that is behind the program's own making is wrong, whatever certificates say.

@@ -48,6 +48,8 @@ pub struct Join {
     pub discovery: Discovery,
     /// The token that submits the request and goes into bootstrap-kubelet.conf.
     pub tls_bootstrap_token: Secret<String>,
+    /// Files with tokens that go once the machine is joined.
+    pub token_files: Vec<PathBuf>,
     /// The node's name, as it was given.
     pub node_name: Option<String>,
     /// Find and trust the cluster, and write nothing.
@@ -115,7 +117,12 @@ impl Options {
             let text = sources::read_file(&file)?;
             configuration::read(text.expose(), Origin::Configuration, settings)?;
         }
-        settings.read_secrets(|file| sources::read_file(Path::new(file)))
+        // The run that joined this machine may have removed it; whether that matters, the join finds out.
+        let may_be_gone = settings.is_on("remove-token-file");
+        settings.read_secrets(|file| {
+            let gone = may_be_gone && file != "-" && matches!(Path::new(file).try_exists(), Ok(false));
+            if gone { Ok(None) } else { sources::read_file(Path::new(file)).map(Some) }
+        })
     }
 
     /// Where the report goes, if anywhere.
@@ -144,11 +151,18 @@ impl Options {
 
     fn join(&self) -> Result<Join> {
         let settings = &self.settings;
-        let (discovery, tls_bootstrap_token) = discovery::decide(settings)?;
+        let gone = settings.secret_files().find(|(_, gone)| *gone);
+        let (discovery, tls_bootstrap_token) = match gone {
+            Some((file, _)) => (Discovery::TokenGone(PathBuf::from(file)), Secret::default()),
+            None => discovery::decide(settings)?,
+        };
+        let removes = settings.is_on("remove-token-file");
+        let files = settings.secret_files().filter(|(file, _)| removes && *file != "-");
         let name = settings.stronger(["hostname-override", "node-name"]);
         Ok(Join {
             discovery,
             tls_bootstrap_token,
+            token_files: files.map(|(file, _)| PathBuf::from(file)).collect(),
             node_name: name.map(|(_, value, _)| value.to_owned()),
             dry_run: settings.is_on("dry-run"),
             with_client_cert: self.with_client_cert(),

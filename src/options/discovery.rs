@@ -34,6 +34,8 @@ pub enum Discovery {
     },
     /// Server and CA by the operator's own word, from a kubeconfig or from flags.
     Given(GivenCluster),
+    /// Not at all: this file, which is removed after a join, is not there. A machine that is joined needs none.
+    TokenGone(PathBuf),
 }
 
 /// The settings that each name a way. The stronger source decides; two ways from one source are a contradiction.

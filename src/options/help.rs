@@ -37,6 +37,7 @@ Flags of its own:
                                  no discovery at all; with --bearer-token-file, tokens of any kind
   --bootstrap-kubeconfig FILE    the same from the kubelet's own file
   --bearer-token TOKEN           a token that is no bootstrap token
+  --remove-token-file            once joined, remove the files that --token-file and the like name
   --with-client-cert             request the kubelet's certificate too and write kubelet.conf
   --expiration-seconds N         how long its certificate is to last, 600 at least; the signer may give less
   --with-serving-cert            request the kubelet's serving certificate after that

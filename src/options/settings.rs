@@ -53,7 +53,7 @@ pub(super) enum Takes {
 pub(super) const ENDPOINT: &str = "api-server-endpoint";
 
 /// Every setting by the name of its flag. `--help` describes each; the positional argument stands first.
-pub(super) const FLAGS: [(&str, Takes); 35] = [
+pub(super) const FLAGS: [(&str, Takes); 36] = [
     (ENDPOINT, Takes::Value),
     ("config", Takes::Value),
     ("strict", Takes::Switch),
@@ -63,6 +63,7 @@ pub(super) const FLAGS: [(&str, Takes); 35] = [
     ("discovery-token", Takes::Secret),
     ("tls-bootstrap-token", Takes::Secret),
     ("bearer-token", Takes::Secret),
+    ("remove-token-file", Takes::Switch),
     ("discovery-file", Takes::Value),
     ("cluster-info", Takes::Value),
     ("server", Takes::Value),
@@ -106,8 +107,8 @@ struct Setting {
     name: &'static str,
     origin: Origin,
     values: Vec<Secret<String>>,
-    /// The values are names of files that hold the secret.
-    in_file: bool,
+    /// The file that holds the secret, `-` for standard input.
+    file: Option<String>,
 }
 
 /// What all sources together say.
@@ -128,6 +129,7 @@ impl Settings {
         value: String,
         origin: Origin,
     ) {
+        let file = in_file.then(|| value.clone());
         let values: Vec<_> = match takes {
             Takes::List => value.split(',').map(|part| Secret::new(part.to_owned())).collect(),
             _ => vec![Secret::new(value)],
@@ -137,8 +139,8 @@ impl Settings {
             Some(setting) if setting.origin == origin && matches!(takes, Takes::List | Takes::Each) => {
                 setting.values.extend(values);
             }
-            Some(setting) => *setting = Setting { name, origin, values, in_file },
-            None => self.settings.push(Setting { name, origin, values, in_file }),
+            Some(setting) => *setting = Setting { name, origin, values, file },
+            None => self.settings.push(Setting { name, origin, values, file }),
         }
     }
 
@@ -169,18 +171,24 @@ impl Settings {
         self.value(name) == Some("true")
     }
 
-    /// Replaces each `-file` by what `read` finds in it, without the line break at its end.
+    /// Replaces each `-file` by what `read` finds in it, without the line break at its end. A setting whose file is
+    /// gone, for which `read` has nothing, is left without a value.
     pub(super) fn read_secrets<E>(
         &mut self,
-        mut read: impl FnMut(&str) -> Result<Secret<String>, E>,
+        mut read: impl FnMut(&str) -> Result<Option<Secret<String>>, E>,
     ) -> Result<(), E> {
-        for setting in self.settings.iter_mut().filter(|setting| setting.in_file) {
-            for value in &mut setting.values {
-                let text = read(value.expose())?;
-                *value = Secret::new(text.expose().trim_end_matches(['\r', '\n']).to_owned());
-            }
+        for setting in &mut self.settings {
+            let Some(file) = &setting.file else { continue };
+            let text = read(file)?;
+            let value = text.map(|text| Secret::new(text.expose().trim_end_matches(['\r', '\n']).to_owned()));
+            setting.values = value.into_iter().collect();
         }
         Ok(())
+    }
+
+    /// The files that secrets were read from; of each, whether it was gone.
+    pub(super) fn secret_files(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.settings.iter().filter_map(|setting| Some((setting.file.as_deref()?, setting.values.is_empty())))
     }
 
     /// The stronger one of two settings that mean the same; of one source, the first.
@@ -197,7 +205,7 @@ impl Settings {
         let public = self.settings.iter().filter(|setting| {
             FLAGS.contains(&(setting.name, Takes::Secret))
                 && matches!(setting.origin, Origin::Flags | Origin::KernelCommandLine)
-                && !setting.in_file
+                && setting.file.is_none()
         });
         public.map(|setting| {
             let Setting { name, origin, .. } = setting;

@@ -16,5 +16,6 @@ mod process;
 mod proxies;
 mod report;
 mod serving;
+mod token_files;
 mod ways;
 mod wire;

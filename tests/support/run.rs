@@ -16,10 +16,14 @@ use super::scratch;
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// Outcomes of the report and their exit codes.
-const OUTCOMES: [(&str, i32); 14] = [
+const OUTCOMES: [(&str, i32); 18] = [
     ("joined", 0),
     ("already-joined", 0),
     ("prepared", 0),
+    ("dry-run", 0),
+    ("checked", 0),
+    ("verified", 0),
+    ("hashed", 0),
     ("internal", 1),
     ("usage", 2),
     ("unreachable", 3),
