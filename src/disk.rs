@@ -22,7 +22,7 @@ const DIRECTORY: OFlags =
 
 /// The name under which a file or a link is prepared, one for each directory: what a crash leaves, which may hold a
 /// key, is overwritten by the next write there, whatever its name.
-const TEMPORARY: &str = ".nodestrap.new";
+pub const TEMPORARY: &str = ".nodestrap.new";
 
 /// A directory that stands for `/`.
 #[derive(Debug)]
@@ -74,6 +74,32 @@ impl Root {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    /// The names in the directory at `path`, sorted, at most [`limits::ENTRIES`] of them; none where there is no such
+    /// directory.
+    ///
+    /// # Errors
+    /// As the system has it, and when there are more.
+    pub fn names(&self, path: &str) -> io::Result<Vec<OsString>> {
+        let directory = match self.directory(path, None) {
+            Ok(directory) => directory,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(e),
+        };
+        let mut names = Vec::new();
+        for entry in fs::Dir::read_from(&directory.0)? {
+            let name = OsString::from_vec(entry?.file_name().to_bytes().to_vec());
+            if name == "." || name == ".." {
+                continue;
+            }
+            if names.len() == limits::ENTRIES {
+                return Err(io::Error::other("it has too many entries"));
+            }
+            names.push(name);
+        }
+        names.sort_unstable();
+        Ok(names)
     }
 
     /// Whether a socket is at `path`, following links below the root.

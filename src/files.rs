@@ -7,6 +7,7 @@ mod existing;
 mod kubelet;
 
 pub use existing::{Existing, Identity};
+pub(crate) use kubelet::CONFIG;
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -21,16 +22,16 @@ use crate::trust::{Bundle, TrustedCluster};
 use crate::x509;
 
 /// Where Kubernetes keeps a node's configuration (`cmd/kubeadm/app/constants`, `KubernetesDir`), 0755.
-const KUBERNETES: &str = "/etc/kubernetes";
+pub(crate) const KUBERNETES: &str = "/etc/kubernetes";
 /// Where kubeadm keeps the CA (`DefaultCertificateDir`), 0755.
-const PKI: &str = "/etc/kubernetes/pki";
-const CA: &str = "ca.crt";
-const BOOTSTRAP: &str = "bootstrap-kubelet.conf";
-const KUBELET_CONF: &str = "kubelet.conf";
+pub(crate) const PKI: &str = "/etc/kubernetes/pki";
+pub(crate) const CA: &str = "ca.crt";
+pub(crate) const BOOTSTRAP: &str = "bootstrap-kubelet.conf";
+pub(crate) const KUBELET_CONF: &str = "kubelet.conf";
 /// The kubelet's own directory (`KubeletRunDirectory`), 0700 as kubeadm makes it.
-const KUBELET: &str = "/var/lib/kubelet";
+pub(crate) const KUBELET: &str = "/var/lib/kubelet";
 /// The kubelet's `--cert-dir`, 0755 as its FileStore makes it.
-const CERTIFICATES: &str = "/var/lib/kubelet/pki";
+pub(crate) const CERTIFICATES: &str = "/var/lib/kubelet/pki";
 
 /// How often a second run looks whether the first has ended.
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
@@ -49,6 +50,11 @@ impl NodeFiles {
             let message = format!("the root {} cannot be opened", root.display());
             Error::new(Step::Options, Failure::Usage, message).caused_by(e)
         })
+    }
+
+    /// The disk itself, for who looks beyond the node's own files.
+    pub(crate) fn disk(&self) -> &Root {
+        &self.0
     }
 
     /// The name in the image's `/etc/hostname`: its first line that is no comment (hostname(5)).
@@ -241,7 +247,8 @@ fn current(kind: &Kind) -> String {
     format!("{}-current.pem", kind.store)
 }
 
-fn path(directory: &str, name: &str) -> String {
+/// The path of a name in a directory.
+pub(crate) fn path(directory: &str, name: &str) -> String {
     format!("{directory}/{name}")
 }
 

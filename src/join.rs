@@ -18,7 +18,7 @@ use crate::node::NodeName;
 use crate::options::{Discovery, Join};
 use crate::report::{CertificateFacts, Phase, Report, Success};
 use crate::retry::Backoff;
-use crate::trust::{self, Pins, TrustedCluster};
+use crate::trust::{self, Pins, Published, TrustedCluster};
 use crate::x509;
 use round::Round;
 
@@ -40,9 +40,7 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
 
 fn run(options: &Join, system: &System, report: &mut Report) -> Result<Success> {
     let clock = &*system.clock;
-    for warning in &options.warnings {
-        report.say(&format!("warning: {warning}"));
-    }
+    report.warn(&options.warnings);
     let overall = options.timeout.map(|budget| Deadline::after(clock, budget));
     let files = NodeFiles::open(options.root.as_deref().unwrap_or(Path::new("/")))?;
     let node = node_name(options, &files, report)?;
@@ -252,8 +250,8 @@ fn trusted_cluster(
                 let timeout = deadline.left(clock).unwrap_or_default().min(limits::REQUEST);
                 round.ask(timeout, |info| trust::verify(info, token, pins, now))
             }
-            Discovery::ClusterInfo { info, token, pins } => {
-                trust::verify(info, token, pins, now).and_then(|signed| signed.without_peer(system))
+            Discovery::ClusterInfo(published) => {
+                published.verify(now).and_then(|signed| signed.without_peer(system))
             }
             Discovery::Given(given) => trust::given(system, given, now),
             Discovery::TokenGone(file) => Err(token_gone(file)),
@@ -277,7 +275,9 @@ fn tell(discovery: &Discovery, route: &str, cluster: &TrustedCluster, report: &R
     let server = cluster.server().as_str();
     let (source, token, pins) = match discovery {
         Discovery::Token { token, pins, .. } => (format!("fetched from {route}"), token, pins),
-        Discovery::ClusterInfo { token, pins, .. } => ("given, nobody was asked".to_owned(), token, pins),
+        Discovery::ClusterInfo(Published { token, pins, .. }) => {
+            ("given, nobody was asked".to_owned(), token, pins)
+        }
         Discovery::Given(_) | Discovery::TokenGone(_) => {
             return report.say(&format!("trust: server and CA are given; the API server is {server}"));
         }
@@ -299,7 +299,10 @@ fn token_gone(file: &Path) -> Error {
 }
 
 /// A clock that is behind the program's own making is wrong, whatever certificates say.
-fn after_build(now: SystemTime) -> Result<()> {
+///
+/// # Errors
+/// [`Failure::Clock`], which may heal.
+pub(crate) fn after_build(now: SystemTime) -> Result<()> {
     let built = UNIX_EPOCH + Duration::from_secs(env!("NODESTRAP_BUILD_TIME").parse().unwrap_or_default());
     if now >= built {
         return Ok(());

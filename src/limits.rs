@@ -49,6 +49,10 @@ pub const EVENT_BYTES: usize = 2 * 1024 * 1024;
 /// The part of a server's error text that is shown.
 pub const FOREIGN_TEXT: usize = 300;
 
+/// One message to the service manager (systemd's `src/core/manager.c`, `NOTIFY_BUFFER_MAX`, which is `PIPE_BUF`): a
+/// longer one is ignored whole.
+pub const NOTIFY_BYTES: usize = 4096;
+
 /// YAML text: the ConfigMap's limit again.
 pub const YAML_BYTES: usize = 1024 * 1024;
 /// YAML nesting; a kubeconfig needs six levels, more where it has extensions.
@@ -62,6 +66,8 @@ pub const CERTIFICATES: usize = 32;
 pub const CERTIFICATE_BYTES: usize = 64 * 1024;
 /// A local file that is read: kubelet.conf, ca.crt, a stored key pair.
 pub const FILE_BYTES: u64 = 1024 * 1024;
+/// Entries of a directory that is looked through; a kubelet's store gets one a year.
+pub const ENTRIES: usize = 10_000;
 /// Symbolic links followed in one path, as Linux has it (`fs/namei.c`, `MAXSYMLINKS`).
 pub const LINKS: usize = 40;
 

@@ -24,15 +24,22 @@ use crate::error::{Error, Failure, Result, Step};
 use crate::kubelet::NodeRegistration;
 use crate::limits;
 use crate::secret::Secret;
+use crate::trust::{Bundle, Published};
 use crate::x509::{AltName, AltNames};
 use flags::Verb;
-use settings::{Origin, Settings};
+use settings::{FILE, Origin, Settings};
 
 /// What the program is asked to do.
 #[derive(Debug)]
 pub enum Command {
     /// Join this machine.
     Join(Box<Join>),
+    /// Print the pins of these certificates.
+    CaHash(Bundle),
+    /// Judge a cluster-info; what a user should know stands beside it, one line each.
+    Verify(Box<Published>, Vec<String>),
+    /// Check the image in this directory.
+    Check(PathBuf),
     /// Print what was decided, and where each value came from.
     PrintConfig(String),
     /// Print the help.
@@ -109,7 +116,7 @@ impl Options {
     ) -> Result<()> {
         let settings = &mut self.settings;
         self.verb = flags::read(arguments, Origin::Flags, settings)?;
-        if self.verb != Some(Verb::Join) {
+        if !matches!(self.verb, Some(Verb::Join | Verb::Verify)) {
             return Ok(());
         }
         surroundings.read(settings)?;
@@ -140,13 +147,34 @@ impl Options {
             Some(Verb::Help) => return Ok(Command::Help),
             Some(Verb::Version) => return Ok(Command::Version),
             Some(Verb::Join) => {}
-            None => return Err(usage("a command is missing; the command is: nodestrap join HOST:PORT")),
+            Some(Verb::CaHash) => {
+                let file = self.settings.value(FILE).ok_or_else(|| usage("ca-hash needs FILE"))?;
+                self.takes_only(&[FILE, "report"])?;
+                return Ok(Command::CaHash(discovery::bundle(file)?));
+            }
+            Some(Verb::Verify) => {
+                let file = self.settings.value("cluster-info").ok_or_else(|| {
+                    usage("verify judges a cluster-info that is given: --cluster-info FILE")
+                })?;
+                let published = discovery::published(file, &self.settings)?;
+                return Ok(Command::Verify(Box::new(published), self.warnings()?));
+            }
+            Some(Verb::Check) => {
+                self.takes_only(&["root", "report"])?;
+                return Ok(Command::Check(self.settings.value("root").unwrap_or("/").into()));
+            }
+            None => return Err(usage("a command is missing; to join a machine: nodestrap join HOST:PORT")),
         }
         let join = self.join()?;
         if self.settings.is_on("print-config") {
             return Ok(Command::PrintConfig(self.settings.print()));
         }
         Ok(Command::Join(Box::new(join)))
+    }
+
+    fn takes_only(&self, names: &[&str]) -> Result<()> {
+        let stray = self.settings.beside(names);
+        stray.map_or(Ok(()), |name| Err(usage(format!("--{name} is not for this command"))))
     }
 
     fn join(&self) -> Result<Join> {

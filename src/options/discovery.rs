@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::http::{Endpoint, ServerUrl};
 use crate::kubeconfig::{Cluster, Kubeconfig, User};
 use crate::secret::Secret;
-use crate::trust::{Bundle, GivenCluster, Pin, Pins, Token};
+use crate::trust::{Bundle, GivenCluster, Pin, Pins, Published, Token};
 
 /// How the cluster is found.
 #[derive(Debug)]
@@ -24,14 +24,7 @@ pub enum Discovery {
         pins: Pins,
     },
     /// A signed cluster-info from anywhere: nobody is asked.
-    ClusterInfo {
-        /// The ConfigMap, not verified yet.
-        info: ClusterInfo,
-        /// The token that signs it.
-        token: Token,
-        /// Which CA keys are accepted.
-        pins: Pins,
-    },
+    ClusterInfo(Published),
     /// Server and CA by the operator's own word, from a kubeconfig or from flags.
     Given(GivenCluster),
     /// Not at all: this file, which is removed after a join, is not there. A machine that is joined needs none.
@@ -66,22 +59,35 @@ pub(super) fn decide(settings: &Settings) -> Result<(Discovery, Secret<String>)>
             let (token, pins) = (bootstrap_token(settings, "discovery-token")?, pins(settings)?);
             Ok((Discovery::Token { endpoints, token, pins }, request_token(settings)?))
         }
-        "cluster-info" => {
-            let info = ClusterInfo::from_text(sources::read_file(Path::new(value))?.expose())?;
-            let (token, pins) = (bootstrap_token(settings, "discovery-token")?, pins(settings)?);
-            Ok((Discovery::ClusterInfo { info, token, pins }, request_token(settings)?))
-        }
+        "cluster-info" => Ok((Discovery::ClusterInfo(published(value, settings)?), request_token(settings)?)),
         "server" => {
             let server = server_url("--server", value)?;
             let file = settings.value("certificate-authority").ok_or_else(|| {
                 usage("--server needs --certificate-authority FILE, the CA that it is verified by")
             })?;
-            let pem = sources::read_file(Path::new(file))?.expose().clone().into_bytes();
-            let authorities = Bundle::from_pem(pem).map_err(|problem| unusable(file, &problem))?;
+            let authorities = bundle(file)?;
             Ok((Discovery::Given(GivenCluster { server, authorities }), request_token(settings)?))
         }
         _ => from_kubeconfig(value, settings),
     }
+}
+
+/// A cluster-info in a file, with the token and the pins to judge it by.
+///
+/// # Errors
+/// A usage error that says what is missing or unreadable.
+pub(super) fn published(file: &str, settings: &Settings) -> Result<Published> {
+    let info = ClusterInfo::from_text(sources::read_file(Path::new(file))?.expose())?;
+    Ok(Published { info, token: bootstrap_token(settings, "discovery-token")?, pins: pins(settings)? })
+}
+
+/// The certificates in a PEM file.
+///
+/// # Errors
+/// A usage error that names the file and says what is wrong with it.
+pub(super) fn bundle(file: &str) -> Result<Bundle> {
+    let pem = sources::read_file(Path::new(file))?.expose().clone().into_bytes();
+    Bundle::from_pem(pem).map_err(|problem| unusable(file, &problem))
 }
 
 /// A kubeconfig that the operator put on the machine: kubeadm's discovery file, or the kubelet's bootstrap kubeconfig.

@@ -8,6 +8,11 @@ const FLAGS: &str = "\
 Joins this machine to a Kubernetes cluster, and exits.
 
 Usage: nodestrap join HOST:PORT[,HOST:PORT] --token ID.SECRET --discovery-token-ca-cert-hash sha256:HEX [flags]
+       nodestrap ca-hash FILE    print the pin of each certificate in a PEM file
+       nodestrap verify --cluster-info FILE --token-file FILE --discovery-token-ca-cert-hash sha256:HEX
+                                 judge a cluster-info as a join does, and print server and CAs
+       nodestrap check [--root DIR] [--report FILE]
+                                 tell what an image must not hold (10 then) and what it should
 
 Takes the line that `kubeadm token create --print-join-command` prints. All of it can come from elsewhere; the order,
 the strongest last: --config, systemd credential nodestrap.token, .join or .config, kernel command line
@@ -61,9 +66,10 @@ Flags of its own:
 
 Environment:
   HTTPS_PROXY, NO_PROXY          as kubeadm and Go read them, also in lower case; http:// proxies only
+  NOTIFY_SOCKET                  a service manager's, which hears each line and READY=1 at a good end
 
 Exit codes:
-   0 joined, already joined, or (without --with-client-cert) prepared
+   0 joined, already joined, or (without --with-client-cert) prepared; a command has done its work
 ";
 
 /// The text that `--help` prints.

@@ -52,6 +52,9 @@ pub(super) enum Takes {
 /// The name of the positional argument, as kubeadm's usage has it.
 pub(super) const ENDPOINT: &str = "api-server-endpoint";
 
+/// The name of the positional argument of `ca-hash`, which is no flag.
+pub(super) const FILE: &str = "FILE";
+
 /// Every setting by the name of its flag. `--help` describes each; the positional argument stands first.
 pub(super) const FLAGS: [(&str, Takes); 36] = [
     (ENDPOINT, Takes::Value),
@@ -158,6 +161,11 @@ impl Settings {
     /// The last value of a setting.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
         self.get(name).map(|(value, _)| value)
+    }
+
+    /// The first setting that is none of these.
+    pub(super) fn beside(&self, names: &[&str]) -> Option<&'static str> {
+        self.settings.iter().map(|setting| setting.name).find(|name| !names.contains(name))
     }
 
     /// All values of a list.

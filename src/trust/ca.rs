@@ -82,6 +82,12 @@ impl Bundle {
         &self.base64
     }
 
+    /// The certificates, in their order.
+    #[must_use]
+    pub fn certificates(&self) -> &[Certificate] {
+        &self.certificates
+    }
+
     /// The pins of all its certificates.
     #[must_use]
     pub fn pins(&self) -> Vec<String> {
