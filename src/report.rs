@@ -222,8 +222,8 @@ impl Report {
                 self.outcome = success.name();
                 self.exit_code = 0;
                 if let Some(manager) = &self.manager {
-                    let node = self.node_name.iter().flat_map(|name| [": ", name]);
-                    manager.ready(&String::from_iter([self.outcome].into_iter().chain(node)));
+                    let node = self.node_name.as_ref().map(|name| format!(": {name}"));
+                    manager.ready(&[self.outcome, node.as_deref().unwrap_or_default()].concat());
                 }
             }
             Err(error) => {

@@ -96,7 +96,7 @@ fn a_command_takes_its_own_words_only() {
         assert_eq!(run.stdout, "", "{line}");
     }
     let help = std::process::Command::new(run::program()).arg("--help").output().expect("a run").stdout;
-    assert!(help.iter().filter(|b| **b == b'\n').count() < 100, "two screens");
+    assert!(String::from_utf8_lossy(&help).lines().count() < 100, "two screens");
     for command in ["ca-hash", "verify", "check"] {
         let own = std::process::Command::new(run::program()).args([command, "--help"]).output();
         assert_eq!(own.expect("a run").stdout, help, "{command}");
@@ -141,7 +141,7 @@ fn verify_fails_as_a_join_would() {
     type Change = fn(&mut Value);
     let cases: [(&str, &str, Change); 6] = [
         ("not-published", "no signature for token ID abcdef", |info| {
-            info["data"] = json!({"kubeconfig": "x"})
+            info["data"] = json!({"kubeconfig": "x"});
         }),
         ("not-published", "no kubeconfig", |info| info["data"] = Value::Null),
         ("not-trusted", "was not made with the token", |info| {
