@@ -205,7 +205,7 @@ impl Image<'_> {
 
 /// Whether a bootstrap token stands anywhere in a text.
 fn holds_token(text: &str) -> bool {
-    let words = text.split(|c: char| !(c.is_alphanumeric() || matches!(c, '.' | '-' | '_')));
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')));
     words.map(|word| word.trim_matches('.')).any(|word| Token::parse(word).is_some())
 }
 
