@@ -22,7 +22,7 @@ const DIRECTORY: OFlags =
 
 /// The name under which a file or a link is prepared, one for each directory: what a crash leaves, which may hold a
 /// key, is overwritten by the next write there, whatever its name.
-const TEMPORARY: &str = ".nodestrap.new";
+pub const TEMPORARY: &str = ".nodestrap.new";
 
 /// A directory that stands for `/`.
 #[derive(Debug)]
@@ -74,6 +74,32 @@ impl Root {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    /// The names in the directory at `path`, sorted, at most [`limits::ENTRIES`] of them; none where there is no such
+    /// directory.
+    ///
+    /// # Errors
+    /// As the system has it, and when there are more.
+    pub fn names(&self, path: &str) -> io::Result<Vec<OsString>> {
+        let directory = match self.directory(path, None) {
+            Ok(directory) => directory,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(e),
+        };
+        let mut names: Vec<OsString> = Vec::new();
+        for entry in fs::Dir::read_from(&directory.0)? {
+            let name = OsString::from_vec(entry?.file_name().to_bytes().to_vec());
+            if name == "." || name == ".." {
+                continue;
+            }
+            if names.len() == limits::ENTRIES {
+                return Err(io::Error::other("it has too many entries"));
+            }
+            // There are few; the library's sort would be kilobytes of code.
+            names.insert(names.partition_point(|other| *other < name), name);
+        }
+        Ok(names)
     }
 
     /// Whether a socket is at `path`, following links below the root.
@@ -335,11 +361,36 @@ pub fn write_outside(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NONBLOCK | OFlags::CLOEXEC;
         return std::fs::File::from(fs::open(path, flags, Mode::from_raw_mode(mode))?).write_all(bytes);
     }
-    let name = path.file_name().and_then(OsStr::to_str).ok_or(io::ErrorKind::InvalidFilename)?;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (parent, name) = outside(path)?;
     // Several runs may report into one directory, or one file.
     let temporary = format!(".{name}.{}.new", std::process::id());
     Directory(Root::open(parent)?.0).replace_by(&temporary, name, mode, bytes)
+}
+
+/// Removes a file that is the caller's own, durably, unless it is something else than a regular file: a FIFO, a link.
+/// `false` when that is so and it stays.
+///
+/// # Errors
+/// As the system has it. A file that is not there is none.
+pub fn remove_outside(path: &Path) -> io::Result<bool> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.is_file() => return Ok(false),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let (parent, name) = outside(path)?;
+    match Root::open(parent) {
+        Ok(parent) => Directory(parent.0).remove(name).map(|_| true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(e) => Err(e),
+    }
+}
+
+/// The directory and the name in it of a path that is the caller's own.
+fn outside(path: &Path) -> io::Result<(&Path, &str)> {
+    let name = path.file_name().and_then(OsStr::to_str).ok_or(io::ErrorKind::InvalidFilename)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok((parent, name))
 }
 
 #[cfg(test)]

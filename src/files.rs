@@ -9,7 +9,9 @@ mod layout;
 mod replacement;
 
 pub use existing::{Existing, Identity};
+pub(crate) use kubelet::CONFIG;
 pub use layout::{Layout, NodePath};
+pub(crate) use layout::{BOOTSTRAP, KUBELET, KUBERNETES};
 pub use replacement::Replacement;
 
 use std::path::Path;
@@ -23,7 +25,6 @@ use crate::kubeconfig;
 use crate::secret::Secret;
 use crate::trust::TrustedCluster;
 use crate::x509;
-use layout::{BOOTSTRAP, KUBELET, KUBERNETES};
 
 /// How often a second run looks whether the first has ended.
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
@@ -46,6 +47,11 @@ impl NodeFiles {
             Error::new(Step::Options, Failure::Usage, message).caused_by(e)
         })?;
         Ok(Self { root, layout })
+    }
+
+    /// The disk itself, for who looks beyond the node's own files.
+    pub(crate) fn disk(&self) -> &Root {
+        &self.root
     }
 
     /// The name in the image's `/etc/hostname`: its first line that is no comment (hostname(5)).
@@ -243,7 +249,8 @@ fn stamp(now: SystemTime) -> String {
     stamp.trim_end_matches('-').to_owned()
 }
 
-fn path(directory: &str, name: &str) -> String {
+/// The path of a name in a directory.
+pub(crate) fn path(directory: &str, name: &str) -> String {
     format!("{directory}/{name}")
 }
 

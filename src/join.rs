@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::clock::Deadline;
+use crate::disk;
 use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::files::{Existing, Identity, NodeFiles};
 use crate::http::{System, Unverified};
@@ -31,10 +32,18 @@ use round::Round;
 /// # Errors
 /// The failure that ended the run; its kind is the exit code.
 pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Success> {
-    let clock = &*system.clock;
-    for warning in &options.warnings {
-        report.say(&format!("warning: {warning}"));
+    let success = run(options, system, report)?;
+    if matches!(success, Success::Joined | Success::AlreadyJoined) && !options.dry_run {
+        for file in &options.token_files {
+            remove_token(file, report);
+        }
     }
+    Ok(success)
+}
+
+fn run(options: &Join, system: &System, report: &mut Report) -> Result<Success> {
+    let clock = &*system.clock;
+    report.warn(&options.warnings);
     let overall = options.timeout.map(|budget| Deadline::after(clock, budget));
     let files = NodeFiles::open(options.root.as_deref().unwrap_or(Path::new("/")), options.layout.clone())?;
     let node = node_name(options, &files, report)?;
@@ -72,7 +81,8 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
         _ => run(report)?,
     };
     let Some(serving) = options.serving.as_ref().filter(|_| !options.dry_run) else { return Ok(success) };
-    let served = serving::serve(serving, &node, &files, system, overall, report)
+    let wanted = Wanted::serving(&node, serving.names.clone()).expiring_in(options.expiration_seconds);
+    let served = serving::serve(wanted, serving.timeout, &files, system, overall, report)
         .map_err(|e| e.with_note("; the node is joined without its serving certificate"))?;
     Ok(if served { Success::Joined } else { success })
 }
@@ -146,7 +156,8 @@ fn bootstrap(
         return Ok(Success::Prepared);
     }
 
-    let (key, certificate) = certificate(&Wanted::client(node), files, report, &mut |request, report| {
+    let wanted = Wanted::client(node).expiring_in(options.expiration_seconds);
+    let (key, certificate) = certificate(&wanted, files, report, &mut |request, report| {
         report.csr_name = Some(request.name().to_owned());
         let exchange = Exchange::new(cluster.api(), bearer, request, clock, deadline);
         exchange.run(report, &mut write_early)
@@ -187,6 +198,20 @@ fn certificate(
                 }
                 report.say(&format!("{error}; that was an earlier attempt, trying with a new key"));
             }
+        }
+    }
+}
+
+/// The node has its identity: that the token stays is no failure of the join.
+fn remove_token(file: &Path, report: &Report) {
+    let shown = file.display();
+    match disk::remove_outside(file) {
+        Ok(true) => {}
+        Ok(false) => report.say(&format!("warning: files: {shown} is no regular file, it stays")),
+        Err(e) => {
+            let message = format!("the token in {shown} cannot be removed; remove it");
+            let error = Error::new(Step::Files, Failure::Files, message).caused_by(e);
+            report.say(&format!("warning: {error}"));
         }
     }
 }
@@ -274,6 +299,7 @@ fn trusted_cluster(
             Discovery::Kubeconfig { download, token } => {
                 given(&fetched::kubeconfig(download, token.as_ref(), system, timeout)?, system, now)
             }
+            Discovery::Unknown(why) => Err(Error::new(Step::Options, Failure::Usage, why.clone())),
         });
         match attempt {
             Ok((cluster, credentials)) => {
@@ -305,7 +331,7 @@ fn tell(discovery: &Discovery, route: &str, cluster: &TrustedCluster, report: &R
         Discovery::ClusterInfo { info: Source::Behind(file), token, pins, .. } => {
             (format!("fetched from {}", file.url.as_str()), token, pins)
         }
-        Discovery::Given(_) => {
+        Discovery::Given(_) | Discovery::Unknown(_) => {
             return report.say(&format!("trust: server and CA are given; the API server is {server}"));
         }
         Discovery::Kubeconfig { download: file, .. } => {
@@ -323,7 +349,10 @@ fn tell(discovery: &Discovery, route: &str, cluster: &TrustedCluster, report: &R
 }
 
 /// A clock that is behind the program's own making is wrong, whatever certificates say.
-fn after_build(now: SystemTime) -> Result<()> {
+///
+/// # Errors
+/// [`Failure::Clock`], which may heal.
+pub(crate) fn after_build(now: SystemTime) -> Result<()> {
     let built = UNIX_EPOCH + Duration::from_secs(env!("NODESTRAP_BUILD_TIME").parse().unwrap_or_default());
     if now >= built {
         return Ok(());

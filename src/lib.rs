@@ -1,6 +1,6 @@
 //! nodestrap joins a machine to a Kubernetes cluster at first boot.
 //!
-//! [`join::join`] is the whole story. The modules stand in the order of its stages, and each imports earlier ones
+//! [`join::join`] is the whole story, [`commands`] are what prepares it. The modules stand in the order of its stages, and each imports earlier ones
 //! only; what any stage may use comes first. The library is for the program and its tests: its interface promises
 //! nothing.
 
@@ -14,6 +14,7 @@ pub mod error;
 pub mod kubeconfig;
 pub mod limits;
 pub mod node;
+pub mod notify;
 pub mod report;
 pub mod retry;
 pub mod secret;
@@ -29,3 +30,4 @@ pub mod identity;
 pub mod files;
 pub mod options;
 pub mod join;
+pub mod commands;

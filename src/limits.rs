@@ -1,5 +1,6 @@
 //! Every time-out, size and count that bounds the program's work, with the source of its value.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Discovery's deadline: kubeadm's `timeouts.discovery` (`cmd/kubeadm/app/constants`, `DiscoveryTimeout`).
@@ -48,6 +49,10 @@ pub const EVENT_BYTES: usize = 2 * 1024 * 1024;
 /// The part of a server's error text that is shown.
 pub const FOREIGN_TEXT: usize = 300;
 
+/// One message to the service manager (systemd's `src/core/manager.c`, `NOTIFY_BUFFER_MAX`, which is `PIPE_BUF`): a
+/// longer one is ignored whole.
+pub const NOTIFY_BYTES: usize = 4096;
+
 /// YAML text: the ConfigMap's limit again.
 pub const YAML_BYTES: usize = 1024 * 1024;
 /// YAML nesting; a kubeconfig needs six levels, more where it has extensions.
@@ -63,9 +68,14 @@ pub const CERTIFICATE_BYTES: usize = 64 * 1024;
 pub const FILE_BYTES: u64 = 1024 * 1024;
 /// A path on the node's disk (`PATH_MAX` of limits.h).
 pub const PATH: usize = 4096;
+/// Entries of a directory that is looked through; a kubelet's store gets one a year.
+pub const ENTRIES: usize = 10_000;
 /// Symbolic links followed in one path, as Linux has it (`fs/namei.c`, `MAXSYMLINKS`).
 pub const LINKS: usize = 40;
 
+/// What a request may ask for, in seconds: at least ten minutes (`pkg/apis/certificates/validation`,
+/// `validateCertificateSigningRequest`), and what the field, an int32, holds.
+pub const EXPIRATION_SECONDS: RangeInclusive<u32> = 600..=i32::MAX.cast_unsigned();
 /// Names and addresses in one serving certificate; a node has a handful.
 pub const ALT_NAMES: usize = 64;
 /// A node name: DNS-1123 subdomain (`k8s.io/apimachinery/pkg/util/validation`, `DNS1123SubdomainMaxLength`).

@@ -1,17 +1,18 @@
-//! The shell around [`nodestrap::join`]: arguments in, one report and one exit code out.
+//! The shell around [`nodestrap::join`] and [`nodestrap::commands`]: arguments in, one report and one exit code out.
 
 #![forbid(unsafe_code)]
 
-use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use nodestrap::clock::SystemClock;
+use nodestrap::commands;
 use nodestrap::disk;
 use nodestrap::error::{Error, Failure, Result, Step};
 use nodestrap::http::{Proxies, System, SystemNetwork, Traffic};
 use nodestrap::join::join;
+use nodestrap::notify::Notify;
 use nodestrap::options::{Command, Options, Surroundings, help};
 use nodestrap::report::Report;
 
@@ -30,13 +31,19 @@ fn main() -> ExitCode {
     };
     let mut options = Options::default();
     let mut report = Report::new();
+    report.manager = Notify::to(std::env::var_os("NOTIFY_SOCKET"));
     let result = options.read(std::env::args_os().skip(1), &Surroundings::of_process());
     let result = result.and_then(|()| options.command());
     let result = match result {
         Ok(Command::Join(options)) => join(&options, &system, &mut report),
-        Ok(Command::PrintConfig(text)) => return print(&text),
-        Ok(Command::Help) => return print(&help()),
-        Ok(Command::Version) => return print(VERSION),
+        Ok(Command::CaHash(authorities)) => commands::ca_hash(&authorities, &mut report),
+        Ok(Command::Verify(published, warnings)) => {
+            commands::verify(&published, &warnings, &*clock, &mut report)
+        }
+        Ok(Command::Check(root)) => commands::check(&root, &mut report),
+        Ok(Command::PrintConfig(text)) => return print(&text, &report),
+        Ok(Command::Help) => return print(&help(), &report),
+        Ok(Command::Version) => return print(VERSION, &report),
         Err(error) => Err(error),
     };
     report.requests = system.traffic.requests();
@@ -51,11 +58,10 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-fn print(text: &str) -> ExitCode {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::from(Failure::Files.exit_code()),
-    }
+fn print(text: &str, report: &Report) -> ExitCode {
+    report
+        .answer(text)
+        .map_or_else(|error| ExitCode::from(error.failure().exit_code()), |()| ExitCode::SUCCESS)
 }
 
 fn write_report(report: &Report, path: &Path) -> Result<()> {

@@ -26,15 +26,22 @@ use crate::error::{Error, Failure, Result, Step};
 use crate::files::{Layout, NodePath};
 use crate::kubelet::NodeRegistration;
 use crate::limits;
+use crate::trust::{Bundle, Published};
 use crate::x509::{AltName, AltNames};
 use flags::Verb;
-use settings::{Origin, Settings};
+use settings::{FILE, Origin, Settings};
 
 /// What the program is asked to do.
 #[derive(Debug)]
 pub enum Command {
     /// Join this machine.
     Join(Box<Join>),
+    /// Print the pins of these certificates.
+    CaHash(Bundle),
+    /// Judge a cluster-info; what a user should know stands beside it, one line each.
+    Verify(Box<Published>, Vec<String>),
+    /// Check the image in this directory.
+    Check(PathBuf),
     /// Print what was decided, and where each value came from.
     PrintConfig(String),
     /// Print the help.
@@ -48,6 +55,8 @@ pub enum Command {
 pub struct Join {
     /// How the cluster is found, and what submits the request and goes into bootstrap-kubelet.conf.
     pub discovery: Discovery,
+    /// Files with tokens that go once the machine is joined.
+    pub token_files: Vec<PathBuf>,
     /// The node's name, as it was given.
     pub node_name: Option<String>,
     /// Find and trust the cluster, and write nothing.
@@ -56,6 +65,8 @@ pub struct Join {
     pub with_client_cert: bool,
     /// Get a serving certificate too.
     pub serving: Option<Serving>,
+    /// How long the certificates are to last.
+    pub expiration_seconds: Option<u32>,
     /// Leave bootstrap-kubelet.conf and its token in place after success.
     pub keep_bootstrap_kubeconfig: bool,
     /// Fetch the cluster's configuration for kubelets and write it and the kubelet's flags.
@@ -109,7 +120,7 @@ impl Options {
     ) -> Result<()> {
         let settings = &mut self.settings;
         self.verb = flags::read(arguments, Origin::Flags, settings)?;
-        if self.verb != Some(Verb::Join) {
+        if !matches!(self.verb, Some(Verb::Join | Verb::Verify)) {
             return Ok(());
         }
         surroundings.read(settings)?;
@@ -117,7 +128,11 @@ impl Options {
             let text = sources::read_file(&file)?;
             configuration::read(text.expose(), Origin::Configuration, settings)?;
         }
-        settings.read_secrets(|file| sources::read_file(Path::new(file)))
+        // The run that joined this machine may have removed it; whether that matters, the join finds out.
+        settings.read_secrets(|file| {
+            let gone = file != "-" && matches!(Path::new(file).try_exists(), Ok(false));
+            if gone { Ok(None) } else { sources::read_file(Path::new(file)).map(Some) }
+        })
     }
 
     /// Where the report goes, if anywhere.
@@ -135,24 +150,52 @@ impl Options {
             Some(Verb::Help) => return Ok(Command::Help),
             Some(Verb::Version) => return Ok(Command::Version),
             Some(Verb::Join) => {}
-            None => return Err(usage("a command is missing; the command is: nodestrap join HOST:PORT")),
+            Some(Verb::CaHash) => {
+                let file = self.settings.value(FILE).ok_or_else(|| usage("ca-hash needs FILE"))?;
+                self.takes_only(&[FILE, "report"])?;
+                return Ok(Command::CaHash(discovery::bundle(file)?));
+            }
+            Some(Verb::Verify) => {
+                let file = self.settings.value("cluster-info").ok_or_else(|| {
+                    usage("verify judges a cluster-info that is given: --cluster-info FILE")
+                })?;
+                let published = discovery::published(file, &self.settings)?;
+                return Ok(Command::Verify(Box::new(published), self.warnings()?));
+            }
+            Some(Verb::Check) => {
+                self.takes_only(&["root", "report"])?;
+                return Ok(Command::Check(self.settings.value("root").unwrap_or("/").into()));
+            }
+            None => return Err(usage("a command is missing; to join a machine: nodestrap join HOST:PORT")),
         }
         let join = self.join()?;
         if self.settings.is_on("print-config") {
+            if let Discovery::Unknown(why) = join.discovery {
+                return Err(usage(why));
+            }
             return Ok(Command::PrintConfig(self.settings.print()));
         }
         Ok(Command::Join(Box::new(join)))
     }
 
+    fn takes_only(&self, names: &[&str]) -> Result<()> {
+        let stray = self.settings.beside(names);
+        stray.map_or(Ok(()), |name| Err(usage(format!("--{name} is not for this command"))))
+    }
+
     fn join(&self) -> Result<Join> {
         let settings = &self.settings;
+        let removes = settings.is_on("remove-token-file");
+        let files = settings.secret_files().filter(|(file, _)| removes && *file != "-");
         let name = settings.stronger(["hostname-override", "node-name"]);
         Ok(Join {
             discovery: discovery::decide(settings)?,
+            token_files: files.map(|(file, _)| PathBuf::from(file)).collect(),
             node_name: name.map(|(_, value, _)| value.to_owned()),
             dry_run: settings.is_on("dry-run"),
-            with_client_cert: settings.is_on("with-client-cert") || settings.is_on("with-serving-cert"),
+            with_client_cert: self.with_client_cert(),
             serving: self.serving()?,
+            expiration_seconds: self.expiration_seconds()?,
             keep_bootstrap_kubeconfig: settings.is_on("keep-bootstrap-kubeconfig"),
             with_kubelet_config: settings.is_on("with-kubelet-config"),
             refuse_ready_node: settings.is_on("refuse-ready-node"),
@@ -209,6 +252,24 @@ impl Options {
             }
         }
         Ok(registration)
+    }
+
+    /// The node speaks for itself when it requests a serving certificate.
+    fn with_client_cert(&self) -> bool {
+        self.settings.is_on("with-client-cert") || self.settings.is_on("with-serving-cert")
+    }
+
+    fn expiration_seconds(&self) -> Result<Option<u32>> {
+        let Some(text) = self.settings.value("expiration-seconds") else { return Ok(None) };
+        if !self.with_client_cert() {
+            return Err(usage(
+                "--expiration-seconds is for a certificate that is requested; give --with-client-cert too",
+            ));
+        }
+        let seconds = text.parse().ok().filter(|seconds| limits::EXPIRATION_SECONDS.contains(seconds));
+        let seconds =
+            seconds.ok_or_else(|| usage("--expiration-seconds takes a number from 600 to 2147483647"))?;
+        Ok(Some(seconds))
     }
 
     fn serving(&self) -> Result<Option<Serving>> {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::clock::Clock;
-use crate::error::{Error, Failure};
+use crate::error::{Error, Failure, Step};
+use crate::notify::Notify;
 
 /// How a run ended well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,12 @@ pub enum Success {
     Prepared,
     /// The cluster can be trusted and would take the node's files; nothing was written.
     DryRun,
+    /// Nothing is in the image that must not be there.
+    Checked,
+    /// A given cluster-info can be trusted.
+    Verified,
+    /// The pins are printed.
+    Hashed,
 }
 
 impl Success {
@@ -32,6 +39,9 @@ impl Success {
             Self::AlreadyJoined => "already-joined",
             Self::Prepared => "prepared",
             Self::DryRun => "dry-run",
+            Self::Checked => "checked",
+            Self::Verified => "verified",
+            Self::Hashed => "hashed",
         }
     }
 }
@@ -61,6 +71,38 @@ pub struct CertificateFacts {
     pub not_after: String,
     /// Where the pair was stored by this run, without the root.
     pub file: Option<String>,
+}
+
+/// Something in an image that should not be there, or is not and should.
+#[derive(Debug, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// Where, without the root.
+    pub path: String,
+    /// Why, and what to do.
+    pub message: String,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// No machine may be made of the image.
+    Error,
+    /// It may be meant.
+    Warning,
+}
+
+impl Level {
+    /// The word that begins its line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -96,11 +138,17 @@ pub struct Report {
     pub serving_certificate: Option<CertificateFacts>,
     /// Pins of the certificates in cluster-info, as `--discovery-token-ca-cert-hash` takes them.
     pub ca_hashes: Vec<String>,
+    /// What an image was found to hold, where one was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub findings: Option<Vec<Finding>>,
     milliseconds: Milliseconds,
     /// HTTP requests that were answered.
     pub requests: u32,
     /// TLS handshakes completed.
     pub handshakes: u32,
+    /// The service manager, which hears the same lines.
+    #[serde(skip)]
+    pub manager: Option<Notify>,
     #[serde(skip)]
     quiet: bool,
     #[serde(skip)]
@@ -120,11 +168,36 @@ impl Report {
         Self { quiet: true, ..Self::new() }
     }
 
-    /// Prints one line for people. A closed standard error is no reason to stop.
+    /// Prints one line for people, and tells it to the service manager. A closed standard error is no reason to stop.
     pub fn say(&self, line: &str) {
+        if let Some(manager) = &self.manager {
+            manager.status(line);
+        }
         if !self.quiet {
             let _ = std::io::stderr().lock().write_all(format!("nodestrap: {line}\n").as_bytes());
         }
+    }
+
+    /// Prints warnings, one line each.
+    pub fn warn(&self, warnings: &[String]) {
+        for warning in warnings {
+            self.say(&format!("warning: {warning}"));
+        }
+    }
+
+    /// Prints what a command was asked for, on standard output, where another program may read it.
+    ///
+    /// # Errors
+    /// [`Failure::Files`] when not all of it can be written: whoever reads would miss something.
+    pub fn answer(&self, text: &str) -> Result<(), Error> {
+        if self.quiet {
+            return Ok(());
+        }
+        let mut output = std::io::stdout().lock();
+        output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(|e| {
+            let message = "the answer cannot be written to standard output; run again when it can";
+            Error::new(Step::Files, Failure::Files, message).caused_by(e)
+        })
     }
 
     /// Notes that `phase` ends now.
@@ -148,6 +221,10 @@ impl Report {
             Ok(success) => {
                 self.outcome = success.name();
                 self.exit_code = 0;
+                if let Some(manager) = &self.manager {
+                    let node = self.node_name.as_ref().map(|name| format!(": {name}"));
+                    manager.ready(&[self.outcome, node.as_deref().unwrap_or_default()].concat());
+                }
             }
             Err(error) => {
                 self.outcome = error.failure().name();
@@ -165,7 +242,7 @@ impl Report {
     /// Never in practice: every field serialises.
     pub fn json(&self) -> Result<Vec<u8>, Error> {
         let mut json = serde_json::to_vec(self).map_err(|e| {
-            Error::new(crate::error::Step::Options, Failure::Internal, "cannot write the report").caused_by(e)
+            Error::new(Step::Options, Failure::Internal, "cannot write the report").caused_by(e)
         })?;
         json.push(b'\n');
         Ok(json)

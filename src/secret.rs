@@ -5,7 +5,7 @@ use std::fmt;
 use zeroize::{Zeroize, Zeroizing};
 
 /// A value that is wiped from memory when dropped and that neither `Debug` nor `Display` shows.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Secret<T: Zeroize>(Zeroizing<T>);
 
 impl<T: Zeroize> Secret<T> {

@@ -80,6 +80,18 @@ pub fn verify(info: &ClusterInfo, token: &Token, pins: &Pins, now: SystemTime) -
 }
 
 impl SignedCluster {
+    /// The API server, as the content names it.
+    #[must_use]
+    pub fn server(&self) -> &ServerUrl {
+        &self.server
+    }
+
+    /// The CAs, all that were published.
+    #[must_use]
+    pub fn authorities(&self) -> &Bundle {
+        &self.authorities
+    }
+
     /// Judges the connection that delivered the content, and trusts it from then on, or goes over to the server that
     /// the content names.
     ///
@@ -128,6 +140,27 @@ pub fn given(
     let authorities = given.authorities.clone();
     let api = Verified::dial(system, &given.server, &authorities.roots(now)?, identity)?;
     Ok(TrustedCluster { server: given.server.clone(), authorities, api })
+}
+
+/// A signed cluster-info from anywhere, with what it is to be judged by.
+#[derive(Debug)]
+pub struct Published {
+    /// The ConfigMap, not verified yet.
+    pub info: ClusterInfo,
+    /// The token that signs it.
+    pub token: Token,
+    /// Which CA keys are accepted.
+    pub pins: Pins,
+}
+
+impl Published {
+    /// The decision of [`verify`].
+    ///
+    /// # Errors
+    /// As of [`verify`].
+    pub fn verify(&self, now: SystemTime) -> Result<SignedCluster> {
+        verify(&self.info, &self.token, &self.pins, now)
+    }
 }
 
 /// A cluster as the operator names it.

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 const LINES: usize = 400;
 
 /// The stages in order, as src/lib.rs lists them.
-const STAGES: [&str; 8] = ["http", "discovery", "trust", "kubelet", "identity", "files", "options", "join"];
+const STAGES: [&str; 9] =
+    ["http", "discovery", "trust", "kubelet", "identity", "files", "options", "join", "commands"];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("the folder is there") {

@@ -7,7 +7,7 @@ use crate::kubelet::{KubeletFiles, RESOLVED, RUNTIMES};
 
 /// The kubelet's `--config` (`cmd/kubeadm/app/constants`, `KubeletConfigurationFileName`). As kubeadm writes them, all
 /// three may be read by everybody.
-const CONFIG: &str = "config.yaml";
+pub(crate) const CONFIG: &str = "config.yaml";
 /// `KubeletInstanceConfigurationFileName`.
 const INSTANCE: &str = "instance-config.yaml";
 /// `KubeletEnvFileName`.

@@ -5,11 +5,11 @@ use crate::kubelet::{CERT_DIR, KUBECONFIG};
 use crate::limits;
 
 /// Where Kubernetes keeps a node's configuration (`cmd/kubeadm/app/constants`, `KubernetesDir`), 0755.
-pub(super) const KUBERNETES: &str = "/etc/kubernetes";
+pub(crate) const KUBERNETES: &str = "/etc/kubernetes";
 /// In that directory, wherever the other files lie: nobody needs to be told where a file is that goes after the join.
-pub(super) const BOOTSTRAP: &str = "bootstrap-kubelet.conf";
+pub(crate) const BOOTSTRAP: &str = "bootstrap-kubelet.conf";
 /// The kubelet's own directory (`KubeletRunDirectory`), 0700 as kubeadm makes it.
-pub(super) const KUBELET: &str = "/var/lib/kubelet";
+pub(crate) const KUBELET: &str = "/var/lib/kubelet";
 
 /// The path of a file or a directory on the node's disk: absolute, without `.`, `..` and empty components, and in
 /// characters that neither YAML nor an environment file nor a shell takes for something else.

@@ -51,8 +51,11 @@ impl CertificateRequest {
             pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
         ));
         let (signer, [first, second]) = (self.wanted.kind.signer, self.wanted.kind.usages);
+        let expiration = self.wanted.expiration_seconds;
+        let expiration =
+            expiration.map(|seconds| format!(r#","expirationSeconds":{seconds}"#)).unwrap_or_default();
         format!(
-            r#"{{"apiVersion":"certificates.k8s.io/v1","kind":"CertificateSigningRequest","metadata":{{"name":"{}"}},"spec":{{"request":"{pem}","signerName":"{signer}","usages":["{first}","{second}"]}}}}"#,
+            r#"{{"apiVersion":"certificates.k8s.io/v1","kind":"CertificateSigningRequest","metadata":{{"name":"{}"}},"spec":{{"request":"{pem}","signerName":"{signer}","usages":["{first}","{second}"]{expiration}}}}}"#,
             self.name
         )
         .into_bytes()
@@ -182,6 +185,20 @@ mod tests {
             assert!(!ours.is_like(&spec_request(&other)), "{hosts:?}");
         }
         assert!(!request("n1").1.is_like(&spec_request(&ours)), "a client's request names no host");
+    }
+
+    #[test]
+    fn the_duration_is_a_field_of_the_object_and_not_of_its_name() {
+        let spec = |wanted: &Wanted| {
+            let (_, request) = request_for(wanted);
+            let body: serde_json::Value = serde_json::from_slice(&request.body()).unwrap();
+            (request.name().to_owned(), body["spec"]["expirationSeconds"].clone())
+        };
+        for wanted in [Wanted::client(&NodeName::new("n1").unwrap()), serving(&["n1"])] {
+            let (plain, short) = (spec(&wanted), spec(&wanted.clone().expiring_in(Some(600))));
+            assert_eq!((plain.1, short.1), (serde_json::Value::Null, 600.into()));
+            assert_eq!(plain.0, short.0, "the kubelet's digest does not cover it");
+        }
     }
 
     #[test]

@@ -61,19 +61,29 @@ pub struct Wanted {
     pub node: NodeName,
     /// The hosts that it names: none for a client.
     pub names: AltNames,
+    /// How long it is to last; the signer's own limit, and its choice where nothing is said.
+    pub expiration_seconds: Option<u32>,
 }
 
 impl Wanted {
     /// The client certificate of a node.
     #[must_use]
     pub fn client(node: &NodeName) -> Self {
-        Self { kind: Kind::CLIENT, node: node.clone(), names: AltNames::default() }
+        let names = AltNames::default();
+        Self { kind: Kind::CLIENT, node: node.clone(), names, expiration_seconds: None }
     }
 
     /// The serving certificate of a node, for these hosts.
     #[must_use]
     pub fn serving(node: &NodeName, names: AltNames) -> Self {
-        Self { kind: Kind::SERVING, node: node.clone(), names }
+        Self { kind: Kind::SERVING, node: node.clone(), names, expiration_seconds: None }
+    }
+
+    /// The same, to last so many seconds. A wish: the signer gives at most its own duration, and a request that is
+    /// there already keeps what it asked for.
+    #[must_use]
+    pub fn expiring_in(self, expiration_seconds: Option<u32>) -> Self {
+        Self { expiration_seconds, ..self }
     }
 
     /// Whether a certificate, whosever key it holds, is one of this kind for this node and at least these hosts.

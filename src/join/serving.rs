@@ -1,6 +1,7 @@
 //! The serving certificate, for a node that is joined: the node itself requests it, and does without it as well.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::certificate;
 use crate::clock::Deadline;
@@ -9,8 +10,6 @@ use crate::files::{Existing, NodeFiles};
 use crate::http::{System, Verified};
 use crate::identity::{Exchange, Kind, Wanted};
 use crate::limits;
-use crate::node::NodeName;
-use crate::options::Serving;
 use crate::report::{CertificateFacts, Phase, Report};
 use crate::retry::Backoff;
 use crate::x509::{self, AltName};
@@ -18,7 +17,8 @@ use crate::x509::{self, AltName};
 const NO_ADDRESS: &str = "warning: serving: the API server is reached by an address that only this machine knows; a \
     kubelet wants an address of its node in the certificate: give --san";
 
-/// Gets the serving certificate, unless a good one is stored; whether this run got it is returned.
+/// Gets the serving certificate, unless a good one is stored; whether this run got it is returned. It is waited for no
+/// longer than `timeout`; with none it is looked at once. Without hosts it is for the node's own name and address.
 ///
 /// Everything that it needs is on disk by now: kubelet.conf, and the pair with which the node speaks for itself.
 ///
@@ -26,8 +26,8 @@ const NO_ADDRESS: &str = "warning: serving: the API server is reached by an addr
 /// [`Failure::ServingPending`] when nobody has approved it yet, and whatever ends a certificate request. The node stays
 /// joined.
 pub(super) fn serve(
-    serving: &Serving,
-    node: &NodeName,
+    mut wanted: Wanted,
+    timeout: Duration,
     files: &NodeFiles,
     system: &System,
     overall: Option<Deadline>,
@@ -36,9 +36,9 @@ pub(super) fn serve(
     let clock = &*system.clock;
     // The address is not known without a connection: where no hosts are given, a pair for the node's name will do. The
     // kubelet looks after its addresses itself.
-    let mut wanted = Wanted::serving(node, serving.names.clone());
-    if serving.names.as_slice().is_empty() {
-        wanted.names.add(AltName::Dns(node.as_str().to_owned()));
+    let unnamed = wanted.names.as_slice().is_empty();
+    if unnamed {
+        wanted.names.add(AltName::Dns(wanted.node.as_str().to_owned()));
     }
     if let Some(stored) = files.stored(&wanted, clock.now())? {
         files.discard_pending_key(Kind::SERVING)?;
@@ -49,15 +49,15 @@ pub(super) fn serve(
         return Ok(false);
     }
 
-    let Existing::Joined(identity) = files.existing(node, clock.now())? else {
+    let Existing::Joined(identity) = files.existing(&wanted.node, clock.now())? else {
         let message = "the identity that was just written cannot be read back; run again";
         return Err(Error::new(Step::Files, Failure::Files, message));
     };
-    let looks_once = serving.timeout.is_zero();
-    let time = if looks_once { limits::REQUEST } else { serving.timeout };
+    let looks_once = timeout.is_zero();
+    let time = if looks_once { limits::REQUEST } else { timeout };
     let deadline = Deadline::after(clock, time).earlier(overall);
     let api = identity.dial(system)?;
-    if serving.names.as_slice().is_empty() {
+    if unnamed {
         match own_address(&api, system, deadline, report)? {
             Some(address) => wanted.names.add(AltName::Ip(address)),
             None => report.say(NO_ADDRESS),

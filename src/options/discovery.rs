@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::http::{Endpoint, ServerUrl};
 use crate::identity::Credentials;
 use crate::secret::Secret;
-use crate::trust::{Bundle, GivenCluster, Pin, Pins, Token};
+use crate::trust::{Bundle, GivenCluster, Pin, Pins, Published, Token};
 
 /// How the cluster is found.
 #[derive(Debug)]
@@ -46,6 +46,9 @@ pub enum Discovery {
         /// The operator's token, instead of what the kubeconfig's user is known by.
         token: Option<Secret<String>>,
     },
+    /// Not at all, and this is what is missing: nobody has said where the cluster is, or a token's file is not there. A
+    /// machine that is joined needs neither.
+    Unknown(String),
 }
 
 /// Something that a file has told already, or that has to be fetched.
@@ -74,7 +77,7 @@ impl Discovery {
         match self {
             Self::Token { pins, .. } | Self::ClusterInfo { pins, .. } => pins.name_one_of(authorities),
             Self::Given(given) => given.cluster.authorities.shares_a_key_with(authorities),
-            Self::Kubeconfig { .. } => false,
+            Self::Kubeconfig { .. } | Self::Unknown(_) => false,
         }
     }
 }
@@ -90,9 +93,14 @@ pub(super) fn decide(settings: &Settings) -> Result<Discovery> {
     let ways = || WAYS.iter().filter_map(|way| Some((*way, settings.origin(way)?)));
     let strongest = ways().map(|(_, origin)| origin).max();
     let mut chosen = ways().filter(|(_, origin)| Some(*origin) == strongest).map(|(way, _)| way);
-    let way = chosen.next().ok_or_else(|| usage("the API server is missing; give HOST:PORT"))?;
+    let Some(way) = chosen.next() else {
+        return Ok(Discovery::Unknown("the API server is missing; give HOST:PORT".to_owned()));
+    };
     if let Some(other) = chosen.next() {
         return Err(usage(format!("{way} and {other} are two ways to find the cluster; give one of them")));
+    }
+    if let Some((file, _)) = settings.secret_files().find(|(_, gone)| *gone) {
+        return Ok(Discovery::Unknown(format!("the token's file {file} is not there; write a new one")));
     }
     let value = settings.value(way).unwrap_or_default();
     let is_url = matches!(way, "cluster-info" | "discovery-file") && value.contains("://");
@@ -113,11 +121,7 @@ pub(super) fn decide(settings: &Settings) -> Result<Discovery> {
         }
         "cluster-info" => {
             let info = match Place::of(way, value, settings)? {
-                Place::File(file) => {
-                    Source::Read(ClusterInfo::from_text(sources::read_file(file)?.expose()).map_err(|e| {
-                        usage("the given cluster-info is no ConfigMap in JSON or YAML").caused_by(e)
-                    })?)
-                }
+                Place::File(file) => Source::Read(read_cluster_info(file)?),
                 Place::Url(download) => Source::Behind(download),
             };
             let (token, pins) = (bootstrap_token(settings, "discovery-token")?, pins(settings)?);
@@ -145,6 +149,20 @@ pub(super) fn decide(settings: &Settings) -> Result<Discovery> {
     }
 }
 
+/// A cluster-info in a file, with the token and the pins to judge it by.
+///
+/// # Errors
+/// A usage error that says what is missing or unreadable.
+pub(super) fn published(file: &str, settings: &Settings) -> Result<Published> {
+    let info = read_cluster_info(Path::new(file))?;
+    Ok(Published { info, token: bootstrap_token(settings, "discovery-token")?, pins: pins(settings)? })
+}
+
+fn read_cluster_info(file: &Path) -> Result<ClusterInfo> {
+    ClusterInfo::from_text(sources::read_file(file)?.expose())
+        .map_err(|e| usage("the given cluster-info is no ConfigMap in JSON or YAML").caused_by(e))
+}
+
 /// What a setting names that takes a file or an `https://` URL, as kubeadm tells them apart
 /// (`cmd/kubeadm/app/discovery`, `isHTTPSURL`).
 enum Place<'a> {
@@ -169,8 +187,11 @@ impl<'a> Place<'a> {
     }
 }
 
-/// CAs in a PEM file.
-fn bundle(file: &str) -> Result<Bundle> {
+/// The certificates in a PEM file.
+///
+/// # Errors
+/// A usage error that names the file and says what is wrong with it.
+pub(super) fn bundle(file: &str) -> Result<Bundle> {
     let pem = sources::read_file(Path::new(file))?.expose().clone().into_bytes();
     Bundle::from_pem(pem).map_err(|problem| usage(format!("{file} cannot be used: {problem}")))
 }

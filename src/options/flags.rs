@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use lexopt::{Arg, Parser, ValueExt as _};
 
-use super::settings::{ENDPOINT, Origin, Settings, Takes, flag};
+use super::settings::{ENDPOINT, FILE, Origin, Settings, Takes, flag};
 use super::usage;
 use crate::error::{Error, Result, foreign};
 
@@ -12,8 +12,24 @@ use crate::error::{Error, Result, foreign};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
     Join,
+    CaHash,
+    Verify,
+    Check,
     Help,
     Version,
+}
+
+impl Verb {
+    fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "join" => Self::Join,
+            "ca-hash" => Self::CaHash,
+            "verify" => Self::Verify,
+            "check" => Self::Check,
+            "help" => Self::Help,
+            _ => return None,
+        })
+    }
 }
 
 /// Reads arguments, without the program's name, into `settings` as far as they make sense.
@@ -27,7 +43,7 @@ pub(super) fn read(
 ) -> Result<Option<Verb>> {
     let mut parser = Parser::from_args(arguments);
     let mut verb = None;
-    let mut endpoints = 0;
+    let mut words = 0;
     while let Some(argument) = parser.next().map_err(|e| syntax(&e))? {
         match argument {
             Arg::Short('h') | Arg::Long("help") => return Ok(Some(Verb::Help)),
@@ -42,18 +58,30 @@ pub(super) fn read(
                 match (verb, word.as_str()) {
                     // The printed join line begins with the program that it was printed for.
                     (None, "kubeadm") => {}
-                    (None, "join") => verb = Some(Verb::Join),
-                    (None, "help") => return Ok(Some(Verb::Help)),
-                    (None, _) => return Err(usage("unknown command; the command is: nodestrap join")),
-                    (Some(_), _) if endpoints == 0 => {
-                        endpoints += 1;
+                    (None, word) => match Verb::parse(word) {
+                        Some(Verb::Help) => return Ok(Some(Verb::Help)),
+                        None => {
+                            return Err(usage(
+                                "unknown command; the commands are join, ca-hash, verify, check",
+                            ));
+                        }
+                        known => verb = known,
+                    },
+                    (Some(Verb::Join), _) if words == 0 => {
                         settings.put(ENDPOINT, Takes::Value, false, word, origin);
+                        words = 1;
                     }
-                    _ => {
+                    (Some(Verb::CaHash), _) if words == 0 => {
+                        settings.put(FILE, Takes::Value, false, word, origin);
+                        words = 1;
+                    }
+                    (Some(Verb::Join), _) => {
                         return Err(usage(
                             "more than one word for the API server; give HOST:PORT,HOST:PORT as one",
                         ));
                     }
+                    (Some(Verb::CaHash), _) => return Err(usage("ca-hash takes one FILE")),
+                    _ => return Err(usage("this command takes flags only; see nodestrap --help")),
                 }
             }
         }

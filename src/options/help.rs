@@ -8,6 +8,11 @@ const FLAGS: &str = "\
 Joins this machine to a Kubernetes cluster, and exits.
 
 Usage: nodestrap join HOST:PORT[,HOST:PORT] --token ID.SECRET --discovery-token-ca-cert-hash sha256:HEX [flags]
+       nodestrap ca-hash FILE    print the pin of each certificate in a PEM file
+       nodestrap verify --cluster-info FILE --token-file FILE --discovery-token-ca-cert-hash sha256:HEX
+                                 judge a cluster-info as a join does, and print server and CAs
+       nodestrap check [--root DIR] [--report FILE]
+                                 tell what an image must not hold (10 then) and what it should
 
 Takes the line that `kubeadm token create --print-join-command` prints. All of it can come from elsewhere; the order,
 the strongest last: --config, systemd credential nodestrap.token, .join or .config, kernel command line
@@ -39,7 +44,9 @@ Flags of its own:
                                  no discovery at all; with --bearer-token-file, tokens of any kind
   --bootstrap-kubeconfig FILE    the same from the kubelet's own file
   --bearer-token TOKEN           a token that is no bootstrap token
+  --remove-token-file            once joined, remove the files that --token-file and the like name
   --with-client-cert             request the kubelet's certificate too and write kubelet.conf
+  --expiration-seconds N         how long its certificate is to last, 600 at least; the signer may give less
   --with-serving-cert            request the kubelet's serving certificate after that
   --san NAME|IP                  what it is for; default: the node name and the address that
                                  leads to the API server; may be repeated
@@ -65,9 +72,10 @@ Flags of its own:
 
 Environment:
   HTTPS_PROXY, NO_PROXY          as kubeadm and Go read them, also in lower case; http:// proxies only
+  NOTIFY_SOCKET                  a service manager's, which hears each line and READY=1 at a good end
 
 Exit codes:
-   0 joined, already joined, or (without --with-client-cert) prepared
+   0 joined, already joined, or (without --with-client-cert) prepared; a command has done its work
 ";
 
 /// The text that `--help` prints.

@@ -57,8 +57,11 @@ pub(super) const ENDPOINT: &str = "api-server-endpoint";
 /// The node's name (`pkg/util/node`, `GetHostname`), and where files lie (`cmd/kubelet/app/options`).
 pub(super) const KUBELETS: [&str; 3] = [HOSTNAME_OVERRIDE, KUBECONFIG, CERT_DIR];
 
+/// The name of the positional argument of `ca-hash`, which is no flag.
+pub(super) const FILE: &str = "FILE";
+
 /// Every setting by the name of its flag. `--help` describes each; the positional argument stands first.
-pub(super) const FLAGS: [(&str, Takes); 39] = [
+pub(super) const FLAGS: [(&str, Takes); 41] = [
     (ENDPOINT, Takes::Value),
     ("config", Takes::Value),
     ("strict", Takes::Switch),
@@ -68,6 +71,7 @@ pub(super) const FLAGS: [(&str, Takes); 39] = [
     ("discovery-token", Takes::Secret),
     ("tls-bootstrap-token", Takes::Secret),
     ("bearer-token", Takes::Secret),
+    ("remove-token-file", Takes::Switch),
     ("discovery-file", Takes::Value),
     ("cluster-info", Takes::Value),
     ("discovery-ca", Takes::Value),
@@ -80,6 +84,7 @@ pub(super) const FLAGS: [(&str, Takes); 39] = [
     ("node-name", Takes::Value),
     ("with-client-cert", Takes::Switch),
     ("with-serving-cert", Takes::Switch),
+    ("expiration-seconds", Takes::Value),
     ("san", Takes::List),
     ("serving-timeout", Takes::Value),
     ("keep-bootstrap-kubeconfig", Takes::Switch),
@@ -115,8 +120,8 @@ struct Setting {
     name: &'static str,
     origin: Origin,
     values: Vec<Secret<String>>,
-    /// The values are names of files that hold the secret.
-    in_file: bool,
+    /// The file that holds the secret, `-` for standard input.
+    file: Option<String>,
 }
 
 /// What all sources together say.
@@ -137,6 +142,7 @@ impl Settings {
         value: String,
         origin: Origin,
     ) {
+        let file = in_file.then(|| value.clone());
         let values: Vec<_> = match takes {
             Takes::List => value.split(',').map(|part| Secret::new(part.to_owned())).collect(),
             _ => vec![Secret::new(value)],
@@ -146,8 +152,8 @@ impl Settings {
             Some(setting) if setting.origin == origin && matches!(takes, Takes::List | Takes::Each) => {
                 setting.values.extend(values);
             }
-            Some(setting) => *setting = Setting { name, origin, values, in_file },
-            None => self.settings.push(Setting { name, origin, values, in_file }),
+            Some(setting) => *setting = Setting { name, origin, values, file },
+            None => self.settings.push(Setting { name, origin, values, file }),
         }
     }
 
@@ -174,6 +180,11 @@ impl Settings {
         self.get(name).map(|(value, _)| value)
     }
 
+    /// The first setting that is none of these.
+    pub(super) fn beside(&self, names: &[&str]) -> Option<&'static str> {
+        self.settings.iter().map(|setting| setting.name).find(|name| !names.contains(name))
+    }
+
     /// All values of a list.
     pub(super) fn list(&self, name: &str) -> impl Iterator<Item = &str> {
         let found = self.settings.iter().filter(move |setting| setting.name == name);
@@ -185,18 +196,24 @@ impl Settings {
         self.value(name) == Some("true")
     }
 
-    /// Replaces each `-file` by what `read` finds in it, without the line break at its end.
+    /// Replaces each `-file` by what `read` finds in it, without the line break at its end. A setting whose file is
+    /// gone, for which `read` has nothing, is left without a value.
     pub(super) fn read_secrets<E>(
         &mut self,
-        mut read: impl FnMut(&str) -> Result<Secret<String>, E>,
+        mut read: impl FnMut(&str) -> Result<Option<Secret<String>>, E>,
     ) -> Result<(), E> {
-        for setting in self.settings.iter_mut().filter(|setting| setting.in_file) {
-            for value in &mut setting.values {
-                let text = read(value.expose())?;
-                *value = Secret::new(text.expose().trim_end_matches(['\r', '\n']).to_owned());
-            }
+        for setting in &mut self.settings {
+            let Some(file) = &setting.file else { continue };
+            let text = read(file)?;
+            let value = text.map(|text| Secret::new(text.expose().trim_end_matches(['\r', '\n']).to_owned()));
+            setting.values = value.into_iter().collect();
         }
         Ok(())
+    }
+
+    /// The files that secrets were read from; of each, whether it was gone.
+    pub(super) fn secret_files(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.settings.iter().filter_map(|setting| Some((setting.file.as_deref()?, setting.values.is_empty())))
     }
 
     /// The stronger one of two settings that mean the same; of one source, the first.
@@ -213,7 +230,7 @@ impl Settings {
         let public = self.settings.iter().filter(|setting| {
             FLAGS.contains(&(setting.name, Takes::Secret))
                 && matches!(setting.origin, Origin::Flags | Origin::KernelCommandLine)
-                && !setting.in_file
+                && setting.file.is_none()
         });
         public.map(|setting| {
             let Setting { name, origin, .. } = setting;

@@ -155,6 +155,23 @@ fn a_url_is_not_read_before_the_join() {
 }
 
 #[test]
+fn a_duration_is_one_that_the_api_takes() {
+    let line = format!("join h:1 --token abcdef.0123456789abcdef --discovery-token-ca-cert-hash {PIN}");
+    assert_eq!(join(&format!("{line} --with-client-cert")).expiration_seconds, None);
+    for (flags, seconds) in [
+        ("--with-client-cert --expiration-seconds 600", 600),
+        ("--with-serving-cert --expiration-seconds=2147483647", 2_147_483_647),
+    ] {
+        assert_eq!(join(&format!("{line} {flags}")).expiration_seconds, Some(seconds), "{flags}");
+    }
+    for bad in ["", "0", "599", "-600", "600s", "10m", "1e3", "2147483648", "99999999999999999999"] {
+        let problem = problem(&format!("{line} --with-client-cert --expiration-seconds={bad}"));
+        assert!(problem.contains("from 600 to 2147483647"), "{bad}: {problem}");
+    }
+    assert!(problem(&format!("{line} --expiration-seconds 600")).contains("--with-client-cert"));
+}
+
+#[test]
 fn a_serving_certificate_brings_the_client_certificate() {
     let line = format!("join h:1 --token abcdef.0123456789abcdef --discovery-token-ca-cert-hash {PIN}");
     assert!(join(&line).serving.is_none());

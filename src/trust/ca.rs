@@ -95,6 +95,12 @@ impl Bundle {
         self.pins().iter().any(|pin| others.contains(pin))
     }
 
+    /// The certificates, in their order.
+    #[must_use]
+    pub fn certificates(&self) -> &[Certificate] {
+        &self.certificates
+    }
+
     /// The pins of all its certificates.
     #[must_use]
     pub fn pins(&self) -> Vec<String> {

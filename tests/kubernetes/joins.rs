@@ -1,6 +1,6 @@
 //! The whole join, under every kind of cluster CA that kubeadm makes, and what the API server saw of it.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::harness::{
     audit::Request,
     cluster::{Cluster, Options},
     node::{Node, nodestrap, pem_blocks},
-    process::tethered,
+    process::{tethered, try_run},
     token::Token,
 };
 
@@ -144,6 +144,30 @@ fn a_name_of_243_characters() {
     outcome.assert(0, "joined");
     assert!(outcome.stderr.contains("63"), "a warning about the label's limit:\n{}", outcome.stderr);
     node.assert_joined(&cluster);
+}
+
+/// The controller manager makes both certificates as short as they were asked for, and dates them back.
+#[test]
+fn a_short_certificate_is_issued() {
+    let cluster = crate::shared();
+    let node = Node::new("short-lived");
+    let flags = ["--expiration-seconds", "3600", "--with-serving-cert", "--san", "short-lived"];
+    let mut running = node.start(&cluster.token(), &[&flags[..], &["--serving-timeout", "90s"]].concat());
+    running.line_with("requesting a certificate for ");
+    cluster.kubectl(&["certificate", "approve", &running.pending_request()]);
+    let outcome = running.finish();
+    outcome.assert(0, "joined");
+    for certificate in ["certificate", "servingCertificate"] {
+        let file = node.file(outcome.report[certificate]["file"].as_str().unwrap());
+        let ends_after = |seconds: u32| {
+            let mut openssl = Command::new("openssl");
+            openssl.args(["x509", "-noout", "-checkend", &seconds.to_string(), "-in"]).arg(&file);
+            try_run(&mut openssl).is_ok()
+        };
+        // Five minutes are taken off a long life and not off a short one (`authority/policies.go`); the rest is the
+        // time that the test itself took.
+        assert!(ends_after(3600 - 300 - 600) && !ends_after(3600), "{certificate}");
+    }
 }
 
 /// Two nodes that join under one name have two keys, hence two requests; Kubernetes itself allows that.

@@ -5,6 +5,7 @@
 //! of their own.
 
 mod approval;
+mod commands;
 mod crashes;
 mod harness;
 mod joins;

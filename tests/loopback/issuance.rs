@@ -296,6 +296,39 @@ fn any_issuer_will_do_and_is_reported() {
     node.join(&api).with_cert().run().expect("already-joined");
 }
 
+/// The seconds that each request asks for, by its signer.
+fn durations(api: &Api) -> Vec<(String, Option<u64>)> {
+    api.cluster(|cluster| {
+        let spec = |name: &String| cluster.item(name)["spec"].clone();
+        let specs = cluster.names().iter().map(spec).collect::<Vec<_>>();
+        let signer = |name: &serde_json::Value| name.as_str().expect("a signer").to_owned();
+        specs.iter().map(|spec| (signer(&spec["signerName"]), spec["expirationSeconds"].as_u64())).collect()
+    })
+}
+
+#[test]
+fn a_duration_is_asked_for_in_every_request_of_a_run() {
+    let client = "kubernetes.io/kube-apiserver-client-kubelet".to_owned();
+    let serving = "kubernetes.io/kubelet-serving".to_owned();
+    for (flags, seconds) in [("", None), ("--expiration-seconds 3600", Some(3600))] {
+        let (api, node) = (Api::start(), Node::new());
+        api.cluster(|cluster| cluster.approves_serving = true);
+        node.join(&api).args("--with-serving-cert --san n1").args(flags).run().expect("joined");
+        assert_eq!(durations(&api), [(client.clone(), seconds), (serving.clone(), seconds)]);
+    }
+}
+
+#[test]
+fn a_request_that_is_there_already_keeps_the_duration_it_asked_for() {
+    let (api, node) = (Api::manual(), Node::new());
+    node.fails(&api, "pending");
+    let before = durations(&api);
+    api.cluster(Cluster::grant);
+    let run = node.join(&api).with_cert().args("--expiration-seconds 600").run();
+    run.expect("joined").says(&["is there already"]);
+    assert_eq!((before[0].1, durations(&api)), (None, before), "the same request, unchanged");
+}
+
 #[test]
 fn a_chain_is_stored_in_the_order_it_came() {
     let (api, node) = (Api::start(), Node::new());

@@ -16,11 +16,14 @@ use super::scratch;
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// Outcomes of the report and their exit codes.
-const OUTCOMES: [(&str, i32); 15] = [
+const OUTCOMES: [(&str, i32); 18] = [
     ("joined", 0),
     ("already-joined", 0),
     ("prepared", 0),
     ("dry-run", 0),
+    ("checked", 0),
+    ("verified", 0),
+    ("hashed", 0),
     ("internal", 1),
     ("usage", 2),
     ("unreachable", 3),
@@ -75,8 +78,8 @@ pub struct Finished {
     directory: PathBuf,
 }
 
-/// Variables that lead to a proxy: no run inherits them from whoever runs the tests.
-const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"];
+/// Variables that lead to a proxy or a service manager: no run inherits them from whoever runs the tests.
+const INHERITED: [&str; 5] = ["HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "NOTIFY_SOCKET"];
 
 /// Starts the program with these arguments. `directory` is listed when the test fails; no text in `secrets` may
 /// appear in anything that it says.
@@ -86,10 +89,10 @@ pub fn start(args: &[OsString], directory: &Path, report: Option<PathBuf>, secre
     start_as(command, directory, report, secrets)
 }
 
-/// The program without arguments, and without the proxies of whoever runs the tests.
+/// The program without arguments, and without the proxies and the service manager of whoever runs the tests.
 pub fn command() -> Command {
     let mut command = Command::new(program());
-    for variable in PROXIES {
+    for variable in INHERITED {
         command.env_remove(variable);
     }
     command

@@ -1,0 +1,239 @@
+//! `check`: what an image must not hold before machines are made of it, and what it should.
+//!
+//! What makes two machines one (an identity, a key) is an error; what ties an image to one cluster, and what a kubelet
+//! will miss, is a warning. The image is foreign: a link in it never leads out of it, nothing in it is written, and no
+//! content of it is shown.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::disk::{Root, TEMPORARY};
+use crate::error::{Error, Failure, Result, Step, foreign};
+use crate::files::{BOOTSTRAP, CONFIG, KUBELET, KUBERNETES, Layout, NodeFiles, path};
+use crate::report::{Finding, Level, Report, Success};
+use crate::secret::Secret;
+use crate::trust::Token;
+use crate::yaml;
+
+/// The kubeconfigs of a control plane, each with a key (`cmd/kubeadm/app/constants`, `AdminKubeConfigFileName` and the
+/// like).
+const CONTROL_PLANE: [&str; 4] =
+    ["admin.conf", "super-admin.conf", "controller-manager.conf", "scheduler.conf"];
+/// Where kubeadm keeps the CA (`DefaultCertificateDir`), and the names that a join gives by default.
+const PKI: &str = "/etc/kubernetes/pki";
+const CA: &str = "ca.crt";
+const KUBELET_CONF: &str = "kubelet.conf";
+const CERTIFICATES: &str = "/var/lib/kubelet/pki";
+/// Where keys lie: the cluster's, and etcd's below them (`cmd/kubeadm/app/phases/certs`).
+const KEYS: [&str; 2] = [PKI, "/etc/kubernetes/pki/etcd"];
+/// machine-id(5).
+const MACHINE_ID: &str = "/etc/machine-id";
+/// Where nodestrap's own settings and systemd's credentials (systemd.exec(5), `LoadCredential=`) lie.
+const SETTINGS: [&str; 2] = ["/etc/nodestrap", "/etc/credstore"];
+/// Where a kubelet's configuration lies: kubeadm's place, which is the one that is missed, and that of images without
+/// kubeadm.
+const CONFIGURATIONS: [&str; 2] = ["/var/lib/kubelet/config.yaml", "/etc/kubernetes/kubelet.yaml"];
+
+/// Checks the image at `root` and prints one line for each finding.
+///
+/// # Errors
+/// A usage error when there is no such directory; [`Failure::Files`] when the image holds what it must not, or a part of
+/// it cannot be looked at.
+pub fn check(root: &Path, report: &mut Report) -> Result<Success> {
+    let files = NodeFiles::open(root, Layout::default())?;
+    let mut image = Image { root: files.disk(), findings: Vec::new() };
+    image.identity();
+    image.keys();
+    image.leftovers();
+    image.cluster();
+    image.machine_id();
+    image.tokens();
+    image.configuration();
+    let findings = image.findings;
+    let lines = findings.iter().map(|Finding { level, path, message }| {
+        let level = level.name();
+        format!("{level}: {path}: {message}\n")
+    });
+    let answer = lines.collect::<String>();
+    let errors = findings.iter().filter(|finding| finding.level == Level::Error).count();
+    report.findings = Some(findings);
+    report.answer(&answer)?;
+    if errors == 0 {
+        return Ok(Success::Checked);
+    }
+    let message = format!(
+        "{errors} things must not be in an image, or cannot be looked at; each line above says what to do"
+    );
+    Err(Error::new(Step::Files, Failure::Files, message))
+}
+
+/// An image, and what was found in it.
+struct Image<'a> {
+    root: &'a Root,
+    findings: Vec<Finding>,
+}
+
+impl Image<'_> {
+    fn error(&mut self, path: &str, message: &str) {
+        self.find(Level::Error, path, message);
+    }
+
+    fn warning(&mut self, path: &str, message: &str) {
+        self.find(Level::Warning, path, message);
+    }
+
+    fn find(&mut self, level: Level, path: &str, message: &str) {
+        self.findings.push(Finding { level, path: foreign(path), message: message.to_owned() });
+    }
+
+    /// What could not be looked at may hold anything.
+    fn unseen<T: Default>(&mut self, path: &str, looked: std::io::Result<T>) -> T {
+        looked.unwrap_or_else(|e| {
+            let message =
+                format!("it cannot be looked at ({}); repair or remove it", foreign(&e.to_string()));
+            self.error(path, &message);
+            T::default()
+        })
+    }
+
+    /// The names in a directory, sorted; none where there is no such directory.
+    fn names(&mut self, directory: &str) -> Vec<String> {
+        let names = self.root.names(directory);
+        let names = self.unseen(directory, names);
+        names.iter().map(|name| name.to_string_lossy().into_owned()).collect()
+    }
+
+    /// The text of a file, where it is there.
+    fn text(&mut self, path: &str) -> Option<Secret<String>> {
+        let bytes = self.root.read(path);
+        let bytes = Secret::new(self.unseen(path, bytes)?);
+        Some(Secret::new(String::from_utf8_lossy(bytes.expose()).into_owned()))
+    }
+
+    /// Kubeconfigs with an identity or a token, and all that a kubelet keeps in its store.
+    fn identity(&mut self) {
+        for name in self.names(KUBERNETES) {
+            let message = match name.as_str() {
+                KUBELET_CONF => "every machine of this image would be the same node; remove it",
+                BOOTSTRAP => "it holds a token, which every machine of this image would have; remove it",
+                name if CONTROL_PLANE.contains(&name) => "it holds the key of a control plane; remove it",
+                _ => continue,
+            };
+            self.error(&path(KUBERNETES, &name), message);
+        }
+        for name in self.names(CERTIFICATES) {
+            let message = "a kubelet's keys and certificates are one machine's own; remove it";
+            self.error(&path(CERTIFICATES, &name), message);
+        }
+    }
+
+    fn keys(&mut self) {
+        for directory in KEYS {
+            for name in self.names(directory) {
+                if Path::new(&name).extension() == Some(OsStr::new("key")) {
+                    self.error(&path(directory, &name), "it is a private key of a cluster; remove it");
+                }
+            }
+        }
+    }
+
+    /// What an interrupted write has left. In the kubelet's store everything is found already.
+    fn leftovers(&mut self) {
+        for directory in [KUBERNETES, PKI, KUBELET] {
+            if self.names(directory).iter().any(|name| name == TEMPORARY) {
+                let message = "an interrupted run left it, and it may hold a token or a key; remove it";
+                self.error(&path(directory, TEMPORARY), message);
+            }
+        }
+    }
+
+    fn cluster(&mut self) {
+        if self.names(PKI).iter().any(|name| name == CA) {
+            let message =
+                "machines of this image can join this CA's cluster only; remove it, a join writes it";
+            self.warning(&path(PKI, CA), message);
+        }
+    }
+
+    fn machine_id(&mut self) {
+        let id = self.text(MACHINE_ID).unwrap_or_default();
+        if !matches!(id.expose().trim(), "" | "uninitialized") {
+            let message = "every machine of this image would have the same ID; empty the file";
+            self.warning(MACHINE_ID, message);
+        }
+    }
+
+    fn tokens(&mut self) {
+        for directory in SETTINGS {
+            for name in self.names(directory) {
+                let path = path(directory, &name);
+                if self.text(&path).is_some_and(|text| holds_token(text.expose())) {
+                    let message = "it holds a bootstrap token, which whoever has the image can use; \
+                                   hand it to the machine when it boots";
+                    self.warning(&path, message);
+                }
+            }
+        }
+    }
+
+    fn configuration(&mut self) {
+        let found = CONFIGURATIONS.into_iter().find_map(|path| Some((path, self.text(path)?)));
+        let Some((file, text)) = found else {
+            let message = "there is no kubelet configuration; add one, or join with --with-kubelet-config";
+            return self.warning(&path(KUBELET, CONFIG), message);
+        };
+        let Ok(config) = yaml::tree(text.expose()) else {
+            return self.warning(file, "it is no YAML that can be read here; check it by hand");
+        };
+        if config["kind"] != "KubeletConfiguration" {
+            return self.warning(file, "it is no KubeletConfiguration; correct it");
+        }
+        let authority = path(PKI, CA);
+        if config["authentication"]["x509"]["clientCAFile"] != authority.as_str() {
+            let message = format!(
+                "authentication.x509.clientCAFile is not {authority}, where a join puts the CA: the kubelet would \
+                 refuse the API server's logs and exec; set it"
+            );
+            self.warning(file, &message);
+        }
+        if config["rotateCertificates"] != Value::Bool(true) {
+            let message =
+                "rotateCertificates is not true: the node would stop when its certificate ends; set it";
+            self.warning(file, message);
+        }
+    }
+}
+
+/// Whether a bootstrap token stands anywhere in a text.
+fn holds_token(text: &str) -> bool {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')));
+    words.map(|word| word.trim_matches('.')).any(|word| Token::parse(word).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_found_wherever_it_stands() {
+        let token = "abcdef.0123456789abcdef";
+        for text in [
+            token.to_owned(),
+            format!("{token}\n"),
+            format!("kubeadm join h:6443 --token {token} --discovery-token-ca-cert-hash sha256:00"),
+            format!("--token={token}"),
+            format!("{{\"token\":\"{token}\"}}"),
+            format!("The token is '{token}'."),
+            format!("  token: {token}.\n"),
+        ] {
+            assert!(holds_token(&text), "{text}");
+        }
+        for text in
+            ["", "abcdef", "abcdef.0123456789abcde", "x.abcdef.0123456789abcdef", "ABCDEF.0123456789abcdef"]
+        {
+            assert!(!holds_token(text), "{text}");
+        }
+    }
+}

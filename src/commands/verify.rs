@@ -1,0 +1,43 @@
+//! `verify`: the trust decision of a join over a cluster-info that is given, without a machine to join.
+
+use std::fmt::Write as _;
+
+use crate::clock::Clock;
+use crate::error::Result;
+use crate::join::after_build;
+use crate::report::{Report, Success};
+use crate::trust::Published;
+use crate::x509::utc;
+
+/// Judges signature, content and pins as a join does, and prints what they vouch for: the server, and each CA with its
+/// pin, subject and validity. `published` is as little trusted as in a join.
+///
+/// # Errors
+/// As of [`crate::trust::verify`], at once: nothing is waited for. [`crate::error::Failure::Files`] when the answer cannot be
+/// printed.
+pub fn verify(
+    published: &Published,
+    warnings: &[String],
+    clock: &dyn Clock,
+    report: &mut Report,
+) -> Result<Success> {
+    report.warn(warnings);
+    let now = clock.now();
+    after_build(now)?;
+    let cluster = published.verify(now)?;
+    let mut answer = format!("server: {}\n", cluster.server().as_str());
+    for certificate in cluster.authorities().certificates() {
+        let unfit = match (certificate.is_ca, certificate.is_valid_at(now)) {
+            (false, _) => "; it is no CA",
+            (true, false) => "; it is not valid now",
+            (true, true) => "",
+        };
+        let (from, until) = (utc(certificate.not_before), utc(certificate.not_after));
+        let (pin, subject) = (certificate.pin(), &certificate.subject);
+        let _ = writeln!(answer, "ca: {pin} {subject}, valid from {from} until {until}{unfit}");
+    }
+    report.server = Some(cluster.server().as_str().to_owned());
+    report.ca_hashes = cluster.authorities().pins();
+    report.answer(&answer)?;
+    Ok(Success::Verified)
+}
