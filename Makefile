@@ -4,8 +4,10 @@ TARGET := x86_64-unknown-linux-musl
 BINARY := target/$(TARGET)/release/nodestrap
 # A floppy disk, and the size beyond which nothing ships.
 SIZE := 1474560
+# The Kubernetes that all tests run against.
+NEWEST := $(notdir $(lastword $(sort $(wildcard tests/kubernetes/versions/v*))))
 
-.PHONY: all build test lint demo bench setup setup-kubernetes size clean
+.PHONY: all build test test-kubernetes lint demo bench setup setup-kubernetes size clean
 
 all: build
 
@@ -17,6 +19,13 @@ build: setup
 test: lint build setup-kubernetes
 	cargo test --locked --lib
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test '*' -- --test-threads=2
+
+# Joins nodes to one version of Kubernetes, VERSION=1.34 or another of tests/kubernetes/versions; the newest when none is
+# given. Older ones skip the tests with `newest` in their names.
+test-kubernetes: export KUBERNETES := $(VERSION)
+test-kubernetes: build setup-kubernetes
+	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test kubernetes -- --test-threads=2 \
+		$(if $(VERSION),$(if $(filter v$(VERSION),$(NEWEST)),,--skip newest))
 
 lint: setup
 	cargo fmt --check

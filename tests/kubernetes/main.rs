@@ -17,6 +17,7 @@ mod proxy;
 mod packaged;
 mod refusals;
 mod restarts;
+mod seeds;
 mod serving;
 mod ways;
 
