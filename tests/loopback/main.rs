@@ -5,7 +5,9 @@ mod support;
 
 mod again;
 mod bootstrap;
+mod bundles;
 mod cli;
+mod clock;
 mod endpoints;
 mod exchange;
 mod files;
