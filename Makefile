@@ -5,7 +5,7 @@ BINARY := target/$(TARGET)/release/nodestrap
 # A floppy disk, and the size beyond which nothing ships.
 SIZE := 1474560
 
-.PHONY: all build test test-images lint demo bench setup setup-kubernetes setup-images size clean
+.PHONY: all build test test-kubernetes test-images lint demo bench setup setup-kubernetes setup-images size clean
 
 all: build
 
@@ -17,6 +17,12 @@ build: setup
 test: lint build setup-kubernetes
 	cargo test --locked --lib
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test '*' -- --test-threads=2
+
+# All that is held against real Kubernetes, with one version of it: VERSION=1.34 or another of tests/kubernetes/versions,
+# the newest when none is given.
+test-kubernetes: export KUBERNETES := $(VERSION)
+test-kubernetes: build setup-kubernetes
+	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test kubernetes -- --test-threads=2
 
 lint: setup
 	cargo fmt --check

@@ -10,8 +10,8 @@ mod replacement;
 
 pub use existing::{Existing, Identity};
 pub(crate) use kubelet::CONFIG;
-pub use layout::{Layout, NodePath};
 pub(crate) use layout::{BOOTSTRAP, KUBELET, KUBERNETES};
+pub use layout::{Layout, NodePath};
 pub use replacement::Replacement;
 
 use std::path::Path;

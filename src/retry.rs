@@ -130,14 +130,21 @@ impl<'a> Backoff<'a> {
 
     fn show(&mut self, text: &str, report: &mut Report) {
         let [this, before] = &mut self.shown;
-        if this.iter().any(|shown| shown == text) {
+        if this.iter().any(|shown| says_the_same(shown, text)) {
             return;
         }
-        if !before.iter().any(|shown| shown == text) {
+        if !before.iter().any(|shown| says_the_same(shown, text)) {
             report.say(text);
         }
         this.push(text.to_owned());
     }
+}
+
+/// Whether a line is no news behind another: moments aside, since a wrong clock is read anew with each attempt.
+fn says_the_same(one: &str, other: &str) -> bool {
+    // RFC 3339, as `x509::utc` has it.
+    let is_no_moment = |word: &&str| !(word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('Z'));
+    one.split(' ').filter(is_no_moment).eq(other.split(' ').filter(is_no_moment))
 }
 
 /// What people are told while a failure heals.

@@ -1,5 +1,5 @@
 //! The order of the stages is the architecture: a module imports earlier stages and leaves only, and a source file
-//! stays short enough to read.
+//! stays short enough to read. And the README names no test that there is not.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -98,4 +98,55 @@ fn no_source_is_longer_than_a_reader_likes() {
         let lines = source.lines().count();
         assert!(lines <= LINES, "{name} has {lines} lines");
     }
+}
+
+/// A test, by the path of its file without the ending, and its name.
+type Test = (String, String);
+
+/// All tests of a folder.
+fn tests(folder: &str) -> Vec<Test> {
+    let mut found = Vec::new();
+    for (name, source) in all(folder) {
+        let file = name.trim_end_matches(".rs").trim_end_matches("/tests").trim_end_matches("/main");
+        let mut lines = source.lines().map(str::trim);
+        while lines.any(|line| line == "#[test]") {
+            let function = lines.find_map(|line| line.strip_prefix("fn ")?.split('(').next());
+            found.push((file.to_owned(), function.expect("a function behind #[test]").to_owned()));
+        }
+    }
+    found
+}
+
+/// What stands between backticks in the text, outside of its blocks of code.
+fn code_words(text: &str) -> Vec<&str> {
+    let mut in_block = false;
+    let outside = text.lines().filter(move |line| {
+        let fence = line.starts_with("```");
+        in_block ^= fence;
+        !in_block && !fence
+    });
+    outside.flat_map(|line| line.split('`').skip(1).step_by(2)).collect()
+}
+
+/// `module::test` is one of loopback or of a unit, `kubernetes module::test` one against real Kubernetes;
+/// `module::*` is any there.
+#[test]
+fn the_readme_names_tests_that_are_there() {
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("it is there");
+    let real = tests("tests/kubernetes");
+    let others = [tests("tests/loopback"), tests("src")].concat();
+    let mut named = 0;
+    for word in code_words(&readme) {
+        let (tests, path) = word.strip_prefix("kubernetes ").map_or((&others, word), |path| (&real, path));
+        let Some((module, name)) = path.rsplit_once("::") else { continue };
+        if module.is_empty() || !path.chars().all(|c| c.is_ascii_alphanumeric() || "_:*".contains(c)) {
+            continue;
+        }
+        let end = format!("/{}", module.replace("::", "/"));
+        let is_meant = |test: &Test| test.0.ends_with(&end) && (name == "*" || test.1 == name);
+        assert!(tests.iter().any(is_meant), "the README names {word}, which is not there");
+        named += 1;
+    }
+    assert!(named > 80, "the README names {named} tests; its tables were not found");
 }

@@ -1,3 +1,5 @@
+mod ways;
+
 use super::*;
 use crate::http::Endpoint;
 use crate::secret::Secret;
@@ -109,7 +111,7 @@ fn errors_name_the_flag_and_never_the_value() {
     for (line, words) in [
         ("", "command is missing"),
         ("hunter2", "unknown command"),
-        ("join", "API server is missing"),
+        ("join --print-config", "API server is missing"),
         ("join hunter2 --token abcdef.0123456789abcdef", "no API server"),
         ("join h:1 hunter2", "more than one word"),
         ("join h:1", "token is missing"),
@@ -137,21 +139,6 @@ fn errors_name_the_flag_and_never_the_value() {
         assert!(text.contains(words), "{line}: {text}");
         assert!(!text.contains("hunter2"), "{line}: {text}");
     }
-}
-
-#[test]
-fn a_url_is_not_read_before_the_join() {
-    let file = "join --discovery-file https://files.example/pool/a.conf";
-    for (line, own) in [(file.to_owned(), true), (format!("{file} --token abcdef.0123456789abcdef"), false)] {
-        let Discovery::Kubeconfig { download, token } = join(&line).discovery else { panic!("{line}") };
-        assert_eq!((download.url.as_str(), token.is_none()), ("https://files.example/pool/a.conf", own));
-        assert!(download.authorities.is_none());
-    }
-    assert!(problem(&format!("{file} --token hunter2")).contains("no bootstrap token"));
-    let pinned = format!("--token abcdef.0123456789abcdef --discovery-token-ca-cert-hash {PIN}");
-    let info = join(&format!("join --cluster-info https://files.example/info {pinned}"));
-    assert!(matches!(info.discovery, Discovery::ClusterInfo { info: Source::Behind(_), .. }));
-    assert!(problem(&format!("join h:1 {pinned} --discovery-ca /c")).contains("--discovery-ca is for"));
 }
 
 #[test]

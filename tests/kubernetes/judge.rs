@@ -18,11 +18,7 @@ fn a_kubelet_registers_with_our_identity() {
     let node = joined(&cluster, "judged");
     let runtime = Containerd::start();
     let mark = cluster.mark();
-    let mut kubelet = Kubelet::start(&node, &runtime);
-    wait_for("the Node", || {
-        kubelet.daemon.assert_alive();
-        cluster.kubectl(&["get", "nodes", "-o", "name"]).contains("node/judged").then_some(())
-    });
+    let _kubelet = registers(&cluster, &node, &runtime);
     // The kubelet reports its status right after it has registered: by then its certificate manager has had its say.
     wait_for("the Node's status", || {
         let object = cluster.json(&["get", "node", "judged"]);
@@ -38,6 +34,17 @@ fn a_kubelet_registers_with_our_identity() {
     node.kubectl(&cluster, &["get", "node", "judged"]);
 }
 
+/// Starts a kubelet on a joined node and waits until the cluster lists the node.
+pub fn registers(cluster: &Cluster, node: &Node, runtime: &Containerd) -> Kubelet {
+    let mut kubelet = Kubelet::start(node, runtime);
+    let wanted = format!("node/{}", node.name);
+    wait_for("the Node", || {
+        kubelet.daemon.assert_alive();
+        cluster.kubectl(&["get", "nodes", "-o", "name"]).lines().any(|line| line == wanted).then_some(())
+    });
+    kubelet
+}
+
 /// A certificate near its end is replaced by the kubelet itself, in our file store, with our identity's rights.
 #[test]
 fn a_kubelet_rotates_our_identity() {
@@ -45,20 +52,25 @@ fn a_kubelet_rotates_our_identity() {
     let options = Options { algorithm: "ECDSA-P256", signing_duration: "1m", ..Options::default() };
     let cluster = Cluster::start(options);
     let node = joined(&cluster, "rotated");
+    rotates_in_place(&cluster, &node, || {});
+}
+
+/// Starts a kubelet on a joined node and waits until it has replaced the identity there, asking `meanwhile` to do what
+/// that may need.
+pub fn rotates_in_place(cluster: &Cluster, node: &Node, mut meanwhile: impl FnMut()) {
     let ours = node.identity_file();
     let runtime = Containerd::start();
-    let mut kubelet = Kubelet::start(&node, &runtime);
+    let mut kubelet = Kubelet::start(node, &runtime);
     wait_for("another identity", || {
         kubelet.daemon.assert_alive();
+        meanwhile();
         (node.identity_file() != ours).then_some(())
     });
-    node.kubectl(&cluster, &["auth", "whoami"]);
+    node.kubectl(cluster, &["auth", "whoami"]);
     let csrs = cluster.json(&["get", "csr"]);
-    let by_node = |csr: &&Value| csr["spec"]["username"] == "system:node:rotated";
-    assert!(
-        csrs["items"].as_array().unwrap().iter().any(|csr| by_node(&csr)),
-        "renewed with the certificate"
-    );
+    let user = format!("system:node:{}", node.name);
+    let by_node = |csr: &Value| csr["spec"]["username"] == user.as_str();
+    assert!(csrs["items"].as_array().unwrap().iter().any(by_node), "renewed with the certificate");
 }
 
 /// A joined node without the token's file.

@@ -19,6 +19,7 @@ mod packaged;
 mod refusals;
 mod replaced;
 mod restarts;
+mod seeds;
 mod serving;
 mod ways;
 

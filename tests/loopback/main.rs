@@ -5,9 +5,11 @@ mod support;
 
 mod again;
 mod bootstrap;
+mod bundles;
 mod cli;
 mod clients;
 mod commands;
+mod clock;
 mod endpoints;
 mod exchange;
 mod files;

@@ -89,6 +89,11 @@ impl Authority {
         ServerIdentity { chain: vec![self.certificate.clone()], key: private_key(&self.key) }
     }
 
+    /// This authority's name and key in a certificate that another authority has signed.
+    pub fn cross_signed_by(&self, other: &Self) -> CertificateDer<'static> {
+        self.params.signed_by(&self.key, &other.issuer()).expect("a cross-signed certificate").der().clone()
+    }
+
     /// The certificate for a request, with the request's own key and subject, as kube-controller-manager issues it.
     pub fn sign(&self, request_pem: &str) -> String {
         self.sign_with(request_pem, |_| {})

@@ -15,7 +15,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    components::{etcd, programs},
+    components::{etcd, programs, version},
     process::{Daemon, run, tail, try_run},
     scratch::Scratch,
     wait_for,
@@ -41,6 +41,11 @@ pub struct Options {
     pub anonymous: bool,
     /// The controller manager's `--cluster-signing-duration`.
     pub signing_duration: &'static str,
+    /// The API server knows a token that is no bootstrap token, by `--token-auth-file`: [`Cluster::static_token`].
+    pub static_token: bool,
+    /// kubeadm publishes cluster-info and gives tokens their rights. Without that the cluster has what the API server
+    /// itself makes, and nothing can join.
+    pub published: bool,
 }
 
 impl Default for Options {
@@ -52,6 +57,8 @@ impl Default for Options {
             separate_node_ca: false,
             anonymous: true,
             signing_duration: "8760h",
+            static_token: false,
+            published: true,
         }
     }
 }
@@ -69,7 +76,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts a cluster and waits until it takes joins.
+    /// Starts a cluster and waits until it takes joins, where it is to take them.
     pub fn start(options: Options) -> Self {
         let scratch = Scratch::new();
         let (port, etcd_port, peer_port) = (free_port(), free_port(), free_port());
@@ -88,7 +95,9 @@ impl Cluster {
         let controllers = cluster.controllers();
         cluster.controllers =
             Some(Daemon::start(controllers, cluster.scratch.path().join("controllers.log")));
-        cluster.publish();
+        if options.published {
+            cluster.publish();
+        }
         cluster
     }
 
@@ -142,7 +151,8 @@ impl Cluster {
             .replace("PORT", &self.port.to_string())
             .replace("HOST", self.options.host)
             .replace("PKI", &self.scratch.file("pki"))
-            .replace("ALGORITHM", self.options.algorithm);
+            .replace("ALGORITHM", self.options.algorithm)
+            .replace("VERSION", version());
         fs::write(self.scratch.file("init.yaml"), init).unwrap();
         fs::write(self.scratch.file("audit.yaml"), AUDIT_POLICY).unwrap();
         for what in
@@ -153,6 +163,9 @@ impl Cluster {
         for what in ["admin", "controller-manager", "super-admin"] {
             let directory = self.scratch.path().display().to_string();
             self.init_phase(&["kubeconfig", what, "--kubeconfig-dir", &directory]);
+        }
+        if self.options.static_token {
+            self.make_static_token();
         }
         // kubeadm points the controllers at the advertised address, which leads nowhere here.
         let path = self.scratch.file("controller-manager.conf");
@@ -234,7 +247,7 @@ nodeRegistration: {name: control-plane, criSocket: 'unix:///run/containerd/conta
 ---
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: ClusterConfiguration
-kubernetesVersion: v1.36.3
+kubernetesVersion: VERSION
 controlPlaneEndpoint: HOST:PORT
 certificatesDir: PKI
 encryptionAlgorithm: ALGORITHM

@@ -12,12 +12,21 @@ use super::{
     scratch::Scratch,
 };
 
-/// The folder with the control plane's programs. `build.sh` builds them unless its cache has them.
+/// The folder with the control plane's programs. `build.sh` builds them unless its cache has them;
+/// `$KUBERNETES` says which version.
 pub fn programs() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kubernetes/build.sh");
         run(&mut Command::new(script)).trim().into()
+    })
+}
+
+/// The version of these programs, as in `v1.36.3`.
+pub fn version() -> &'static str {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    VERSION.get_or_init(|| {
+        run(Command::new(programs().join("kubeadm")).args(["version", "-o", "short"])).trim().into()
     })
 }
 
@@ -65,6 +74,9 @@ impl Cluster {
             .arg(format!("--proxy-client-key-file={}", pki("front-proxy-client.key")))
             .arg(format!("--audit-policy-file={}", self.scratch.file("audit.yaml")))
             .arg(format!("--audit-log-path={}", self.scratch.file("audit.log")));
+        if self.options.static_token {
+            command.arg(format!("--token-auth-file={}", self.scratch.file("tokens.csv")));
+        }
         command
     }
 

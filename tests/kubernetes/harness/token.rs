@@ -1,12 +1,15 @@
-//! Bootstrap tokens.
+//! Bootstrap tokens, and the kind that came before them.
 
-use std::time::Duration;
+use std::{fs, process::Command, time::Duration};
 
 use super::{
     cluster::{AUTOMATIC, Cluster},
     process::run,
     wait_for,
 };
+
+/// The user and the group of the token in `--token-auth-file`, by the names in Kubernetes' first page on the matter.
+pub const STATIC_USER: [&str; 2] = ["kubelet-bootstrap", "system:kubelet-bootstrap"];
 
 /// What `kubeadm token create` is asked for.
 #[derive(Clone, Copy)]
@@ -67,6 +70,20 @@ impl Cluster {
             wait_for("the token's signature in cluster-info", || self.is_signed_for(&token).then_some(()));
         }
         token
+    }
+
+    /// Makes the file for `--token-auth-file` with one random token of 128 bits (`head -c 16 /dev/urandom | od -An -t x`).
+    pub(super) fn make_static_token(&self) {
+        let hex = run(Command::new("od").args(["-An", "-t", "x", "-N", "16", "/dev/urandom"]));
+        let token: String = hex.split_whitespace().collect();
+        let [user, group] = STATIC_USER;
+        fs::write(self.scratch.file("tokens.csv"), format!("{token},{user},10001,\"{group}\"\n")).unwrap();
+    }
+
+    /// The token in `--token-auth-file`.
+    pub fn static_token(&self) -> String {
+        let line = fs::read_to_string(self.scratch.file("tokens.csv")).expect("Options::static_token");
+        line.split(',').next().unwrap().to_owned()
     }
 
     /// Whether cluster-info has a signature for this token.

@@ -1,0 +1,177 @@
+//! CA bundles as clusters have them while they rotate a CA, or after somebody has had a hand in them.
+
+use std::sync::Arc;
+
+use crate::support::api::{Api, Route, Setup, jws};
+use crate::support::node::{CA, Node};
+use crate::support::pki::{Authority, DAY, ServerIdentity, pem_text, valid};
+
+const NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
+
+/// What cluster-info holds, what the server shows, and what is pinned.
+struct Bundle {
+    pem: String,
+    shown: ServerIdentity,
+    pins: Vec<String>,
+}
+
+/// What it is, how the join ends, and how it is made.
+type Case = (&'static str, &'static str, fn() -> Bundle);
+
+/// An old CA and the one that follows it.
+fn rotation() -> (Authority, Authority) {
+    (Authority::new("kubernetes"), Authority::new("kubernetes"))
+}
+
+fn expired() -> Authority {
+    Authority::with("kubernetes", |params| valid(params, -9 * DAY, -DAY))
+}
+
+/// Joins the cluster of each bundle. A good one is written as it was published, with a pin for each of its keys in the
+/// report; of any other nothing is left and no credential was sent.
+fn all(cases: &[Case]) {
+    crate::support::all(
+        cases,
+        |case| case.0.to_owned(),
+        |(_, outcome, make)| {
+            let Bundle { pem, shown, pins } = make();
+            // Whoever signs nodes is not the question here.
+            let signer = Arc::new(Authority::new("signer"));
+            let api = Api::with(Setup { authority: signer, identity: Some(shown), ..Setup::default() });
+            let node = Node::new();
+            let server = format!("https://{}", api.endpoint());
+            api.cluster(|cluster| cluster.publish(&jws::kubeconfig(&pem, &server)));
+            let join = node.join(&api).with_cert().pins(&pins).args("--discovery-timeout 3s");
+            let run = join.run();
+            run.expect(outcome);
+            if *outcome == "joined" {
+                assert_eq!(node.read(CA), pem, "as it was published");
+                let hashes = run.report()["caHashes"].as_array().map(Vec::len);
+                assert_eq!(hashes, Some(pem.matches("-----BEGIN CERTIFICATE-----").count()));
+            } else {
+                assert!(api.routes().iter().all(|route| *route == Route::Discovery));
+                node.is_untouched_by(&api);
+            }
+        },
+    );
+}
+
+#[test]
+fn a_rotation_is_joined_at_any_of_its_steps() {
+    all(&[
+        ("both pinned, the old one serves", "joined", || {
+            let (old, new) = rotation();
+            let pins = vec![old.pin(), new.pin()];
+            Bundle { pem: old.pem() + &new.pem(), shown: old.server(&NAMES), pins }
+        }),
+        ("the old one pinned, the new one serves", "joined", || {
+            let (old, new) = rotation();
+            Bundle { pem: old.pem() + &new.pem(), shown: new.server(&NAMES), pins: vec![old.pin()] }
+        }),
+        ("the new one pinned, the old one serves", "joined", || {
+            let (old, new) = rotation();
+            Bundle { pem: old.pem() + &new.pem(), shown: old.server(&NAMES), pins: vec![new.pin()] }
+        }),
+        ("the new one before the old one", "joined", || {
+            let (old, new) = rotation();
+            Bundle { pem: new.pem() + &old.pem(), shown: old.server(&NAMES), pins: vec![old.pin()] }
+        }),
+        ("a third one serves", "not-trusted", || {
+            let (old, new) = rotation();
+            let shown = Authority::new("kubernetes").server(&NAMES);
+            Bundle { pem: old.pem() + &new.pem(), shown, pins: vec![old.pin()] }
+        }),
+    ]);
+}
+
+#[test]
+fn a_cross_signed_ca_is_one_in_the_bundle_and_in_the_chain() {
+    all(&[
+        ("in the bundle", "joined", || {
+            let (old, new) = rotation();
+            let cross = pem_text("CERTIFICATE", &new.cross_signed_by(&old));
+            Bundle { pem: old.pem() + &cross, shown: new.server(&NAMES), pins: vec![new.pin()] }
+        }),
+        ("in the bundle, beside its self-signed form", "joined", || {
+            let (old, new) = rotation();
+            let cross = pem_text("CERTIFICATE", &new.cross_signed_by(&old));
+            Bundle { pem: new.pem() + &cross, shown: new.server(&NAMES), pins: vec![new.pin()] }
+        }),
+        ("in the chain that the server shows", "joined", || {
+            let (old, new) = rotation();
+            let mut shown = new.server(&NAMES);
+            shown.chain.push(new.cross_signed_by(&old));
+            Bundle { pem: old.pem(), shown, pins: vec![old.pin()] }
+        }),
+        ("in neither", "not-trusted", || {
+            let (old, new) = rotation();
+            Bundle { pem: old.pem(), shown: new.server(&NAMES), pins: vec![old.pin()] }
+        }),
+    ]);
+}
+
+#[test]
+fn an_expired_ca_is_no_root_and_harms_no_other() {
+    all(&[
+        ("before a good one", "joined", || {
+            let (old, new) = (expired(), Authority::new("kubernetes"));
+            Bundle { pem: old.pem() + &new.pem(), shown: new.server(&NAMES), pins: vec![new.pin()] }
+        }),
+        ("behind a good one", "joined", || {
+            let (old, new) = (expired(), Authority::new("kubernetes"));
+            Bundle { pem: new.pem() + &old.pem(), shown: new.server(&NAMES), pins: vec![new.pin()] }
+        }),
+        ("the one that serves", "not-trusted", || {
+            let (old, new) = (expired(), Authority::new("kubernetes"));
+            Bundle { pem: old.pem() + &new.pem(), shown: old.server(&NAMES), pins: vec![new.pin()] }
+        }),
+        ("all of them", "clock", || {
+            let (old, older) = (expired(), expired());
+            Bundle { pem: old.pem() + &older.pem(), shown: old.server(&NAMES), pins: vec![old.pin()] }
+        }),
+    ]);
+}
+
+#[test]
+fn a_certificate_twice_or_one_of_no_ca_does_no_harm_and_is_no_root() {
+    all(&[
+        ("twice", "joined", || {
+            let ca = Authority::new("kubernetes");
+            Bundle { pem: ca.pem() + &ca.pem(), shown: ca.server(&NAMES), pins: vec![ca.pin()] }
+        }),
+        ("a server's beside the CA", "joined", || {
+            let ca = Authority::new("kubernetes");
+            let shown = ca.server(&NAMES);
+            let pem = pem_text("CERTIFICATE", &shown.chain[0]) + &ca.pem();
+            Bundle { pem, shown, pins: vec![ca.pin()] }
+        }),
+        ("the server's own beside a CA that did not sign it", "not-trusted", || {
+            let (ca, other) = rotation();
+            let shown = other.server(&NAMES);
+            let pem = ca.pem() + &pem_text("CERTIFICATE", &shown.chain[0]);
+            Bundle { pem, shown, pins: vec![ca.pin()] }
+        }),
+    ]);
+}
+
+/// kubeadm passes over what is no certificate. A bundle with a key in it has been mixed up: it is for everybody to read.
+#[test]
+fn anything_else_than_certificates_is_refused() {
+    fn beside(label: &str) -> Bundle {
+        let ca = Authority::new("kubernetes");
+        let pem = ca.pem() + &pem_text(label, &[0x30, 0x03, 0x02, 0x01, 0x00]);
+        Bundle { pem, shown: ca.server(&NAMES), pins: vec![ca.pin()] }
+    }
+    all(&[
+        ("a private key", "not-trusted", || beside("EC PRIVATE KEY")),
+        ("a public key", "not-trusted", || beside("PUBLIC KEY")),
+        ("a revocation list", "not-trusted", || beside("X509 CRL")),
+        ("a certificate with OpenSSL's trust", "not-trusted", || beside("TRUSTED CERTIFICATE")),
+        ("a certificate that is none", "not-trusted", || beside("CERTIFICATE")),
+        ("words around it, as OpenSSL prints them", "joined", || {
+            let ca = Authority::new("kubernetes");
+            let pem = format!("subject=CN = kubernetes\n{}# the end\n", ca.pem());
+            Bundle { pem, shown: ca.server(&NAMES), pins: vec![ca.pin()] }
+        }),
+    ]);
+}

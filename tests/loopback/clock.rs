@@ -1,0 +1,182 @@
+//! A clock that is wrong, one that is set while the program waits, and waits of hours: the join as the library has it,
+//! with a clock that moves when the program sleeps and when a test says so.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nodestrap::clock::Clock;
+use nodestrap::error::{Failure, Result};
+use nodestrap::http::{Proxies, System, SystemNetwork, Traffic};
+use nodestrap::join::join;
+use nodestrap::options::{Command, Options, Surroundings};
+use nodestrap::report::{Report, Success};
+
+use crate::support::api::{Api, Reply, Route, Setup};
+use crate::support::node::Node;
+use crate::support::pki::{Authority, DAY, valid};
+
+/// How long discovery may take.
+const WAIT: &str = "--discovery-timeout 40s";
+/// When the clock is set.
+const SET: Duration = Duration::from_secs(20);
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Wall time says `wrong` until it is set, and `right` from then on; the running time moves only by sleep.
+#[derive(Debug)]
+struct TestClock {
+    wrong: SystemTime,
+    right: SystemTime,
+    /// When, in running time, the wall time is set.
+    set_at: Duration,
+    elapsed: Mutex<Duration>,
+}
+
+impl TestClock {
+    fn new(wrong: SystemTime, right: SystemTime, set_at: Duration) -> Arc<Self> {
+        Arc::new(Self { wrong, right, set_at, elapsed: Mutex::default() })
+    }
+
+    /// Time passes.
+    fn pass(&self, time: Duration) {
+        *self.elapsed.lock().expect("elapsed") += time;
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> SystemTime {
+        let elapsed = self.elapsed();
+        (if elapsed < self.set_at { self.wrong } else { self.right }) + elapsed
+    }
+
+    fn elapsed(&self) -> Duration {
+        *self.elapsed.lock().expect("elapsed")
+    }
+
+    fn sleep(&self, time: Duration) {
+        self.pass(time);
+    }
+
+    fn random(&self) -> u32 {
+        u32::MAX
+    }
+}
+
+/// A join under this clock.
+fn join_under(clock: &Arc<TestClock>, node: &Node, api: &Api, flags: &str) -> Result<Success> {
+    let mut options = Options::default();
+    options.read(node.join(api).with_cert().args(flags).words(), &Surroundings::default())?;
+    let Command::Join(wanted) = options.command()? else { panic!("a join") };
+    let system = System {
+        clock: clock.clone(),
+        network: Arc::new(SystemNetwork::new(clock.clone())),
+        proxies: Arc::new(Proxies::from_environment(|_| None)),
+        traffic: Arc::new(Traffic::default()),
+    };
+    join(&wanted, &system, &mut Report::new())
+}
+
+/// A cluster, and a wrong and a right time for it.
+struct Case {
+    name: &'static str,
+    api: Api,
+    wrong: SystemTime,
+    right: SystemTime,
+    /// Whether discovery is worth a request under the wrong time.
+    asks: bool,
+}
+
+fn cases() -> Vec<Case> {
+    let now = SystemTime::now();
+    let days = |days: u64| Duration::from_hours(24 * days);
+    let of_tomorrow = Authority::with("kubernetes", |params| valid(params, DAY, 3650 * DAY));
+    let api = Api::with(Setup { authority: Arc::new(of_tomorrow), ..Setup::default() });
+    // The issued certificate has to be in time as well.
+    let signer = Arc::clone(&api.authority);
+    api.cluster(|cluster| {
+        cluster.signer = Box::new(move |request| {
+            signer.sign_with(request, |request| valid(&mut request.params, DAY, 9 * DAY))
+        });
+    });
+    vec![
+        Case { name: "no battery: 1970", api: Api::start(), wrong: UNIX_EPOCH, right: now, asks: false },
+        Case { name: "before the CA", api, wrong: now, right: now + days(2), asks: true },
+        Case { name: "after the CA", api: Api::start(), wrong: now + days(20 * 365), right: now, asks: true },
+    ]
+}
+
+/// No credential is sent and nothing is written while the clock cannot be right; before the program's own making no
+/// request is made at all.
+#[test]
+fn a_wrong_clock_ends_the_join_at_the_deadline() {
+    crate::support::all(
+        &cases(),
+        |case| case.name.to_owned(),
+        |case| {
+            let node = Node::new();
+            let clock = TestClock::new(case.wrong, case.wrong, Duration::ZERO);
+            let error = join_under(&clock, &node, &case.api, WAIT).expect_err("the clock is wrong");
+            assert_eq!(error.failure(), Failure::Clock, "{error:?}");
+            assert!(clock.elapsed() > SET / 2 * 3, "it may heal, so it is waited for");
+            assert_eq!(case.api.requests().is_empty(), !case.asks);
+            node.is_untouched_by(&case.api);
+        },
+    );
+}
+
+/// The clock's reading changes from attempt to attempt, what it says does not.
+#[test]
+fn a_wrong_clock_is_told_once_while_it_goes_on() {
+    let of_tomorrow = Authority::with("kubernetes", |params| valid(params, DAY, 3650 * DAY));
+    let api = Api::with(Setup { authority: Arc::new(of_tomorrow), ..Setup::default() });
+    let run = Node::new().join(&api).args("--discovery-timeout 5s").run();
+    run.expect("clock");
+    assert!(api.count(Route::Discovery) > 2, "over several seconds");
+    run.check(run.stderr.matches("trying again").count() == 1, "told once");
+}
+
+/// As NTP sets it when the network is up.
+#[test]
+fn a_clock_that_is_set_while_it_waits_lets_the_join_through() {
+    crate::support::all(
+        &cases(),
+        |case| case.name.to_owned(),
+        |case| {
+            let node = Node::new();
+            let clock = TestClock::new(case.wrong, case.right, SET);
+            let success = join_under(&clock, &node, &case.api, WAIT);
+            assert!(matches!(success, Ok(Success::Joined)), "{success:?}");
+            assert!(clock.elapsed() >= SET);
+            assert_eq!(case.api.count(Route::Discovery) == 1, !case.asks);
+            assert_eq!(case.api.credentials_seen(), 2, "POST and WATCH");
+        },
+    );
+}
+
+/// Each watch ends after the five minutes that it was asked for. One request is filed, and looked at no more often
+/// than that.
+#[test]
+fn approval_is_waited_for_as_long_as_it_takes() {
+    let now = SystemTime::now();
+    for (approved_after, joined) in [(5 * HOUR, true), (9 * HOUR, false)] {
+        let (api, node) = (Api::manual(), Node::new());
+        let clock = TestClock::new(now, now, Duration::ZERO);
+        let passing = Arc::clone(&clock);
+        api.on(Route::Watch, move |_, request, cluster| {
+            if passing.elapsed() > approved_after {
+                cluster.grant();
+                return None;
+            }
+            let asked = request.query("timeoutSeconds").and_then(|text| text.parse().ok());
+            passing.pass(Duration::from_secs(asked.expect("a number of seconds")));
+            Some(Reply::chunked(Vec::new()))
+        });
+        let outcome = join_under(&clock, &node, &api, "--tls-bootstrap-timeout 6h");
+        match outcome {
+            Ok(success) => assert!(joined && matches!(success, Success::Joined)),
+            Err(error) => assert_eq!((joined, error.failure()), (false, Failure::Pending), "{error:?}"),
+        }
+        let (hours, watches) = (if joined { 5 } else { 6 }, api.count(Route::Watch));
+        assert_eq!(api.count(Route::Create), 1);
+        assert!((hours * 11..=hours * 12 + 1).contains(&watches), "{watches} watches in {hours} hours");
+    }
+}
