@@ -7,8 +7,10 @@
 #[path = "../kubernetes/harness/mod.rs"]
 #[allow(dead_code, reason = "the tests against real Kubernetes use the rest")]
 mod harness;
+mod early;
 mod lab;
 mod machine;
+mod qemu;
 mod systemd;
 
 use std::{
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
     lab::enter();
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let asked = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
-    let boots: Vec<Boot> = systemd::BOOTS.iter().copied().filter(|(name, _)| asked(name)).collect();
+    let boots: Vec<Boot> = [systemd::BOOTS, early::BOOTS].concat().into_iter().filter(|(name, _)| asked(name)).collect();
     if boots.is_empty() {
         eprintln!("no boot has a name like that");
         return ExitCode::FAILURE;
