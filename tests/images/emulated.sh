@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches or builds what emulated machines take, once, and prints the folder that holds it:
-#   amd64, arm64             Debian's cloud kernel (vmlinuz, lib/modules) and a static busybox
+#   amd64, arm64             Debian's cloud kernel (vmlinuz, config, lib/modules) and a static busybox
 #   initramfs-tools, dracut  a root in which one of them runs, with the modules of amd64's kernel
 #
 # The folder lies outside the clone and is named by what goes into it.
@@ -16,14 +16,15 @@ kernel() {
     local apt=$out.new/apt options
     mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$apt/etc"
     : >"$apt/status"
-    options=(-o APT::Sandbox::User=root -o "APT::Architecture=$name" -o "APT::Architectures=$name" -o "Dir::State=$apt"
-        -o "Dir::State::status=$apt/status" -o "Dir::Cache=$apt")
+    options=(-o APT::Sandbox::User=root -o "APT::Architecture=$name" -o "APT::Architectures=$name"
+        -o "Dir::State=$apt" -o "Dir::State::status=$apt/status" -o "Dir::Cache=$apt")
     apt-get "${options[@]}" update -q
     package=$(apt-cache "${options[@]}" depends "linux-image-cloud-$name" | sed -n 's/^ *Depends: *//p')
     (cd "$apt" && apt-get "${options[@]}" download "$package" busybox-static)
     for file in "$apt"/*.deb; do dpkg-deb -x "$file" "$out.new"; done
     mv "$out.new"/boot/vmlinuz-* "$out.new/vmlinuz"
     mv "$out.new/bin/busybox" "$out.new/busybox"
+    mv "$out.new"/boot/config-* "$out.new/config"
     depmod -b "$out.new" "$(ls "$out.new/lib/modules")"
     rm -rf "$apt" "$out.new"/{boot,bin,usr,etc}
 }
@@ -35,7 +36,11 @@ root() {
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         --dpkgopt='path-exclude=/usr/share/man/*' \
         bookworm "$out.new"
-    cp -r "$(./emulated.sh amd64)/lib/modules" "$out.new/lib/"
+    local kernel
+    kernel=$(./emulated.sh amd64)
+    cp -r "$kernel/lib/modules" "$out.new/lib/"
+    # What mkinitramfs asks for the kernel's ways of decompressing.
+    cp "$kernel/config" "$out.new/boot/config-$(ls "$kernel/lib/modules")"
 }
 
 if [ ! -e "$out" ]; then

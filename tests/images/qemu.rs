@@ -232,8 +232,11 @@ impl Run {
         loop {
             let ended = self.daemon.has_ended();
             let console = self.console();
-            if let Some(line) = console.lines().find(|line| line.contains(text)) {
-                return line.to_owned();
+            if let Some(place) = console.find(text) {
+                let start = if text.starts_with('\n') {place+1} else {console[..place].rfind('\n').map_or(0, |end| end + 1)};
+                if let Some((line, _)) = console[start..].split_once('\n') {
+                    return line.to_owned();
+                }
             }
             assert!(!ended, "the machine ended without: {text}\n{console}");
             assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for: {text}\n{console}");
@@ -255,10 +258,10 @@ impl Run {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).replace('\r', "")
     }
 
-    /// Waits for nodestrap's report on the console.
-    pub fn report(&mut self) -> Value {
-        let line = self.line_with("report: {");
-        serde_json::from_str(line.split_once("report: ").unwrap().1).expect("the report is JSON")
+    /// Waits for a line that begins with `title` and a report of nodestrap: the report.
+    pub fn report(&mut self, title: &str) -> Value {
+        let line = self.line_with(&format!("\n{title}{{"));
+        serde_json::from_str(line.strip_prefix(title).unwrap()).expect("the report is JSON")
     }
 }
 
