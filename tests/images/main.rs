@@ -6,9 +6,11 @@
 
 #[path = "../kubernetes/harness/mod.rs"]
 mod harness;
+mod early;
 mod lab;
 mod machine;
 mod provision;
+mod qemu;
 mod systemd;
 
 use std::{
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
     lab::enter();
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let asked = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
-    let boots = [systemd::BOOTS, provision::BOOTS].concat();
+    let boots = [systemd::BOOTS, provision::BOOTS, early::BOOTS].concat();
     let boots: Vec<Boot> = boots.into_iter().filter(|(name, _)| asked(name)).collect();
     if boots.is_empty() {
         eprintln!("no boot has a name like that");
