@@ -56,6 +56,8 @@ fn cloud_init(lab: &Lab) -> String {
     let figures = joins(lab, &machine, &[]);
     assert!(!machine.file("/etc/credstore/nodestrap.join").exists(), "the token is gone");
     assert!(machine.file("/var/lib/kubelet/config.yaml").exists(), "as --with-kubelet-config");
+    let report = machine.boot(&[]).kubelet();
+    assert_eq!(report["outcome"], "already-joined", "a joined node does not miss it");
     figures
 }
 

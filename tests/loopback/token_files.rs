@@ -103,9 +103,18 @@ fn a_machine_that_is_not_joined_misses_it() {
     let run = join(&node, &api, file.to_str().expect("text")).with_cert().run();
     run.expect("usage").says(&["is not there", file.to_str().expect("text")]);
     assert_eq!((node.tree(), api.connections().len()), (Vec::<String>::new(), 0));
-    // Without the flag it is told before anything is looked at, on a joined node too.
-    let plain = format!("--token-file {}", file.display());
-    node.join(&api).token("").with_cert().args(&plain).run().expect("usage").says(&["cannot be read"]);
+}
+
+/// What only a join needs may be gone with it: the token's file, or all that was said.
+#[test]
+fn a_joined_machine_needs_neither_token_nor_address() {
+    let (api, node) = (Api::start(), Node::new());
+    node.joins(&api);
+    let before = api.connections().len();
+    let gone = format!("--token-file {}", node.beside("token").display());
+    node.join(&api).token("").with_cert().args(&gone).run().expect("already-joined");
+    node.join(&api).endpoint("").pins(&[]).token("").with_cert().run().expect("already-joined");
+    assert_eq!(api.connections().len(), before);
 }
 
 #[test]

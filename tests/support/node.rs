@@ -272,7 +272,10 @@ impl<'a> Join<'a> {
     /// The command line after the program's name.
     pub fn words(&self) -> Vec<OsString> {
         let mut words: Vec<OsString> = self.prefix.then(|| "kubeadm".into()).into_iter().collect();
-        words.extend(["join".into(), self.endpoint.clone().into()]);
+        words.push("join".into());
+        if !self.endpoint.is_empty() {
+            words.push(self.endpoint.clone().into());
+        }
         if !self.token.is_empty() {
             words.extend(["--token".into(), self.token.clone().into()]);
         }
