@@ -11,15 +11,11 @@ use ureq::http::{Method, Request, Response};
 
 use super::address::Endpoint;
 use super::connection::{Dialler, Line, NoLookup};
-use super::proxy::Refusal;
+use super::proxy::{Refusal, USER_AGENT};
 use super::system::System;
 use super::tls;
 use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::limits;
-
-/// `User-Agent`, in the form that Kubernetes' own components use: name/version (os/architecture), with Go's names.
-pub(super) const USER_AGENT: &str =
-    concat!("nodestrap/", env!("CARGO_PKG_VERSION"), " (linux/", env!("NODESTRAP_GOARCH"), ")");
 
 /// One endpoint with its kept connection.
 #[derive(Debug)]

@@ -14,10 +14,14 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::address::Endpoint;
-use super::client::USER_AGENT;
 use crate::error::{Error, Failure, Result, Retry, Step, foreign};
 use crate::limits;
 use crate::secret::Secret;
+
+/// `User-Agent`, in the form that Kubernetes' own components use: name/version (os/architecture), with Go's names. A
+/// proxy sees it as the API server does.
+pub(super) const USER_AGENT: &str =
+    concat!("nodestrap/", env!("CARGO_PKG_VERSION"), " (linux/", env!("NODESTRAP_GOARCH"), ")");
 
 /// The port of a proxy whose URL names none (`net/http`, `portMap`).
 const HTTP_PORT: u16 = 80;
