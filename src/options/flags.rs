@@ -95,11 +95,12 @@ pub(super) fn read(
 /// # Errors
 /// As [`read`], and when it is no join line.
 pub(super) fn read_line(line: &str, origin: Origin, settings: &mut Settings) -> Result<()> {
-    let words = line.split_whitespace().filter(|word| *word != "\\").map(OsString::from);
-    match read(words, origin, settings)? {
-        Some(Verb::Join) => Ok(()),
-        _ => Err(usage(format!("the join line of the {origin} is none; it begins with: kubeadm join"))),
+    let words = || line.split_whitespace().filter(|word| *word != "\\");
+    let begins = words().find(|word| *word != "kubeadm") == Some("join");
+    if !begins || read(words().map(OsString::from), origin, settings)? != Some(Verb::Join) {
+        return Err(usage(format!("the join line of the {origin} is none; it begins with: kubeadm join")));
     }
+    Ok(())
 }
 
 fn option(name: &str, parser: &mut Parser, origin: Origin, settings: &mut Settings) -> Result<()> {

@@ -24,3 +24,14 @@ fn a_url_is_not_read_before_the_join() {
     assert!(matches!(info.discovery, Discovery::ClusterInfo { info: Source::Behind(_), .. }));
     assert!(problem(&format!("join h:1 {pinned} --discovery-ca /c")).contains("--discovery-ca is for"));
 }
+
+/// A line without its first words looked like a command of the user's.
+#[test]
+fn a_join_line_that_is_none_is_told_with_its_source() {
+    for line in ["h:1 --token abcdef.0123456789abcdef", "check", "", "kubeadm token list"] {
+        let surroundings =
+            Surroundings { join: Some(Secret::new(line.to_owned())), ..Surroundings::default() };
+        let text = parse_in("join", &surroundings).unwrap_err().to_string();
+        assert!(text.contains("the join line of the environment is none"), "{line}: {text}");
+    }
+}
