@@ -16,7 +16,7 @@ build: setup
 # The shipped binary, whole suites: units, the hostile loopback server, real Kubernetes.
 test: lint build setup-kubernetes
 	cargo test --locked --lib
-	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test '*' -- --test-threads=2
+	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test architecture --test loopback --test kubernetes -- --test-threads=2
 
 # All that is held against real Kubernetes, with one version of it: VERSION=1.34 or another of tests/kubernetes/versions,
 # the newest when none is given.

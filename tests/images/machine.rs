@@ -163,7 +163,7 @@ impl Machine {
     pub fn between(&self, from: &str, to: &str) -> String {
         let journal = self.journal("nodestrap.service") + &self.journal("kubelet.service");
         let last = |text: &str| {
-            let line = journal.lines().filter(|line| line.contains(text)).next_back()?;
+            let line = journal.lines().rfind(|line| line.contains(text))?;
             line.trim_start_matches(['[', ' ']).split(']').next()?.parse::<f64>().ok()
         };
         let seconds = last(to).zip(last(from)).map(|(to, from)| to - from);

@@ -26,7 +26,8 @@ use std::{
 
 use lab::Lab;
 
-/// A boot: its name, and what happens. What it returns is printed beside its time.
+/// A boot: its name, and what happens. What it returns is printed beside its time. Names of those that take more than
+/// about 40 seconds begin with `nightly: `.
 type Boot = (&'static str, fn(&Lab) -> String);
 
 /// Boots that run at once. A container is quick, and an emulated machine keeps one processor busy.
@@ -51,7 +52,7 @@ fn main() -> ExitCode {
                     let start = Instant::now();
                     match catch_unwind(AssertUnwindSafe(|| boot(&lab))) {
                         Ok(told) => {
-                            println!("ok      {name} ({:.1} s) {told}", start.elapsed().as_secs_f32())
+                            println!("ok      {name} ({:.1} s) {told}", start.elapsed().as_secs_f32());
                         }
                         Err(_) => {
                             println!("FAILED  {name} ({:.1} s)", start.elapsed().as_secs_f32());
