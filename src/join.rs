@@ -268,10 +268,11 @@ fn after_build(now: SystemTime) -> Result<()> {
     if now >= built {
         return Ok(());
     }
-    let message = format!(
-        "the clock says {}, which is before this program was made ({}); set the clock",
-        x509::utc(now),
-        x509::utc(built)
-    );
+    // The day alone: a text that changes with each second would be shown at each attempt.
+    let now = x509::utc(now);
+    let today = now.split('T').next().unwrap_or(&now);
+    let built = x509::utc(built);
+    let message =
+        format!("the clock says {today}, which is before this program was made ({built}); set the clock");
     Err(Error::new(Step::Trust, Failure::Clock, message).healing(Retry::UntilDeadline(None)))
 }

@@ -1,7 +1,12 @@
 //! Boots in which nodestrap comes before the root's own first program, and such that need a whole machine: firmware,
 //! clock, another processor.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::PathBuf,
+    process::Command,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use crate::{
     harness::process::run,
@@ -19,6 +24,14 @@ pub const BOOTS: &[crate::Boot] = &[
     ("initramfs-tools: without a network there, the unit joins", |lab| {
         unit_instead(lab, "initramfs-tools", "tools-late")
     }),
+    ("nightly: dracut: joins before systemd starts", |lab| before_systemd(lab, "dracut", "dracut")),
+    ("nightly: dracut: without a network there, the unit joins", |lab| {
+        unit_instead(lab, "dracut", "dracut-late")
+    }),
+    ("iPXE: the token as a file, into a disk", |lab| network_boot(lab, "pxe-disk", "/dev/vda")),
+    ("iPXE: the token as a file, into memory", |lab| network_boot(lab, "pxe-memory", "tmpfs")),
+    ("clock: of 2035, no certificate holds and the boot goes on", after_all_certificates),
+    ("clock: of 1970, set while nodestrap waits", before_all_certificates),
     ("systemd: a credential by SMBIOS", |lab| {
         let text = format!("type=11,value=io.systemd.credential:nodestrap.join={}", join_line(lab));
         from_firmware(lab, "smbios", &["-smbios", &text])
@@ -36,16 +49,16 @@ fn join_line(lab: &Lab) -> String {
     format!("kubeadm join {}", lab.cluster.token().arguments.join(" "))
 }
 
-/// On the kernel command line.
-fn parameter(lab: &Lab) -> String {
-    format!("nodestrap.join=\"{}\"", join_line(lab))
+/// On the kernel command line, with `more` flags.
+fn parameter(lab: &Lab, more: &str) -> String {
+    format!("nodestrap.join=\"{} {more}\"", join_line(lab))
 }
 
 fn bare(lab: &Lab, board: Board, name: &str) -> String {
     let machine = Emulated::new(lab, board, name);
     let initramfs = machine.initramfs("");
     let root = machine.bare_root();
-    let machine = machine.disk(&root).kernel(&initramfs, &format!("{DISK} {}", parameter(lab)));
+    let machine = machine.disk(&root).kernel(&initramfs, &format!("{DISK} {}", parameter(lab, "")));
     let mut boot = machine.boot();
     let told = joined(&mut boot);
     machine.assert_joined();
@@ -61,8 +74,8 @@ fn joined(boot: &mut Run) -> String {
     figures(&report)
 }
 
-/// The address that QEMU gives, by systemd-networkd.
-const NETWORK: &str = "[Match]\nName=e*\n[Network]\nDHCP=ipv4\n";
+/// For systemd-networkd. DHCP would need a module of the kernel, and the disk has none.
+const NETWORK: &str = "[Match]\nName=e*\n[Network]\nAddress=10.99.0.15/24\nLinkLocalAddressing=no\nLLDP=no\n";
 
 /// Stands for the kubelet: shows what it finds, and ends the machine.
 const KUBELET: &str = r#"#!/bin/sh
@@ -81,6 +94,8 @@ fn system(lab: &Lab, name: &str) -> Machine {
     let system = Machine::new(lab, "bookworm", name);
     system.put("/etc/systemd/network/ethernet.network", 0o644, NETWORK);
     system.put("/usr/bin/kubelet", 0o755, KUBELET);
+    // What is mounted read-only at first becomes writable by this.
+    system.put("/etc/fstab", 0o644, "/dev/vda / ext4 defaults 0 0\n");
     // A network that never comes holds the boot for no longer than that.
     let drop_in = "/etc/systemd/system/systemd-networkd-wait-online.service.d/timeout.conf";
     let start = "ExecStart=/lib/systemd/systemd-networkd-wait-online --any --timeout=30";
@@ -126,7 +141,11 @@ fn generated(machine: &Emulated, generator: &str) -> PathBuf {
         "initramfs-tools" => {
             "cp -r /image/initramfs-tools/* /etc/initramfs-tools/ && mkinitramfs -c gzip -o /out/generated"
         }
-        _ => unreachable!(),
+        _ => {
+            "cp -r /image/dracut/99nodestrap /usr/lib/dracut/modules.d/ && \
+             echo 'add_dracutmodules+=\" nodestrap network-legacy \"' >/etc/dracut.conf.d/nodestrap.conf && \
+             dracut --quiet --no-hostonly --no-early-microcode --compress 'gzip -1' /out/generated"
+        }
     };
     run(command.args(["sh", "-euc", &format!("{script} {version}")]));
     machine.scratch.path().join("generated")
@@ -136,7 +155,8 @@ fn generated(machine: &Emulated, generator: &str) -> PathBuf {
 fn generated_boot<'l>(lab: &'l Lab, generator: &str, name: &str, parameters: &str) -> Emulated<'l> {
     let machine = Emulated::new(lab, Board::Pc, name);
     let initramfs = generated(&machine, generator);
-    let line = format!("root=/dev/vda ro {parameters} {}", parameter(lab));
+    // An unreachable API server does not hold the boot for as long as it would without a word.
+    let line = format!("root=/dev/vda ro {parameters} {}", parameter(lab, "--discovery-timeout 20s"));
     machine.disk(&system(lab, name).root()).kernel(&initramfs, &line)
 }
 
@@ -153,10 +173,96 @@ fn before_systemd(lab: &Lab, generator: &str, name: &str) -> String {
 }
 
 fn unit_instead(lab: &Lab, generator: &str, name: &str) -> String {
-    let machine = generated_boot(lab, generator, name, "ip=off");
+    // dracut waits for a network: here for two thirds of that many seconds.
+    let machine = generated_boot(lab, generator, name, "ip=off rd.retry=15");
     let mut boot = machine.boot();
     boot.line_with("not joined before the boot, exit code 3; the boot goes on");
     let told = by_unit(&mut boot);
     machine.assert_joined();
+    told
+}
+
+/// The first program of an initramfs that sets the clock a while after nodestrap has begun to wait.
+const LATE_CLOCK: &str = "\
+#!/bin/busybox sh
+/bin/busybox mkdir -p /dev
+/bin/busybox mount -t devtmpfs devtmpfs /dev
+(/bin/busybox sleep 6; /bin/busybox date -s @NOW) &
+exec /init
+";
+
+fn after_all_certificates(lab: &Lab) -> String {
+    let machine = Emulated::new(lab, Board::Pc, "clock-2035");
+    let initramfs = machine.initramfs("");
+    let root = machine.bare_root();
+    let line = format!("{DISK} {}", parameter(lab, "--discovery-timeout 10s"));
+    let machine = machine.disk(&root).kernel(&initramfs, &line).with(&["-rtc", "base=2035-06-01T00:00:00"]);
+    let mut boot = machine.boot();
+    let said = boot.line_with("init: not joined");
+    assert_eq!(said, "init: not joined, exit code 9; the boot goes on");
+    assert_eq!(boot.line_with("the root is up"), "the root is up, not joined");
+    assert_eq!(boot.report("report: ")["outcome"], "clock");
+    boot.ends();
+    machine.assert_never_asked();
+    "exit code 9".into()
+}
+
+fn before_all_certificates(lab: &Lab) -> String {
+    let machine = Emulated::new(lab, Board::Pc, "clock-1970");
+    let initramfs = machine.initramfs("");
+    let tree = machine.scratch.path().join("late");
+    fs::create_dir(&tree).unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().to_string();
+    fs::write(tree.join("late-clock"), LATE_CLOCK.replace("NOW", &now)).unwrap();
+    // The kernel unpacks one archive after the other.
+    let script =
+        "cd \"$1\" && chmod 0755 late-clock && echo late-clock | cpio --quiet -o -H newc | gzip >>\"$2\"";
+    run(Command::new("sh").args(["-euc", script, "sh"]).arg(&tree).arg(&initramfs));
+    let root = machine.bare_root();
+    let line = format!("rdinit=/late-clock {DISK} {}", parameter(lab, ""));
+    let machine = machine.disk(&root).kernel(&initramfs, &line).with(&["-rtc", "base=1970-01-01T00:00:00"]);
+    let mut boot = machine.boot();
+    boot.line_with("which is before this program was made");
+    let told = joined(&mut boot);
+    let said = boot.console().matches("before this program was made").count();
+    assert_eq!(said, 1, "once is enough:\n{}", boot.console());
+    machine.assert_joined();
+    told
+}
+
+/// Boots by image/pxe's own script, with the cluster's address and pin put in: QEMU's iPXE, DHCP and TFTP.
+fn network_boot(lab: &Lab, name: &str, root: &str) -> String {
+    let machine = Emulated::new(lab, Board::Pc, name);
+    let initramfs = machine.initramfs("");
+    let directory = machine.scratch.path().join("tftp");
+    fs::create_dir_all(directory.join("tokens")).unwrap();
+    fs::rename(initramfs, directory.join("initramfs")).unwrap();
+    fs::copy(ready_made("amd64").join("vmlinuz"), directory.join("vmlinuz")).unwrap();
+    let tree = machine.bare_root();
+    run(Command::new("tar").arg("-C").arg(&tree).arg("-cf").arg(directory.join("root.tar")).arg("."));
+    let token = lab.cluster.token();
+    // QEMU's first card.
+    fs::write(directory.join("tokens/52-54-00-12-34-56"), format!("{}\n", token.value)).unwrap();
+    let script = include_str!("../../image/pxe/nodestrap.ipxe");
+    let zeros = format!("sha256:{}", "0".repeat(64));
+    let mut script = script.replace("10.0.0.1:6443", &lab.cluster.address()).replace(&zeros, &token.pin);
+    script = script.replace("root=/dev/vda", &format!("{} root={root}", Board::Pc.console()));
+    if root == "tmpfs" {
+        script = script.replace("\nboot\n", "\ninitrd ${base}root.tar /root.tar\nboot\n");
+    }
+    fs::write(directory.join("boot.ipxe"), script).unwrap();
+    let on_disk = root != "tmpfs";
+    let mut machine = machine.network_boot(&directory, "boot.ipxe");
+    if on_disk {
+        machine = machine.disk(&tree);
+    }
+    let mut boot = machine.boot();
+    let told = joined(&mut boot);
+    let log = boot.console();
+    assert!(!log.contains(&token.value), "the token is on the console:\n{log}");
+    if on_disk {
+        machine.assert_joined();
+    }
+    assert!(lab.cluster.signing_requests().contains(&name.to_owned()));
     told
 }

@@ -51,7 +51,7 @@ if [ ! -e "$out" ]; then
     amd64 | arm64) kernel ;;
     initramfs-tools) root initramfs-tools,busybox,kmod,udev,zstd,e2fsprogs ;;
     # Without procps its module network-legacy silently drops out.
-    dracut) root dracut,dracut-network,isc-dhcp-client,iputils-arping,procps,systemd,udev,kmod,e2fsprogs,iproute2 ;;
+    dracut) root dracut,dracut-network,isc-dhcp-client,iputils-arping,procps,systemd-sysv,udev,kmod,e2fsprogs ;;
     *) echo "no such thing: $name" >&2 && exit 2 ;;
     esac >&2
     mv "$out.new" "$out"

@@ -233,7 +233,11 @@ impl Run {
             let ended = self.daemon.has_ended();
             let console = self.console();
             if let Some(place) = console.find(text) {
-                let start = if text.starts_with('\n') {place+1} else {console[..place].rfind('\n').map_or(0, |end| end + 1)};
+                let start = if text.starts_with('\n') {
+                    place + 1
+                } else {
+                    console[..place].rfind('\n').map_or(0, |end| end + 1)
+                };
                 if let Some((line, _)) = console[start..].split_once('\n') {
                     return line.to_owned();
                 }

@@ -12,8 +12,8 @@ depends() {
     echo network
 }
 
+# shellcheck disable=SC2154
 install() {
-    # shellcheck disable=SC2154
     inst_simple "$(find_binary nodestrap)" /usr/bin/nodestrap
     inst_hook cmdline 15 "$moddir/ask-for-network.sh"
     inst_hook initqueue/timeout 50 "$moddir/give-up.sh"
