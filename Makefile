@@ -5,7 +5,7 @@ BINARY := target/$(TARGET)/release/nodestrap
 # A floppy disk, and the size beyond which nothing ships.
 SIZE := 1474560
 
-.PHONY: all build test test-kubernetes test-images lint demo bench setup setup-kubernetes setup-images size clean
+.PHONY: all build build-aarch64 test test-kubernetes test-images lint demo bench setup setup-kubernetes setup-images size clean
 
 all: build
 
@@ -31,8 +31,13 @@ lint: setup
 	.ci/deny
 
 # Boots machines with the files of image/; WORDS="credential cloud" boots only those whose names contain one of them.
-test-images: build setup-kubernetes setup-images
+test-images: build setup-kubernetes setup-images build-aarch64
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test images -- $(WORDS)
+
+# For the other processor, where setup-images has put its compiler.
+build-aarch64: setup-images
+	cargo build --release --locked --target aarch64-unknown-linux-musl
+	@$(MAKE) --no-print-directory size TARGET=aarch64-unknown-linux-musl
 
 # Joins a scratch directory to an embedded API server and shows what happened.
 demo: build
