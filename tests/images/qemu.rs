@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Longest wait for anything that a machine does. Emulated, on processors that others use too, a boot takes long.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// The parts that a machine is made of.
 #[derive(Clone, Copy, PartialEq)]
