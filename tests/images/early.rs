@@ -21,7 +21,7 @@ pub const BOOTS: &[crate::Boot] = &[
     }),
     ("aarch64: a join line on the kernel command line, into a disk", |lab| bare(lab, Board::Arm, "aarch64")),
     ("initramfs-tools: joins before systemd starts", |lab| before_systemd(lab, "initramfs-tools", "tools")),
-    ("initramfs-tools: without a network there, the unit joins", |lab| {
+    ("nightly: initramfs-tools: without a network there, the unit joins", |lab| {
         unit_instead(lab, "initramfs-tools", "tools-late", "ip=off")
     }),
     ("nightly: dracut: joins before systemd starts", |lab| before_systemd(lab, "dracut", "dracut")),
