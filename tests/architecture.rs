@@ -1,5 +1,5 @@
 //! The order of the stages is the architecture: a module imports earlier stages and leaves only, and a source file
-//! stays short enough to read. And the README names no test that there is not.
+//! stays short enough to read. And no README names a test that there is not.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -131,9 +131,11 @@ fn code_words(text: &str) -> Vec<&str> {
 /// `module::test` is one of loopback or of a unit, `kubernetes module::test` one against real Kubernetes;
 /// `module::*` is any there.
 #[test]
-fn the_readme_names_tests_that_are_there() {
-    let readme =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("it is there");
+fn the_readmes_name_tests_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = ["README.md", "tests/README.md"]
+        .map(|name| fs::read_to_string(root.join(name)).expect("it is there"))
+        .concat();
     let real = tests("tests/kubernetes");
     let others = [tests("tests/loopback"), tests("src")].concat();
     let mut named = 0;
@@ -145,8 +147,8 @@ fn the_readme_names_tests_that_are_there() {
         }
         let end = format!("/{}", module.replace("::", "/"));
         let is_meant = |test: &Test| test.0.ends_with(&end) && (name == "*" || test.1 == name);
-        assert!(tests.iter().any(is_meant), "the README names {word}, which is not there");
+        assert!(tests.iter().any(is_meant), "a README names {word}, which is not there");
         named += 1;
     }
-    assert!(named > 80, "the README names {named} tests; its tables were not found");
+    assert!(named > 80, "the READMEs name {named} tests; their tables were not found");
 }

@@ -1,6 +1,6 @@
 //! A whole join in one terminal page: an API server with a CA, an approver and a signer, and a scratch root to join.
 //!
-//! Run it after a release build: `cargo run --example demo`. It leaves nothing behind.
+//! Run it after `make build`: `cargo run --example demo`. It leaves nothing behind.
 
 mod support;
 

@@ -48,7 +48,7 @@ pub fn program() -> PathBuf {
             .into()
     };
     let path = PathBuf::from(std::env::var_os("NODESTRAP").unwrap_or_else(built));
-    let hint = "build it with `cargo build --release`, or set NODESTRAP to its absolute path";
+    let hint = "build it with `make build`, or set NODESTRAP to its absolute path";
     assert!(path.is_file(), "no program at {}: {hint}", path.display());
     path
 }

@@ -19,7 +19,7 @@ use super::{
     token::Token,
 };
 
-/// The executable under test: `$NODESTRAP`, or what `cargo build --release` makes.
+/// The executable under test: `$NODESTRAP`, or what `make build` makes.
 pub fn nodestrap() -> PathBuf {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/target/x86_64-unknown-linux-musl/release/nodestrap");
     let path = PathBuf::from(env::var_os("NODESTRAP").unwrap_or_else(|| default.into()));
