@@ -1,7 +1,8 @@
 //! The node's files: what a kubelet starts from, in the order in which they become true.
 //!
-//! ca.crt and bootstrap-kubelet.conf first; the key before it is used; the pair and its link; kubelet.conf last, the
-//! commit mark: whoever finds it has a whole identity. Then what is not needed any more goes.
+//! The key before it is used; ca.crt, and bootstrap-kubelet.conf where it is needed; the pair and its link; kubelet.conf
+//! last, the commit mark: whoever finds it has a whole identity. Then what is not needed any more goes. Each is durable
+//! before the next has its name.
 
 mod existing;
 mod kubelet;
@@ -18,7 +19,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::clock::{Clock, Deadline};
-use crate::disk::{Directory, Root};
+use crate::disk::{Directory, Root, Staged};
 use crate::error::{Error, Failure, Result, Step};
 use crate::identity::{Credentials, IssuedCertificate, Key, Kind};
 use crate::kubeconfig;
@@ -87,18 +88,28 @@ impl NodeFiles {
         }
     }
 
-    /// Writes ca.crt and bootstrap-kubelet.conf as kubeadm writes them, where they are not there already. With them a
-    /// kubelet can finish alone.
+    /// Writes ca.crt as kubeadm writes it, where it is not there already.
     ///
     /// # Errors
-    /// [`Failure::Files`]; what was there before is still there.
-    pub fn write_discovery(&self, cluster: &TrustedCluster, credentials: &Credentials) -> Result<()> {
+    /// [`Failure::Files`], also for the CA of another cluster; what was there before is still there.
+    pub fn write_ca(&self, cluster: &TrustedCluster) -> Result<()> {
         let ca = &self.layout.ca;
         match self.ca()? {
-            None => self.write_at(ca, 0o644, cluster.authorities().pem())?,
-            Some(found) if found == cluster.authorities().pem() => {}
-            Some(_) => return Err(refusal(&format!("{} is the CA of another cluster", ca.as_str()))),
+            None => {
+                let directory = self.directory(ca.directory(), 0o755)?;
+                write(&directory, ca.directory(), ca.name(), 0o644, cluster.authorities().pem())
+            }
+            Some(found) if found == cluster.authorities().pem() => Ok(()),
+            Some(_) => Err(refusal(&format!("{} is the CA of another cluster", ca.as_str()))),
         }
+    }
+
+    /// Writes bootstrap-kubelet.conf as kubeadm writes it, where it is not there already. With it, ca.crt and its own
+    /// configuration a kubelet can finish alone.
+    ///
+    /// # Errors
+    /// As of [`Self::write_ca`].
+    pub fn write_bootstrap(&self, cluster: &TrustedCluster, credentials: &Credentials) -> Result<()> {
         let server = cluster.server().as_str();
         let text = kubeconfig::bootstrap(server, cluster.authorities().base64(), &credentials.embedded());
         write(&self.directory(KUBERNETES, 0o755)?, KUBERNETES, BOOTSTRAP, 0o600, text.expose().as_bytes())
@@ -136,7 +147,8 @@ impl NodeFiles {
     /// # Errors
     /// [`Failure::Files`].
     pub fn discard_pending_key(&self, kind: &Kind) -> Result<()> {
-        self.remove(self.layout.certificates.as_str(), &pending_key(kind))
+        let name = pending_key(kind);
+        self.removing(self.layout.certificates.as_str(), &name, |directory| directory.remove(&name))
     }
 
     /// Stores a pair as the kubelet's FileStore does. Returns where it is.
@@ -156,10 +168,10 @@ impl NodeFiles {
         let directory = self.directory(certificates, 0o755)?;
         let name = format!("{}-{}.pem", kind.store, stamp(now));
         let pair = Secret::new(format!("{}{}", certificate.pem(), key.pem().expose()));
-        write(&directory, certificates, &name, 0o600, pair.expose().as_bytes())?;
         let stored = path(certificates, &name);
+        directory.replace(&name, 0o600, pair.expose().as_bytes()).map_err(|e| unwritable(&stored, e))?;
         let (link, current) = (current(kind), self.current(kind));
-        directory.link(&link, &stored).map_err(|e| match e.kind() {
+        directory.link(&link, &stored).and_then(|()| directory.sync()).map_err(|e| match e.kind() {
             std::io::ErrorKind::AlreadyExists => {
                 let message =
                     format!("{current} is a file where the kubelet has a link; remove it and run again");
@@ -170,33 +182,40 @@ impl NodeFiles {
         Ok(stored)
     }
 
-    /// Writes kubelet.conf, which leads to the client's pair and commits the identity.
+    /// Writes kubelet.conf, which leads to the client's pair, but for its name: with that it commits the identity.
     ///
     /// # Errors
     /// [`Failure::Files`]; an identity that was there before is still whole.
-    pub fn write_kubelet_conf(&self, cluster: &TrustedCluster) -> Result<()> {
+    pub fn stage_kubelet_conf(&self, cluster: &TrustedCluster) -> Result<KubeletConf> {
         let pair = self.current(Kind::CLIENT);
         let text = kubeconfig::kubelet(cluster.server().as_str(), cluster.authorities().base64(), &pair);
-        self.write_at(&self.layout.kubeconfig, 0o600, text.as_bytes())
+        let conf = &self.layout.kubeconfig;
+        let directory = self.directory(conf.directory(), 0o755)?;
+        let staged = directory.stage(conf.name(), 0o600, text.as_bytes());
+        let path = conf.as_str().to_owned();
+        staged.map_err(|e| unwritable(&path, e)).map(|staged| KubeletConf { staged, path })
     }
 
     /// Removes what a joined node does not need: the key's first file, and the bootstrap kubeconfig with its token, as
-    /// kubeadm does, unless it is to be kept.
+    /// kubeadm does, unless it is to be kept. What a power cut brings back, the next run removes: nobody waits for the
+    /// disk here.
     ///
     /// # Errors
     /// [`Failure::Files`].
     pub fn clean_up(&self, keep_bootstrap: bool) -> Result<()> {
-        self.discard_pending_key(Kind::CLIENT)?;
-        if keep_bootstrap { Ok(()) } else { self.remove(KUBERNETES, BOOTSTRAP) }
+        let remove = |at: &str, name: &str| {
+            self.removing(at, name, |directory| {
+                directory.clear()?; // may be a part of it
+                directory.unlink(name).map(|_| ())
+            })
+        };
+        remove(self.layout.certificates.as_str(), &pending_key(Kind::CLIENT))?;
+        if keep_bootstrap { Ok(()) } else { remove(KUBERNETES, BOOTSTRAP) }
     }
 
     /// The path of the link to the pair in use.
     fn current(&self, kind: &Kind) -> String {
         path(self.layout.certificates.as_str(), &current(kind))
-    }
-
-    fn write_at(&self, at: &NodePath, mode: u32, bytes: &[u8]) -> Result<()> {
-        write(&self.directory(at.directory(), 0o755)?, at.directory(), at.name(), mode, bytes)
     }
 
     fn directory(&self, at: &str, mode: u32) -> Result<Directory> {
@@ -207,14 +226,23 @@ impl NodeFiles {
             })
         };
         if at.strip_prefix(KUBELET).is_some_and(|below| below.starts_with('/')) {
-            open(KUBELET, 0o700)?; // not with the mode that a parent gets
+            let kubelet = open(KUBELET, 0o700)?; // not with the mode that a parent gets
+            let directory = open(at, mode)?;
+            directory.adopt(kubelet);
+            return Ok(directory);
         }
         open(at, mode)
     }
 
-    fn remove(&self, at: &str, name: &str) -> Result<()> {
+    /// Removes `name` from the directory `at`, where there is one.
+    fn removing(
+        &self,
+        at: &str,
+        name: &str,
+        remove: impl FnOnce(&Directory) -> std::io::Result<()>,
+    ) -> Result<()> {
         let removed = match self.root.directory(at, None) {
-            Ok(directory) => directory.remove(name).map(|_| ()),
+            Ok(directory) => remove(&directory),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(e) => Err(e),
         };
@@ -225,12 +253,30 @@ impl NodeFiles {
     }
 }
 
-/// Writes a file unless it is there with the same mode and bytes.
+/// kubelet.conf, whole and durable but for its name.
+#[derive(Debug)]
+pub struct KubeletConf {
+    staged: Staged,
+    path: String,
+}
+
+impl KubeletConf {
+    /// Commits the identity: the pair and its link must be there.
+    ///
+    /// # Errors
+    /// [`Failure::Files`]; an identity that was there before is still whole.
+    pub fn commit(self) -> Result<()> {
+        self.staged.commit().map_err(|e| unwritable(&self.path, e))
+    }
+}
+
+/// Writes a file durably unless it is there with the same mode and bytes.
 fn write(directory: &Directory, at: &str, name: &str, mode: u32, bytes: &[u8]) -> Result<()> {
     if directory.holds(name, mode, bytes) {
         return Ok(());
     }
-    directory.replace(name, mode, bytes).map_err(|e| unwritable(&path(at, name), e))
+    let written = directory.replace(name, mode, bytes).and_then(|()| directory.sync());
+    written.map_err(|e| unwritable(&path(at, name), e))
 }
 
 /// The key of a request that is not decided (`pkg/kubelet/certificate/bootstrap`, `tmpPrivateKeyFile`).

@@ -11,7 +11,7 @@ mod object;
 
 pub use credentials::{ClientPair, Credentials};
 pub use csr::CertificateRequest;
-pub use exchange::{Exchange, Verdict};
+pub use exchange::{Exchange, Verdict, Wait};
 pub use issued::IssuedCertificate;
 pub use key::Key;
 pub use kind::{Kind, Wanted};

@@ -13,7 +13,7 @@ use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::files::{Existing, Identity, NodeFiles};
 use crate::http::{System, Unverified};
 use crate::identity::{
-    CertificateRequest, Credentials, Exchange, IssuedCertificate, Key, Kind, Verdict, Wanted,
+    CertificateRequest, Credentials, Exchange, IssuedCertificate, Key, Kind, Verdict, Wait, Wanted,
 };
 use crate::kubelet::{KubeletFiles, Lookup, Machine};
 use crate::limits;
@@ -144,31 +144,45 @@ fn bootstrap(
         report.end_phase(Phase::Files, clock);
         return Ok(Success::AlreadyJoined);
     }
-    // The token's file comes last: with it a kubelet can finish alone, and it needs its configuration for that.
-    let mut write_early = || {
+    // The token's file comes last: with it a kubelet can finish alone, and it needs the others for that.
+    let write_early = |with_token: bool| {
         write_kubelet()?;
-        files.write_discovery(&cluster, &credentials)
+        files.write_ca(&cluster)?;
+        if with_token { files.write_bootstrap(&cluster, &credentials) } else { Ok(()) }
     };
     if !options.with_client_cert {
-        write_early()?;
+        write_early(true)?;
         report.end_phase(Phase::Files, clock);
         report.say("prepared: ca.crt and bootstrap-kubelet.conf are in place");
         return Ok(Success::Prepared);
     }
 
     let wanted = Wanted::client(node).expiring_in(options.expiration_seconds);
+    // What can be on disk before the certificate is, is. The token's file, which a joined node does not keep, is only
+    // for a wait that lasts.
+    let prepare = || {
+        write_early(options.keep_bootstrap_kubeconfig)?;
+        files.stage_kubelet_conf(&cluster)
+    };
+    let mut staged = None;
+    let mut meanwhile = |wait: Wait| {
+        if staged.is_none() {
+            staged = Some(prepare()?);
+        }
+        if wait == Wait::Lasts { files.write_bootstrap(&cluster, &credentials) } else { Ok(()) }
+    };
     let (key, certificate) = certificate(&wanted, files, report, &mut |request, report| {
         report.csr_name = Some(request.name().to_owned());
         let exchange = Exchange::new(cluster.api(), bearer, request, clock, deadline);
-        exchange.run(report, &mut write_early)
+        exchange.run(report, &mut meanwhile)
     })?;
     report.end_phase(Phase::Approval, clock);
     let (issuer, not_after) = (certificate.issuer(), certificate.not_after());
     report.say(&format!("certificate: issued by {issuer}, valid until {not_after}"));
 
-    write_early()?;
+    let kubelet_conf = staged.map_or_else(prepare, Ok)?;
     let file = files.write_pair(Kind::CLIENT, &key, &certificate, clock.now())?;
-    files.write_kubelet_conf(&cluster)?;
+    kubelet_conf.commit()?;
     report.certificate = Some(CertificateFacts { issuer, not_after, file: Some(file) });
     files.clean_up(options.keep_bootstrap_kubeconfig)?;
     report.end_phase(Phase::Files, clock);

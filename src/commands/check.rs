@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::disk::{Root, TEMPORARY};
+use crate::disk::{Root, TEMPORARIES};
 use crate::error::{Error, Failure, Result, Step, foreign};
 use crate::files::{BOOTSTRAP, CONFIG, KUBELET, KUBERNETES, Layout, NodeFiles, path};
 use crate::report::{Finding, Level, Report, Success};
@@ -142,9 +142,12 @@ impl Image<'_> {
     /// What an interrupted write has left. In the kubelet's store everything is found already.
     fn leftovers(&mut self) {
         for directory in [KUBERNETES, PKI, KUBELET] {
-            if self.names(directory).iter().any(|name| name == TEMPORARY) {
+            let names = self.names(directory);
+            for leftover in
+                TEMPORARIES.into_iter().filter(|leftover| names.iter().any(|name| name == leftover))
+            {
                 let message = "an interrupted run left it, and it may hold a token or a key; remove it";
-                self.error(&path(directory, TEMPORARY), message);
+                self.error(&path(directory, leftover), message);
             }
         }
     }

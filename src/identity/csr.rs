@@ -67,6 +67,10 @@ impl CertificateRequest {
     pub(super) fn is_like(&self, request: &str) -> bool {
         let Ok(pem) = STANDARD.decode(request) else { return false };
         let Ok(block) = pem::parse(pem) else { return false };
+        // What this run has filed comes back as it was; a verification would be a tenth of the program's work.
+        if block.contents() == self.der {
+            return true;
+        }
         let Ok(other) = x509::Request::from_der(block.contents()) else { return false };
         let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.point);
         other.subject == self.wanted.node.subject()

@@ -34,6 +34,15 @@ pub enum Verdict {
     },
 }
 
+/// How far the wait for a verdict has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// The watch is open, and the verdict may be on its way.
+    Begins,
+    /// Nobody has decided for [`limits::WATCH_TICK`], or something came between.
+    Lasts,
+}
+
 /// One exchange for one request.
 pub struct Exchange<'a> {
     api: &'a Verified,
@@ -60,6 +69,8 @@ enum State {
 /// What an answer leads to.
 enum Answer {
     Go(State),
+    /// Something came between: after a pause, so that no server makes the program run in circles.
+    Later(State, String),
     Done(Verdict),
 }
 
@@ -84,23 +95,39 @@ impl<'a> Exchange<'a> {
         Self { waits: false, ..self }
     }
 
-    /// Runs it. `meanwhile` is called whenever a watch is open: work that does not depend on the answer.
+    /// Runs it. `meanwhile` is work that does not depend on the answer; it is called whenever a wait begins, and again
+    /// when that one lasts.
     ///
     /// # Errors
     /// The last failure when the deadline has come ([`Failure::Pending`] when nobody has decided), or one that no
     /// waiting heals.
-    pub fn run(mut self, report: &mut Report, meanwhile: &mut dyn FnMut() -> Result<()>) -> Result<Verdict> {
+    pub fn run(
+        mut self,
+        report: &mut Report,
+        meanwhile: &mut dyn FnMut(Wait) -> Result<()>,
+    ) -> Result<Verdict> {
         let mut state = State::Post;
         loop {
             let answer = match &state {
                 State::Post => self.post(report),
-                State::List => self.list(report),
+                State::List => self.list(),
                 State::Watch { uid, version } => self.watch(uid, version.clone(), report, meanwhile),
             };
             match answer {
                 Ok(Answer::Go(next)) => state = next,
+                Ok(Answer::Later(next, why)) => {
+                    meanwhile(Wait::Lasts)?;
+                    let line = format!("approval: {why}; looking again");
+                    self.backoff.pause_saying(self.pending(), &line, report)?;
+                    state = next;
+                }
                 Ok(Answer::Done(verdict)) => return Ok(verdict),
-                Err(error) => self.backoff.pause(error, report)?,
+                Err(error) => {
+                    if self.ours.is_some() {
+                        meanwhile(Wait::Lasts)?;
+                    }
+                    self.backoff.pause(error, report)?;
+                }
             }
         }
     }
@@ -127,7 +154,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    fn list(&mut self, report: &mut Report) -> Result<Answer> {
+    fn list(&mut self) -> Result<Answer> {
         let name = self.request.name();
         let reply =
             self.call(Step::Approval, &format!("{PATH}?fieldSelector=metadata.name%3D{name}"), None)?;
@@ -140,7 +167,7 @@ impl<'a> Exchange<'a> {
                 object.metadata.resource_version = list.metadata.resource_version;
                 self.judge(object)
             }
-            None => self.after_pause(State::Post, "the request was deleted", report),
+            None => Ok(Answer::Later(State::Post, "the request was deleted".to_owned())),
         }
     }
 
@@ -175,7 +202,7 @@ impl<'a> Exchange<'a> {
         uid: &str,
         mut version: String,
         report: &mut Report,
-        meanwhile: &mut dyn FnMut() -> Result<()>,
+        meanwhile: &mut dyn FnMut(Wait) -> Result<()>,
     ) -> Result<Answer> {
         let left = self.left()?;
         let name = self.request.name();
@@ -187,25 +214,26 @@ impl<'a> Exchange<'a> {
         let mut watch = match self.api.watch(Step::Approval, &path, self.bearer, left)? {
             Ok(watch) => watch,
             Err(reply) if reply.status == 410 => {
-                return self.after_pause(State::List, "the version is too old", report);
+                return Ok(Answer::Later(State::List, "the version is too old".to_owned()));
             }
             Err(reply) => return Err(self.refusal(&reply)),
         };
         self.backoff.accepted();
-        meanwhile()?;
+        meanwhile(Wait::Begins)?;
         let began = self.clock.elapsed();
         let mut heard = began;
         loop {
             match watch.wait() {
                 Next::Event(line) => {
                     heard = self.clock.elapsed();
-                    if let Some(answer) = self.event(&line, uid, &mut version, report)? {
+                    if let Some(answer) = self.event(&line, uid, &mut version)? {
                         return Ok(answer);
                     }
                 }
                 Next::Quiet => {
                     self.left()?;
                     self.announce(report);
+                    meanwhile(Wait::Lasts)?;
                     if self.clock.elapsed().saturating_sub(heard) > limits::WATCH_SILENCE {
                         return Ok(Answer::Go(State::Watch { uid: uid.to_owned(), version }));
                     }
@@ -215,26 +243,20 @@ impl<'a> Exchange<'a> {
                         self.backoff.reset();
                     }
                     let state = State::Watch { uid: uid.to_owned(), version };
-                    return self.after_pause(state, "the watch ended", report);
+                    return Ok(Answer::Later(state, "the watch ended".to_owned()));
                 }
             }
         }
     }
 
     /// Takes one line of the watch; `None` while it changes nothing.
-    fn event(
-        &mut self,
-        line: &[u8],
-        uid: &str,
-        version: &mut String,
-        report: &mut Report,
-    ) -> Result<Option<Answer>> {
+    fn event(&self, line: &[u8], uid: &str, version: &mut String) -> Result<Option<Answer>> {
         let event: Event<'_> = read(line, "a watch event")?;
         let json = event.object.get().as_bytes();
         if event.kind == "ERROR" {
             let error: StreamError = read(json, "a watch error")?;
-            let words = format!("the watch failed with {} ({})", error.code, foreign(&error.message));
-            return self.after_pause(State::List, &words, report).map(Some);
+            let why = format!("the watch failed with {} ({})", error.code, foreign(&error.message));
+            return Ok(Some(Answer::Later(State::List, why)));
         }
         if event.kind == "BOOKMARK" {
             let bookmark: Bookmark = read(json, "a bookmark")?;
@@ -246,7 +268,7 @@ impl<'a> Exchange<'a> {
             return Ok(None);
         }
         if event.kind == "DELETED" || object.metadata.uid != uid {
-            return self.after_pause(State::List, "the request was deleted", report).map(Some);
+            return Ok(Some(Answer::Later(State::List, "the request was deleted".to_owned())));
         }
         version.clone_from(&object.metadata.resource_version);
         self.verdict(&object).map(|verdict| verdict.map(Answer::Done))
@@ -257,13 +279,6 @@ impl<'a> Exchange<'a> {
             let name = self.request.name();
             report.say(&format!("approval: pending; to approve: kubectl certificate approve {name}"));
         }
-    }
-
-    /// Something came between: waits a moment before `state`, so that no server makes the program run in circles.
-    fn after_pause(&mut self, state: State, why: &str, report: &mut Report) -> Result<Answer> {
-        let line = format!("approval: {why}; looking again");
-        self.backoff.pause_saying(self.pending(), &line, report)?;
-        Ok(Answer::Go(state))
     }
 
     fn call(&mut self, step: Step, path: &str, body: Option<Vec<u8>>) -> Result<Reply> {

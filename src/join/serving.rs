@@ -68,7 +68,7 @@ pub(super) fn serve(
         report.serving_csr_name = Some(request.name().to_owned());
         let exchange = Exchange::new(&api, None, request, clock, deadline);
         let exchange = if looks_once { exchange.looking_once() } else { exchange };
-        exchange.run(report, &mut || Ok(()))
+        exchange.run(report, &mut |_| Ok(()))
     })?;
     let file = files.write_pair(Kind::SERVING, &key, &certificate, clock.now())?;
     files.discard_pending_key(Kind::SERVING)?;

@@ -236,7 +236,7 @@ fn a_joined_node_is_no_image() {
 fn each_thing_is_found_by_itself() {
     let token = format!("--token '{TOKEN}'");
     let without = |text: &str| GOOD.replace(text, "x: y");
-    let cases: [(&str, &str, &str); 19] = [
+    let cases: [(&str, &str, &str); 20] = [
         (KUBELET_CONF, "", "error"),
         (BOOTSTRAP_CONF, "", "error"),
         ("etc/kubernetes/admin.conf", "", "error"),
@@ -245,6 +245,7 @@ fn each_thing_is_found_by_itself() {
         ("var/lib/kubelet/pki/.nodestrap.new", "", "error"),
         ("var/lib/kubelet/.nodestrap.new", "", "error"),
         ("etc/kubernetes/.nodestrap.new", "", "error"),
+        ("etc/kubernetes/.nodestrap.staged", "", "error"),
         ("etc/kubernetes/pki/.nodestrap.new", "", "error"),
         ("etc/kubernetes/pki/sa.key", "", "error"),
         ("etc/kubernetes/pki/etcd/ca.key", "", "error"),

@@ -169,6 +169,7 @@ fn what_a_crash_left_is_cleared_away() {
     for folder in ["etc/kubernetes", "etc/kubernetes/pki", "var/lib/kubelet/pki"] {
         node.write(&format!("{folder}/.nodestrap.new"), "half a fi");
     }
+    node.write("etc/kubernetes/.nodestrap.staged", "half a fi");
     let updated = node.at(PKI).join("kubelet-client-updated.pem");
     symlink("/var/lib/kubelet/pki/nowhere.pem", updated).expect("a stale link");
     node.joins(&api);

@@ -1,0 +1,266 @@
+//! One open directory: files that are whole or not there at all, and when they are durable.
+
+use std::cell::RefCell;
+use std::ffi::OsStr;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::Root;
+use crate::limits;
+use crate::secret::Secret;
+
+/// The name under which a file or a link is prepared, one for each directory: what a crash leaves, which may hold a
+/// key, is overwritten by the next write there, whatever its name.
+const TEMPORARY: &str = ".nodestrap.new";
+
+/// The same for a file that waits for its moment ([`Directory::stage`]).
+const STAGED: &str = ".nodestrap.staged";
+
+/// Both names.
+pub const TEMPORARIES: [&str; 2] = [TEMPORARY, STAGED];
+
+/// An open directory below a root. Names given to it are single components.
+#[derive(Debug)]
+pub struct Directory {
+    pub(super) fd: OwnedFd,
+    /// Directories above it that got a new one on the way here, and are not synced yet.
+    unsynced: RefCell<Vec<OwnedFd>>,
+}
+
+/// A file that is written and synced, and waits for its name. One that never gets it is removed again.
+#[derive(Debug)]
+pub struct Staged {
+    directory: Directory,
+    name: String,
+}
+
+impl Directory {
+    /// The last of the `opened` ones.
+    pub(super) fn new(mut opened: Vec<OwnedFd>, unsynced: Vec<OwnedFd>) -> io::Result<Self> {
+        let fd = opened.pop().ok_or(io::ErrorKind::NotFound)?;
+        Ok(Self { fd, unsynced: RefCell::new(unsynced) })
+    }
+
+    /// The root itself.
+    pub(super) fn of(root: Root) -> Self {
+        Self { fd: root.0, unsynced: RefCell::default() }
+    }
+
+    /// Has what was made on the way to `parent` synced with this one.
+    pub fn adopt(&self, parent: Self) {
+        self.unsynced.borrow_mut().extend(parent.unsynced.into_inner());
+    }
+
+    /// Makes durable what was written, linked and removed here, and the way here.
+    ///
+    /// # Errors
+    /// As the system has it.
+    pub fn sync(&self) -> io::Result<()> {
+        fs::fsync(&self.fd)?;
+        for above in self.unsynced.take().iter().rev() {
+            fs::fsync(above)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a regular file of at most [`limits::FILE_BYTES`]; a link is not followed. `None` when there is none.
+    ///
+    /// # Errors
+    /// As the system has it; anything but a regular file, and a larger one, is an error.
+    pub fn read(&self, name: impl AsRef<OsStr>) -> io::Result<Option<Vec<u8>>> {
+        Ok(self.read_with_mode(name.as_ref())?.map(|(_, bytes)| bytes))
+    }
+
+    /// Whether `name` is a regular file with exactly this mode and content.
+    #[must_use]
+    pub fn holds(&self, name: &str, mode: u32, bytes: &[u8]) -> bool {
+        let Ok(Some((found_mode, found))) = self.read_with_mode(OsStr::new(name)) else { return false };
+        let found = Secret::new(found);
+        found_mode == mode && found.expose() == bytes
+    }
+
+    fn read_with_mode(&self, name: &OsStr) -> io::Result<Option<(u32, Vec<u8>)>> {
+        // Without NONBLOCK a planted FIFO would hold the program up.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match fs::openat(&self.fd, name, flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+        };
+        let found = fs::fstat(&file)?;
+        if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
+            return Err(io::Error::other("not a regular file"));
+        }
+        let size = u64::try_from(found.st_size).unwrap_or_default().min(limits::FILE_BYTES);
+        // Of the right size at once: a buffer that grows leaves copies of secrets behind.
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
+        std::fs::File::from(file).take(limits::FILE_BYTES + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > limits::FILE_BYTES {
+            return Err(io::Error::other("larger than 1 MiB"));
+        }
+        Ok(Some((found.st_mode & 0o7777, bytes)))
+    }
+
+    /// Puts `bytes` under `name` so that at every moment, power cuts included, the name shows the old file or the
+    /// whole new one: written beside it with its final mode, synced, renamed over it. That the name shows the new one
+    /// is durable after [`Self::sync`].
+    ///
+    /// # Errors
+    /// As the system has it; the temporary file is removed again.
+    pub fn replace(&self, name: &str, mode: u32, bytes: &[u8]) -> io::Result<()> {
+        self.replace_by(TEMPORARY, name, mode, bytes)
+    }
+
+    pub(super) fn replace_by(&self, temporary: &str, name: &str, mode: u32, bytes: &[u8]) -> io::Result<()> {
+        self.write_new(temporary, mode, bytes)?;
+        let renamed = self.rename(temporary, name);
+        if renamed.is_err() {
+            let _ = self.unlink(temporary);
+        }
+        renamed
+    }
+
+    /// Does all of [`Self::replace`] but the last: the file gets its name when it is [committed](Staged::commit).
+    ///
+    /// # Errors
+    /// As of [`Self::replace`].
+    pub fn stage(self, name: &str, mode: u32, bytes: &[u8]) -> io::Result<Staged> {
+        self.write_new(STAGED, mode, bytes)?;
+        Ok(Staged { directory: self, name: name.to_owned() })
+    }
+
+    /// Writes and syncs a file, or leaves none.
+    fn write_new(&self, name: &str, mode: u32, bytes: &[u8]) -> io::Result<()> {
+        self.unlink(name)?; // left by a run that was interrupted
+        let written = self.write_and_sync(name, mode, bytes);
+        if written.is_err() {
+            let _ = self.unlink(name);
+        }
+        written
+    }
+
+    fn write_and_sync(&self, name: &str, mode: u32, bytes: &[u8]) -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut file = std::fs::File::from(fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode))?);
+        fs::fchmod(&file, Mode::from_raw_mode(mode))?; // a umask can only have taken bits away
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+
+    /// Removes what an interrupted write has left, which may hold a key.
+    ///
+    /// # Errors
+    /// As the system has it.
+    pub fn clear(&self) -> io::Result<()> {
+        self.remove(TEMPORARY)
+    }
+
+    /// Points the link `name` at `target`, atomically; durable after [`Self::sync`]. A regular file of that name is not
+    /// replaced.
+    ///
+    /// # Errors
+    /// As the system has it; `AlreadyExists` when `name` is something else than a link.
+    pub fn link(&self, name: &str, target: &str) -> io::Result<()> {
+        match fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) if FileType::from_raw_mode(found.st_mode) != FileType::Symlink => {
+                return Err(io::Error::new(
+                    io::ErrorKind::AlreadyExists,
+                    "there is a file where a link belongs",
+                ));
+            }
+            Ok(_) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        self.unlink(TEMPORARY)?;
+        fs::symlinkat(target, &self.fd, TEMPORARY)?;
+        self.rename(TEMPORARY, name)
+    }
+
+    /// The names in this directory, as far as they are UTF-8, in no order.
+    ///
+    /// # Errors
+    /// As the system has it.
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::Dir::read_from(&self.fd)? {
+            names.extend(entry?.file_name().to_str().ok().map(str::to_owned));
+        }
+        Ok(names)
+    }
+
+    /// Renames `name`, a link itself and not its target, durably to `name` with this ending, and a number behind it
+    /// where that is taken: nothing is overwritten. Returns the new name; `None` when there was none of the old.
+    ///
+    /// # Errors
+    /// As the system has it.
+    pub fn set_aside(&self, name: &str, ending: &str) -> io::Result<Option<String>> {
+        if !self.has(name)? {
+            return Ok(None);
+        }
+        let mut aside = format!("{name}{ending}");
+        let mut number = 1;
+        while self.has(&aside)? {
+            number += 1;
+            aside = format!("{name}{ending}-{number}");
+        }
+        self.rename(name, &aside)?;
+        self.sync()?;
+        Ok(Some(aside))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        Ok(fs::renameat(&self.fd, from, &self.fd, to)?)
+    }
+
+    /// Removes `name` durably.
+    ///
+    /// # Errors
+    /// As the system has it. What is not there is none.
+    pub fn remove(&self, name: &str) -> io::Result<()> {
+        if self.unlink(name)? { self.sync() } else { Ok(()) }
+    }
+
+    /// Removes `name`; durable after [`Self::sync`]. Whether it was there is returned.
+    ///
+    /// # Errors
+    /// As the system has it.
+    pub fn unlink(&self, name: &str) -> io::Result<bool> {
+        match fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            // A read-only disk says so before it looks whether the name is there.
+            Err(Errno::ROFS) if !self.has(name)? => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Whether anything has this name, a link that leads nowhere included.
+    fn has(&self, name: &str) -> io::Result<bool> {
+        match fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+impl Staged {
+    /// Gives the file its name, over an older one, durably.
+    ///
+    /// # Errors
+    /// As the system has it; what was there before is still there.
+    pub fn commit(self) -> io::Result<()> {
+        self.directory.rename(STAGED, &self.name)?;
+        self.directory.sync()
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // Not there any more after a commit.
+        let _ = self.directory.unlink(STAGED);
+    }
+}
