@@ -40,6 +40,9 @@ fn main() {
         other => other.unwrap_or("unknown").to_owned(),
     };
     println!("cargo::rustc-env=NODESTRAP_GOARCH={arch}");
+    if arch == "arm64" {
+        link_position_independent();
+    }
 
     let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
     println!("cargo::rustc-env=NODESTRAP_COMMIT={commit}");
@@ -89,8 +92,26 @@ fn link() {
     }
 }
 
+/// What rustc itself does on x86_64 only. musl's rcrt1.o is the start-up code that applies a program's relocations to
+/// itself; of the other start-up files nothing is needed, as the linker lists constructors without them.
+fn link_position_independent() {
+    let target = std::env::var("TARGET").expect("cargo sets TARGET");
+    let rustc = std::env::var_os("RUSTC").expect("cargo sets RUSTC");
+    let libraries = output(Command::new(rustc).args(["--print", "target-libdir", "--target", &target]));
+    let musl = libraries.expect("rustc knows its libraries") + "/self-contained";
+    for argument in
+        [&format!("-L{musl}"), &format!("{musl}/rcrt1.o"), "-pie", "--no-dynamic-linker", "-ztext"]
+    {
+        println!("cargo::rustc-link-arg-bins={argument}");
+    }
+}
+
 fn git(arguments: &[&str]) -> Option<String> {
-    let output =
-        Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
+    output(Command::new("git").args(arguments))
+}
+
+/// What a program says that succeeds.
+fn output(command: &mut Command) -> Option<String> {
+    let output = command.output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
 }

@@ -10,7 +10,6 @@ use std::{
 
 use crate::harness::{
     cluster::{Cluster, Options},
-    components::programs,
     kubelet::{self, Containerd},
     process::run,
     scratch::Scratch,
@@ -70,12 +69,11 @@ impl Lab {
         self.runtime.endpoint()
     }
 
-    /// nspawn's arguments that give a machine a real program of Kubernetes, and what a real kubelet needs of the world.
-    pub fn real(&self, program: &str) -> Vec<String> {
+    /// nspawn's arguments that give a machine what a real kubelet needs of the world.
+    pub fn for_kubelet(&self) -> Vec<String> {
         let socket = self.runtime().replace("unix://", "");
         let directory = Path::new(&socket).parent().unwrap().display().to_string();
-        let program = format!("{}:/usr/bin/{program}", programs().join(program).display());
-        let binds = [program, "/dev/kmsg".into(), directory, self.scratch.path().display().to_string()];
+        let binds = ["/dev/kmsg".into(), directory, self.scratch.path().display().to_string()];
         let binds = binds.map(|bind| format!("--bind={bind}"));
         [vec!["--capability=CAP_SYSLOG".to_owned()], binds.to_vec()].concat()
     }

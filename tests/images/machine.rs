@@ -1,6 +1,7 @@
 //! A machine: Debian with the files of image/, booted by systemd-nspawn.
 
 use std::{
+    cell::Cell,
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -10,13 +11,16 @@ use std::{
 use serde_json::Value;
 
 use crate::{
+    disk::Disk,
+    group::ControlGroup,
     harness::{
+        components::programs,
         node::{Node, nodestrap},
-        process::{Daemon, run, tethered},
+        process::{Daemon, run},
         scratch::Scratch,
         wait_for,
     },
-    lab::{Lab, Network, rootfs},
+    lab::{Lab, Network},
 };
 
 /// The kubelet's unit and drop-in of kubeadm's packages (`cmd/krel/templates/latest/kubelet` and `kubeadm` of
@@ -59,24 +63,26 @@ echo "$@" >/var/lib/kubelet-stub/started
 exec sleep infinity
 "#;
 
+/// `setupKernelTunables` of Kubernetes (pkg/kubelet/cm/container_manager_linux.go), without those that every kernel has.
+const KERNEL_SETTINGS: [(&str, u8); 3] =
+    [("vm/overcommit_memory", 1), ("kernel/panic", 10), ("kernel/panic_on_oops", 1)];
+
 /// A machine with a disk that outlives its boots.
 pub struct Machine {
     pub name: String,
     pub network: Network,
+    disk: Disk,
+    /// Bytes read from the disk when the kubelet had started.
+    read: Cell<u64>,
     scratch: Scratch,
 }
 
 impl Machine {
     /// A machine that has never booted, with the image's files in place.
     pub fn new(lab: &Lab, system: &str, name: &str) -> Self {
-        let scratch = Scratch::new();
-        for part in ["layers", "root"] {
-            fs::create_dir(scratch.file(part)).unwrap();
-        }
-        let script = "mount -t tmpfs tmpfs \"$1/layers\" && mkdir \"$1/layers/upper\" \"$1/layers/work\" && \
-            mount -t overlay overlay -o \"lowerdir=$2,upperdir=$1/layers/upper,workdir=$1/layers/work\" \"$1/root\"";
-        run(Command::new("sh").args(["-euc", script, "sh"]).arg(scratch.path()).arg(rootfs(system)));
-        let machine = Self { name: name.into(), network: lab.network(), scratch };
+        let (network, disk) = (lab.network(), Disk::new(system));
+        let machine =
+            Self { name: name.into(), network, disk, read: Cell::default(), scratch: Scratch::new() };
         machine.bake();
         machine
     }
@@ -105,6 +111,24 @@ impl Machine {
         self.put(&format!("{directory}/{rest}"), 0o644, fs::read(image.join(name)).unwrap());
     }
 
+    /// Puts a real program of Kubernetes onto the disk.
+    pub fn real(&self, program: &str) {
+        self.put(&format!("/usr/bin/{program}"), 0o755, fs::read(programs().join(program)).unwrap());
+    }
+
+    /// Puts a real kubelet onto the disk, and lets it live in a container: it does not start before the kernel has the
+    /// settings that it wants, and these are the test machine's own. So it is shown files that hold them.
+    pub fn real_kubelet(&self) {
+        self.real("kubelet");
+        let mut drop_in = "[Service]\n".to_owned();
+        for (setting, value) in KERNEL_SETTINGS {
+            let file = format!("/usr/share/kernel-settings/{}", setting.replace('/', "."));
+            self.put(&file, 0o644, format!("{value}\n"));
+            drop_in += &format!("BindReadOnlyPaths={file}:/proc/sys/{setting}\n");
+        }
+        self.put("/etc/systemd/system/kubelet.service.d/kernel-settings.conf", 0o644, drop_in);
+    }
+
     /// Sets what the unit gives to nodestrap beside its own arguments.
     pub fn arguments(&self, arguments: &str) {
         self.put("/etc/default/nodestrap", 0o600, format!("NODESTRAP_ARGS={arguments}\n"));
@@ -112,7 +136,7 @@ impl Machine {
 
     /// The machine's `/`.
     pub fn root(&self) -> PathBuf {
-        self.scratch.path().join("root")
+        self.disk.root()
     }
 
     /// A file of the machine, by its absolute path there.
@@ -128,17 +152,20 @@ impl Machine {
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    /// Switches it on; `extra` are nspawn's arguments, such as credentials and mounts.
+    /// Switches it on, with nothing of its disk in memory; `extra` are nspawn's arguments, such as credentials and mounts.
     pub fn boot(&self, extra: &[String]) -> Boot<'_> {
         let _ = fs::remove_dir_all(self.file("/var/lib/kubelet-stub"));
-        let mut command = tethered("systemd-nspawn");
+        self.disk.cool();
+        let group = ControlGroup::new();
+        let mut command = group.tethered("systemd-nspawn");
         command.arg("--directory").arg(self.root());
         command.args(["--register=no", "--keep-unit", "--console=read-only", "--quiet", "--boot"]);
         command.arg(format!("--machine={}", self.name));
         command.arg(format!("--network-namespace-path={}", self.network.path().display()));
         // Else systemd 257 finds only the older hierarchy of the machine below and refuses it.
         command.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1").args(extra);
-        Boot { machine: self, daemon: Daemon::start(command, self.scratch.path().join("console.log")) }
+        let daemon = Daemon::start(command, self.scratch.path().join("console.log"));
+        Boot { machine: self, daemon, _group: group }
     }
 
     /// The journal of all boots: what `unit` and systemd said about it.
@@ -153,14 +180,23 @@ impl Machine {
         self.file("/var/lib/kubelet-stub/started").exists()
     }
 
-    /// How long it took from the unit's start to the kubelet's, what share of it is nodestrap's, and its requests.
+    /// How long it took from the unit's start to the kubelet's, what share of it is nodestrap's, its requests, and what
+    /// had been read by then of all that the image adds to its system.
     pub fn figures(&self, report: &Value) -> String {
         let whole = self.between("Starting nodestrap.service", "Started kubelet.service");
-        format!("{whole}, nodestrap {} ms, {} requests", report["milliseconds"]["total"], report["requests"])
+        let share =
+            format!("nodestrap {} ms, {} requests", report["milliseconds"]["total"], report["requests"]);
+        format!("{whole}, {share}, {} KiB from disk", self.read.get() / 1024)
+    }
+
+    /// The same of a real kubelet, until it has registered its node. Whoever joins the machine has the unit's name.
+    pub fn figures_of_kubelet(&self) -> String {
+        let whole = self.between("Starting nodestrap.service", "Successfully registered node");
+        format!("{whole}, {} KiB from disk", self.disk.bytes_read() / 1024)
     }
 
     /// How long it took from the last line with one text to the last line with the other, in the journal.
-    pub fn between(&self, from: &str, to: &str) -> String {
+    fn between(&self, from: &str, to: &str) -> String {
         let journal = self.journal("nodestrap.service") + &self.journal("kubelet.service");
         let last = |text: &str| {
             let line = journal.lines().rfind(|line| line.contains(text))?;
@@ -182,15 +218,15 @@ impl Drop for Machine {
             let journal = self.journal("nodestrap.service") + &self.journal("kubelet.service");
             eprintln!("the journal of {}:\n{journal}", self.name);
         }
-        let script = "umount \"$1/root\"; umount \"$1/layers\"";
-        let _ = Command::new("sh").args(["-c", script, "sh"]).arg(self.scratch.path()).output();
     }
 }
 
 /// A machine that runs. Dropping it is a power cut.
 pub struct Boot<'m> {
     machine: &'m Machine,
+    // Ends before its group does.
     daemon: Daemon,
+    _group: ControlGroup,
 }
 
 impl Boot<'_> {
@@ -200,6 +236,7 @@ impl Boot<'_> {
             self.daemon.assert_alive();
             self.machine.has_kubelet().then_some(())
         });
+        self.machine.read.set(self.machine.disk.bytes_read());
         let report = fs::read_to_string(self.machine.file("/var/lib/kubelet-stub/report.json")).unwrap();
         serde_json::from_str(&report).expect("the report is JSON")
     }

@@ -6,7 +6,9 @@
 
 #[path = "../kubernetes/harness/mod.rs"]
 mod harness;
+mod disk;
 mod early;
+mod group;
 mod lab;
 mod machine;
 mod provision;
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         eprintln!("no boot has a name like that");
         return ExitCode::FAILURE;
     }
+    group::sweep();
     let lab = Lab::start();
     let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
