@@ -194,7 +194,7 @@ impl Error {
     /// The error and its causes, outermost first, each as one line.
     #[must_use]
     pub fn chain(&self) -> Vec<String> {
-        let mut chain = vec![format!("{}: {}", self.step, self.message)];
+        let mut chain = vec![one_line(&format!("{}: {}", self.step, self.message))];
         let mut next = self.source();
         while let Some(cause) = next {
             chain.push(foreign(&cause.to_string()));
@@ -221,16 +221,22 @@ impl StdError for Error {
 /// sequences, line breaks) become spaces, and no more than [`limits::FOREIGN_TEXT`] characters are kept.
 #[must_use]
 pub fn foreign(text: &str) -> String {
-    let mut clean: String = text
-        .trim()
-        .chars()
-        .take(limits::FOREIGN_TEXT)
-        .map(|c| if c.is_control() || is_bidi(c) { ' ' } else { c })
-        .collect();
-    if text.trim().chars().nth(limits::FOREIGN_TEXT).is_some() {
+    let mut rest = text.trim().chars();
+    let mut clean: String = rest.by_ref().take(limits::FOREIGN_TEXT).map(harmless).collect();
+    if rest.next().is_some() {
         clean.push('…');
     }
     clean
+}
+
+/// Text with a space for each control character, whole: a path that a message names can hold any.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    text.chars().map(harmless).collect()
+}
+
+fn harmless(c: char) -> char {
+    if c.is_control() || is_bidi(c) { ' ' } else { c }
 }
 
 /// Characters that make a terminal show text in another order than it is written (Unicode TR 9, section 2).
@@ -255,6 +261,12 @@ mod tests {
         let error = Error::new(Step::Files, Failure::Files, "cannot write x")
             .caused_by(std::io::Error::other("disk\n\u{1b}[31mfull"));
         assert_eq!(error.to_string(), "files: cannot write x: disk  [31mfull");
+    }
+
+    #[test]
+    fn a_path_of_control_characters_is_shown_on_one_line() {
+        let error = Error::new(Step::Options, Failure::Usage, "/a\n\u{1b}[2J\u{202e}b cannot be read");
+        assert_eq!(error.chain(), ["options: /a  [2J b cannot be read"]);
     }
 
     #[test]

@@ -212,13 +212,13 @@ fn named<T>(
 /// alphabetical order, two spaces, no quotes where YAML needs none. A client certificate is embedded, as kubeadm embeds
 /// that of a discovery file (`cmd/kubeadm/app/discovery/file`).
 ///
-/// `server` is a checked URL, `ca_data` base64; neither needs quotes in YAML. A token, which holds no quotes and no
-/// backslashes (RFC 6750, section 2.1), may look like a number.
+/// `server` is a checked URL, `ca_data` base64; neither needs quotes in YAML. A token, which a header can carry, may look
+/// like a number, and one of a kubeconfig may hold quotes.
 #[must_use]
 pub fn bootstrap(server: &str, ca_data: &str, user: &BootstrapUser<'_>) -> Secret<String> {
     // Room for all of it: a buffer that grows leaves copies of secrets behind.
     let pair = user.pair.as_ref().map_or(0, |(certificate, key)| 2 * (certificate.len() + key.len()));
-    let room = 1024 + server.len() + ca_data.len() + pair + user.token.map_or(0, str::len);
+    let room = 1024 + server.len() + ca_data.len() + pair + user.token.map_or(0, |token| 2 * token.len());
     let mut text = Secret::new(String::with_capacity(room));
     let mut push = |part: &str| text.expose_mut().push_str(part);
     push("apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority-data: ");
@@ -240,28 +240,32 @@ users:
   user:
 ",
     );
-    let mut line = |name: &str, quote: &str, value: &str| {
-        for part in ["    ", name, ": ", quote, value, quote, "\n"] {
+    let mut line = |name: &str, value: &str| {
+        for part in ["    ", name, ": ", value, "\n"] {
             push(part);
         }
     };
     if let Some((certificate, key)) = &user.pair {
-        line("client-certificate-data", "", &STANDARD.encode(certificate));
-        line("client-key-data", "", Secret::new(STANDARD.encode(key)).expose());
+        line("client-certificate-data", &STANDARD.encode(certificate));
+        line("client-key-data", Secret::new(STANDARD.encode(key)).expose());
     }
-    if let Some(token) = user.token {
-        line("token", if is_plain(token) { "" } else { "\"" }, token);
+    match user.token {
+        Some(token) if is_plain(token) => line("token", token),
+        Some(token) => line("token", Secret::new(yaml::quoted(token)).expose()),
+        None => {}
     }
     text
 }
 
 /// Whether YAML needs no quotes to take a token for a text: it has a letter that no number has, and is none of the
-/// words for true, false and null. A bootstrap token without such a letter looks like a number.
+/// words for true, false and null, YAML 1.1's included (`goyaml.v2/resolve.go`). A bootstrap token without such a letter
+/// looks like a number.
 fn is_plain(token: &str) -> bool {
-    const WORDS: [&str; 8] = ["true", "false", "null", "yes", "no", "on", "off", "nan"];
+    const WORDS: [&str; 9] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
     let (whole, rest) = token.split_once('.').unwrap_or((token, ""));
-    let (fraction, exponent) = rest.split_once('e').unwrap_or((rest, "0"));
-    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let (fraction, exponent) = rest.split_once(['e', 'E']).unwrap_or((rest, "0"));
+    let exponent = exponent.strip_prefix('-').unwrap_or(exponent);
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b == b'_');
     let number = digits(whole) && digits(fraction) && !exponent.is_empty() && digits(exponent);
     let begins_plainly = token.starts_with(|c: char| c.is_ascii_alphanumeric());
     let plain = token.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
@@ -304,95 +308,4 @@ users:
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kubeadms_cluster_info_is_read() {
-        let text = "apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority-data: QQ==\n    server: https://h:1\n  \
-                    name: \"\"\ncontexts: null\ncurrent-context: \"\"\nkind: Config\npreferences: {}\nusers: null\n";
-        let config = Kubeconfig::parse(text).unwrap();
-        assert_eq!(config.discovery_cluster().unwrap().server, "https://h:1");
-    }
-
-    #[test]
-    fn what_is_written_is_read_again() {
-        let config = Kubeconfig::parse(&kubelet("https://[::1]:6443", "QQ==", "/p.pem")).unwrap();
-        let (cluster, user) = config.current().unwrap();
-        assert_eq!(cluster.server, "https://[::1]:6443");
-        assert_eq!(cluster.certificate_authority_data, "QQ==");
-        assert_eq!(user.client_key, "/p.pem");
-    }
-
-    #[test]
-    fn a_token_that_looks_like_a_number_is_quoted() {
-        for (token, quoted) in [
-            ("123456.0123456789012345", true),
-            ("123456.012345678901e234", true),
-            ("abcdef.0123456789abcdef", false),
-            ("123456.012345678901234e", false),
-            ("12345e.0123456789012345", false),
-            ("02b50b05283e98dd0fd71db496ef01e8", true),
-            ("true", true),
-            ("a-token_of.letters", false),
-            ("a/b+c==", true),
-        ] {
-            let line = if quoted { format!("token: \"{token}\"\n") } else { format!("token: {token}\n") };
-            let user = BootstrapUser { token: Some(token), pair: None };
-            assert!(bootstrap("s", "c", &user).expose().ends_with(&line), "{token}");
-        }
-    }
-
-    #[test]
-    fn a_pair_is_embedded_and_read_again() {
-        let user = BootstrapUser { token: None, pair: Some(("c".to_owned(), "k")) };
-        let text = bootstrap("https://h", "QQ==", &user);
-        let config = Kubeconfig::parse(text.expose()).unwrap();
-        let (_, user) = config.current().unwrap();
-        assert_eq!(
-            (user.client_certificate_data.expose().as_str(), user.token.expose().as_str()),
-            ("Yw==", "")
-        );
-        assert_eq!(user.client_key_data.expose(), "aw==");
-    }
-
-    #[test]
-    fn what_is_not_followed_is_named() {
-        for (field, named) in [
-            ("exec: {command: aws}", Some("exec")),
-            ("auth-provider: {name: gcp}", Some("auth-provider")),
-            ("username: u, password: p", Some("username")),
-            ("as: other", Some("as")),
-            ("exec: null, username: ''", None),
-            ("other: x", None),
-        ] {
-            let text = format!(
-                "{{contexts: [{{name: x, context: {{cluster: c, user: u}}}}], current-context: x, \
-                 clusters: [{{name: c, cluster: {{tls-server-name: h}}}}], users: [{{name: u, user: {{{field}}}}}]}}"
-            );
-            let config = Kubeconfig::parse(&text).unwrap();
-            let (cluster, user) = config.current().unwrap();
-            assert_eq!((user.unsupported, cluster.unsupported), (named, Some("tls-server-name")), "{field}");
-        }
-    }
-
-    #[test]
-    fn several_clusters_need_one_that_is_meant() {
-        let two = "clusters: [{name: a, cluster: {server: 'https://a'}}, {name: b, cluster: {server: 'https://b'}}]\n";
-        assert!(Kubeconfig::parse(two).unwrap().discovery_cluster().is_err());
-        let current = format!(
-            "{two}contexts: [{{name: c, context: {{cluster: b, user: u}}}}]\ncurrent-context: c\nusers: null\n"
-        );
-        assert_eq!(Kubeconfig::parse(&current).unwrap().discovery_cluster().unwrap().server, "https://b");
-        let unnamed = two.replace("name: a", "name: ''");
-        assert_eq!(Kubeconfig::parse(&unnamed).unwrap().discovery_cluster().unwrap().server, "https://a");
-        assert!(Kubeconfig::parse(&two.replace("name: b", "name: a")).is_err());
-        assert!(Kubeconfig::parse("").unwrap().discovery_cluster().is_err());
-    }
-
-    #[test]
-    fn an_error_does_not_quote_a_secret() {
-        let error = Kubeconfig::parse("users: [{name: a, user: {client-key: [hunter2]}}]").unwrap_err();
-        assert!(!error.to_string().contains("hunter2"));
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@
 mod config;
 mod registration;
 
-pub use config::RESOLVED;
+pub use config::{RESOLVED, for_machine};
 pub use registration::{CERT_DIR, HOSTNAME_OVERRIDE, KUBECONFIG, NodeRegistration};
 
 use serde_json::Value;
@@ -16,6 +16,7 @@ use crate::limits;
 use crate::node::NodeName;
 use crate::report::Report;
 use crate::retry::Backoff;
+use crate::yaml;
 
 /// The container runtimes that kubeadm looks for, and the one that it takes when there is none
 /// (`cmd/kubeadm/app/constants/constants_unix.go`, `DefaultCRISocket`).
@@ -119,8 +120,8 @@ impl Lookup<'_> {
         }
         Ok(KubeletFiles {
             config,
-            instance: format!("containerRuntimeEndpoint: {}\n", quoted(machine.cri_socket)),
-            flags: format!("KUBELET_KUBEADM_ARGS={}\n", quoted(&registration.arguments(machine))),
+            instance: format!("containerRuntimeEndpoint: {}\n", yaml::quoted(machine.cri_socket)),
+            flags: format!("KUBELET_KUBEADM_ARGS={}\n", yaml::quoted(&registration.arguments(machine))),
         })
     }
 
@@ -159,20 +160,6 @@ fn not_published(message: &str) -> Error {
     Error::new(Step::Cluster, Failure::NotPublished, message)
 }
 
-/// A text of printable ASCII in double quotes, as Go's `%q` has it, and as systemd's EnvironmentFile and YAML read it.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for c in text.chars() {
-        if matches!(c, '"' | '\\') {
-            quoted.push('\\');
-        }
-        quoted.push(c);
-    }
-    quoted.push('"');
-    quoted
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,10 +182,5 @@ mod tests {
         ] {
             assert_eq!(is_ready(&serde_json::from_str(node).unwrap()), ready, "{node}");
         }
-    }
-
-    #[test]
-    fn quotes_are_those_of_go() {
-        assert_eq!(quoted(r#"--a=b "c" \d"#), r#""--a=b \"c\" \\d""#);
     }
 }

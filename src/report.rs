@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::clock::Clock;
-use crate::error::{Error, Failure, Step};
+use crate::error::{Error, Failure, Step, one_line};
 use crate::notify::Notify;
 
 /// How a run ended well.
@@ -163,13 +163,14 @@ impl Report {
     }
 
     /// A report that prints nothing, for tests.
-    #[cfg(test)]
-    pub(crate) fn silent() -> Self {
+    #[must_use]
+    pub fn silent() -> Self {
         Self { quiet: true, ..Self::new() }
     }
 
     /// Prints one line for people, and tells it to the service manager. A closed standard error is no reason to stop.
     pub fn say(&self, line: &str) {
+        let line = &one_line(line);
         if let Some(manager) = &self.manager {
             manager.status(line);
         }

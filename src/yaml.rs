@@ -259,6 +259,22 @@ fn is_json_number(text: &str) -> bool {
     digits(whole) && digits(fraction) && (whole == "0" || !whole.starts_with('0'))
 }
 
+/// A text of printable ASCII in double quotes, as Go's `%q` has it, and as systemd's EnvironmentFile and YAML read it.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    // Room for all of it: a token may be in it, and a buffer that grows leaves copies behind.
+    let mut quoted = String::with_capacity(2 * text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        if matches!(c, '"' | '\\') {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted.push('"');
+    quoted
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,5 +320,10 @@ mod tests {
         assert_eq!(problem(&"[".repeat(100)), "nested too deeply");
         assert_eq!(problem(&"- x\n".repeat(limits::YAML_NODES + 1)), "too many nodes");
         assert_eq!(problem(&" ".repeat(limits::YAML_BYTES + 1)), "the text is longer than 1 MiB");
+    }
+
+    #[test]
+    fn quotes_are_those_of_go() {
+        assert_eq!(quoted(r#"--a=b "c" \d"#), r#""--a=b \"c\" \\d""#);
     }
 }

@@ -25,7 +25,7 @@ type Problem = Box<dyn std::error::Error + Send + Sync>;
 /// # Errors
 /// When the text is no KubeletConfiguration v1beta1, is larger or deeper than [`yaml::tree`] reads, or has a form
 /// in which the fields cannot be set: anything but a map in block style.
-pub(super) fn for_machine(text: &str, machine: &Machine<'_>) -> Result<String, Problem> {
+pub fn for_machine(text: &str, machine: &Machine<'_>) -> Result<String, Problem> {
     let unsaid = matches!(read(text)?["resolvConf"].as_str(), None | Some(""));
     let mut lines = vec![("containerRuntimeEndpoint", machine.cri_socket), ("rotateCertificates", "true")];
     if machine.resolved && unsaid {
@@ -76,8 +76,11 @@ fn with_line(text: &str, key: &str, value: &str) -> String {
 }
 
 fn top_level_key(line: &str) -> Option<&str> {
-    let (key, _) = line.split_once(':')?;
-    key.starts_with(|c: char| c.is_ascii_alphabetic()).then_some(key)
+    let (key, rest) = line.split_once(':')?;
+    // Without a space behind it the colon is part of the key (YAML 1.2, section 7.3.3).
+    let is_key =
+        key.starts_with(|c: char| c.is_ascii_alphabetic()) && (rest.is_empty() || rest.starts_with(' '));
+    is_key.then_some(key)
 }
 
 #[cfg(test)]
@@ -125,6 +128,12 @@ mod tests {
         assert_eq!(make(&made, false).unwrap(), made);
         let off = CLUSTER.replace("rotateCertificates: true", "rotateCertificates: false");
         assert!(make(&off, false).unwrap().contains("rotateCertificates: true\n"), "as kubeadm has it");
+    }
+
+    #[test]
+    fn a_key_that_begins_like_one_that_is_set_stays() {
+        let other = CLUSTER.replace("rotateCertificates: true", "resolvConf:x: y\nrotateCertificates: true");
+        assert!(make(&other, true).unwrap().contains("resolvConf:x: y\n"));
     }
 
     #[test]

@@ -35,13 +35,12 @@ fn times(number: &str, unit: u64) -> Option<u64> {
         return None;
     }
     let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let mut total = whole.checked_mul(unit)?;
-    let mut place = unit;
-    for digit in fraction.bytes() {
-        place /= 10;
-        total = total.checked_add(place * u64::from(digit.checked_sub(b'0').filter(|digit| *digit < 10)?))?;
+    // From the last digit to the first: cutting off at each place is cutting off once.
+    let mut part = 0;
+    for digit in fraction.bytes().rev() {
+        part = (part + unit * u64::from(digit.checked_sub(b'0').filter(|digit| *digit < 10)?)) / 10;
     }
-    Some(total)
+    whole.checked_mul(unit)?.checked_add(part)
 }
 
 #[cfg(test)]
@@ -61,6 +60,8 @@ mod tests {
         ] {
             assert_eq!(parse(text), Some(Duration::from_millis(milliseconds)), "{text}");
         }
+        assert_eq!(parse("0.00000000009h"), Some(Duration::from_nanos(324)), "exact to the nanosecond");
+        assert_eq!(parse("0.0000000002777777777777799m"), Some(Duration::from_nanos(16)));
         for bad in ["", "5", "s", "-5s", "5 s", "5d", "1e3s", "5m0", "1..2s", "99999999999999999999h"] {
             assert_eq!(parse(bad), None, "{bad}");
         }

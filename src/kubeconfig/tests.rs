@@ -1,0 +1,103 @@
+//! Kubeconfigs read and written.
+
+use super::*;
+
+#[test]
+fn kubeadms_cluster_info_is_read() {
+    let text = "apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority-data: QQ==\n    server: https://h:1\n  \
+                name: \"\"\ncontexts: null\ncurrent-context: \"\"\nkind: Config\npreferences: {}\nusers: null\n";
+    let config = Kubeconfig::parse(text).unwrap();
+    assert_eq!(config.discovery_cluster().unwrap().server, "https://h:1");
+}
+
+#[test]
+fn what_is_written_is_read_again() {
+    let config = Kubeconfig::parse(&kubelet("https://[::1]:6443", "QQ==", "/p.pem")).unwrap();
+    let (cluster, user) = config.current().unwrap();
+    assert_eq!(cluster.server, "https://[::1]:6443");
+    assert_eq!(cluster.certificate_authority_data, "QQ==");
+    assert_eq!(user.client_key, "/p.pem");
+}
+
+#[test]
+fn a_token_that_looks_like_a_number_is_quoted() {
+    for (token, quoted) in [
+        ("123456.0123456789012345", true),
+        ("123456.012345678901e234", true),
+        ("abcdef.0123456789abcdef", false),
+        ("123456.012345678901234e", false),
+        ("12345e.0123456789012345", false),
+        ("02b50b05283e98dd0fd71db496ef01e8", true),
+        ("true", true),
+        ("y", true),
+        ("123456.0E7", true),
+        ("123456.0e-7", true),
+        ("123_456.0", true),
+        ("a-token_of.letters", false),
+        ("a/b+c==", true),
+        ("a: #b", true),
+    ] {
+        let line = if quoted { format!("token: \"{token}\"\n") } else { format!("token: {token}\n") };
+        let user = BootstrapUser { token: Some(token), pair: None };
+        assert!(bootstrap("s", "c", &user).expose().ends_with(&line), "{token}");
+    }
+}
+
+#[test]
+fn a_pair_is_embedded_and_read_again() {
+    let user = BootstrapUser { token: None, pair: Some(("c".to_owned(), "k")) };
+    let text = bootstrap("https://h", "QQ==", &user);
+    let config = Kubeconfig::parse(text.expose()).unwrap();
+    let (_, user) = config.current().unwrap();
+    assert_eq!((user.client_certificate_data.expose().as_str(), user.token.expose().as_str()), ("Yw==", ""));
+    assert_eq!(user.client_key_data.expose(), "aw==");
+}
+
+#[test]
+fn what_is_not_followed_is_named() {
+    for (field, named) in [
+        ("exec: {command: aws}", Some("exec")),
+        ("auth-provider: {name: gcp}", Some("auth-provider")),
+        ("username: u, password: p", Some("username")),
+        ("as: other", Some("as")),
+        ("exec: null, username: ''", None),
+        ("other: x", None),
+    ] {
+        let text = format!(
+            "{{contexts: [{{name: x, context: {{cluster: c, user: u}}}}], current-context: x, \
+             clusters: [{{name: c, cluster: {{tls-server-name: h}}}}], users: [{{name: u, user: {{{field}}}}}]}}"
+        );
+        let config = Kubeconfig::parse(&text).unwrap();
+        let (cluster, user) = config.current().unwrap();
+        assert_eq!((user.unsupported, cluster.unsupported), (named, Some("tls-server-name")), "{field}");
+    }
+}
+
+#[test]
+fn several_clusters_need_one_that_is_meant() {
+    let two =
+        "clusters: [{name: a, cluster: {server: 'https://a'}}, {name: b, cluster: {server: 'https://b'}}]\n";
+    assert!(Kubeconfig::parse(two).unwrap().discovery_cluster().is_err());
+    let current = format!(
+        "{two}contexts: [{{name: c, context: {{cluster: b, user: u}}}}]\ncurrent-context: c\nusers: null\n"
+    );
+    assert_eq!(Kubeconfig::parse(&current).unwrap().discovery_cluster().unwrap().server, "https://b");
+    let unnamed = two.replace("name: a", "name: ''");
+    assert_eq!(Kubeconfig::parse(&unnamed).unwrap().discovery_cluster().unwrap().server, "https://a");
+    assert!(Kubeconfig::parse(&two.replace("name: b", "name: a")).is_err());
+    assert!(Kubeconfig::parse("").unwrap().discovery_cluster().is_err());
+}
+
+#[test]
+fn an_error_does_not_quote_a_secret() {
+    let error = Kubeconfig::parse("users: [{name: a, user: {client-key: [hunter2]}}]").unwrap_err();
+    assert!(!error.to_string().contains("hunter2"));
+}
+
+#[test]
+fn a_token_with_quotes_is_read_again() {
+    let token = "a\"b\\c'd: #";
+    let text = bootstrap("https://h", "QQ==", &BootstrapUser { token: Some(token), pair: None });
+    let config = Kubeconfig::parse(text.expose()).unwrap();
+    assert_eq!(config.current().unwrap().1.token.expose(), token);
+}

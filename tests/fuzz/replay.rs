@@ -1,0 +1,86 @@
+//! The fuzz targets over their committed seeds, and over mutations of these, as ordinary tests. What they once found
+//! lies among the seeds. `MUTATIONS=100000 cargo test --test fuzz` looks longer.
+
+mod mutate;
+mod targets;
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use mutate::{Numbers, mutate};
+
+/// How many mutations one target sees. Those that shake hands see a tenth.
+const MUTATIONS: usize = 2000;
+
+/// More memory than all of them together need: a bound that a bomb would break.
+const MEMORY_KB: u64 = 512 * 1024;
+
+fn replay(name: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(name);
+    let mut seeds: Vec<_> = fs::read_dir(&folder)
+        .unwrap_or_else(|e| panic!("{}: {e}", folder.display()))
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    seeds.sort();
+    assert!(!seeds.is_empty(), "no seeds in {}", folder.display());
+    let seeds: Vec<_> = seeds.iter().map(|path| fs::read(path).expect("a seed")).collect();
+    let taken = seeds.iter().filter(|seed| check(name, seed)).count();
+    assert!(taken > 0, "none of the seeds is taken");
+
+    let wanted = std::env::var("MUTATIONS").ok().map(|text| text.parse().expect("MUTATIONS is a number"));
+    let slow = matches!(name, "wire" | "exchange" | "join" | "identity");
+    let count = wanted.unwrap_or(MUTATIONS) / if slow { 10 } else { 1 };
+    let mut numbers = Numbers::of(name);
+    for _ in 0..count {
+        let (seed, other) = (&seeds[numbers.below(seeds.len())], &seeds[numbers.below(seeds.len())]);
+        check(name, &mutate(seed, other, &mut numbers));
+    }
+    let status = fs::read_to_string("/proc/self/status").expect("the process's own status");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+    let peak: u64 = peak.and_then(|text| text.trim().parse().ok()).expect("the peak of memory");
+    assert!(peak < MEMORY_KB, "{peak} KiB of memory");
+}
+
+/// Keeps the bytes of a failure, so that they can become a seed.
+fn check(name: &str, data: &[u8]) -> bool {
+    catch_unwind(AssertUnwindSafe(|| targets::run(name, data))).unwrap_or_else(|_| {
+        let file = std::env::temp_dir().join(format!("nodestrap-fuzz-failure-{name}"));
+        fs::write(&file, data).expect("the failure is kept");
+        panic!(
+            "target {name} fails on {} (its panic is printed above): {}",
+            file.display(),
+            data.escape_ascii()
+        );
+    })
+}
+
+/// One test for each target.
+macro_rules! replay {
+    ($($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                replay(stringify!($name));
+            }
+        )*
+
+        #[test]
+        fn every_target_has_a_test_and_a_program() {
+            let names = targets::TARGETS.map(|(name, _)| name);
+            assert_eq!(names, [$(stringify!($name)),*]);
+            let manifest = include_str!("Cargo.toml");
+            let programs: Vec<_> = manifest
+                .lines()
+                .filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'))
+                .skip(1)
+                .collect();
+            assert_eq!(programs, names);
+        }
+    };
+}
+
+replay! {
+    yaml kubeconfig kubelet_config cluster_info signed certificate request bundle pair join_configuration join_line
+    kernel_command_line duration address proxy_variables written identity wire exchange join
+}

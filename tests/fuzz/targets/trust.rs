@@ -1,0 +1,79 @@
+//! The trust decision over cluster-info.
+
+use serde_json::{Value, json};
+
+use nodestrap::discovery::ClusterInfo;
+use nodestrap::error::{Failure, Result};
+use nodestrap::trust::{self, SignedCluster};
+use nodestrap::yaml;
+
+use super::{fixtures, is_one_line, text};
+
+#[path = "../../support/api/jws.rs"]
+#[allow(unused, clippy::all, clippy::pedantic, reason = "of the tests' API server")]
+pub mod jws;
+
+/// Nothing is trusted but what the reference would have signed with the token, and it has a key that is pinned.
+pub fn cluster_info(data: &[u8]) -> bool {
+    let Some(text) = text(data) else { return false };
+    let Ok(info) = ClusterInfo::from_text(text) else { return false };
+    let Some(signed) = judge(&info) else { return false };
+    let map: Value = serde_json::from_str(&yaml::to_json(text).expect("it was read")).expect("JSON");
+    let kubeconfig = map["data"]["kubeconfig"].as_str().expect("a kubeconfig");
+    assert_eq!(map["data"]["jws-kubeconfig-abcdef"], jws::sign(fixtures::TOKEN, kubeconfig));
+    assert!(signed.authorities().pins().contains(&fixtures::pin()));
+    true
+}
+
+/// What the reference has signed is never refused for its signature, and always with one bit flipped, in the content as
+/// in the signature.
+pub fn signed(data: &[u8]) -> bool {
+    let Some(text) = text(data).filter(|text| !text.is_empty()) else { return false };
+    let signature = jws::sign(fixtures::TOKEN, text);
+    let taken = judge(&published(text, &signature));
+    if let Some(signed) = &taken {
+        assert!(signed.authorities().pins().contains(&fixtures::pin()));
+        assert!(signed.server().as_str().starts_with("https://"));
+    }
+    let outcome = decide(&published(text, &signature));
+    assert!(!is_refused_by_signature(&outcome), "a right signature was refused");
+    // Which bit, the content decides: over many inputs all of them.
+    let sum = data.iter().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()));
+    for (text, signature) in
+        [(flipped(text, sum), Some(signature.clone())), (Some(text.to_owned()), flipped(&signature, sum))]
+    {
+        if let (Some(text), Some(signature)) = (text, signature) {
+            let outcome = decide(&published(&text, &signature));
+            assert!(is_refused_by_signature(&outcome), "{signature} over {text:?} is not that: {outcome:?}");
+        }
+    }
+    taken.is_some()
+}
+
+/// The text with one bit flipped, where that leaves a text.
+fn flipped(text: &str, sum: usize) -> Option<String> {
+    let mut bytes = text.as_bytes().to_vec();
+    let at = sum % (8 * bytes.len());
+    bytes[at / 8] ^= 1 << (at % 8);
+    String::from_utf8(bytes).ok()
+}
+
+fn published(kubeconfig: &str, signature: &str) -> ClusterInfo {
+    let map = json!({"data": {"kubeconfig": kubeconfig, "jws-kubeconfig-abcdef": signature}});
+    serde_json::from_value(map).expect("a ConfigMap")
+}
+
+fn decide(info: &ClusterInfo) -> Result<SignedCluster> {
+    trust::verify(info, &fixtures::token(), &fixtures::pins(), fixtures::now())
+}
+
+fn judge(info: &ClusterInfo) -> Option<SignedCluster> {
+    decide(info).map_err(|error| is_one_line(&error.to_string())).ok()
+}
+
+fn is_refused_by_signature(outcome: &Result<SignedCluster>) -> bool {
+    outcome.as_ref().is_err_and(|error| {
+        error.failure() == Failure::NotTrusted
+            && error.to_string().contains("the signature of cluster-info was not")
+    })
+}
