@@ -87,7 +87,7 @@ pub const FAILURES: [(Failure, &str, &str); 11] = [
     (
         Failure::NotPublished,
         "not-published",
-        "no cluster-info signed for this token, no kubelet-config or no file at the URL: follow the message",
+        "no signed cluster-info, no kubelet-config, no file at the URL: see the message",
     ),
     (
         Failure::NotTrusted,
@@ -110,7 +110,7 @@ pub const FAILURES: [(Failure, &str, &str); 11] = [
     (
         Failure::ServingPending,
         "serving-pending",
-        "joined, but the serving certificate is not approved: approve it, then run again",
+        "joined, the serving certificate is not approved: approve it, then run again",
     ),
 ];
 

@@ -1,3 +1,4 @@
+mod documents;
 mod ways;
 
 use super::*;
@@ -214,14 +215,6 @@ fn help_and_version_win() {
     assert!(matches!(parse("join --help --wat"), Ok(Command::Help)));
     assert!(matches!(parse("--version"), Ok(Command::Version)));
     assert!(help().contains("10 files"));
-}
-
-#[test]
-fn the_help_has_every_flag() {
-    let help = help();
-    for (name, _) in settings::FLAGS {
-        assert!(name == ENDPOINT || help.contains(&format!("--{name}")), "{name}");
-    }
 }
 
 const CONFIGURATION: &str = "
