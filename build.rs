@@ -72,6 +72,10 @@ const LINK: [&str; 9] = [
 ];
 
 fn link() {
+    let is = |name: &str, word: &str| std::env::var(name).is_ok_and(|value| value.contains(word));
+    if is("PROFILE", "release") && !is("CARGO_ENCODED_RUSTFLAGS", "linker-plugin-lto") {
+        println!("cargo::warning=not linked as it ships; `make build` does that");
+    }
     for argument in LINK {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
