@@ -19,8 +19,6 @@ pub mod oid {
     pub const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
     /// id-ce-keyUsage (RFC 5280, section 4.2.1.3).
     pub const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
-    /// id-ce-nameConstraints (RFC 5280, section 4.2.1.10).
-    pub const NAME_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x1e];
     /// id-ce-extKeyUsage (RFC 5280, section 4.2.1.12).
     pub const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
     /// id-ce-subjectAltName (RFC 5280, section 4.2.1.6).

@@ -58,9 +58,11 @@ pub struct Certificate {
     /// basicConstraints says CA.
     pub is_ca: bool,
     /// It is a CA, keyUsage, where there is one, allows it to sign certificates, and no critical extension is unknown
-    /// here (RFC 5280, section 6.1.4 (k), (n) and (o)). webpki asks the second of nobody and the third of no root; Go
-    /// asks both of each issuer.
+    /// (RFC 5280, section 6.1.4 (k), (n) and (o)). webpki asks the second of nobody and the third of no root; Go asks
+    /// both of each issuer.
     pub may_issue: bool,
+    /// There is a critical extension that Go does not know: no API server takes the certificate.
+    pub unknown_critical: bool,
     /// extKeyUsage holds clientAuth.
     pub client_auth: bool,
     /// extKeyUsage holds serverAuth.
@@ -104,6 +106,7 @@ impl Certificate {
             not_before,
             not_after,
             is_ca: extensions.ca,
+            unknown_critical: extensions.unknown_critical,
             may_issue: extensions.ca && extensions.cert_sign.unwrap_or(true) && !extensions.unknown_critical,
             client_auth: extensions.client_auth,
             server_auth: extensions.server_auth,
@@ -211,7 +214,8 @@ impl Extensions {
                     }
                 }
                 oid::SUBJECT_ALT_NAME => found.alt_names = AltNames::from_der(value.value)?,
-                oid::NAME_CONSTRAINTS => {} // webpki's
+                // Go knows these too (`crypto/x509`, `processExtensions`); none of them makes a CA or a node.
+                [0x55, 0x1d, 14 | 30..=33 | 35 | 36 | 54] => {}
                 _ => found.unknown_critical |= critical,
             }
         }

@@ -1,8 +1,8 @@
 //! Chains of certificates that lead nowhere, or not to a CA that may vouch for this server now: RFC 5280, section 6.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CidrSubnet, CustomExtension, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
-    KeyUsagePurpose, NameConstraints, SanType,
+    BasicConstraints, CertificateParams, CidrSubnet, CustomExtension, ExtendedKeyUsagePurpose,
+    GeneralSubtree, IsCa, KeyUsagePurpose, NameConstraints, SanType,
 };
 
 use crate::openssl;
@@ -41,12 +41,8 @@ pub fn case(
         let (address, is_far) = (api.address(), host.contains(".example"));
         let endpoint = if is_far { format!("{host}:6443") } else { format!("{host}:{}", address.port()) };
         api.cluster(|cluster| cluster.publish(&jws::kubeconfig(&bundle, &format!("https://{endpoint}"))));
-        let mut stage = Stage::at(endpoint, pins);
-        if good {
-            stage.friends.push(api);
-        } else {
-            stage = stage.and_stranger(api);
-        }
+        let stage = Stage::at(endpoint, pins);
+        let mut stage = if good { stage.and_friend(api) } else { stage.and_stranger(api) };
         if !is_far {
             return stage;
         }
@@ -59,7 +55,8 @@ pub fn case(
 const NOT_VERIFIED: Expect = ends("not-trusted", "does not verify; check the address and who answers there");
 /// So broken that not even the handshake's signature can be judged, as of a server that does not hold its key.
 const NOT_READ: Expect = waits("not-trusted", "does not verify; check the address and who answers there");
-const NO_CA: Expect = ends("not-trusted", "no certificate in the cluster's CA data is a CA that may sign; publish the");
+const NO_CA: Expect =
+    ends("not-trusted", "no certificate in the cluster's CA data is a CA that may sign; publish the");
 const SERVER_CLOCK: Expect = waits("clock", "is not valid at this machine's time; set the clock");
 const CA_CLOCK: Expect = waits("clock", "; set the clock, or renew the CA");
 
@@ -128,7 +125,7 @@ fn usages(params: &mut CertificateParams, usages: &[ExtendedKeyUsagePurpose]) {
 }
 
 /// Replaces the only place where these bytes stand.
-fn replace(der: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
+fn replace(der: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let at = der.windows(from.len()).position(|bytes| bytes == from).expect("the bytes to replace");
     [&der[..at], to, &der[at + from.len()..]].concat()
 }
@@ -213,22 +210,20 @@ const SERVERS: [Row; 24] = [
     }),
     ("a name changed behind the signature", NOT_VERIFIED, || {
         let ca = ca();
-        let identity =
-            ca.server(&["evil-host"]).altered(|der| replace(der, b"evil-host", b"localhost"));
+        let identity = ca.server(&["evil-host"]).altered(|der| replace(&der, b"evil-host", b"localhost"));
         Shown::of(&ca, identity)
     }),
     ("two algorithms that do not agree", NOT_READ, || {
         // ecdsa-with-SHA256 stands inside and outside of what is signed; inside it becomes SHA384.
         let ca = ca();
-        let identity = ca
-            .server(&NAMES)
-            .altered(|der| replace(der, &[0xce, 0x3d, 4, 3, 2], &[0xce, 0x3d, 4, 3, 3]));
+        let identity =
+            ca.server(&NAMES).altered(|der| replace(&der, &[0xce, 0x3d, 4, 3, 2], &[0xce, 0x3d, 4, 3, 3]));
         Shown::of(&ca, identity)
     }),
     ("of version 1", NOT_READ, || {
         let ca = ca();
         let identity =
-            ca.server(&NAMES).altered(|der| replace(der, &[0xa0, 3, 2, 1, 2], &[0xa0, 3, 2, 1, 0]));
+            ca.server(&NAMES).altered(|der| replace(&der, &[0xa0, 3, 2, 1, 2], &[0xa0, 3, 2, 1, 0]));
         Shown::of(&ca, identity)
     }),
     ("bytes behind its end", NOT_READ, || {
@@ -280,7 +275,9 @@ const INTERMEDIATES: [Row; 21] = [
         let identity = ca.server(&NAMES).behind([&Authority::new("a"), &Authority::new("b")]);
         Shown::of(&ca, identity)
     }),
-    ("an intermediate without the CA bit", NOT_VERIFIED, || below(|params| params.is_ca = IsCa::ExplicitNoCa)),
+    ("an intermediate without the CA bit", NOT_VERIFIED, || {
+        below(|params| params.is_ca = IsCa::ExplicitNoCa)
+    }),
     ("an intermediate that says nothing of CAs", NOT_VERIFIED, || below(|params| params.is_ca = IsCa::NoCa)),
     ("an intermediate that may not sign certificates", NOT_VERIFIED, || {
         below(|params| params.key_usages = vec![KeyUsagePurpose::DigitalSignature])
@@ -333,8 +330,12 @@ const CONSTRAINTS: [Row; 12] = [
     }),
     ("a CA for other names", NOT_VERIFIED, || ca_with(|params| permitted(params, names("cluster.example")))),
     ("a CA for all names but this", NOT_VERIFIED, || ca_with(|params| excluded(params, names("localhost")))),
-    ("a CA for all names but others", JOINED, || ca_with(|params| excluded(params, names("cluster.example")))),
-    ("a CA for other addresses", NOT_VERIFIED, || ca_with(|params| permitted(params, network([10, 0, 0, 0], 8)))),
+    ("a CA for all names but others", JOINED, || {
+        ca_with(|params| excluded(params, names("cluster.example")))
+    }),
+    ("a CA for other addresses", NOT_VERIFIED, || {
+        ca_with(|params| permitted(params, network([10, 0, 0, 0], 8)))
+    }),
     ("a CA for this machine's addresses", JOINED, || {
         ca_with(|params| permitted(params, network([127, 0, 0, 0], 8)))
     }),
@@ -354,7 +355,8 @@ const CONSTRAINTS: [Row; 12] = [
         let ca = ca();
         let middle = ca.below("middle", |params| {
             let permitted_subtrees = vec![names("localhost"), network([10, 0, 0, 0], 8)];
-            params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
+            params.name_constraints =
+                Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
         });
         Shown::of(&ca, middle.server(&NAMES).behind([&middle]))
     }),

@@ -22,8 +22,8 @@ pub const SERVER_HELLO: u8 = 2;
 
 /// The random that makes a ServerHello a HelloRetryRequest (RFC 8446, section 4.1.3).
 pub const RETRY: [u8; 32] = [
-    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2, 0xa2, 0x11,
-    0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
+    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2,
+    0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
 ];
 
 /// A ServerHello in its parts, all of which a client checks.
@@ -73,7 +73,8 @@ impl Hello {
     pub fn body(&self, client: &[u8]) -> Vec<u8> {
         // Record header, message header, version and random: then the session's length.
         let length = usize::from(client.get(43).copied().unwrap_or_default());
-        let session = self.session.clone().unwrap_or_else(|| client.get(44..44 + length).unwrap_or_default().to_vec());
+        let session =
+            self.session.clone().unwrap_or_else(|| client.get(44..44 + length).unwrap_or_default().to_vec());
         let mut extensions = Vec::new();
         for (kind, value) in &self.extensions {
             extensions.extend(kind.to_be_bytes());

@@ -8,13 +8,21 @@
 mod support;
 
 mod chains;
+mod content;
 mod hello;
+mod http;
+mod issued;
 mod measure;
 mod names;
+mod objects;
+mod old;
 mod openssl;
 mod raw;
+mod statuses;
 mod suite;
 mod tls;
+mod trust;
+mod yaml;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -45,7 +53,19 @@ fn main() -> ExitCode {
         return measure::main(rest);
     }
     let words: Vec<String> = arguments.into_iter().filter(|word| !word.starts_with('-')).collect();
-    let areas = [("names", names::cases()), ("chains", chains::cases()), ("tls", tls::cases())];
+    let areas = [
+        ("names", names::cases()),
+        ("chains", chains::cases()),
+        ("tls", tls::cases()),
+        ("old", old::cases()),
+        ("http", http::cases()),
+        ("statuses", statuses::cases()),
+        ("objects", objects::cases()),
+        ("issued", issued::cases()),
+        ("content", content::cases()),
+        ("yaml", yaml::cases()),
+        ("trust", trust::cases()),
+    ];
     let names: Vec<&str> = areas.iter().map(|(area, _)| *area).collect();
     let mut cases: Vec<(usize, Case)> = Vec::new();
     for (area, (name, listed)) in areas.into_iter().enumerate() {

@@ -10,7 +10,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 pub const WORD: &str = "measure";
 
 /// The most time that a run may take, far above every deadline that it is given.
-pub const LIMIT: Duration = Duration::from_secs(50);
+pub const LIMIT: Duration = Duration::from_secs(55);
 
 /// Runs `measure FILE COMMAND…`, writes the most memory in KiB that the command has had into `FILE`, and ends as the
 /// command does; with 124 when it had to be killed at [`LIMIT`], and with 125 when a signal ended it.

@@ -77,7 +77,9 @@ const ODD: [Odd; 6] = [
     ("a network for an address", NOT_NAMED, "127.0.0.1", |params| {
         raw(params, &[0x30, 10, 0x87, 8, 127, 0, 0, 0, 255, 0, 0, 0]);
     }),
-    ("an address of three bytes", NOT_NAMED, "127.0.0.1", |params| raw(params, &[0x30, 5, 0x87, 3, 127, 0, 0])),
+    ("an address of three bytes", NOT_NAMED, "127.0.0.1", |params| {
+        raw(params, &[0x30, 5, 0x87, 3, 127, 0, 0]);
+    }),
     ("a name whose length is a lie", NOT_NAMED, NAME, |params| {
         raw(params, &[&[0x30, 21, 0x82, 120][..], NAME.as_bytes()].concat());
     }),
@@ -89,8 +91,7 @@ fn common_name(params: &mut CertificateParams, name: &str) {
 
 /// The extension with these bytes for a value.
 fn raw(params: &mut CertificateParams, value: &[u8]) {
-    params.custom_extensions =
-        vec![CustomExtension::from_oid_content(&[2, 5, 29, 17], value.to_vec())];
+    params.custom_extensions = vec![CustomExtension::from_oid_content(&[2, 5, 29, 17], value.to_vec())];
 }
 
 fn shown(adjust: impl FnOnce(&mut CertificateParams)) -> Shown {
@@ -103,6 +104,7 @@ pub fn cases() -> Vec<Case> {
     let rows = ROWS.into_iter().map(|(name, expect, host, names)| {
         case(name, expect, host, move || shown(|params| params.subject_alt_names = names()))
     });
-    let odd = ODD.into_iter().map(|(name, expect, host, adjust)| case(name, expect, host, move || shown(adjust)));
+    let odd =
+        ODD.into_iter().map(|(name, expect, host, adjust)| case(name, expect, host, move || shown(adjust)));
     rows.chain(odd).collect()
 }

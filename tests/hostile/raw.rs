@@ -212,7 +212,11 @@ fn relay(client: &TcpStream, server: &TcpStream, fault: Option<(Fault, usize)>) 
     ended
 }
 
-fn downwards(mut client: &TcpStream, mut server: &TcpStream, fault: Option<(Fault, usize)>) -> io::Result<()> {
+fn downwards(
+    mut client: &TcpStream,
+    mut server: &TcpStream,
+    fault: Option<(Fault, usize)>,
+) -> io::Result<()> {
     let (mut passed, mut bytes) = (0, [0; 4096]);
     loop {
         if fault == Some((Fault::Close, passed)) {

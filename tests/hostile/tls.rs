@@ -3,7 +3,9 @@
 use std::io;
 use std::time::Duration;
 
-use crate::hello::{ALPN, HANDSHAKE, Hello, KEY_SHARE, RETRY, SERVER_HELLO, SUPPORTED_VERSIONS, alert, message, record};
+use crate::hello::{
+    ALPN, HANDSHAKE, Hello, KEY_SHARE, RETRY, SERVER_HELLO, SUPPORTED_VERSIONS, alert, message, record,
+};
 use crate::raw::{Fault, Faulty, Line, Raw};
 use crate::suite::{Case, Expect, JOINED, Stage, waits};
 use crate::support::api::{Api, Setup};
@@ -32,7 +34,9 @@ const NOISE: [Row; 15] = [
         line.hear()?;
         line.say(b"HTTP/1.1 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
     }),
-    ("the banner of SSH", NO_TLS, true, |line| line.say(b"SSH-2.0-OpenSSH_9.2\r\n").and_then(|()| line.hold())),
+    ("the banner of SSH", NO_TLS, true, |line| {
+        line.say(b"SSH-2.0-OpenSSH_9.2\r\n").and_then(|()| line.hold())
+    }),
     ("the banner of SMTP", NO_TLS, true, |line| line.say(b"220 mail ESMTP\r\n").and_then(|()| line.hold())),
     ("the preface of HTTP/2", NO_TLS, true, |line| {
         line.say(&[0, 0, 18, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 100]).and_then(|()| line.hold())
@@ -87,9 +91,7 @@ const RECORDS: [Row; 16] = [
     ("HelloRequest without end", NO_ANSWER, true, |line| {
         line.repeat(&message(0, &[]).repeat(100), Duration::ZERO)
     }),
-    ("a ClientHello", NO_ANSWER, true, |line| {
-        line.say(&message(1, &[3; 50])).and_then(|()| line.hold())
-    }),
+    ("a ClientHello", NO_ANSWER, true, |line| line.say(&message(1, &[3; 50])).and_then(|()| line.hold())),
     ("a message that there is not", NO_ANSWER, true, |line| {
         line.say(&message(99, &[0; 4])).and_then(|()| line.hold())
     }),
@@ -200,12 +202,18 @@ const SWEEPS: [(&str, Versions, Fault); 6] = [
 
 /// The bytes of a server's handshake that are tried, so many in one case.
 pub const SWEPT: usize = 900;
-const IN_ONE: usize = 150;
+const IN_ONE: usize = 100;
 
-fn raw(name: String, expect: Expect, quick: bool, script: impl Fn(&mut Line) -> io::Result<()> + Send + Sync + Clone + 'static) -> Case {
+fn raw(
+    name: String,
+    expect: Expect,
+    quick: bool,
+    script: impl Fn(&mut Line) -> io::Result<()> + Send + Sync + Clone + 'static,
+) -> Case {
     Case::new(name, expect, move || {
         let server = Raw::start(script.clone());
-        let stage = Stage::at(server.endpoint(), vec![format!("sha256:{}", "00".repeat(32))]).and_stranger(server);
+        let stage =
+            Stage::at(server.endpoint(), vec![format!("sha256:{}", "00".repeat(32))]).and_stranger(server);
         stage.checked(move |stage| {
             let connections = stage.strangers[0].given().connections;
             assert!(!quick || connections > 1, "the first connection was waited for to no end");
@@ -222,8 +230,7 @@ fn sweep(name: String, versions: Versions, fault: Fault, from: usize) -> Case {
     Case::new(name, JOINED, move || {
         let api = honest(versions);
         let relay = Faulty::start(api.address(), fault, from..from + IN_ONE, true);
-        let mut stage = Stage::at(relay.endpoints(), vec![api.authority.pin()]);
-        stage.friends.push(api);
+        let stage = Stage::at(relay.endpoints(), vec![api.authority.pin()]).and_friend(api);
         stage.checked(move |_| assert!(relay.is_through(), "not every byte was tried"))
     })
 }
@@ -261,7 +268,10 @@ pub fn cases() -> Vec<Case> {
             loop {
                 let before = line.heard.len();
                 line.hear()?;
-                line.say(&message(SERVER_HELLO, &hello.clone().with(kind, value).body(&line.heard[before..])))?;
+                line.say(&message(
+                    SERVER_HELLO,
+                    &hello.clone().with(kind, value).body(&line.heard[before..]),
+                ))?;
             }
         }));
     }

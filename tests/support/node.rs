@@ -238,7 +238,9 @@ impl<'a> Join<'a> {
         let file = self.node.beside("hosts");
         fs::write(&file, hosts).expect("a hosts file");
         let bind = r#"mount --bind "$0" /etc/hosts && exec "$@""#;
-        self.through(["unshare", "--mount", "sh", "-c", bind].map(OsString::from).into_iter().chain([file.into()]))
+        self.through(
+            ["unshare", "--mount", "sh", "-c", bind].map(OsString::from).into_iter().chain([file.into()]),
+        )
     }
 
     /// Is started by this command, which is given the program and its arguments behind its own.
