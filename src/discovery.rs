@@ -58,14 +58,16 @@ pub fn fetch(peer: &Unverified, timeout: Duration) -> Result<ClusterInfo> {
     let reply = peer.get(PATH, timeout)?;
     if reply.status != 200 {
         let advice = match reply.status {
-            401 => "anonymous requests are off; discovery by token needs them for cluster-info",
-            403 | 404 => "cluster-info is not public or not there",
-            _ => "no cluster-info",
+            401 => "anonymous requests are off; allow them for cluster-info, or give it with --cluster-info",
+            403 | 404 => "cluster-info is not public or not there; publish it with kubeadm",
+            _ => "no cluster-info; check that an API server answers there",
         };
         return Err(refusal(peer.endpoint(), &reply, advice));
     }
-    serde_json::from_slice(&reply.body)
-        .map_err(|e| no_use(peer.endpoint(), "answers with something else than a ConfigMap").caused_by(e))
+    serde_json::from_slice(&reply.body).map_err(|e| {
+        let what = "answers with something else than a ConfigMap; check that an API server answers there";
+        no_use(peer.endpoint(), what).caused_by(e)
+    })
 }
 
 /// Fetches the file at `url`, over a connection to its server: text of at most [`limits::FILE_BYTES`]. It may hold a
@@ -78,18 +80,18 @@ pub fn fetch_file(server: &Verified, url: &ServerUrl, timeout: Duration) -> Resu
     if reply.status != 200 {
         let advice = match reply.status {
             300..=399 => "redirects are not followed: give the URL that it leads to",
-            401 | 403 => "the file is not public; it is fetched without credentials",
-            404 => "there is no such file",
-            _ => "no file",
+            401 | 403 => "the file is not public; serve it without asking who fetches it",
+            404 => "there is no such file; correct the URL, or publish it",
+            _ => "no file; check the URL",
         };
         return Err(refusal(url.as_str(), &reply, advice));
     }
     if reply.body.len() as u64 > limits::FILE_BYTES {
-        return Err(no_use(url.as_str(), "answers with more than 1 MiB"));
+        return Err(no_use(url.as_str(), "answers with more than 1 MiB; check the URL"));
     }
     String::from_utf8(reply.body)
         .map(Secret::new)
-        .map_err(|_| no_use(url.as_str(), "answers with something else than text"))
+        .map_err(|_| no_use(url.as_str(), "answers with something else than text; check the URL"))
 }
 
 /// An answer that is no success: busy servers and missing files alike may heal.

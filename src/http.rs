@@ -178,6 +178,7 @@ impl Verified {
         self.0
             .send(method, path, bearer.map(|bearer| bearer.0.clone()), body, timeout)
             .and_then(Reply::read)
+            .map(|reply| reply.without(bearer))
             .map_err(|e| self.0.failure(step, e))
     }
 
@@ -199,7 +200,7 @@ impl Verified {
         if response.status() == 200 {
             return Ok(Ok(Watch::new(response.into_body(), self.0.line.clone())));
         }
-        Reply::read(response).map(Err).map_err(|e| self.0.failure(step, e))
+        Reply::read(response).map(|reply| Err(reply.without(bearer))).map_err(|e| self.0.failure(step, e))
     }
 }
 

@@ -55,9 +55,14 @@ pub struct Certificate {
     pub not_before: SystemTime,
     /// Last second of validity.
     pub not_after: SystemTime,
-    /// basicConstraints says CA, and keyUsage, where there is one, allows it to sign certificates (RFC 5280, section
-    /// 6.1.4 (k) and (n)).
+    /// basicConstraints says CA.
     pub is_ca: bool,
+    /// It is a CA, keyUsage, where there is one, allows it to sign certificates, and no critical extension is unknown
+    /// (RFC 5280, section 6.1.4 (k), (n) and (o)). webpki asks the second of nobody and the third of no root; Go asks
+    /// both of each issuer.
+    pub may_issue: bool,
+    /// There is a critical extension that Go does not know: no API server takes the certificate.
+    pub unknown_critical: bool,
     /// extKeyUsage holds clientAuth.
     pub client_auth: bool,
     /// extKeyUsage holds serverAuth.
@@ -100,7 +105,9 @@ impl Certificate {
             subject,
             not_before,
             not_after,
-            is_ca: extensions.ca && extensions.cert_sign.unwrap_or(true),
+            is_ca: extensions.ca,
+            unknown_critical: extensions.unknown_critical,
+            may_issue: extensions.ca && extensions.cert_sign.unwrap_or(true) && !extensions.unknown_critical,
             client_auth: extensions.client_auth,
             server_auth: extensions.server_auth,
             alt_names: extensions.alt_names,
@@ -168,6 +175,7 @@ pub fn utc(time: SystemTime) -> String {
 struct Extensions {
     ca: bool,
     cert_sign: Option<bool>,
+    unknown_critical: bool,
     client_auth: bool,
     server_auth: bool,
     alt_names: AltNames,
@@ -182,8 +190,10 @@ impl Extensions {
             let mut fields = extension.fields()?;
             let id = fields.expect(Tag::ObjectIdentifier)?.value;
             let mut value = fields.any()?;
+            let mut critical = false;
             if value.tag == Tag::Boolean {
-                value = fields.any()?; // behind critical
+                critical = value.value == [0xff];
+                value = fields.any()?;
             }
             value.tag.assert_eq(Tag::OctetString)?;
             match id {
@@ -204,7 +214,9 @@ impl Extensions {
                     }
                 }
                 oid::SUBJECT_ALT_NAME => found.alt_names = AltNames::from_der(value.value)?,
-                _ => {}
+                // Go knows these too (`crypto/x509`, `processExtensions`); none of them makes a CA or a node.
+                [0x55, 0x1d, 14 | 30..=33 | 35 | 36 | 54] => {}
+                _ => found.unknown_critical |= critical,
             }
         }
         Ok(found)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rustls::ClientConfig;
+use rustls::{ClientConfig, InvalidMessage};
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use ureq::http::{Method, Request, Response};
 
@@ -103,14 +103,18 @@ impl Client {
             ureq::Error::Io(io) => io.get_ref(),
             _ => None,
         };
-        if let Some(tls @ rustls::Error::InvalidCertificate(_)) = inner.and_then(|inner| inner.downcast_ref())
-        {
-            return self.certificate_failure(step, tls).caused_by(error);
-        }
+        let message = match inner.and_then(|inner| inner.downcast_ref()) {
+            Some(tls @ rustls::Error::InvalidCertificate(_)) => {
+                return self.certificate_failure(step, tls).caused_by(error);
+            }
+            Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+                format!("something else than TLS answers at {self}; check the address and the port")
+            }
+            _ => format!("no answer from {self}; check the address and the network"),
+        };
         if let Some(refusal) = inner.and_then(|inner| inner.downcast_ref::<Refusal>()) {
             return refusal.failure(step);
         }
-        let message = format!("no answer from {self}; check the address and the network");
         Error::new(step, Failure::Unreachable, message).healing(Retry::UntilDeadline(None)).caused_by(error)
     }
 

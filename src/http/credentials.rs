@@ -10,6 +10,9 @@ use crate::error::{Error, Failure, Result, Step};
 use crate::secret::Secret;
 use crate::x509::Certificate;
 
+/// What stands before the token.
+const SCHEME: &str = "Bearer ";
+
 /// Roots that server chains may end at.
 #[derive(Debug)]
 pub struct Roots(pub(super) Arc<RootCertStore>);
@@ -49,7 +52,7 @@ impl Bearer {
     /// # Errors
     /// A usage error for a token with characters that no header can carry.
     pub fn new(token: &Secret<String>) -> Result<Self> {
-        let text = Secret::new(format!("Bearer {}", token.expose()));
+        let text = Secret::new([SCHEME, token.expose()].concat());
         let mut value = HeaderValue::from_str(text.expose()).map_err(|_| {
             Error::new(
                 Step::Options,
@@ -59,5 +62,15 @@ impl Bearer {
         })?;
         value.set_sensitive(true);
         Ok(Self(value))
+    }
+
+    /// What nobody may read: the token and, of a bootstrap token, the part that is no public name. Never empty.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &[u8]> {
+        let token = self.0.as_bytes().strip_prefix(SCHEME.as_bytes()).unwrap_or_default();
+        let dot = token.iter().position(|byte| *byte == b'.');
+        [Some(token), dot.map(|dot| &token[dot + 1..])]
+            .into_iter()
+            .flatten()
+            .filter(|secret| !secret.is_empty())
     }
 }

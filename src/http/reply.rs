@@ -7,6 +7,7 @@ use serde::Deserialize;
 use ureq::http::Response;
 use ureq::http::header::RETRY_AFTER;
 
+use super::Bearer;
 use crate::error::{Error, Failure, Retry, Step, foreign};
 use crate::limits;
 
@@ -51,6 +52,21 @@ impl Reply {
         Ok(Self { status, body, retry_after })
     }
 
+    /// The same without the token that it answers, where a refusal repeats what was asked: its words are shown.
+    pub(super) fn without(mut self, bearer: Option<&Bearer>) -> Self {
+        if let Some(bearer) = bearer.filter(|_| !(200..300).contains(&self.status)) {
+            for secret in bearer.secrets() {
+                let mut at = 0;
+                while let Some(found) = self.body[at..].windows(secret.len()).position(|part| part == secret)
+                {
+                    at += found;
+                    self.body[at..at + secret.len()].fill(b'*');
+                }
+            }
+        }
+        self
+    }
+
     /// How long the server wants to be left alone: the header, else the Status' details.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
@@ -89,17 +105,25 @@ impl Reply {
                 Retry::Briefly(wish),
                 "the credential is not allowed to do this: check its groups and RBAC",
             ),
-            429 | 500..=599 => {
-                (Failure::Unreachable, Retry::UntilDeadline(wish), "the API server is busy or restarting")
-            }
-            422 => (Failure::Denied, Retry::Never, "the API server finds the request invalid"),
+            429 | 500..=599 => (
+                Failure::Unreachable,
+                Retry::UntilDeadline(wish),
+                "the API server is busy or restarting; check how it is",
+            ),
+            422 => (
+                Failure::Denied,
+                Retry::Never,
+                "the API server finds the request invalid; ask whoever runs it",
+            ),
             404 => {
                 (Failure::Denied, Retry::Never, "the path is not there: check the server's URL and version")
             }
             300..=399 => {
                 (Failure::Denied, Retry::Never, "redirects are not followed: name the API server itself")
             }
-            _ => (Failure::Denied, Retry::Never, "the API server does not take it"),
+            _ => {
+                (Failure::Denied, Retry::Never, "the API server does not take it; check its URL and version")
+            }
         };
         let message = format!("{what}: HTTP {}, {advice} ({})", self.status, self.text());
         Error::new(step, failure, message).healing(retry)

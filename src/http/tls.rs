@@ -27,6 +27,7 @@ use webpki::ring as algorithms;
 
 use super::client_auth::ClientIdentity;
 use crate::clock::Clock;
+use crate::x509::Certificate;
 
 /// Every API server of Kubernetes offers one of these: Go's `crypto/tls` prefers AES-GCM where the machine has AES, and
 /// accepts it everywhere.
@@ -156,7 +157,9 @@ fn verify(
     now: UnixTime,
 ) -> Result<ServerCertVerified, rustls::Error> {
     let certificate = ParsedCertificate::try_from(end_entity)?;
-    verify_server_cert_signed_by_trust_anchor(&certificate, roots, intermediates, now, SIGNATURES.all)?;
+    let may_issue = |der: &&CertificateDer<'_>| Certificate::from_der(der).is_ok_and(|c| c.may_issue);
+    let issuers: Vec<_> = intermediates.iter().filter(may_issue).cloned().collect();
+    verify_server_cert_signed_by_trust_anchor(&certificate, roots, &issuers, now, SIGNATURES.all)?;
     verify_server_name(&certificate, server_name)?;
     Ok(ServerCertVerified::assertion())
 }

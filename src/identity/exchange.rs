@@ -313,7 +313,9 @@ impl<'a> Exchange<'a> {
 /// Reads what a trusted server sent. Nonsense is a fault on the way, which another try may not meet.
 fn read<'d, T: Deserialize<'d>>(json: &'d [u8], what: &str) -> Result<T> {
     serde_json::from_slice(json).map_err(|e| {
-        Error::new(Step::Approval, Failure::Unreachable, format!("{what} cannot be read"))
+        let message =
+            format!("{what} cannot be read; check what stands between this machine and the API server");
+        Error::new(Step::Approval, Failure::Unreachable, message)
             .healing(Retry::UntilDeadline(None))
             .caused_by(e)
     })

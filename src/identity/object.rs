@@ -125,7 +125,11 @@ impl Object {
             );
         }
         if let Some(condition) = find("Failed") {
-            return spent(Failure::Denied, format!("{name} failed at the signer ({})", words(condition)));
+            let words = words(condition);
+            return spent(
+                Failure::Denied,
+                format!("{name} failed at the signer ({words}); ask whoever runs it"),
+            );
         }
         let certificate = status.certificate.as_deref().filter(|text| !text.is_empty());
         match (find("Approved"), certificate) {

@@ -14,7 +14,8 @@ use crate::secret::Secret;
 /// As [`discovery::fetch_file`]; what is no ConfigMap may heal.
 pub(super) fn cluster_info(file: &Download, system: &System, timeout: Duration) -> Result<ClusterInfo> {
     ClusterInfo::from_text(text(file, system, timeout)?.expose()).map_err(|e| {
-        discovery::no_use(file.url.as_str(), "answers with no ConfigMap in JSON or YAML").caused_by(e)
+        discovery::no_use(file.url.as_str(), "answers with no ConfigMap in JSON or YAML; check the URL")
+            .caused_by(e)
     })
 }
 

@@ -58,13 +58,12 @@ impl Bundle {
         Roots::new(self.usable_at(now)?)
     }
 
-    /// The certificates that can be roots: CAs that are valid `now`. Go demands both of a root, webpki neither
-    /// (`crypto/x509`, `isValid` and `CheckSignatureFrom`).
+    /// The certificates that can be roots: CAs that may issue and are valid `now`. Go demands both of a root, webpki
+    /// neither (`crypto/x509`, `isValid` and `CheckSignatureFrom`).
     fn usable_at(&self, now: SystemTime) -> Result<Vec<&Certificate>> {
-        let authorities: Vec<_> = self.certificates.iter().filter(|c| c.is_ca).collect();
+        let authorities: Vec<_> = self.certificates.iter().filter(|c| c.may_issue).collect();
         let Some(first) = authorities.first() else {
-            let message =
-                "no certificate in the cluster's CA data is a CA; publish the cluster's CA certificate";
+            let message = "no certificate in the cluster's CA data is a CA that may sign; publish the cluster's CA certificate";
             return Err(Error::new(Step::Trust, Failure::NotTrusted, message));
         };
         let problem = first.validity_against(now);
@@ -162,7 +161,7 @@ impl Pins {
             return Ok(());
         }
         let message = format!(
-            "CA keys in cluster-info are not pinned ({}); the pin is mistyped, or this is another cluster",
+            "CA keys in cluster-info are not pinned ({}); check the pin: it is mistyped, or this is another cluster",
             stray.join(" ")
         );
         Err(Error::new(Step::Trust, Failure::NotTrusted, message))

@@ -34,7 +34,7 @@ pub(super) fn verify<'a>(info: &'a ClusterInfo, token: &Token) -> Result<&'a str
     }
     let message = format!(
         "the signature of cluster-info was not made with the token whose ID is {id}; \
-         the token is mistyped, or this is not the API server that it belongs to"
+         check the token: it is mistyped, or this is not the API server that it belongs to"
     );
     Err(Error::new(Step::Trust, Failure::NotTrusted, message))
 }
@@ -50,7 +50,9 @@ fn is_signed(signature: &str, payload: &str, id: &str, secret: &str) -> bool {
     let Ok(mac) = URL_SAFE_NO_PAD.decode(mac) else {
         return false;
     };
-    let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(payload));
+    let mut signed = format!("{header}.");
+    signed.reserve(payload.len().div_ceil(3) * 4);
+    URL_SAFE_NO_PAD.encode_string(payload, &mut signed);
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     hmac::verify(&key, signed.as_bytes(), &mac).is_ok()
 }

@@ -38,7 +38,7 @@ pub struct Join<'a> {
     extra: Vec<OsString>,
     variables: Vec<(&'a str, String)>,
     secrets: Vec<&'a str>,
-    hosts: Option<&'a str>,
+    through: Vec<OsString>,
 }
 
 impl Node {
@@ -134,18 +134,23 @@ impl Node {
 
     /// The join line for a server, as kubeadm prints it, with this machine's root and a report.
     pub fn join(&self, api: &Api) -> Join<'_> {
+        self.join_at(&api.endpoint(), &[api.authority.pin()])
+    }
+
+    /// The same for whoever listens there, with these pins.
+    pub fn join_at(&self, endpoint: &str, pins: &[String]) -> Join<'_> {
         Join {
             node: self,
-            endpoint: api.endpoint(),
+            endpoint: endpoint.to_owned(),
             token: TOKEN.to_owned(),
-            pins: vec![api.authority.pin()],
+            pins: pins.to_vec(),
             prefix: false,
             name: "n1".to_owned(),
             report: self.beside("report.json"),
             extra: Vec::new(),
             variables: Vec::new(),
             secrets: Vec::new(),
-            hosts: None,
+            through: Vec::new(),
         }
     }
 }
@@ -229,8 +234,18 @@ impl<'a> Join<'a> {
     }
 
     /// Looks names up in this instead of `/etc/hosts`, which takes root.
-    pub fn hosts(mut self, hosts: &'a str) -> Self {
-        self.hosts = Some(hosts);
+    pub fn hosts(self, hosts: &str) -> Self {
+        let file = self.node.beside("hosts");
+        fs::write(&file, hosts).expect("a hosts file");
+        let bind = r#"mount --bind "$0" /etc/hosts && exec "$@""#;
+        self.through(
+            ["unshare", "--mount", "sh", "-c", bind].map(OsString::from).into_iter().chain([file.into()]),
+        )
+    }
+
+    /// Is started by this command, which is given the program and its arguments behind its own.
+    pub fn through(mut self, command: impl IntoIterator<Item = OsString>) -> Self {
+        self.through = command.into_iter().collect();
         self
     }
 
@@ -249,13 +264,9 @@ impl<'a> Join<'a> {
     pub fn start(&self) -> Running {
         let _ = fs::remove_file(&self.report);
         let mut command = run::command();
-        if let Some(hosts) = self.hosts {
-            let file = self.node.beside("hosts");
-            fs::write(&file, hosts).expect("a hosts file");
-            let program = command;
-            command = Command::new("unshare");
-            command.args(["--mount", "sh", "-c", r#"mount --bind "$0" /etc/hosts && exec "$@""#]);
-            command.arg(file).arg(program.get_program());
+        if let [first, rest @ ..] = self.through.as_slice() {
+            let program = std::mem::replace(&mut command, Command::new(first));
+            command.args(rest).arg(program.get_program());
             for (variable, _) in program.get_envs() {
                 command.env_remove(variable);
             }

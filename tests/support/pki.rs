@@ -37,6 +37,19 @@ impl Authority {
 
     /// An authority whose certificate is changed before it is signed.
     pub fn with(name: &str, adjust: impl FnOnce(&mut CertificateParams)) -> Self {
+        let (params, key) = Self::prepared(name, adjust);
+        let certificate = params.self_signed(&key).expect("a self-signed certificate").der().clone();
+        Self { certificate, params, key }
+    }
+
+    /// An authority below this one.
+    pub fn below(&self, name: &str, adjust: impl FnOnce(&mut CertificateParams)) -> Self {
+        let (params, key) = Self::prepared(name, adjust);
+        let certificate = params.signed_by(&key, &self.issuer()).expect("an intermediate").der().clone();
+        Self { certificate, params, key }
+    }
+
+    fn prepared(name: &str, adjust: impl FnOnce(&mut CertificateParams)) -> (CertificateParams, KeyPair) {
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -48,9 +61,7 @@ impl Authority {
         ];
         valid(&mut params, -DAY, 3650 * DAY);
         adjust(&mut params);
-        let key = KeyPair::generate().expect("a key");
-        let certificate = params.self_signed(&key).expect("a self-signed certificate").der().clone();
-        Self { certificate, params, key }
+        (params, KeyPair::generate().expect("a key"))
     }
 
     /// The certificate as PEM text, as `cluster-info` and `ca.crt` hold it.
@@ -144,6 +155,18 @@ impl Authority {
 }
 
 impl ServerIdentity {
+    /// The same with these behind the leaf.
+    pub fn behind<'a>(mut self, issuers: impl IntoIterator<Item = &'a Authority>) -> Self {
+        self.chain.extend(issuers.into_iter().map(|issuer| issuer.certificate.clone()));
+        self
+    }
+
+    /// The same with another leaf, whose bytes are made from those of the one that there is.
+    pub fn altered(mut self, change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Self {
+        self.chain[0] = change(self.chain[0].to_vec()).into();
+        self
+    }
+
     /// The same chain, but the handshake is signed with a key that the certificate does not hold.
     pub fn with_another_key(mut self) -> Self {
         self.key = private_key(&KeyPair::generate().expect("a key"));

@@ -36,6 +36,8 @@ pub struct Setup {
     pub versions: &'static [&'static rustls::SupportedProtocolVersion],
     /// The server that cluster-info names; the default is `https://localhost:PORT` of this server.
     pub server: Option<String>,
+    /// Changes the server's TLS before it listens.
+    pub adjust: fn(&mut rustls::ServerConfig),
 }
 
 impl Default for Setup {
@@ -46,6 +48,7 @@ impl Default for Setup {
             listen: "127.0.0.1:0",
             versions: rustls::ALL_VERSIONS,
             server: None,
+            adjust: |_| {},
         }
     }
 }
@@ -96,7 +99,7 @@ impl Api {
         let address = listener.local_addr().expect("its address");
         let authority = setup.authority;
         let identity = setup.identity.unwrap_or_else(|| authority.server(&["localhost", "127.0.0.1"]));
-        let config = tls::config(identity, setup.versions);
+        let config = tls::config(identity, setup.versions, setup.adjust);
         let server = setup.server.unwrap_or_else(|| format!("https://localhost:{}", address.port()));
         let shared = Arc::new(Shared {
             cluster: Mutex::new(Cluster::new(Arc::clone(&authority), &server)),

@@ -44,6 +44,7 @@ pub struct Connection {
 pub fn config(
     identity: ServerIdentity,
     versions: &'static [&'static rustls::SupportedProtocolVersion],
+    adjust: fn(&mut ServerConfig),
 ) -> Arc<ServerConfig> {
     let key = any_supported_type(&identity.key).expect("a key that can sign");
     let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
@@ -52,6 +53,7 @@ pub fn config(
         .with_client_cert_verifier(Arc::new(AskForCertificate))
         .with_cert_resolver(Arc::new(Always(Arc::new(CertifiedKey::new(identity.chain, key)))));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    adjust(&mut config);
     Arc::new(config)
 }
 

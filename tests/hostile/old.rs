@@ -1,0 +1,70 @@
+//! Servers of another age: keys, signatures and protocols that were good once, by openssl(1).
+
+use crate::openssl::{self, Server};
+use crate::suite::{Case, Expect, Stage, ends, waits};
+
+const NO_ANSWER: Expect = waits("unreachable", "no answer from https://localhost:");
+const NOT_SIGNED: Expect = waits("not-trusted", "does not verify; check the address and who answers there");
+/// What such a server says is read, and is signed with no token at all.
+const READ: Expect = ends("not-trusted", "was not made with the token whose ID is abcdef");
+
+const RSA: &str = "rsa:2048";
+const P256: &str = "ec -pkeyopt ec_paramgen_curve:P-256";
+
+/// The server's key, and the words of its command line.
+const SERVERS: [(&str, Expect, &str, &str); 18] = [
+    ("RSA-2048 and TLS 1.3", READ, RSA, "-tls1_3"),
+    ("RSA-2048 and TLS 1.2", READ, RSA, "-tls1_2"),
+    ("P-384 and TLS 1.3", READ, "ec -pkeyopt ec_paramgen_curve:P-384", "-tls1_3"),
+    ("a handshake that asks for another share", READ, P256, "-tls1_3 -groups P-384"),
+    ("RSA-1024 and TLS 1.3", NOT_SIGNED, "rsa:1024", "-tls1_3 -cipher ALL:@SECLEVEL=0"),
+    ("RSA-1024 and TLS 1.2", NOT_SIGNED, "rsa:1024", "-tls1_2 -cipher ALL:@SECLEVEL=0"),
+    ("P-521", NO_ANSWER, "ec -pkeyopt ec_paramgen_curve:P-521", "-tls1_3"),
+    ("Ed25519", NO_ANSWER, "ed25519", "-tls1_3"),
+    ("TLS 1.1", NO_ANSWER, RSA, "-tls1_1 -cipher ALL:@SECLEVEL=0"),
+    ("TLS 1.0", NO_ANSWER, RSA, "-tls1 -cipher ALL:@SECLEVEL=0"),
+    ("SHA-1 for the handshake", NO_ANSWER, RSA, "-tls1_2 -sigalgs RSA+SHA1 -cipher ALL:@SECLEVEL=0"),
+    ("RSA key exchange", NO_ANSWER, RSA, "-tls1_2 -cipher AES128-GCM-SHA256:@SECLEVEL=0"),
+    ("finite fields", NO_ANSWER, RSA, "-tls1_2 -cipher DHE-RSA-AES128-GCM-SHA256:@SECLEVEL=0"),
+    ("CBC", NO_ANSWER, P256, "-tls1_2 -cipher ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0"),
+    ("anonymous keys", NO_ANSWER, P256, "-tls1_2 -cipher AECDH-AES128-SHA:@SECLEVEL=0"),
+    ("no encryption", NO_ANSWER, P256, "-tls1_2 -cipher ECDHE-ECDSA-NULL-SHA:@SECLEVEL=0"),
+    ("ChaCha20 only", NO_ANSWER, P256, "-tls1_3 -ciphersuites TLS_CHACHA20_POLY1305_SHA256"),
+    ("X25519 only", NO_ANSWER, P256, "-tls1_3 -groups X25519"),
+];
+
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 77\r\n\r\n\
+{\"kind\":\"ConfigMap\",\"data\":{\"kubeconfig\":\"x\",\"jws-kubeconfig-abcdef\":\"a..b\"}}";
+
+/// What the server does between the question and its answer.
+const BETWEEN: [(&str, Expect, &str, &[&[u8]]); 4] = [
+    ("nothing", READ, "-tls1_3", &[ANSWER]),
+    ("a wish to negotiate again", READ, "-tls1_2", &[b"r\n", ANSWER]),
+    ("another key of its own", READ, "-tls1_3", &[b"k\n", ANSWER]),
+    ("another key, and a wish for another of ours", READ, "-tls1_3", &[b"K\n", b"K\n", b"K\n", ANSWER]),
+];
+
+fn case(
+    name: String,
+    expect: Expect,
+    key: &'static str,
+    words: &'static str,
+    typed: &'static [&'static [u8]],
+) -> Case {
+    Case::new(name, expect, move || {
+        let directory = openssl::make(RSA, key, "-sha256");
+        let (_, pin) = openssl::authority(&directory);
+        let server = Server::start(directory, words, typed);
+        Stage::at(server.endpoint(), vec![pin]).and_stranger(server)
+    })
+}
+
+pub fn cases() -> Vec<Case> {
+    let servers = SERVERS
+        .into_iter()
+        .map(|(name, expect, key, words)| case(name.to_owned(), expect, key, words, &[ANSWER]));
+    let between = BETWEEN.into_iter().map(|(name, expect, words, typed)| {
+        case(format!("between question and answer, {name}"), expect, P256, words, typed)
+    });
+    servers.chain(between).collect()
+}
