@@ -7,7 +7,8 @@ SIZE := 1474560
 # How what ships is linked, and what is measured beside it.
 SHIPPED := --config .cargo/shipped.toml
 
-.PHONY: all build build-aarch64 test test-kubernetes test-images lint demo bench setup setup-kubernetes setup-images size clean
+.PHONY: all build build-aarch64 test test-kubernetes test-images fuzz miri mutants lint demo bench setup setup-kubernetes \
+	setup-images size clean
 
 all: build
 
@@ -17,7 +18,7 @@ build: setup
 
 # The shipped binary, whole suites: units, the hostile loopback server, real Kubernetes.
 test: lint build setup-kubernetes
-	cargo test --locked --lib
+	cargo test --locked --lib --test fuzz --test dependencies
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test architecture --test loopback --test kubernetes -- --test-threads=2
 
 # All that is held against real Kubernetes, with one version of it: VERSION=1.34 or another of tests/kubernetes/versions,
@@ -31,6 +32,19 @@ lint: setup
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 	.ci/deny
+
+# Each fuzz target for SECONDS under libFuzzer; TARGETS="yaml join" for some of them only.
+fuzz: setup
+	SECONDS_EACH=$(or $(SECONDS),60) .ci/fuzz $(TARGETS)
+
+# The units that need neither cryptography nor system calls, where undefined behaviour is seen.
+miri: setup
+	.ci/miri
+
+# One small change to the code at a time, each of which some test must notice; FILES="src/disk.rs" for other sources than
+# those of the trust decision.
+mutants: setup
+	.ci/mutants $(or $(FILES),src/trust.rs src/trust/*.rs)
 
 # Boots machines with the files of image/; WORDS="credential cloud" boots only those whose names contain one of them.
 test-images: build setup-kubernetes setup-images build-aarch64

@@ -15,11 +15,15 @@ use nodestrap::join::join;
 use nodestrap::notify::Notify;
 use nodestrap::options::{Command, Options, Surroundings, help};
 use nodestrap::report::Report;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 const VERSION: &str = concat!("nodestrap ", env!("CARGO_PKG_VERSION"), " (", env!("NODESTRAP_COMMIT"), ")\n");
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(exit_on_panic));
+    // A token and a key are in this memory: no core is made of it, wherever cores go, and no other process of the same
+    // user looks into it (prctl(2), PR_SET_DUMPABLE). A kernel that does not know how is no reason to stop.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let clock = Arc::new(SystemClock::start());
     let system = System {
         clock: clock.clone(),

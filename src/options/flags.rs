@@ -111,7 +111,7 @@ fn option(name: &str, parser: &mut Parser, origin: Origin, settings: &mut Settin
             }
             // A flag's name is shown, a value that lost its flag is not.
             _ if name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') => {
-                usage(format!("unknown option --{name}; see nodestrap --help"))
+                usage(format!("unknown option --{}; see nodestrap --help", foreign(name)))
             }
             _ => usage("unknown option; see nodestrap --help"),
         });

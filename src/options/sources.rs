@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::settings::{Origin, Settings, Takes};
 use super::{configuration, flags, usage};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, foreign};
 use crate::limits;
 use crate::secret::Secret;
 
@@ -138,8 +138,8 @@ fn kernel_parameters(line: &str) -> impl Iterator<Item = (&str, String)> {
 /// # Errors
 /// A usage error that names the file.
 pub(super) fn read_file(path: &Path) -> Result<Secret<String>> {
-    let failed =
-        |e: std::io::Error| -> Error { usage(format!("{} cannot be read", path.display())).caused_by(e) };
+    let shown = || foreign(&path.display().to_string());
+    let failed = |e: std::io::Error| -> Error { usage(format!("{} cannot be read", shown())).caused_by(e) };
     // Tokens and join lines fit at once; a buffer that grows leaves copies of secrets behind.
     let mut text = String::with_capacity(8192);
     let most = limits::FILE_BYTES + 1;
@@ -152,7 +152,7 @@ pub(super) fn read_file(path: &Path) -> Result<Secret<String>> {
     }
     let text = Secret::new(text);
     if text.expose().len() as u64 >= most {
-        return Err(usage(format!("{} is larger than 1 MiB", path.display())));
+        return Err(usage(format!("{} is larger than 1 MiB", shown())));
     }
     Ok(text)
 }

@@ -170,7 +170,84 @@ impl Pins {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
     use super::*;
+
+    const CA: &str = include_str!("../../tests/fuzz/pki/ca.pem");
+    const SERVER: &str = include_str!("../../tests/fuzz/pki/server.pem");
+    const NODE: &str = include_str!("../../tests/fuzz/pki/node.pem");
+
+    fn bundle(certificates: &[&str]) -> Bundle {
+        Bundle::from_pem(certificates.concat().into_bytes()).unwrap()
+    }
+
+    fn pins(certificates: &[&str]) -> Vec<Pin> {
+        certificates.iter().map(|pem| Pin::parse(&bundle(&[pem]).pins()[0]).unwrap()).collect()
+    }
+
+    #[test]
+    fn one_pinned_key_is_enough_unless_each_has_to_be() {
+        for (held, pinned, any, each) in [
+            (&[CA][..], &[CA][..], true, true),
+            (&[CA], &[SERVER], false, false),
+            (&[CA], &[], false, false),
+            (&[CA, SERVER], &[CA], true, false),
+            (&[CA, SERVER], &[SERVER], true, false),
+            (&[CA, SERVER], &[NODE], false, false),
+            (&[CA, SERVER], &[CA, NODE], true, false),
+            (&[CA, SERVER], &[SERVER, NODE, CA], true, true),
+        ] {
+            let bundle = bundle(held);
+            let (one, all) = (Pins::Required(pins(pinned)), Pins::EachRequired(pins(pinned)));
+            assert_eq!((one.check(&bundle).is_ok(), all.check(&bundle).is_ok()), (any, each), "{pinned:?}");
+            assert_eq!((one.name_one_of(&bundle), all.name_one_of(&bundle)), (any, any), "{pinned:?}");
+        }
+        let bundle = bundle(&[CA]);
+        assert!(Pins::UnsafeSkip.check(&bundle).is_ok() && !Pins::UnsafeSkip.name_one_of(&bundle));
+    }
+
+    #[test]
+    fn a_cluster_is_known_by_any_of_its_keys() {
+        for (one, other, same) in [
+            (&[CA][..], &[CA][..], true),
+            (&[CA, SERVER], &[NODE, CA], true),
+            (&[CA, SERVER], &[NODE], false),
+            (&[CA], &[SERVER], false),
+        ] {
+            assert_eq!(bundle(one).shares_a_key_with(&bundle(other)), same);
+        }
+    }
+
+    #[test]
+    fn roots_are_authorities_in_time() {
+        let (now, early) = (UNIX_EPOCH + Duration::from_secs(2_524_608_000), UNIX_EPOCH);
+        let both = bundle(&[SERVER, CA]);
+        let usable: Vec<_> = both.usable_at(now).unwrap().into_iter().map(|c| c.der.clone()).collect();
+        assert_eq!(usable, [both.certificates()[1].der.clone()]);
+        assert_eq!(both.usable_at(early).unwrap_err().failure(), Failure::Clock);
+        assert_eq!(bundle(&[SERVER]).usable_at(now).unwrap_err().failure(), Failure::NotTrusted);
+        assert!(both.roots(now).is_ok() && bundle(&[NODE]).roots(now).is_err());
+    }
+
+    #[test]
+    fn as_many_certificates_as_the_limit_says_are_taken() {
+        for (count, taken) in [(1, true), (limits::CERTIFICATES, true), (limits::CERTIFICATES + 1, false)] {
+            let bundle = Bundle::from_pem(CA.repeat(count).into_bytes());
+            assert_eq!(
+                bundle.as_ref().is_ok_and(|bundle| bundle.certificates().len() == count),
+                taken,
+                "{count}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_bundle_is_kept_as_it_was_published() {
+        let text = format!("# ours\r\n{CA}");
+        let read = Bundle::from_base64(&STANDARD.encode(&text)).unwrap();
+        assert_eq!((read.pem(), read.base64()), (text.as_bytes(), STANDARD.encode(&text).as_str()));
+    }
 
     #[test]
     fn pins_are_sha256_and_64_digits_in_any_case() {

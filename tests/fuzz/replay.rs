@@ -17,6 +17,9 @@ const MUTATIONS: usize = 2000;
 const MEMORY_KB: u64 = 512 * 1024;
 
 fn replay(name: &str) {
+    // A mutation may well come to name it as a file.
+    let nothing = fs::File::open("/dev/null").expect("an empty input");
+    rustix::stdio::dup2_stdin(nothing).expect("a standard input");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(name);
     let mut seeds: Vec<_> = fs::read_dir(&folder)
         .unwrap_or_else(|e| panic!("{}: {e}", folder.display()))

@@ -14,6 +14,7 @@ mod endpoints;
 mod exchange;
 mod files;
 mod hostile;
+mod inherited;
 mod issuance;
 mod kubelet;
 mod notify;

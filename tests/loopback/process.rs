@@ -57,6 +57,16 @@ fn it_is_one_static_file_that_fits_a_floppy_disk() {
         headers.iter().all(|(kind, flags)| *kind != 1 || flags & 3 != 3),
         "nothing is writable and executable"
     );
+    // What is relocated is marked to be sealed, and all of it is at start. musl's start-up code for static programs does
+    // not seal it (`ldso/dlstart.c`, `env/__libc_start_main.c`).
+    assert!(headers.iter().any(|(kind, _)| *kind == 0x6474_e552), "PT_GNU_RELRO");
+    let dynamic =
+        Command::new("readelf").arg("-d").arg(run::program()).output().expect("readelf of binutils");
+    let dynamic = String::from_utf8_lossy(&dynamic.stdout).into_owned();
+    assert!(
+        dynamic.contains("BIND_NOW") && !dynamic.contains("TEXTREL") && !dynamic.contains("NEEDED"),
+        "{dynamic}"
+    );
 }
 
 #[test]

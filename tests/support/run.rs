@@ -124,6 +124,11 @@ fn drain(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
 }
 
 impl Running {
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills it at once, as a power cut would, and waits for its end.
     pub fn kill(mut self) {
         self.child.kill().expect("a child to kill");

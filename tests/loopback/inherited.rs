@@ -1,0 +1,195 @@
+//! What the program has from whoever starts it: a umask, limits, descriptors, signals, an identity, arguments. And what
+//! others of the machine see of it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::pipe;
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::api::{Api, Cluster, Route};
+use crate::support::node::{CURRENT, KEY_TMP, KUBELET_CONF, Node};
+use crate::support::run::{self, Running};
+
+/// A user that owns nothing (base-passwd's nobody).
+const NOBODY: u32 = 65_534;
+
+/// Starts a join as the shell would after `before`, with `after` behind its command line.
+fn start(node: &Node, api: &Api, before: &str, after: &str) -> Running {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{before} exec \"$0\" \"$@\" {after}")]).arg(run::program());
+    command.args(node.join(api).with_cert().words());
+    for (variable, _) in run::command().get_envs() {
+        command.env_remove(variable);
+    }
+    run::start_as(command, &node.root(), None, vec![])
+}
+
+/// The tree without the times in the names of pairs.
+fn timeless(node: &Node) -> Vec<String> {
+    node.tree().iter().map(|line| line.replace(|c: char| c.is_ascii_digit(), "0")).collect()
+}
+
+#[test]
+fn no_umask_changes_a_mode() {
+    let trees = ["022", "000", "077", "777"].map(|umask| {
+        let (api, node) = (Api::start(), Node::new());
+        start(&node, &api, &format!("umask {umask};"), "").finish().expect("joined");
+        assert_eq!(crate::support::scratch::mode(&node.beside("report.json")), 0o644, "umask {umask}");
+        timeless(&node)
+    });
+    assert!(trees.iter().all(|tree| *tree == trees[0]), "{trees:#?}");
+}
+
+/// Files must not take the places of standard input, output and error: what is said would be written into them.
+#[test]
+fn closed_standard_descriptors_change_nothing() {
+    let trees = ["", "<&- >&- 2>&-", "<&-", "2>&-"].map(|closed| {
+        let (api, node) = (Api::start(), Node::new());
+        start(&node, &api, "", closed).finish().expect("joined");
+        for file in node.files() {
+            assert!(file == CURRENT || !node.read(&file).contains("nodestrap:"), "{file} after {closed}");
+        }
+        timeless(&node)
+    });
+    assert!(trees.iter().all(|tree| *tree == trees[0]), "{trees:#?}");
+}
+
+#[test]
+fn few_descriptors_are_enough_and_too_few_are_told() {
+    let mut ends = BTreeSet::new();
+    for limit in 3..=16 {
+        let (api, node) = (Api::start(), Node::new());
+        let run = start(&node, &api, &format!("ulimit -n {limit};"), "--timeout 2s").finish();
+        let joined = run.code == Some(0);
+        run.check(joined || run.code.is_some_and(|code| code > 1), "an error that says what to do");
+        run.check(joined == node.has(KUBELET_CONF), "an identity when it has joined, and only then");
+        let strange = node.files().into_iter().find(|file| file.ends_with(".new"));
+        run.check(strange.is_none(), &format!("half a file: {strange:?}"));
+        ends.insert((joined, limit));
+    }
+    assert!(ends.contains(&(true, 16)), "{ends:?}");
+    assert!(ends.contains(&(false, 4)), "{ends:?}");
+}
+
+/// As when a log's reader dies.
+#[test]
+fn nobody_who_listens_is_no_reason_to_stop() {
+    let (api, node) = (Api::start(), Node::new());
+    let (reader, writer) = pipe().expect("a pipe");
+    drop(reader);
+    let mut command = run::command();
+    command.args(node.join(&api).with_cert().words()).stdin(Stdio::null());
+    let status = command.stdout(writer.try_clone().expect("a pipe")).stderr(writer).status();
+    assert_eq!(status.expect("it runs").code(), Some(0));
+    assert!(node.has(KUBELET_CONF));
+}
+
+/// Whoever asked for an answer must not take none for a success.
+#[test]
+fn an_answer_that_nobody_reads_is_an_error() {
+    for words in [&["--help"][..], &["--version"], &["join", "h:1", "--token", "a", "--print-config"]] {
+        let (reader, writer) = pipe().expect("a pipe");
+        drop(reader);
+        let output =
+            run::command().args(words).stdin(Stdio::null()).stdout(writer).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code().is_some_and(|code| code > 1), "{words:?}: {:?} {said}", output.status);
+    }
+}
+
+/// Neither does it wait for an answer first, nor does what it leaves keep the next run from the same request.
+#[test]
+fn a_signal_ends_it_at_once_and_the_next_run_goes_on() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let (api, node) = (Api::manual(), Node::new());
+        let running = start(&node, &api, "", "");
+        api.wait_for(Route::Watch, 1);
+        kill_process(pid(running.id()), signal).expect("it runs");
+        let run = running.finish();
+        run.check(run.code.is_none(), &format!("ended by {signal:?}"));
+        assert!(node.has(KEY_TMP) && !node.has(KUBELET_CONF), "{:#?}", node.tree());
+        api.cluster(Cluster::grant);
+        node.joins(&api);
+        assert_eq!(api.cluster(|cluster| cluster.names().len()), 1, "one request for both runs");
+    }
+}
+
+#[test]
+fn no_core_is_left_and_no_other_process_of_its_user_looks_in() {
+    let (api, node) = (Api::manual(), Node::new());
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -c unlimited; exec \"$0\" \"$@\""]).arg(run::program());
+    command.args(node.join(&api).with_cert().words()).current_dir(node.root()).uid(NOBODY).gid(NOBODY);
+    let place = node.root();
+    chown(&place, Some(NOBODY), Some(NOBODY)).expect("a root of nobody's");
+    chown(place.parent().expect("the scratch directory"), Some(NOBODY), None).expect("a report of nobody's");
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let child = child.as_mut().expect("it runs");
+    api.wait_for(Route::Watch, 1);
+    // What one user's processes may not see of each other belongs to root (proc(5), on PR_SET_DUMPABLE).
+    for part in ["environ", "maps", "mem", "fd"] {
+        let owner = fs::metadata(format!("/proc/{}/{part}", child.id())).expect("it runs").uid();
+        assert_eq!(owner, 0, "{part}");
+    }
+    kill_process(pid(child.id()), Signal::ABORT).expect("it runs");
+    let status = child.wait().expect("its status");
+    assert_eq!((status.signal(), status.core_dumped()), (Some(Signal::ABORT.as_raw()), false));
+    let cores = node.files().into_iter().filter(|file| file.contains("core")).count();
+    assert_eq!(cores, 0, "{:#?}", node.tree());
+}
+
+#[test]
+fn nothing_is_writable_and_executable_while_it_runs() {
+    let (api, node) = (Api::manual(), Node::new());
+    let running = node.join(&api).with_cert().start();
+    api.wait_for(Route::Watch, 1);
+    let maps = fs::read_to_string(format!("/proc/{}/maps", running.id())).expect("it runs");
+    let open = fs::read_dir(format!("/proc/{}/fd", running.id())).expect("it runs").count();
+    running.kill();
+    let mut executable = 0;
+    for line in maps.lines() {
+        let flags = line.split(' ').nth(1).expect("the flags of a mapping");
+        assert!(!(flags.contains('w') && flags.contains('x')), "{line}");
+        executable += usize::from(flags.contains('x') && line.contains('/'));
+    }
+    assert_eq!(executable, 1, "its own code only: {maps}");
+    assert!(maps.lines().any(|line| line.ends_with("[stack]") && line.contains(" rw-p ")), "{maps}");
+    assert!(open <= 8, "{open} descriptors are open");
+}
+
+#[test]
+fn arguments_of_any_size_and_kind_are_told_in_one_line() {
+    let long = "a".repeat(100_000);
+    let many: Vec<String> = (0..10_000).map(|number| format!("--x{number}")).collect();
+    let mut lists: Vec<Vec<Vec<u8>>> = vec![
+        vec![],
+        vec![vec![]],
+        vec![b"\xff\xfe".to_vec()],
+        vec![b"join".to_vec(), b"\xff:1".to_vec()],
+        vec![b"join".to_vec(), long.clone().into_bytes()],
+        vec![b"join".to_vec(), format!("--{long}").into_bytes()],
+        vec![b"join".to_vec(), b"--node-name".to_vec(), long.clone().into_bytes()],
+        vec![b"join".to_vec(), b"--config".to_vec(), long.clone().into_bytes()],
+        vec![b"join".to_vec(), b"--config".to_vec(), b"/a\n\x1b[2Jb".to_vec()],
+        vec![long.into_bytes()],
+    ];
+    lists.push(many.iter().map(|word| word.clone().into_bytes()).collect());
+    for list in lists {
+        let words: Vec<_> = list.iter().cloned().map(std::ffi::OsString::from_vec).collect();
+        let run = run::start(&words, std::path::Path::new("/nonexistent"), None, vec![]).finish();
+        run.check(run.code == Some(2) && run.stdout.is_empty(), "a usage error");
+        run.check(run.stderr.lines().count() == 1 && run.stderr.len() < 1000, "one short line");
+        run.check(!run.stderr.trim_end().contains(char::is_control), "no control characters");
+    }
+    let unnamed = run::command().arg0("").arg("--version").output().expect("it runs");
+    assert_eq!(unnamed.status.code(), Some(0));
+}
+
+fn pid(id: u32) -> Pid {
+    Pid::from_raw(id.try_into().expect("a process")).expect("a process")
+}
