@@ -4,8 +4,8 @@ TARGET := x86_64-unknown-linux-musl
 BINARY := target/$(TARGET)/release/nodestrap
 # A floppy disk, and the size beyond which nothing ships.
 SIZE := 1474560
-# How what ships is linked, and what is measured beside it.
-SHIPPED := --config .cargo/shipped.toml
+# cargo for what ships, and for what is measured beside it.
+CARGO := .ci/cargo
 
 .PHONY: all build build-aarch64 test test-kubernetes test-images fuzz miri mutants lint demo bench setup setup-kubernetes \
 	setup-images size clean
@@ -13,7 +13,7 @@ SHIPPED := --config .cargo/shipped.toml
 all: build
 
 build: setup
-	cargo build --release --locked $(SHIPPED)
+	$(CARGO) build --release --locked
 	@$(MAKE) --no-print-directory size
 
 # The shipped binary, whole suites: units, the hostile loopback server, real Kubernetes.
@@ -52,7 +52,7 @@ test-images: build setup-kubernetes setup-images build-aarch64
 
 # For the other processor, where setup-images has put its compiler.
 build-aarch64: setup-images
-	cargo build --release --locked $(SHIPPED) --target aarch64-unknown-linux-musl
+	$(CARGO) build --release --locked --target aarch64-unknown-linux-musl
 	@$(MAKE) --no-print-directory size TARGET=aarch64-unknown-linux-musl
 
 # Joins a scratch directory to an embedded API server and shows what happened.
@@ -62,8 +62,8 @@ demo: build
 
 # nodestrap beside its neighbours, against one real control plane.
 bench: build setup-kubernetes
-	cargo build --release --locked $(SHIPPED) --examples
-	NODESTRAP=$(CURDIR)/$(BINARY) cargo run --quiet --release --locked $(SHIPPED) --example bench
+	$(CARGO) build --release --locked --examples
+	NODESTRAP=$(CURDIR)/$(BINARY) $(CARGO) run --quiet --release --locked --example bench
 
 setup:
 	.ci/setup

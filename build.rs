@@ -57,12 +57,11 @@ fn main() {
 
 /// How the shipped program is linked; tests are linked plainly. Nobody unwinds it and nobody prints its stack: a panic
 /// is one line and the end (`panic = "abort"`, `main::exit_on_panic`).
-const LINK: [&str; 9] = [
+const LINK: [&str; 8] = [
     // Relative relocations packed (DT_RELR), which musl's start-up code understands since 1.2.4: 60 KB.
     "-zpack-relative-relocs",
     // Functions that came out the same are one: 6 KB.
     "--icf=all",
-    "--build-id=none",
     "--no-eh-frame-hdr",
     // Instruction sequences that recur become functions of their own: 32 KB.
     "-mllvm=-enable-machine-outliner=always",
@@ -81,6 +80,16 @@ fn link() {
     }
     for argument in LINK {
         println!("cargo::rustc-link-arg-bins={argument}");
+    }
+    // A second link makes the file of symbols, whose loaded bytes are the program's: it is given its build ID (.ci/release).
+    println!("cargo::rerun-if-env-changed=NODESTRAP_SYMBOLS_OF");
+    match std::env::var("NODESTRAP_SYMBOLS_OF") {
+        Ok(id) => println!("cargo::rustc-link-arg-bins=--build-id=0x{id}"),
+        Err(_) => {
+            println!("cargo::rustc-link-arg-bins=--build-id=sha1");
+            println!("cargo::rustc-link-arg-bins=--strip-all");
+            println!("cargo::rustc-link-arg-examples=--strip-all");
+        }
     }
     // Unwind tables: 190 KB.
     let script = format!("{}/discard-unwind.ld", std::env::var("OUT_DIR").expect("cargo sets OUT_DIR"));
