@@ -7,8 +7,8 @@ SIZE := 1474560
 # cargo for what ships, and for what is measured beside it.
 CARGO := .ci/cargo
 
-.PHONY: all build build-aarch64 test test-kubernetes test-images fuzz miri mutants lint demo bench setup setup-kubernetes \
-	setup-images size clean
+.PHONY: all build build-aarch64 test test-kubernetes test-images fuzz miri mutants lint release test-release bloat demo \
+	bench setup setup-kubernetes setup-images setup-aarch64 size clean
 
 all: build
 
@@ -18,8 +18,9 @@ build: setup
 
 # The shipped binary, whole suites: units, the hostile loopback server, real Kubernetes.
 test: lint build setup-kubernetes
+	.ci/release x86_64
 	cargo test --locked --lib --test fuzz --test dependencies
-	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test architecture --test loopback --test kubernetes -- --test-threads=2
+	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test architecture --test release --test loopback --test kubernetes -- --test-threads=2
 
 # All that is held against real Kubernetes, with one version of it: VERSION=1.34 or another of tests/kubernetes/versions,
 # the newest when none is given.
@@ -50,10 +51,24 @@ mutants: setup
 test-images: build setup-kubernetes setup-images build-aarch64
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test images -- $(WORDS)
 
-# For the other processor, where setup-images has put its compiler.
-build-aarch64: setup-images
+# For the other processor.
+build-aarch64: setup-aarch64
 	$(CARGO) build --release --locked --target aarch64-unknown-linux-musl
 	@$(MAKE) --no-print-directory size TARGET=aarch64-unknown-linux-musl
+
+# What people pick up, in target/dist: programs, their symbols, packages, bills of materials, checksums.
+release: setup
+	.ci/release
+	cargo test --locked --test release
+
+# The same once more, from elsewhere, bit for bit.
+test-release: release
+	.ci/reproducible
+
+# What each crate and module costs in the program.
+bloat: setup
+	.ci/release x86_64
+	.ci/bloat
 
 # Joins a scratch directory to an embedded API server and shows what happened.
 demo: build
@@ -73,6 +88,9 @@ setup-kubernetes: setup
 
 setup-images: setup
 	.ci/setup-images
+
+setup-aarch64: setup
+	.ci/setup-aarch64
 
 size:
 	@size=$$(stat -c %s $(BINARY)); echo "$(BINARY): $$size bytes of $(SIZE)"; [ "$$size" -le $(SIZE) ]

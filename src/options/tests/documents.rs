@@ -10,7 +10,7 @@ const MANUAL: &str = include_str!("../../../image/man/nodestrap.8");
 const README: &str = include_str!("../../../README.md");
 
 /// Flags of other programs that the documents speak of.
-const FOREIGN: [&str; 13] = [
+const FOREIGN: [&str; 14] = [
     // kubeadm token create, kubeadm kubeconfig user
     "print-join-command",
     "org",
@@ -23,10 +23,11 @@ const FOREIGN: [&str; 13] = [
     "tls-curve-preferences",
     "tls-cipher-suites",
     "cluster-signing-duration",
-    // systemd-nspawn, dracut, COPY in a Containerfile
+    // systemd-nspawn, dracut, COPY in a Containerfile, sha256sum
     "set-credential",
     "force",
     "from",
+    "ignore-missing",
 ];
 
 /// Every name that follows `--` on the command line.
