@@ -129,7 +129,7 @@ fn code_words(text: &str) -> Vec<&str> {
 }
 
 /// `module::test` is one of loopback or of a unit, `kubernetes module::test` one against real Kubernetes;
-/// `module::*` is any there.
+/// `module::*` is any there. `hostile module::*` is a table of hostile servers.
 #[test]
 fn the_readmes_name_tests_that_are_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -140,6 +140,12 @@ fn the_readmes_name_tests_that_are_there() {
     let others = [tests("tests/loopback"), tests("src")].concat();
     let mut named = 0;
     for word in code_words(&readme) {
+        if let Some(table) = word.strip_prefix("hostile ").and_then(|path| path.strip_suffix("::*")) {
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/hostile/{table}.rs"));
+            assert!(file.is_file(), "the README names {word}, which is not there");
+            named += 1;
+            continue;
+        }
         let (tests, path) = word.strip_prefix("kubernetes ").map_or((&others, word), |path| (&real, path));
         let Some((module, name)) = path.rsplit_once("::") else { continue };
         if module.is_empty() || !path.chars().all(|c| c.is_ascii_alphanumeric() || "_:*".contains(c)) {

@@ -71,6 +71,9 @@ pub fn shown(ca: &str, signing: &str) -> Shown {
     Shown { bundle, pins: vec![pin], identity }
 }
 
+/// What it says once a command is done.
+const DONE: &str = "SSL_do_handshake ->";
+
 /// A server of openssl's with the key and the certificate that [`make`] has left in a directory.
 pub struct Server {
     child: Child,
@@ -84,8 +87,9 @@ impl Server {
     /// Starts one with these words. Once a client asks for something, `typed` is typed, which it takes for commands or
     /// for an answer.
     pub fn start(directory: Scratch, words: &str, typed: &'static [&'static [u8]]) -> Self {
-        let common = "s_server -accept 127.0.0.1:0 -cert leaf.pem -key leaf.key";
-        let mut child = Command::new("openssl")
+        // Line by line: else it keeps to itself what it has done.
+        let common = "-oL openssl s_server -accept 127.0.0.1:0 -cert leaf.pem -key leaf.key";
+        let mut child = Command::new("stdbuf")
             .args(common.split_whitespace().chain(words.split_whitespace()))
             .current_dir(directory.path())
             .stdin(Stdio::piped())
@@ -105,19 +109,16 @@ impl Server {
         let port = line.trim().rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
         let mut input = child.stdin.take().expect("a pipe");
         let heard = Arc::new(Mutex::new(String::new()));
-        let hears = Arc::clone(&heard);
+        let told = Arc::clone(&heard);
         std::thread::spawn(move || {
-            let (mut bytes, mut answered) = ([0; 4096], false);
+            let (mut bytes, mut next) = ([0; 4096], 0);
             while let Ok(count @ 1..) = output.read(&mut bytes) {
-                let mut heard = hears.lock().expect("heard");
+                let mut heard = told.lock().expect("heard");
                 heard.push_str(&String::from_utf8_lossy(&bytes[..count]));
-                if !answered && heard.contains("GET /") {
-                    answered = true;
-                    for part in typed {
-                        // Each by itself: only the first letter of what is read makes a command.
-                        let _ = input.write_all(part);
-                        std::thread::sleep(std::time::Duration::from_millis(100));
-                    }
+                // Each by itself, once the one before is done: only the first letter of what is read makes a command.
+                while next < typed.len() && heard.contains("GET /") && heard.matches(DONE).count() >= next {
+                    let _ = input.write_all(typed[next]);
+                    next += 1;
                 }
             }
         });
@@ -139,6 +140,7 @@ impl Witness for Server {
             authorizations: count("authorization") + count(TOKEN),
             certificates: count("client certificate"),
             requests_to_sign: count("post /"),
+            taken: 0,
         }
     }
 }

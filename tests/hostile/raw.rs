@@ -89,6 +89,7 @@ impl Witness for Raw {
             authorizations: count("authorization") + count(secret),
             certificates: 0,
             requests_to_sign: count("post /"),
+            taken: 0,
         }
     }
 }

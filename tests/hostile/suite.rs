@@ -14,6 +14,9 @@ use crate::support::run::Finished;
 /// The most memory that any run may have had, in KiB.
 pub const PEAK_KIB: u64 = 12 * 1024;
 
+/// More than the limits of an answer and the buffers of both systems together, less than an endless body.
+const MOST: usize = 32 * 1024 * 1024;
+
 /// Given to a join that must end by itself, and more than it may take.
 const PATIENCE: Duration = Duration::from_secs(50);
 
@@ -157,6 +160,8 @@ pub struct Given {
     pub authorizations: u64,
     pub certificates: u64,
     pub requests_to_sign: u64,
+    /// Bytes of answers that one connection has taken.
+    pub taken: usize,
 }
 
 /// A server that can tell what it has been given.
@@ -181,6 +186,7 @@ impl Witness for Api {
             authorizations: count(requests.iter().filter(has_credential).count()),
             certificates: count(connections.iter().filter(|c| c.client_certificate).count()),
             requests_to_sign: count(requests.iter().filter(|request| !request.body.is_empty()).count()),
+            taken: connections.iter().map(|connection| connection.sent).max().unwrap_or_default(),
         }
     }
 }
@@ -209,6 +215,7 @@ impl Tally {
             authorizations: get(&self.authorizations),
             certificates: get(&self.certificates),
             requests_to_sign: get(&self.requests_to_sign),
+            taken: 0,
         }
     }
 }
@@ -256,6 +263,7 @@ pub fn play(case: &Case, strangers: &Tally, friends: &Tally) -> Took {
     for given in given {
         let nothing = given.authorizations + given.certificates + given.requests_to_sign == 0;
         run.check(nothing, &format!("a server that nobody should trust was given {given:?}"));
+        run.check(given.taken < MOST, &format!("{} bytes were taken on one connection", given.taken));
     }
     for friend in stage.friends.iter().filter(|_| !stage.pins.is_empty()) {
         let early = friend.requests().into_iter().take_while(|request| request.route() != Route::Discovery);

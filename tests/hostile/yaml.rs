@@ -174,7 +174,7 @@ fn encoded(pem: impl AsRef<[u8]>) -> String {
     BASE64_STANDARD.encode(pem)
 }
 
-const DATA: [Data; 22] = [
+const DATA: [Data; 23] = [
     ("nothing", NO_DATA, |_| "''".to_owned()),
     ("no base64", NO_PEM, |_| "'%%%'".to_owned()),
     ("base64 in lines", NO_PEM, |pem| format!("\"{}\"", encoded(pem).replacen('L', "L\\n", 9))),
@@ -200,6 +200,7 @@ const DATA: [Data; 22] = [
     ("a private key beside it", NO_DATA, |pem| {
         encoded(pem.to_owned() + &pem_text("EC PRIVATE KEY", &[0x30, 0]))
     }),
+    ("a public key beside it", NO_DATA, |pem| encoded(pem.to_owned() + &pem_text("PUBLIC KEY", &[0x30, 0]))),
     ("a revocation list beside it", NO_DATA, |pem| {
         encoded(pem.to_owned() + &pem_text("X509 CRL", &[0x30, 0]))
     }),

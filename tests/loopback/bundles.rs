@@ -153,25 +153,3 @@ fn a_certificate_twice_or_one_of_no_ca_does_no_harm_and_is_no_root() {
         }),
     ]);
 }
-
-/// kubeadm passes over what is no certificate. A bundle with a key in it has been mixed up: it is for everybody to read.
-#[test]
-fn anything_else_than_certificates_is_refused() {
-    fn beside(label: &str) -> Bundle {
-        let ca = Authority::new("kubernetes");
-        let pem = ca.pem() + &pem_text(label, &[0x30, 0x03, 0x02, 0x01, 0x00]);
-        Bundle { pem, shown: ca.server(&NAMES), pins: vec![ca.pin()] }
-    }
-    all(&[
-        ("a private key", "not-trusted", || beside("EC PRIVATE KEY")),
-        ("a public key", "not-trusted", || beside("PUBLIC KEY")),
-        ("a revocation list", "not-trusted", || beside("X509 CRL")),
-        ("a certificate with OpenSSL's trust", "not-trusted", || beside("TRUSTED CERTIFICATE")),
-        ("a certificate that is none", "not-trusted", || beside("CERTIFICATE")),
-        ("words around it, as OpenSSL prints them", "joined", || {
-            let ca = Authority::new("kubernetes");
-            let pem = format!("subject=CN = kubernetes\n{}# the end\n", ca.pem());
-            Bundle { pem, shown: ca.server(&NAMES), pins: vec![ca.pin()] }
-        }),
-    ]);
-}

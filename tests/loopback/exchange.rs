@@ -355,11 +355,3 @@ fn a_verdict_on_a_request_that_this_run_took_up_pending_is_final() {
         assert!(keys.len() == 2 && keys[0] != keys[1], "the denied key was used again");
     });
 }
-
-#[test]
-fn an_invalid_request_ends_the_join_at_once() {
-    let (api, node) = (Api::manual(), Node::new());
-    api.on(Route::Create, |_, _, _| Some(Reply::status(422, "Invalid")));
-    node.fails(&api, "denied").says(&["422"]);
-    assert_eq!(api.routes(), [Route::Discovery, Route::Create]);
-}

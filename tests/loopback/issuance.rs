@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rcgen::{CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose};
+use rcgen::{CertificateSigningRequestParams, DnType};
 
 use crate::support::api::{Api, Cluster, Reply, Route};
 use crate::support::node::{BOOTSTRAP_CONF, CURRENT, KEY_TMP, Node};
-use crate::support::pki::{self, Authority, DAY, valid};
+use crate::support::pki::{self, Authority};
 
 #[test]
 fn a_busy_server_is_asked_again_when_it_says() {
@@ -153,76 +153,6 @@ fn the_overall_cap_ends_the_wait_too() {
 }
 
 #[test]
-fn an_answer_that_no_waiting_heals_says_what_to_check() {
-    const ADVICE: &str = "redirects are not followed";
-    let missing = (404, "check the server's URL and version");
-    let cases = [missing, (301, ADVICE), (302, ADVICE), (303, ADVICE), (307, ADVICE), (308, ADVICE)];
-    crate::support::all(
-        &cases,
-        |case| case.0.to_string(),
-        |(status, advice)| {
-            let (api, elsewhere, node) = (Api::start(), Api::start(), Node::new());
-            let (status, target) = (*status, format!("https://{}/", elsewhere.endpoint()));
-            api.on(Route::Create, move |_, request, _| {
-                let target = format!("{target}{}", request.target);
-                Some(Reply::text(status, "text/plain", "no").header("Location", &target))
-            });
-            node.fails(&api, "denied").says(&[&status.to_string(), advice]);
-            assert_eq!(api.routes(), [Route::Discovery, Route::Create]);
-            assert_eq!(elsewhere.connections().len(), 0, "a redirect was followed");
-        },
-    );
-}
-
-#[test]
-fn a_certificate_that_is_not_what_was_asked_for_is_not_stored() {
-    type Signer = Box<dyn Fn(&Authority, &str) -> String + Send + Sync>;
-    type Adjust = fn(&mut CertificateSigningRequestParams);
-    let adjusted: [(&str, &str, Adjust); 7] = [
-        ("another node's name", "not-trusted", |request| rename(request, "system:nodes", "system:node:n2")),
-        ("another organization", "not-trusted", |request| {
-            rename(request, "system:masters", "system:node:n1");
-        }),
-        ("no client authentication", "not-trusted", |request| {
-            request.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        }),
-        ("one more organization", "not-trusted", |request| {
-            request.params.distinguished_name.push(DnType::OrganizationalUnitName, "x");
-            request.params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 10]), "system:masters");
-        }),
-        ("expired", "clock", |request| valid(&mut request.params, -9 * DAY, -DAY)),
-        ("of tomorrow", "clock", |request| valid(&mut request.params, DAY, 9 * DAY)),
-        ("no usage at all", "not-trusted", |request| request.params.extended_key_usages.clear()),
-    ];
-    let mut cases: Vec<(&str, &str, Arc<Signer>)> = adjusted
-        .into_iter()
-        .map(|(name, outcome, adjust)| {
-            let signer: Signer = Box::new(move |authority, request| authority.sign_with(request, adjust));
-            (name, outcome, Arc::new(signer))
-        })
-        .collect();
-    let mut other = |name, signer: fn(&Authority, &str) -> String| {
-        cases.push((name, "not-trusted", Arc::new(Box::new(signer))));
-    };
-    other("another key", |authority, _| {
-        authority.sign(&pki::foreign_request("system:nodes", "system:node:n1"))
-    });
-    other("no PEM", |_, _| "issued".to_owned());
-    other("no certificate in the PEM", |_, request| request.to_owned());
-    other("no DER", |_, _| pki::pem_text("CERTIFICATE", b"issued"));
-    crate::support::all(
-        &cases,
-        |case| case.0.to_owned(),
-        |(_, outcome, signer)| {
-            let (api, node) = (Api::start(), Node::new());
-            let (authority, signer) = (Arc::clone(&api.authority), Arc::clone(signer));
-            api.cluster(|cluster| cluster.signer = Box::new(move |request| signer(&authority, request)));
-            node.fails(&api, outcome);
-        },
-    );
-}
-
-#[test]
 fn a_certificate_that_does_not_fit_uses_its_key_up() {
     use Route::{Create, Discovery, List, Watch};
     const IN_ONE_RUN: &[Route] = &[Discovery, Create, List, Create, Watch];
@@ -265,18 +195,6 @@ fn a_certificate_that_does_not_fit_uses_its_key_up() {
             },
         );
     }
-}
-
-#[test]
-fn an_expired_intermediate_in_the_issued_chain_is_not_stored() {
-    let (api, node) = (Api::start(), Node::new());
-    let expired = Authority::with("intermediate", |params| valid(params, -9 * DAY, -DAY));
-    let authority = Arc::clone(&api.authority);
-    api.cluster(|cluster| {
-        cluster.signer = Box::new(move |request| authority.sign(request) + &expired.pem());
-    });
-    node.fails(&api, "clock").says(&["intermediate"]);
-    assert!(!node.has(CURRENT) && !node.has(KEY_TMP), "the kubelet judges every certificate of the file");
 }
 
 fn rename(request: &mut CertificateSigningRequestParams, organization: &str, common_name: &str) {
