@@ -29,7 +29,7 @@ pub const BOOTS: &[crate::Boot] = &[
     ("nightly: initramfs-tools: without a network there, the unit joins", |lab| {
         unit_instead(lab, Generator::InitramfsTools, "tools-late", "ip=off")
     }),
-    ("nightly: dracut: joins before systemd starts", |lab| before_systemd(lab, Generator::Dracut, "dracut")),
+    ("dracut: joins before systemd starts", |lab| before_systemd(lab, Generator::Dracut, "dracut")),
     ("nightly: dracut: without a network there, the unit joins", |lab| {
         // dracut waits for a card that is not there: for two thirds of that many seconds.
         let network = "ip=10.99.0.15:::255.255.255.0::eth7:none rd.retry=15";
