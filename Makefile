@@ -16,11 +16,12 @@ build: setup
 	$(CARGO) build --release --locked
 	@$(MAKE) --no-print-directory size
 
-# The shipped binary, whole suites: units, the hostile loopback server, real Kubernetes.
-test: lint build setup-kubernetes
+# The shipped binary, whole suites: units, the hostile loopback server, real Kubernetes, machines that boot.
+test: lint build setup-kubernetes setup-images build-aarch64
 	.ci/release x86_64
 	cargo test --locked --lib --test fuzz --test dependencies
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test architecture --test release --test loopback --test kubernetes -- --test-threads=2
+	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test images -- --skip nightly
 
 # All that is held against real Kubernetes, with one version of it: VERSION=1.34 or another of tests/kubernetes/versions,
 # the newest when none is given.
@@ -47,8 +48,10 @@ miri: setup
 mutants: setup
 	.ci/mutants $(or $(FILES),src/trust.rs src/trust/*.rs)
 
-# Boots machines with the files of image/; WORDS="credential cloud" boots only those whose names contain one of them.
-test-images: build setup-kubernetes setup-images build-aarch64
+# Boots machines with the files of image/, also those that take a minute or more; WORDS="credential cloud" boots only
+# those whose names contain one of them.
+test-images: build setup-kubernetes build-aarch64
+	.ci/setup-images nightly
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test images -- $(WORDS)
 
 # For the other processor.

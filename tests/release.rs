@@ -35,7 +35,7 @@ const DRACUT: &[&str] = &[
     "-rwxr-xr-x usr/lib/dracut/modules.d/99nodestrap/give-up.sh",
     "-rwxr-xr-x usr/lib/dracut/modules.d/99nodestrap/join.sh",
     "-rwxr-xr-x usr/lib/dracut/modules.d/99nodestrap/module-setup.sh",
-    "-rw-r--r-- usr/lib/tmpfiles.d/nodestrap.conf",
+    "-rw-r--r-- usr/lib/systemd/system/nodestrap-relabel.service",
 ];
 const INITRAMFS_TOOLS: &[&str] = &[
     "-rwxr-xr-x usr/share/initramfs-tools/hooks/nodestrap",

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     harness::process::run,
-    lab::Lab,
+    lab::{Lab, rootfs},
     machine::Machine,
     qemu::{Board, Emulated, Run, figures, kernel_version, ready_made},
 };
@@ -23,24 +23,23 @@ pub const BOOTS: &[crate::Boot] = &[
         assert_moves_anywhere(&Board::Arm.nodestrap());
         bare(lab, Board::Arm, "aarch64")
     }),
-    ("initramfs-tools: joins before systemd starts", |lab| before_systemd(lab, "initramfs-tools", "tools")),
-    ("nightly: initramfs-tools: without a network there, the unit joins", |lab| {
-        unit_instead(lab, "initramfs-tools", "tools-late", "ip=off")
+    ("initramfs-tools: joins before systemd starts", |lab| {
+        before_systemd(lab, Generator::InitramfsTools, "tools")
     }),
-    ("nightly: dracut: joins before systemd starts", |lab| before_systemd(lab, "dracut", "dracut")),
+    ("nightly: initramfs-tools: without a network there, the unit joins", |lab| {
+        unit_instead(lab, Generator::InitramfsTools, "tools-late", "ip=off")
+    }),
+    ("dracut: joins before systemd starts", |lab| before_systemd(lab, Generator::Dracut, "dracut")),
     ("nightly: dracut: without a network there, the unit joins", |lab| {
         // dracut waits for a card that is not there: for two thirds of that many seconds.
         let network = "ip=10.99.0.15:::255.255.255.0::eth7:none rd.retry=15";
-        unit_instead(lab, "dracut", "dracut-late", network)
+        unit_instead(lab, Generator::Dracut, "dracut-late", network)
     }),
     ("iPXE: the token as a file, into a disk", |lab| network_boot(lab, "pxe-disk", "/dev/vda")),
     ("iPXE: the token as a file, into memory", |lab| network_boot(lab, "pxe-memory", "tmpfs")),
     ("clock: of 2035, no certificate holds and the boot goes on", after_all_certificates),
     ("clock: of 1970, set while nodestrap waits", before_all_certificates),
-    ("systemd: a credential by SMBIOS", |lab| {
-        let text = format!("type=11,value=io.systemd.credential:nodestrap.join={}", join_line(lab));
-        from_firmware(lab, "smbios", &["-smbios", &text])
-    }),
+    ("systemd: a credential by SMBIOS", |lab| from_firmware(lab, "smbios", &["-smbios", &smbios(lab)])),
     ("systemd: a credential by fw_cfg", |lab| {
         let text = format!("name=opt/io.systemd.credentials/nodestrap.join,string={}", join_line(lab));
         from_firmware(lab, "fw-cfg", &["-fw_cfg", &text])
@@ -48,14 +47,19 @@ pub const BOOTS: &[crate::Boot] = &[
 ];
 
 /// Where an initramfs of image/pxe is and what it does there; the address is what QEMU's own DHCP would give.
-const DISK: &str = "root=/dev/vda rw ip=10.99.0.15:::255.255.255.0::eth0:none:";
+pub const DISK: &str = "root=/dev/vda rw ip=10.99.0.15:::255.255.255.0::eth0:none:";
 
 fn join_line(lab: &Lab) -> String {
     format!("kubeadm join {}", lab.cluster.token().arguments.join(" "))
 }
 
+/// As a credential in a string of the firmware's.
+pub fn smbios(lab: &Lab) -> String {
+    format!("type=11,value=io.systemd.credential:nodestrap.join={}", join_line(lab))
+}
+
 /// On the kernel command line, with `more` flags.
-fn parameter(lab: &Lab, more: &str) -> String {
+pub fn parameter(lab: &Lab, more: &str) -> String {
     format!("nodestrap.join=\"{} {more}\"", join_line(lab))
 }
 
@@ -96,7 +100,7 @@ fn joined(boot: &mut Run) -> String {
 const NETWORK: &str = "[Match]\nName=e*\n[Network]\nAddress=10.99.0.15/24\nLinkLocalAddressing=no\nLLDP=no\n";
 
 /// Stands for the kubelet: shows what it finds, and ends the machine.
-const KUBELET: &str = r#"#!/bin/sh
+pub const KUBELET: &str = r#"#!/bin/sh
 for file in /etc/kubernetes/kubelet.conf /etc/kubernetes/pki/ca.crt /var/lib/kubelet/pki/kubelet-client-current.pem; do
     test -s "$file" || exit 1
 done
@@ -107,9 +111,9 @@ systemctl --no-block poweroff
 exec sleep infinity
 "#;
 
-/// A disk with systemd, nodestrap's unit and a kubelet.
-fn system(lab: &Lab, name: &str) -> Machine {
-    let system = Machine::new(lab, "bookworm", name);
+/// A disk with the root file system `kind`, nodestrap's unit and a kubelet.
+pub fn system(lab: &Lab, kind: &str, name: &str) -> Machine {
+    let system = Machine::new(lab, kind, name);
     // Before what systemd itself makes of the kernel's ip=.
     system.put("/etc/systemd/network/10-ethernet.network", 0o644, NETWORK);
     system.put("/usr/bin/kubelet", 0o755, KUBELET);
@@ -129,7 +133,10 @@ fn from_firmware(lab: &Lab, name: &str, arguments: &[&str]) -> String {
     let machine = Emulated::new(lab, Board::Pc, name);
     // systemd finds what these two show.
     let initramfs = machine.initramfs("dmi-sysfs qemu_fw_cfg");
-    let machine = machine.disk(&system(lab, name).root()).kernel(&initramfs, "root=/dev/vda").with(arguments);
+    let machine = machine
+        .disk(&system(lab, "bookworm", name).root())
+        .kernel(&initramfs, "root=/dev/vda")
+        .with(arguments);
     let mut boot = machine.boot();
     let told = by_unit(&mut boot);
     machine.assert_joined();
@@ -137,7 +144,7 @@ fn from_firmware(lab: &Lab, name: &str, arguments: &[&str]) -> String {
 }
 
 /// Waits for the kubelet after a join by the unit, and for the end.
-fn by_unit(boot: &mut Run) -> String {
+pub fn by_unit(boot: &mut Run) -> String {
     boot.line_with("the kubelet starts");
     let report = boot.report("unit's report: ");
     assert_eq!(report["outcome"], "joined");
@@ -145,41 +152,75 @@ fn by_unit(boot: &mut Run) -> String {
     figures(&report)
 }
 
-/// The initramfs that the distribution's own generator makes for `machine`.
-fn generated(machine: &Emulated, generator: &str) -> PathBuf {
-    let root = ready_made(generator);
+/// How to make an initramfs.
+#[derive(Clone, Copy)]
+pub enum Generator {
+    InitramfsTools,
+    Dracut,
+    /// dracut without nodestrap: what Ignition writes joins later.
+    DracutWithIgnition,
+}
+
+impl Generator {
+    fn root(self) -> PathBuf {
+        ready_made(if matches!(self, Self::InitramfsTools) { "initramfs-tools" } else { "dracut" })
+    }
+
+    /// What puts the modules in place.
+    fn script(self) -> &'static str {
+        match self {
+            Self::InitramfsTools => {
+                "cp -r /image/initramfs-tools/* /etc/initramfs-tools/
+                 mkinitramfs -c gzip -o /out/generated"
+            }
+            Self::Dracut => {
+                "cp -r /image/dracut/99nodestrap /usr/lib/dracut/modules.d/
+                 echo 'add_dracutmodules+=\" nodestrap network-legacy \"' >/etc/dracut.conf.d/nodestrap.conf
+                 dracut --quiet --no-hostonly --no-early-microcode --compress 'gzip -1' /out/generated"
+            }
+            // Ignition relabels what it writes and fails without a policy to do that by. Its module comes after the one
+            // for the network, which it would otherwise choose by itself.
+            Self::DracutWithIgnition => {
+                "cp -r /ignition/usr/lib/dracut/modules.d/30ignition /usr/lib/dracut/modules.d/99ignition
+                 printf '#!/bin/sh\\n' >/usr/sbin/setfiles
+                 chmod 0755 /usr/sbin/setfiles
+                 echo 'add_dracutmodules+=\" ignition network-legacy \"' >/etc/dracut.conf.d/ignition.conf
+                 echo 'add_drivers+=\" qemu_fw_cfg \"' >>/etc/dracut.conf.d/ignition.conf
+                 dracut --quiet --no-hostonly --no-early-microcode --compress 'gzip -1' /out/generated"
+            }
+        }
+    }
+}
+
+/// The initramfs that a distribution's own generator makes for `machine`.
+pub fn generated(machine: &Emulated, generator: Generator) -> PathBuf {
+    let root = generator.root();
     let version = kernel_version(&root);
-    let image = concat!(env!("CARGO_MANIFEST_DIR"), "/image");
     let mut command = Command::new("systemd-nspawn");
     command.arg("-D").arg(&root).args(["--volatile=overlay", "--register=no", "--keep-unit", "--quiet"]);
     command.arg("--pipe").arg(format!("--machine=build-{}", machine.name));
     command.arg(format!("--bind={}:/out", machine.scratch.path().display()));
-    command.arg(format!("--bind-ro={}:/usr/bin/nodestrap", machine.board.nodestrap().display()));
-    command.arg(format!("--bind-ro={image}:/image"));
-    let script = match generator {
-        "initramfs-tools" => {
-            "cp -r /image/initramfs-tools/* /etc/initramfs-tools/ && mkinitramfs -c gzip -o /out/generated"
-        }
-        _ => {
-            "cp -r /image/dracut/99nodestrap /usr/lib/dracut/modules.d/ && \
-             echo 'add_dracutmodules+=\" nodestrap network-legacy \"' >/etc/dracut.conf.d/nodestrap.conf && \
-             dracut --quiet --no-hostonly --no-early-microcode --compress 'gzip -1' /out/generated"
-        }
-    };
-    run(command.args(["sh", "-euc", &format!("{script} {version}")]));
+    let image = concat!(env!("CARGO_MANIFEST_DIR"), "/image").into();
+    let read_only = [
+        (machine.board.nodestrap(), "/usr/bin/nodestrap"),
+        (image, "/image"),
+        (rootfs("ignition"), "/ignition"),
+    ];
+    command.args(read_only.map(|(from, to)| format!("--bind-ro={}:{to}", from.display())));
+    run(command.args(["sh", "-euc", &format!("{} {version}", generator.script())]));
     machine.scratch.path().join("generated")
 }
 
 /// Boots with `ip=` and a join line, through an initramfs of `generator`.
-fn generated_boot<'l>(lab: &'l Lab, generator: &str, name: &str, parameters: &str) -> Emulated<'l> {
+fn generated_boot<'l>(lab: &'l Lab, generator: Generator, name: &str, parameters: &str) -> Emulated<'l> {
     let machine = Emulated::new(lab, Board::Pc, name);
     let initramfs = generated(&machine, generator);
     // An unreachable API server does not hold the boot for as long as it would without a word.
     let line = format!("root=/dev/vda ro {parameters} {}", parameter(lab, "--discovery-timeout 20s"));
-    machine.disk(&system(lab, name).root()).kernel(&initramfs, &line)
+    machine.disk(&system(lab, "bookworm", name).root()).kernel(&initramfs, &line)
 }
 
-fn before_systemd(lab: &Lab, generator: &str, name: &str) -> String {
+fn before_systemd(lab: &Lab, generator: Generator, name: &str) -> String {
     let machine = generated_boot(lab, generator, name, "ip=dhcp");
     let mut boot = machine.boot();
     boot.line_with("the kubelet starts");
@@ -191,7 +232,7 @@ fn before_systemd(lab: &Lab, generator: &str, name: &str) -> String {
     figures(&report)
 }
 
-fn unit_instead(lab: &Lab, generator: &str, name: &str, network: &str) -> String {
+fn unit_instead(lab: &Lab, generator: Generator, name: &str, network: &str) -> String {
     let machine = generated_boot(lab, generator, name, network);
     let mut boot = machine.boot();
     boot.line_with("not joined before the boot, exit code 3; the boot goes on");

@@ -43,15 +43,17 @@ root() {
     cp "$kernel/config" "$out.new/boot/config-$(ls "$kernel/lib/modules")"
 }
 
+mkdir -p "$cache"
+exec 9>"$out.lock"
+flock 9
 if [ ! -e "$out" ]; then
-    mkdir -p "$cache"
     rm -rf "$out.new"
     echo "making $name in $out (up to a minute)" >&2
     case $name in
     amd64 | arm64) kernel ;;
     initramfs-tools) root initramfs-tools,busybox,kmod,udev,zstd,e2fsprogs ;;
-    # Without procps its module network-legacy silently drops out.
-    dracut) root dracut,dracut-network,isc-dhcp-client,iputils-arping,procps,systemd-sysv,udev,kmod,e2fsprogs ;;
+    # Without procps its module network-legacy silently drops out, and without curl Ignition's url-lib.
+    dracut) root dracut,dracut-network,curl,isc-dhcp-client,iputils-arping,procps,systemd-sysv,udev,kmod,e2fsprogs ;;
     *) echo "no such thing: $name" >&2 && exit 2 ;;
     esac >&2
     mv "$out.new" "$out"

@@ -152,6 +152,18 @@ impl Machine {
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
     }
 
+    /// What its `systemd-analyze` says with these arguments.
+    pub fn analyze(&self, arguments: &[&str]) -> String {
+        run(Command::new("chroot").arg(self.root()).args(["systemd-analyze", "--man=no"]).args(arguments))
+    }
+
+    /// Asserts that its systemd finds nothing wrong with a unit. An unknown key is a line, not an exit code.
+    pub fn assert_verified(&self, unit: &str) {
+        let mut command = Command::new("sh");
+        let script = "exec chroot \"$1\" systemd-analyze verify --man=no \"$2\" 2>&1";
+        assert_eq!(run(command.args(["-euc", script, "sh"]).arg(self.root()).arg(unit)), "");
+    }
+
     /// Switches it on, with nothing of its disk in memory; `extra` are nspawn's arguments, such as credentials and mounts.
     pub fn boot(&self, extra: &[String]) -> Boot<'_> {
         let _ = fs::remove_dir_all(self.file("/var/lib/kubelet-stub"));

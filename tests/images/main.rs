@@ -1,6 +1,7 @@
 //! Machines that boot with the files of image/ and join a real control plane.
 //!
-//! `images [NAME…]` boots those whose names contain one of the words; without words, all of them. Needs root.
+//! `images [--skip WORD] [WORD…]` boots those whose names contain one of the words; without words, all of them, but for
+//! such whose names contain the word to skip. Needs root.
 //! Everything runs in a network and a mount namespace of its own: machines meet the control plane and nothing else, and
 //! nothing stays behind.
 
@@ -11,6 +12,7 @@ mod early;
 mod group;
 mod lab;
 mod machine;
+mod nightly;
 mod provision;
 mod qemu;
 mod systemd;
@@ -37,10 +39,11 @@ const AT_ONCE: usize = 2;
 
 fn main() -> ExitCode {
     lab::enter();
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let (skipped, words) = words();
     let asked = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
-    let boots = [systemd::BOOTS, provision::BOOTS, early::BOOTS].concat();
-    let boots: Vec<Boot> = boots.into_iter().filter(|(name, _)| asked(name)).collect();
+    let skipped = |name: &str| skipped.as_ref().is_some_and(|word| name.contains(word.as_str()));
+    let boots = [systemd::BOOTS, provision::BOOTS, early::BOOTS, nightly::BOOTS].concat();
+    let boots: Vec<Boot> = boots.into_iter().filter(|(name, _)| asked(name) && !skipped(name)).collect();
     if boots.is_empty() {
         eprintln!("no boot has a name like that");
         return ExitCode::FAILURE;
@@ -73,4 +76,12 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
+}
+
+/// The word to skip, and the words to boot.
+fn words() -> (Option<String>, Vec<String>) {
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    let Some(place) = words.iter().position(|word| word == "--skip") else { return (None, words) };
+    let skipped = words.drain(place..(place + 2).min(words.len())).last();
+    (skipped, words)
 }

@@ -22,12 +22,12 @@ pub const BOOTS: &[crate::Boot] = &[
 ];
 
 /// A file of image/.
-fn image(name: &str) -> PathBuf {
+pub fn image(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("image").join(name)
 }
 
 /// The example's join line with this lab's address, token and pin in place of its own.
-fn filled(lab: &Lab, text: &str) -> String {
+pub fn filled(lab: &Lab, text: &str) -> String {
     let token = lab.cluster.token();
     let filled = text
         .replace("10.0.0.1:6443", &token.arguments[0])
@@ -61,11 +61,10 @@ fn cloud_init(lab: &Lab) -> String {
     figures
 }
 
-/// Ignition's stages as its initramfs runs them, onto a disk without the unit.
-fn ignition(lab: &Lab) -> String {
+/// The example for Ignition, with this lab's join line in it.
+pub fn ignition_config(lab: &Lab) -> String {
     const ENCODED: [(&str, &str); 3] = [(" ", "%20"), (":", "%3A"), ("\n", "%0A")];
     let mut config: Value = serde_json::from_slice(&fs::read(image("ignition/config.ign")).unwrap()).unwrap();
-    let ignition = rootfs("ignition").join("usr/lib/dracut/modules.d/30ignition/ignition");
     let validate = rootfs("ignition").join("usr/bin/ignition-validate");
     assert_eq!(run(Command::new(validate).arg(image("ignition/config.ign"))), "");
     for (pointer, file) in [
@@ -75,24 +74,37 @@ fn ignition(lab: &Lab) -> String {
         let text = fs::read_to_string(image(file)).unwrap();
         assert_eq!(config.pointer(pointer), Some(&json!(text)), "config.ign has {file} as it is");
     }
+    let source = &mut config["storage"]["files"][0]["contents"]["source"];
+    let line = source.as_str().and_then(|source| source.strip_prefix("data:,")).unwrap().to_owned();
+    let line = ENCODED.iter().fold(line, |line, (plain, encoded)| line.replace(encoded, plain));
+    let line = ENCODED.iter().fold(filled(lab, &line), |line, (plain, encoded)| line.replace(plain, encoded));
+    *source = format!("data:,{line}").into();
+    config.to_string()
+}
 
-    let machine = Machine::new(lab, "bookworm", "ignition1");
+/// Leaves to Ignition what it brings, on a machine that it finds before its first boot.
+pub fn leave_to_ignition(machine: &Machine) {
     for path in ["nodestrap.service", "kubelet.service.d/20-nodestrap.conf"] {
         fs::remove_file(machine.file(&format!("/usr/lib/systemd/system/{path}"))).unwrap();
     }
-    run(Command::new("rm").arg("-r").arg(machine.file("/etc/systemd/system/multi-user.target.wants")));
+    for unit in ["nodestrap.service", "kubelet.service"] {
+        let wants = machine.file("/etc/systemd/system/multi-user.target.wants");
+        fs::remove_file(wants.join(unit)).unwrap();
+    }
     // A first boot by machine-id(5), at which systemd enables what Ignition's preset names.
     machine.put("/etc/machine-id", 0o444, "uninitialized\n");
     // Ignition relabels what it writes and fails without a policy to do that by.
     machine.put("/etc/selinux/config", 0o644, "SELINUXTYPE=targeted\n");
     machine.put("/etc/selinux/targeted/contexts/files/file_contexts", 0o644, "");
     machine.put("/usr/sbin/setfiles", 0o755, "#!/bin/sh\n");
-    let source = &mut config["storage"]["files"][0]["contents"]["source"];
-    let line = source.as_str().and_then(|source| source.strip_prefix("data:,")).unwrap().to_owned();
-    let line = ENCODED.iter().fold(line, |line, (plain, encoded)| line.replace(encoded, plain));
-    let line = ENCODED.iter().fold(filled(lab, &line), |line, (plain, encoded)| line.replace(plain, encoded));
-    *source = format!("data:,{line}").into();
-    machine.put("/config.ign", 0o600, config.to_string());
+}
+
+/// Ignition's stages as its initramfs runs them, onto a disk without the unit.
+fn ignition(lab: &Lab) -> String {
+    let ignition = rootfs("ignition").join("usr/lib/dracut/modules.d/30ignition/ignition");
+    let machine = Machine::new(lab, "bookworm", "ignition1");
+    leave_to_ignition(&machine);
+    machine.put("/config.ign", 0o600, ignition_config(lab));
     let script = r#"
 cd "$2"
 for stage in fetch-offline fetch kargs disks mount files umount; do

@@ -186,18 +186,24 @@ impl<'l> Emulated<'l> {
         Run { daemon: Daemon::start(command, log.clone()), log }
     }
 
-    /// Asserts, after its end, that the API server takes the identity on the machine's disk for the node of its name.
-    pub fn assert_joined(&self) {
+    /// Does something with the files of its disk while it is off.
+    pub fn on_disk<T>(&self, act: impl FnOnce(&Path) -> T) -> T {
         let root = self.scratch.path().join("mounted");
         fs::create_dir_all(&root).unwrap();
         run(Command::new("mount").args(["-o", "loop", &self.scratch.file("disk")]).arg(&root));
-        let node = Node::on(&self.name, root.clone());
-        let files = ["etc/kubernetes", "var/lib/kubelet"].map(|path| root.join(path).is_dir());
-        if files == [true, true] {
-            node.assert_known(&self.lab.cluster);
-        }
+        let done = act(&root);
         run(Command::new("umount").arg(&root));
-        assert_eq!(files, [true, true], "{} has no files of a node", self.name);
+        done
+    }
+
+    /// Asserts, after its end, that the API server takes the identity on the machine's disk for the node of its name.
+    pub fn assert_joined(&self) {
+        self.on_disk(|root| {
+            for path in ["etc/kubernetes", "var/lib/kubelet"] {
+                assert!(root.join(path).is_dir(), "{} has no files of a node", self.name);
+            }
+            Node::on(&self.name, root.to_owned()).assert_known(&self.lab.cluster);
+        });
     }
 
     /// Asserts that the API server has never been asked for this node.

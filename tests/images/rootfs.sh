@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds a root file system of Debian, once, and prints the folder that holds it:
-#   bookworm (systemd 252), trixie (systemd 257), cloud (bookworm with cloud-init), ignition (its package, unpacked)
+#   bookworm (systemd 252), trixie (systemd 257), cloud (bookworm with cloud-init), selinux (bookworm with Debian's
+#   policy), ignition (its package, unpacked)
 #
 # The folder lies outside the clone and is named by what goes into it.
 set -euo pipefail
@@ -13,17 +14,20 @@ suite=$name
 packages=systemd-sysv,udev,iproute2,kmod,dbus
 case $name in
 cloud) suite=bookworm packages=$packages,cloud-init ;;
+selinux) suite=bookworm packages=$packages,selinux-policy-default,policycoreutils ;;
 esac
+
+mkdir -p "$cache"
+exec 9>"$out.lock"
+flock 9
 
 if [ ! -e "$out" ] && [ "$name" = ignition ]; then
     download=$(mktemp -d)
     (cd "$download" && apt-get download -q ignition >&2)
-    mkdir -p "$cache"
     dpkg -x "$download"/ignition_*.deb "$out.new"
     rm -r "$download"
     mv "$out.new" "$out"
 elif [ ! -e "$out" ]; then
-    mkdir -p "$cache"
     rm -rf "$out.new"
     echo "building the root file system $name into $out (half a minute to a minute)" >&2
     mmdebstrap --variant=minbase --include="$packages" --format=directory \

@@ -4,7 +4,6 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{Shutdown, TcpListener, TcpStream},
-    process::Command,
     thread,
     time::Duration,
 };
@@ -39,7 +38,7 @@ pub const BOOTS: &[crate::Boot] = &[
     ("systemd 252: kubeadm join instead", kubeadm),
 ];
 
-/// systemd has nothing to say about the units, and finds the exposure low. An unknown key is a line, not an exit code.
+/// systemd has nothing to say about the units, and finds the exposure low.
 fn analyzed(lab: &Lab, system: &str, name: &str) -> String {
     let machine = Machine::new(lab, system, name);
     machine.copy("systemd/nodestrap.service.d/20-encrypted-token.conf", "/usr/lib/systemd/system");
@@ -47,16 +46,8 @@ fn analyzed(lab: &Lab, system: &str, name: &str) -> String {
     if system != "bookworm" {
         machine.copy("systemd/nodestrap.service.d/10-import-credential.conf", "/usr/lib/systemd/system");
     }
-    let analyze = |arguments: &[&str]| {
-        let mut command = Command::new("chroot");
-        command.arg(machine.root()).args(["systemd-analyze", "--man=no"]).args(arguments);
-        let output = command.output().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{text}");
-        text.into_owned()
-    };
-    assert_eq!(analyze(&["verify", "nodestrap.service"]), "");
-    let security = analyze(&["security", "--offline=true", "--threshold=20", "nodestrap.service"]);
+    machine.assert_verified("nodestrap.service");
+    let security = machine.analyze(&["security", "--offline=true", "--threshold=20", "nodestrap.service"]);
     security.lines().last().unwrap_or_default().trim_start_matches("→ ").to_owned()
 }
 
