@@ -7,7 +7,7 @@ SIZE := 1474560
 # cargo for what ships, and for what is measured beside it.
 CARGO := .ci/cargo
 
-.PHONY: all build build-aarch64 test test-kubernetes test-images fuzz miri mutants lint release test-release bloat demo \
+.PHONY: all build build-aarch64 test test-hostile test-kubernetes test-images fuzz miri mutants lint release test-release bloat demo \
 	bench setup setup-kubernetes setup-images setup-aarch64 size clean
 
 all: build
@@ -20,8 +20,13 @@ build: setup
 test: lint build setup-kubernetes setup-images build-aarch64
 	.ci/release x86_64
 	cargo test --locked --lib --test fuzz --test dependencies
+	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test hostile
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test architecture --test release --test loopback --test kubernetes -- --test-threads=2
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test images -- --skip nightly
+
+# The tables of hostile servers; WORDS="tls: yaml:" plays only the cases whose area or name contains one of them.
+test-hostile: build
+	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test hostile -- $(WORDS)
 
 # All that is held against real Kubernetes, with one version of it: VERSION=1.34 or another of tests/kubernetes/versions,
 # the newest when none is given.

@@ -44,6 +44,9 @@ pub const HEADER_BYTES: usize = 16 * 1024;
 /// A whole response body: a ConfigMap holds at most 1 MiB of data (`pkg/apis/core/validation`, `MaxSecretSize`), which
 /// JSON's escapes at most double here.
 pub const BODY_BYTES: usize = 3 * 1024 * 1024;
+/// All bytes that come over the wire for one request, but for a watch: a whole body in chunks of one byte takes six times
+/// its size. What has no other limit ends here, answers with 1xx among it.
+pub const ANSWER_BYTES: usize = 8 * BODY_BYTES;
 /// One watch event: an object is at most 1.5 MiB in etcd (`--max-request-bytes`).
 pub const EVENT_BYTES: usize = 2 * 1024 * 1024;
 /// The part of a server's error text that is shown.

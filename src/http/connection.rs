@@ -155,7 +155,7 @@ impl Connector for Dialler {
         };
         let number = self.0.current.fetch_add(1, Ordering::Relaxed) + 1;
         let buffers = LazyBuffers::new(limits::HEADER_BYTES, limits::HEADER_BYTES);
-        Ok(Some(Wire { buffers, stream, number, line: self.0.clone() }))
+        Ok(Some(Wire { buffers, stream, number, line: self.0.clone(), received: 0 }))
     }
 }
 
@@ -165,6 +165,8 @@ pub(super) struct Wire {
     stream: Stream,
     number: u32,
     line: Arc<Line>,
+    /// Bytes that came since something was sent.
+    received: usize,
 }
 
 impl Wire {
@@ -189,6 +191,7 @@ impl Transport for Wire {
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         let timeout = timeout.for_write();
         self.begin(&timeout)?;
+        self.received = 0;
         let output = &self.buffers.output()[..amount];
         self.stream.write_all(output).and_then(|()| self.stream.flush()).map_err(|e| as_ureq(e, &timeout))
     }
@@ -196,12 +199,16 @@ impl Transport for Wire {
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         let timeout = timeout.for_read();
         self.begin(&timeout)?;
-        if let Some(tick) = self.line.state().tick {
+        let tick = self.line.state().tick;
+        if let Some(tick) = tick {
             let sock = &mut self.stream.sock;
             sock.until = sock.until.min(Instant::now() + tick);
+        } else if self.received > limits::ANSWER_BYTES {
+            return Err(ureq::Error::Io(io::Error::other("the answer is longer than any that is read")));
         }
         let amount = self.stream.read(self.buffers.input_append_buf()).map_err(|e| as_ureq(e, &timeout))?;
         self.buffers.input_appended(amount);
+        self.received = self.received.saturating_add(amount);
         Ok(amount > 0)
     }
 

@@ -13,7 +13,7 @@ pub const WORD: &str = "measure";
 pub const LIMIT: Duration = Duration::from_secs(55);
 
 /// Runs `measure FILE COMMAND…`, writes the most memory in KiB that the command has had into `FILE`, and ends as the
-/// command does; with 124 when it had to be killed at [`LIMIT`], and with 125 when a signal ended it.
+/// command does (what this process has had itself counts too, and is less than any limit); with 124 when it had to be killed at [`LIMIT`], and with 125 when a signal ended it.
 pub fn main(arguments: &[String]) -> ExitCode {
     let [file, program, rest @ ..] = arguments else { panic!("measure FILE COMMAND…") };
     let mut child = Command::new(program).args(rest).spawn().unwrap_or_else(|e| panic!("{program}: {e}"));

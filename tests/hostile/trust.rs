@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use rcgen::ExtendedKeyUsagePurpose;
 
-use crate::suite::{Case, Expect, Stage, ends, waits};
+use crate::suite::{Case, Expect, JOINED, Stage, ends, waits};
 use crate::support::api::{Api, Reply, Route, Setup, TOKEN, jws};
 use crate::support::pki::{Authority, DAY, ServerIdentity, pem_text, valid};
 use crate::support::proxy::{Answer, Proxy};
@@ -127,38 +127,56 @@ const GIVEN: [Given; 4] = [
     ),
 ];
 
+/// A machine that is led to a server in such a way, and the client certificate that it may have, DER.
+fn led(given: Given, endpoint: &str, cluster: &Authority) -> (Stage, Vec<u8>) {
+    let (_, user, words) = given;
+    let mut stage = Stage::at(String::new(), Vec::new());
+    stage.token = "";
+    stage.begins = true;
+    let (certificate, key) = cluster.client("system:bootstrappers", "image");
+    let der = pem::parse(&certificate).expect("PEM").into_contents();
+    let user = user
+        .replace("@cert", &BASE64_STANDARD.encode(certificate))
+        .replace("@key", &BASE64_STANDARD.encode(key));
+    let (server, data) = (format!("https://{endpoint}"), BASE64_STANDARD.encode(cluster.pem()));
+    let conf = format!(
+        "{{clusters: [{{name: c, cluster: {{server: '{server}', certificate-authority-data: {data}}}}}], contexts: \
+         [{{name: x, context: {{cluster: c, user: u}}}}], current-context: x, users: [{{name: u, user: {user}}}]}}"
+    );
+    for word in words {
+        let text = match *word {
+            "@conf" => &conf,
+            "@ca" => &cluster.pem(),
+            "@token" => TOKEN,
+            _ => {
+                stage.words.push(word.replace("@server", &server));
+                continue;
+            }
+        };
+        let path = stage.node.beside(&word[1..]);
+        std::fs::write(&path, text).expect("a file beside the root");
+        stage.words.push(path.display().to_string());
+    }
+    (stage, der)
+}
+
 /// The operator's word leads to him.
 fn by_the_operators_word(given: Given, shown: Shown, version: (&str, Versions)) -> Case {
-    let ((way, user, words), (what, expect, identity)) = (given, shown);
-    Case::new(format!("with {way}, {what}, {}", version.0), expect, move || {
+    let (what, expect, identity) = shown;
+    Case::new(format!("with {}, {what}, {}", given.0, version.0), expect, move || {
         let cluster = Authority::new("kubernetes");
         let api = impostor(&cluster, identity(&cluster), version.1, None);
-        let mut stage = Stage::at(String::new(), Vec::new());
-        let (certificate, key) = cluster.client("system:bootstrappers", "image");
-        let user = user
-            .replace("@cert", &BASE64_STANDARD.encode(certificate))
-            .replace("@key", &BASE64_STANDARD.encode(key));
-        let (server, data) = (format!("https://{}", api.endpoint()), BASE64_STANDARD.encode(cluster.pem()));
-        let conf = format!(
-            "{{clusters: [{{name: c, cluster: {{server: '{server}', certificate-authority-data: {data}}}}}], \
-             contexts: [{{name: x, context: {{cluster: c, user: u}}}}], current-context: x, users: [{{name: u, user: \
-             {user}}}]}}"
-        );
-        stage.words = words.iter().map(ToString::to_string).collect();
-        for (name, text) in [("conf", conf), ("ca", cluster.pem()), ("token", TOKEN.to_owned())] {
-            let path = stage.node.beside(name);
-            std::fs::write(&path, text).expect("a file beside the root");
-            let path = path.display().to_string();
-            stage
-                .words
-                .iter_mut()
-                .filter(|word| **word == format!("@{name}"))
-                .for_each(|word| word.clone_from(&path));
-        }
-        stage.words.iter_mut().filter(|word| *word == "@server").for_each(|word| word.clone_from(&server));
-        stage.token = "";
-        stage.begins = true;
-        stage.and_stranger(api)
+        led(given, &api.endpoint(), &cluster).0.and_stranger(api)
+    })
+}
+
+/// The operator's word leads to the cluster itself, which is given all: so those who count can count.
+fn to_the_cluster_itself(given: Given, version: (&str, Versions)) -> Case {
+    Case::new(format!("with {}, the cluster itself, {}", given.0, version.0), JOINED, move || {
+        let api = Api::with(Setup { versions: version.1, ..Setup::default() });
+        let (stage, certificate) = led(given, &api.endpoint(), &api.authority);
+        api.cluster(|cluster| cluster.bootstrapper = Some(certificate));
+        stage.and_friend(api)
     })
 }
 
@@ -257,6 +275,9 @@ fn others() -> Vec<Case> {
 
 pub fn cases() -> Vec<Case> {
     let mut cases = others();
+    for given in GIVEN {
+        cases.extend(VERSIONS.map(|version| to_the_cluster_itself(given, version)));
+    }
     for shown in IMPOSTORS {
         for version in VERSIONS {
             cases.push(in_the_middle(shown, version));
