@@ -16,6 +16,7 @@ use std::path::Path;
 
 use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::process;
 
 use crate::limits;
 pub use directory::{Directory, Staged, TEMPORARIES};
@@ -23,6 +24,12 @@ pub use outside::{remove_outside, write_outside};
 
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Has files and directories made with the modes that are given for them, whatever umask the process was started with: a
+/// mode that was set later would be the wrong one until then, and stay so after a crash.
+pub fn take_modes_literally() {
+    process::umask(Mode::empty());
+}
 
 /// A directory that stands for `/`.
 #[derive(Debug)]
@@ -123,7 +130,7 @@ impl Root {
             let here = opened.last().ok_or(io::ErrorKind::NotFound)?;
             let last_of_file = to_file && rest.is_empty();
             let failure = if last_of_file {
-                Errno::LOOP
+                None
             } else {
                 let mode = create.map(|mode| if rest.is_empty() { mode } else { 0o755 });
                 match open_directory(here, &name, mode) {
@@ -134,7 +141,7 @@ impl Root {
                         opened.push(next);
                         continue;
                     }
-                    Err(errno) => errno,
+                    Err(errno) => Some(errno),
                 }
             };
             match fs::readlinkat(here, name.as_os_str(), Vec::new()) {
@@ -151,10 +158,12 @@ impl Root {
                         rest.insert(at, component);
                     }
                 }
-                Err(_) if last_of_file => {
-                    return Ok((Directory::new(opened, unsynced)?, name));
-                }
-                Err(_) => return Err(failure.into()),
+                // No link: the file itself, or what kept the directory from being opened.
+                Err(Errno::INVAL | Errno::NOENT) => match failure {
+                    None => return Ok((Directory::new(opened, unsynced)?, name)),
+                    Some(errno) => return Err(errno.into()),
+                },
+                Err(errno) => return Err(errno.into()),
             }
         }
         Ok((Directory::new(opened, unsynced)?, OsString::from(".")))
@@ -174,9 +183,7 @@ fn open_directory(here: &OwnedFd, name: &OsStr, create: Option<u32>) -> rustix::
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno),
             }
-            let new = fs::openat(here, name, DIRECTORY, Mode::empty())?;
-            fs::fchmod(&new, Mode::from_raw_mode(mode))?; // whatever the umask says
-            Ok((new, true))
+            Ok((fs::openat(here, name, DIRECTORY, Mode::empty())?, true))
         }
         (result, _) => Ok((result?, false)),
     }

@@ -15,6 +15,7 @@ pub(crate) use layout::{BOOTSTRAP, KUBELET, KUBERNETES};
 pub use layout::{Layout, NodePath};
 pub use replacement::Replacement;
 
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -41,11 +42,15 @@ impl NodeFiles {
     /// Opens the node's disk at `root`, where its files lie as `layout` says.
     ///
     /// # Errors
-    /// A usage error when there is no such directory.
+    /// A usage error when there is no such directory, [`Failure::Files`] when it cannot be opened.
     pub fn open(root: &Path, layout: Layout) -> Result<Self> {
         let root = Root::open(root).map_err(|e| {
             let message = format!("the root {} cannot be opened", root.display());
-            Error::new(Step::Options, Failure::Usage, message).caused_by(e)
+            let (step, failure) = match e.kind() {
+                ErrorKind::NotFound | ErrorKind::NotADirectory => (Step::Options, Failure::Usage),
+                _ => (Step::Files, Failure::Files),
+            };
+            Error::new(step, failure, message).caused_by(e)
         })?;
         Ok(Self { root, layout })
     }
@@ -99,7 +104,8 @@ impl NodeFiles {
                 let directory = self.directory(ca.directory(), 0o755)?;
                 write(&directory, ca.directory(), ca.name(), 0o644, cluster.authorities().pem())
             }
-            Some(found) if found == cluster.authorities().pem() => Ok(()),
+            // The run that has written it may have ended before its name was durable.
+            Some(found) if found == cluster.authorities().pem() => self.sync(ca.directory()),
             Some(_) => Err(refusal(&format!("{} is the CA of another cluster", ca.as_str()))),
         }
     }
@@ -123,7 +129,8 @@ impl NodeFiles {
 
     /// The key of the pending request: the one on disk, or a new one that is durable when this returns.
     ///
-    /// A file that is no key, such as a torn one, is replaced: a kubelet would stop at it.
+    /// A file that is no key, such as a torn one, is replaced: a kubelet would stop at it. So is one of another user,
+    /// who would know the node's key.
     ///
     /// # Errors
     /// [`Failure::Files`].
@@ -133,7 +140,7 @@ impl NodeFiles {
         directory.clear().map_err(|e| unwritable(certificates, e))?;
         let name = pending_key(kind);
         let path = path(certificates, &name);
-        let found = directory.read(&name).map_err(|e| unreadable(&path, e))?.map(Secret::new);
+        let found = directory.read_own(&name).map_err(|e| unreadable(&path, e))?.map(Secret::new);
         let key = match found.and_then(|bytes| Key::from_pem(bytes.expose())) {
             Some(key) => key,
             None => Key::generate()?,
@@ -153,26 +160,22 @@ impl NodeFiles {
 
     /// Stores a pair as the kubelet's FileStore does. Returns where it is.
     ///
-    /// The name carries the time in UTC; the kubelet takes local time, which at first boot is not known.
+    /// The name carries the time at which the certificate begins, in UTC: the same certificate has the same name again in
+    /// the run after a crash, which finds the file instead of leaving it beside another one. The kubelet takes its local
+    /// time, which at first boot may be wrong.
     ///
     /// # Errors
     /// [`Failure::Files`]; a pair that was there before is still whole.
-    pub fn write_pair(
-        &self,
-        kind: &Kind,
-        key: &Key,
-        certificate: &IssuedCertificate,
-        now: SystemTime,
-    ) -> Result<String> {
+    pub fn write_pair(&self, kind: &Kind, key: &Key, certificate: &IssuedCertificate) -> Result<String> {
         let certificates = self.layout.certificates.as_str();
         let directory = self.directory(certificates, 0o755)?;
-        let name = format!("{}-{}.pem", kind.store, stamp(now));
+        let name = format!("{}-{}.pem", kind.store, stamp(certificate.not_before()));
         let pair = Secret::new(format!("{}{}", certificate.pem(), key.pem().expose()));
         let stored = path(certificates, &name);
         directory.replace(&name, 0o600, pair.expose().as_bytes()).map_err(|e| unwritable(&stored, e))?;
         let (link, current) = (current(kind), self.current(kind));
         directory.link(&link, &stored).and_then(|()| directory.sync()).map_err(|e| match e.kind() {
-            std::io::ErrorKind::AlreadyExists => {
+            ErrorKind::AlreadyExists => {
                 let message =
                     format!("{current} is a file where the kubelet has a link; remove it and run again");
                 Error::new(Step::Files, Failure::Files, message)
@@ -194,6 +197,24 @@ impl NodeFiles {
         let staged = directory.stage(conf.name(), 0o600, text.as_bytes());
         let path = conf.as_str().to_owned();
         staged.map_err(|e| unwritable(&path, e)).map(|staged| KubeletConf { staged, path })
+    }
+
+    /// Makes the identity durable that an interrupted run has left. The key's first file tells of one: without an
+    /// interruption it goes when all else is durable.
+    ///
+    /// # Errors
+    /// [`Failure::Files`].
+    pub fn settle(&self) -> Result<()> {
+        let Layout { kubeconfig, certificates, ca } = &self.layout;
+        let at = certificates.as_str();
+        let key = pending_key(Kind::CLIENT);
+        match self.root.directory(at, None).and_then(|directory| directory.has(&key)) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(unreadable(&path(at, &key), e)),
+        }
+        [at, ca.directory(), kubeconfig.directory()].into_iter().try_for_each(|at| self.sync(at))
     }
 
     /// Removes what a joined node does not need: the key's first file, and the bootstrap kubeconfig with its token, as
@@ -234,16 +255,24 @@ impl NodeFiles {
         open(at, mode)
     }
 
+    /// Makes the names in the directory `at` durable.
+    fn sync(&self, at: &str) -> Result<()> {
+        self.root.directory(at, None).and_then(|directory| directory.sync()).map_err(|e| {
+            Error::new(Step::Files, Failure::Files, format!("the directory {at} cannot be synced"))
+                .caused_by(e)
+        })
+    }
+
     /// Removes `name` from the directory `at`, where there is one.
     fn removing(
         &self,
         at: &str,
         name: &str,
-        remove: impl FnOnce(&Directory) -> std::io::Result<()>,
+        remove: impl FnOnce(&Directory) -> io::Result<()>,
     ) -> Result<()> {
         let removed = match self.root.directory(at, None) {
             Ok(directory) => remove(&directory),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
             Err(e) => Err(e),
         };
         removed.map_err(|e| {
@@ -272,11 +301,10 @@ impl KubeletConf {
 
 /// Writes a file durably unless it is there with the same mode and bytes.
 fn write(directory: &Directory, at: &str, name: &str, mode: u32, bytes: &[u8]) -> Result<()> {
-    if directory.holds(name, mode, bytes) {
-        return Ok(());
-    }
-    let written = directory.replace(name, mode, bytes).and_then(|()| directory.sync());
-    written.map_err(|e| unwritable(&path(at, name), e))
+    // One that is there may be of a run that ended before its name was durable.
+    let is_there = directory.holds(name, mode, bytes);
+    let written = if is_there { Ok(()) } else { directory.replace(name, mode, bytes) };
+    written.and_then(|()| directory.sync()).map_err(|e| unwritable(&path(at, name), e))
 }
 
 /// The key of a request that is not decided (`pkg/kubelet/certificate/bootstrap`, `tmpPrivateKeyFile`).
@@ -307,12 +335,12 @@ fn refusal(problem: &str) -> Error {
     Error::new(Step::Files, Failure::Files, message)
 }
 
-fn unreadable(path: &str, error: std::io::Error) -> Error {
+fn unreadable(path: &str, error: io::Error) -> Error {
     Error::new(Step::Files, Failure::Files, format!("{path} cannot be read; repair or remove it"))
         .caused_by(error)
 }
 
-fn unwritable(path: &str, error: std::io::Error) -> Error {
+fn unwritable(path: &str, error: io::Error) -> Error {
     let message = format!("{path} cannot be written; what was there is unchanged; run again when it can");
     Error::new(Step::Files, Failure::Files, message).caused_by(error)
 }

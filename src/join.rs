@@ -73,6 +73,7 @@ fn run(options: &Join, system: &System, report: &mut Report) -> Result<Success> 
                     stays_joined(&node, identity, report);
                 }
                 if options.with_client_cert && !options.dry_run {
+                    files.settle()?;
                     files.clean_up(options.keep_bootstrap_kubeconfig)?;
                 }
             }
@@ -181,7 +182,7 @@ fn bootstrap(
     report.say(&format!("certificate: issued by {issuer}, valid until {not_after}"));
 
     let kubelet_conf = staged.map_or_else(prepare, Ok)?;
-    let file = files.write_pair(Kind::CLIENT, &key, &certificate, clock.now())?;
+    let file = files.write_pair(Kind::CLIENT, &key, &certificate)?;
     kubelet_conf.commit()?;
     report.certificate = Some(CertificateFacts { issuer, not_after, file: Some(file) });
     files.clean_up(options.keep_bootstrap_kubeconfig)?;

@@ -21,6 +21,7 @@ const VERSION: &str = concat!("nodestrap ", env!("CARGO_PKG_VERSION"), " (", env
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(exit_on_panic));
+    disk::take_modes_literally();
     // A token and a key are in this memory: no core is made of it, wherever cores go, and no other process of the same
     // user looks into it (prctl(2), PR_SET_DUMPABLE). A kernel that does not know how is no reason to stop.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);

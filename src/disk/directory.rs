@@ -5,8 +5,9 @@ use std::ffi::OsStr;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
+use rustix::process;
 
 use super::Root;
 use crate::limits;
@@ -71,18 +72,27 @@ impl Directory {
     /// # Errors
     /// As the system has it; anything but a regular file, and a larger one, is an error.
     pub fn read(&self, name: impl AsRef<OsStr>) -> io::Result<Option<Vec<u8>>> {
-        Ok(self.read_with_mode(name.as_ref())?.map(|(_, bytes)| bytes))
+        Ok(self.read_with_facts(name.as_ref())?.map(|(_, bytes)| bytes))
     }
 
-    /// Whether `name` is a regular file with exactly this mode and content.
+    /// The same; `None` also for a file of another user, who knows what it holds and may change it.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn read_own(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        let found = self.read_with_facts(OsStr::new(name))?;
+        Ok(found.and_then(|(facts, bytes)| is_own(&facts).then_some(bytes)))
+    }
+
+    /// Whether `name` is a regular file of this user's with exactly this mode and content.
     #[must_use]
     pub fn holds(&self, name: &str, mode: u32, bytes: &[u8]) -> bool {
-        let Ok(Some((found_mode, found))) = self.read_with_mode(OsStr::new(name)) else { return false };
+        let Ok(Some((facts, found))) = self.read_with_facts(OsStr::new(name)) else { return false };
         let found = Secret::new(found);
-        found_mode == mode && found.expose() == bytes
+        is_own(&facts) && facts.st_mode & 0o7777 == mode && found.expose() == bytes
     }
 
-    fn read_with_mode(&self, name: &OsStr) -> io::Result<Option<(u32, Vec<u8>)>> {
+    fn read_with_facts(&self, name: &OsStr) -> io::Result<Option<(Stat, Vec<u8>)>> {
         // Without NONBLOCK a planted FIFO would hold the program up.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match fs::openat(&self.fd, name, flags, Mode::empty()) {
@@ -101,7 +111,7 @@ impl Directory {
         if bytes.len() as u64 > limits::FILE_BYTES {
             return Err(io::Error::other("larger than 1 MiB"));
         }
-        Ok(Some((found.st_mode & 0o7777, bytes)))
+        Ok(Some((found, bytes)))
     }
 
     /// Puts `bytes` under `name` so that at every moment, power cuts included, the name shows the old file or the
@@ -115,12 +125,8 @@ impl Directory {
     }
 
     pub(super) fn replace_by(&self, temporary: &str, name: &str, mode: u32, bytes: &[u8]) -> io::Result<()> {
-        self.write_new(temporary, mode, bytes)?;
-        let renamed = self.rename(temporary, name);
-        if renamed.is_err() {
-            let _ = self.unlink(temporary);
-        }
-        renamed
+        self.prepare(temporary, || self.write_and_sync(temporary, mode, bytes))?;
+        self.rename(temporary, name)
     }
 
     /// Does all of [`Self::replace`] but the last: the file gets its name when it is [committed](Staged::commit).
@@ -128,24 +134,19 @@ impl Directory {
     /// # Errors
     /// As of [`Self::replace`].
     pub fn stage(self, name: &str, mode: u32, bytes: &[u8]) -> io::Result<Staged> {
-        self.write_new(STAGED, mode, bytes)?;
+        self.prepare(STAGED, || self.write_and_sync(STAGED, mode, bytes))?;
         Ok(Staged { directory: self, name: name.to_owned() })
     }
 
-    /// Writes and syncs a file, or leaves none.
-    fn write_new(&self, name: &str, mode: u32, bytes: &[u8]) -> io::Result<()> {
-        self.unlink(name)?; // left by a run that was interrupted
-        let written = self.write_and_sync(name, mode, bytes);
-        if written.is_err() {
-            let _ = self.unlink(name);
-        }
-        written
+    /// Has `make` make a temporary entry, or leaves none.
+    fn prepare(&self, temporary: &str, make: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        self.unlink(temporary)?; // left by a run that was interrupted
+        make().inspect_err(|_| drop(self.unlink(temporary)))
     }
 
     fn write_and_sync(&self, name: &str, mode: u32, bytes: &[u8]) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file = std::fs::File::from(fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode))?);
-        fs::fchmod(&file, Mode::from_raw_mode(mode))?; // a umask can only have taken bits away
         file.write_all(bytes)?;
         file.sync_all()
     }
@@ -174,8 +175,7 @@ impl Directory {
             Ok(_) | Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno.into()),
         }
-        self.unlink(TEMPORARY)?;
-        fs::symlinkat(target, &self.fd, TEMPORARY)?;
+        self.prepare(TEMPORARY, || Ok(fs::symlinkat(target, &self.fd, TEMPORARY)?))?;
         self.rename(TEMPORARY, name)
     }
 
@@ -206,13 +206,15 @@ impl Directory {
             number += 1;
             aside = format!("{name}{ending}-{number}");
         }
-        self.rename(name, &aside)?;
+        fs::renameat(&self.fd, name, &self.fd, &aside)?;
         self.sync()?;
         Ok(Some(aside))
     }
 
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        Ok(fs::renameat(&self.fd, from, &self.fd, to)?)
+    /// Gives a temporary entry its name, or leaves none.
+    fn rename(&self, temporary: &str, name: &str) -> io::Result<()> {
+        fs::renameat(&self.fd, temporary, &self.fd, name).inspect_err(|_| drop(self.unlink(temporary)))?;
+        Ok(())
     }
 
     /// Removes `name` durably.
@@ -238,13 +240,21 @@ impl Directory {
     }
 
     /// Whether anything has this name, a link that leads nowhere included.
-    fn has(&self, name: &str) -> io::Result<bool> {
+    ///
+    /// # Errors
+    /// As the system has it.
+    pub fn has(&self, name: &str) -> io::Result<bool> {
         match fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(errno.into()),
         }
     }
+}
+
+/// Whether a file is this user's.
+fn is_own(file: &Stat) -> bool {
+    file.st_uid == process::geteuid().as_raw()
 }
 
 impl Staged {

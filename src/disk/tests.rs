@@ -7,6 +7,7 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(name: &str) -> Self {
+        take_modes_literally();
         let path = std::env::temp_dir().join(format!("nodestrap-disk-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(path.join("root")).unwrap();

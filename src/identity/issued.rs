@@ -74,6 +74,12 @@ impl IssuedCertificate {
         self.issuer.clone()
     }
 
+    /// The begin of its validity.
+    #[must_use]
+    pub fn not_before(&self) -> SystemTime {
+        self.chain[0].not_before
+    }
+
     /// The end of its validity, RFC 3339.
     #[must_use]
     pub fn not_after(&self) -> String {

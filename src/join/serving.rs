@@ -70,7 +70,7 @@ pub(super) fn serve(
         let exchange = if looks_once { exchange.looking_once() } else { exchange };
         exchange.run(report, &mut |_| Ok(()))
     })?;
-    let file = files.write_pair(Kind::SERVING, &key, &certificate, clock.now())?;
+    let file = files.write_pair(Kind::SERVING, &key, &certificate)?;
     files.discard_pending_key(Kind::SERVING)?;
     let (issuer, not_after) = (certificate.issuer(), certificate.not_after());
     report.say(&format!("serving: issued by {issuer}, valid until {not_after}"));

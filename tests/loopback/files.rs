@@ -207,6 +207,23 @@ fn killed_while_waiting_it_finishes_the_next_time() {
     assert!(node.read_pair().ends_with(&key), "one key for both runs");
 }
 
+/// Killed between the pair and its link, in the second before: the name is the certificate's, not the hour's.
+#[test]
+fn a_pair_that_a_crash_left_is_not_left_beside_another() {
+    let (api, node) = (Api::start(), Node::new());
+    node.joins(&api);
+    let (pair, key) = (node.pair(), node.read_key());
+    for path in [KUBELET_CONF, CURRENT] {
+        fs::remove_file(node.at(path)).expect("a file to remove");
+    }
+    node.write(KEY_TMP, key);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    node.joins(&api);
+    assert_eq!(api.cluster(|cluster| cluster.names().len()), 1, "the same request");
+    let pairs = node.files().into_iter().filter(|file| file.contains("kubelet-client-2"));
+    assert_eq!(pairs.collect::<Vec<_>>(), [pair]);
+}
+
 #[test]
 fn a_planted_link_never_leads_out_of_the_root() {
     let targets: [fn(&Node) -> String; 2] =

@@ -243,9 +243,10 @@ impl<'a> Join<'a> {
         )
     }
 
-    /// Is started by this command, which is given the program and its arguments behind its own.
+    /// Is started by this command, which is given what is to be started, so far the program and its arguments, behind
+    /// its own.
     pub fn through(mut self, command: impl IntoIterator<Item = OsString>) -> Self {
-        self.through = command.into_iter().collect();
+        self.through.splice(..0, command);
         self
     }
 

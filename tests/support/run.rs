@@ -169,7 +169,10 @@ impl Running {
                 [&finished.stdout, &finished.stderr, &report_text].iter().any(|text| text.contains(secret));
             finished.check(!said, "a secret was printed");
         }
-        finished.check(self.report.is_none() || finished.report.is_some(), "no report, or not JSON");
+        let has_report = self.report.is_none() || finished.report.is_some();
+        // A killed run has none; any other one says so.
+        let is_told = finished.stderr.contains("nodestrap: warning: files: the report ");
+        finished.check(has_report || finished.code.is_none() || is_told, "no report, or not JSON");
         finished.check_agreement();
         finished
     }
@@ -185,6 +188,11 @@ impl Finished {
             self.check(report["outcome"] == outcome, &format!("expected {outcome} in the report"));
         }
         self
+    }
+
+    /// Asserts that it ended well, whatever there was to do.
+    pub fn check_success(&self) {
+        self.check(self.code == Some(0), "expected success");
     }
 
     /// Asserts that standard error contains each of these.
