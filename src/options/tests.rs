@@ -5,7 +5,6 @@ use super::*;
 use crate::http::Endpoint;
 use crate::secret::Secret;
 use crate::trust::{Pins, Token};
-use settings::ENDPOINT;
 
 const PIN: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 

@@ -30,7 +30,7 @@ pub fn exchange(data: &[u8]) -> bool {
     let bearer = Bearer::new(fixtures::token().whole()).expect("a header");
     let deadline = Deadline::after(&*system.clock, Duration::from_mins(1));
     let exchange = Exchange::new(cluster.api(), Some(&bearer), &request, &*system.clock, deadline);
-    let taken = match exchange.run(&mut Report::silent(), &mut || Ok(())) {
+    let taken = match exchange.run(&mut Report::silent(), &mut |_| Ok(())) {
         Ok(Verdict::Issued(issued)) => {
             let chain = Certificate::chain_from_pem(issued.pem().as_bytes()).expect("what is stored is read");
             assert_eq!(chain[0].spki, key.spki());
