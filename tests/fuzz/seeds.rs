@@ -3,6 +3,7 @@
 
 mod targets;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -219,7 +220,7 @@ fn chunked(parts: &[String]) -> Vec<u8> {
     let mut text =
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\n".to_owned();
     for part in parts {
-        text.push_str(&format!("{:x}\r\n{part}\r\n", part.len()));
+        let _ = write!(text, "{:x}\r\n{part}\r\n", part.len());
     }
     text.into_bytes()
 }
