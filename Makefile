@@ -8,7 +8,7 @@ SIZE := 1474560
 CARGO := .ci/cargo
 
 .PHONY: all build build-aarch64 test test-hostile test-kubernetes test-images fuzz miri mutants lint release test-release bloat demo \
-	bench setup setup-kubernetes setup-images setup-aarch64 size clean
+	bench fleet outage setup setup-kubernetes setup-images setup-aarch64 size clean
 
 all: build
 
@@ -87,6 +87,16 @@ demo: build
 bench: build setup-kubernetes
 	$(CARGO) build --release --locked --examples
 	NODESTRAP=$(CURDIR)/$(BINARY) $(CARGO) run --quiet --release --locked --example bench
+	NODESTRAP=$(CURDIR)/$(BINARY) $(CARGO) run --quiet --release --locked --example fleet
+
+# NODES nodes join one control plane, beside as many naive clients; `make bench` has 500 of them.
+fleet: build setup-kubernetes
+	NODESTRAP=$(CURDIR)/$(BINARY) $(CARGO) run --quiet --release --locked --example fleet $(or $(NODES),5000)
+
+# The control plane and the network fail in the middle of NODES joins each; `make test` has 40 of them.
+outage: export NODES := $(or $(NODES),200)
+outage: build setup-kubernetes
+	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test kubernetes -- --nocapture outage::all
 
 setup:
 	.ci/setup

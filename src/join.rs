@@ -7,7 +7,7 @@ mod serving;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::clock::Deadline;
+use crate::clock::{Clock, Deadline};
 use crate::disk;
 use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::files::{Existing, Identity, NodeFiles};
@@ -51,6 +51,7 @@ fn run(options: &Join, system: &System, report: &mut Report) -> Result<Success> 
 
     let mut patience = options.discovery_timeout.saturating_add(options.tls_bootstrap_timeout);
     patience = patience.saturating_add(options.serving.as_ref().map_or(Duration::ZERO, |s| s.timeout));
+    patience = patience.saturating_add(options.splay);
     files.lock(clock, Deadline::after(clock, patience).earlier(overall))?;
 
     let existing = files.existing(&node, clock.now())?;
@@ -112,6 +113,7 @@ fn bootstrap(
     if matches!(existing, Existing::Unusable(_)) {
         report.say("files: kubelet.conf holds no identity that a kubelet could start from; joining anew");
     }
+    spread(options.splay, overall, clock, report);
     let (cluster, credentials) = trusted_cluster(options, system, overall, report)?;
     let replacement = files.replacement(cluster.authorities(), existing, node, options.replace)?;
     let joined = matches!(existing, Existing::Joined(_)) && replacement.is_empty();
@@ -189,6 +191,19 @@ fn bootstrap(
     report.end_phase(Phase::Files, clock);
     report.say(&format!("joined: {} can start its kubelet", node.as_str()));
     Ok(Success::Joined)
+}
+
+/// Puts the first request off by a random time of at most `splay`: machines that boot at one moment do not ask at one
+/// moment. No more than half of the time that is there goes by in this way.
+fn spread(splay: Duration, overall: Option<Deadline>, clock: &dyn Clock, report: &mut Report) {
+    let most = overall.map_or(splay, |end| splay.min(end.left(clock).unwrap_or_default() / 2));
+    if most.is_zero() {
+        return;
+    }
+    let time = clock.jitter(most);
+    report.say(&format!("splay: the first request comes in {} ms", time.as_millis()));
+    clock.sleep(time);
+    report.end_phase(Phase::Splay, clock);
 }
 
 /// Gets the certificate that is wanted, by an `exchange`: with the pending key, or with a new one where the request of

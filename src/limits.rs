@@ -56,6 +56,10 @@ pub const FOREIGN_TEXT: usize = 300;
 /// longer one is ignored whole.
 pub const NOTIFY_BYTES: usize = 4096;
 
+/// How much of the stack is overwritten at the end. A join uses about 60 KB of it, and the copies of secrets lie in the
+/// upper 16 KB; less than is in use anyway, so that it costs no page of memory.
+pub const STACK: usize = 48 * 1024;
+
 /// YAML text: the ConfigMap's limit again.
 pub const YAML_BYTES: usize = 1024 * 1024;
 /// YAML nesting; a kubeconfig needs six levels, more where it has extensions.

@@ -15,11 +15,20 @@ use nodestrap::join::join;
 use nodestrap::notify::Notify;
 use nodestrap::options::{Command, Options, Surroundings, help};
 use nodestrap::report::Report;
+use nodestrap::secret::wipe_stack;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 const VERSION: &str = concat!("nodestrap ", env!("CARGO_PKG_VERSION"), " (", env!("NODESTRAP_COMMIT"), ")\n");
 
 fn main() -> ExitCode {
+    let code = run();
+    wipe_stack();
+    code
+}
+
+/// All of it, in a frame of its own: what it leaves on the stack lies below `main`.
+#[inline(never)]
+fn run() -> ExitCode {
     std::panic::set_hook(Box::new(exit_on_panic));
     disk::take_modes_literally();
     // A token and a key are in this memory: no core is made of it, wherever cores go, and no other process of the same

@@ -83,6 +83,8 @@ pub struct Join {
     pub root: Option<PathBuf>,
     /// Cap on everything.
     pub timeout: Option<Duration>,
+    /// The longest that the first request is put off; zero for not at all.
+    pub splay: Duration,
     /// Deadline of discovery.
     pub discovery_timeout: Duration,
     /// Deadline of the CSR exchange.
@@ -204,6 +206,7 @@ impl Options {
             replace: settings.is_on("replace"),
             root: settings.value("root").map(PathBuf::from),
             timeout: self.duration("timeout")?,
+            splay: self.any_duration("splay")?.unwrap_or_default(),
             discovery_timeout: self.duration("discovery-timeout")?.unwrap_or(limits::DISCOVERY),
             tls_bootstrap_timeout: self.duration("tls-bootstrap-timeout")?.unwrap_or(limits::TLS_BOOTSTRAP),
             warnings: self.warnings()?,

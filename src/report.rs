@@ -49,6 +49,8 @@ impl Success {
 /// The part of a run whose time is told apart.
 #[derive(Clone, Copy, Debug)]
 pub enum Phase {
+    /// Until the splay is over, where there is one.
+    Splay,
     /// Until the cluster is trusted.
     Discovery,
     /// Until the certificate request is with the API server.
@@ -107,6 +109,8 @@ impl Level {
 
 #[derive(Debug, Default, Serialize)]
 struct Milliseconds {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    splay: Option<u64>,
     discovery: Option<u64>,
     request: Option<u64>,
     approval: Option<u64>,
@@ -207,6 +211,7 @@ impl Report {
         let spent = Some(milliseconds(now.saturating_sub(self.phase_began)));
         self.phase_began = now;
         match phase {
+            Phase::Splay => self.milliseconds.splay = spent,
             Phase::Discovery => self.milliseconds.discovery = spent,
             Phase::Request => self.milliseconds.request = spent,
             Phase::Approval => self.milliseconds.approval = spent,

@@ -70,7 +70,8 @@ impl<'a> Backoff<'a> {
     /// Sleeps as long as `error` asks for, and shows it where it is news.
     ///
     /// The pause is drawn from nothing to a cap that doubles each time (full jitter, which spreads a fleet that failed
-    /// at the same moment), and lies behind the server's Retry-After where there is one. Towards the deadline pauses
+    /// at the same moment), and lies behind the server's Retry-After where there is one: that is the same for all whom
+    /// the server turned away, so the cap is at least as long. Towards the deadline pauses
     /// take half of what is left, so that the time is used to its end.
     ///
     /// # Errors
@@ -110,7 +111,8 @@ impl<'a> Backoff<'a> {
             }
         };
         let wish = wish.unwrap_or_default().min(limits::RETRY_AFTER_CAP);
-        let cap = limits::BACKOFF_START.saturating_mul(1 << self.attempts.min(16)).min(limits::BACKOFF_CAP);
+        let cap = limits::BACKOFF_START.saturating_mul(1 << self.attempts.min(16));
+        let cap = cap.max(wish).min(limits::BACKOFF_CAP);
         self.attempts += 1;
         let Some(left) = deadline.left(self.clock) else {
             return Err(self.last.take().unwrap_or(error).healing(Retry::Never));
@@ -227,9 +229,24 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_kept_before_the_jitter() {
+    fn retry_after_is_kept_before_a_jitter_as_long() {
+        // Each draw is the most: twice one second, then 1 s more than the cap of that attempt.
+        let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
+        let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_hours(1)));
+        let mut pause = |seconds| {
+            let (before, wish) = (clock.elapsed(), Duration::from_secs(seconds));
+            backoff.pause(error(Retry::UntilDeadline(Some(wish))), &mut Report::silent()).unwrap();
+            clock.elapsed().saturating_sub(before).as_millis()
+        };
+        let pauses = [1, 1, 1, 1, 4, 60].map(&mut pause);
+        assert_eq!(pauses, [2000, 2000, 2000, 3000, 8000, 65_000]);
+    }
+
+    #[test]
+    fn retry_after_leaves_half_of_what_is_spare() {
         let wish = Duration::from_secs(29);
-        assert_eq!(spent(Retry::UntilDeadline(Some(wish))), (2, 2 * wish + Duration::from_millis(750)));
+        // 29 s and the cap of 5 s, 26 s left: too little.
+        assert_eq!(spent(Retry::UntilDeadline(Some(wish))), (1, Duration::from_secs(34)));
         assert_eq!(spent(Retry::UntilDeadline(Some(Duration::from_mins(1)))).0, 0);
     }
 

@@ -4,6 +4,8 @@ use std::fmt;
 
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::limits;
+
 /// A value that is wiped from memory when dropped and that neither `Debug` nor `Display` shows.
 #[derive(Clone, Default)]
 pub struct Secret<T: Zeroize>(Zeroizing<T>);
@@ -29,6 +31,16 @@ impl<T: Zeroize> fmt::Debug for Secret<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
+}
+
+/// Overwrites the stack below the caller, as far as [`limits::STACK`]: what has returned left copies of secrets there
+/// that no owner can wipe, such as the numbers that ring signs with. The heap needs nothing of the kind: what is freed
+/// at the end goes back to the system.
+#[inline(never)]
+#[allow(clippy::large_stack_arrays, reason = "the stack is what is meant")]
+pub fn wipe_stack() {
+    let mut stack = [0_u8; limits::STACK];
+    std::hint::black_box(&mut stack);
 }
 
 #[cfg(test)]

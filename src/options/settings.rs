@@ -61,7 +61,7 @@ pub(super) const KUBELETS: [&str; 3] = [HOSTNAME_OVERRIDE, KUBECONFIG, CERT_DIR]
 pub(super) const FILE: &str = "FILE";
 
 /// Every setting by the name of its flag. `--help` describes each; the positional argument stands first.
-pub(super) const FLAGS: [(&str, Takes); 41] = [
+pub(super) const FLAGS: [(&str, Takes); 42] = [
     (ENDPOINT, Takes::Value),
     ("config", Takes::Value),
     ("strict", Takes::Switch),
@@ -100,6 +100,7 @@ pub(super) const FLAGS: [(&str, Takes); 41] = [
     ("root", Takes::Value),
     ("report", Takes::Value),
     ("timeout", Takes::Value),
+    ("splay", Takes::Value),
     ("discovery-timeout", Takes::Value),
     ("tls-bootstrap-timeout", Takes::Value),
     ("hostname-override", Takes::Value),

@@ -12,6 +12,7 @@ mod joins;
 mod judge;
 mod neighbours;
 mod networks;
+mod outage;
 #[path = "../support/proxy.rs"]
 #[allow(dead_code, missing_docs, reason = "the loopback tests use the rest")]
 mod proxy;

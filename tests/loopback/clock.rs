@@ -180,3 +180,78 @@ fn approval_is_waited_for_as_long_as_it_takes() {
         assert!((hours * 11..=hours * 12 + 1).contains(&watches), "{watches} watches in {hours} hours");
     }
 }
+
+/// The wall time steps while approval is waited for: deadlines do not feel it, the request stays the one. Back before
+/// the certificate's time it is taken once its time has come again.
+#[test]
+fn a_clock_that_steps_during_the_wait_changes_nothing() {
+    let now = SystemTime::now();
+    for stepped in [now + HOUR, now - Duration::from_mins(20), now + 24 * 30 * HOUR] {
+        let (api, node) = (Api::manual(), Node::new());
+        let clock = TestClock::new(now, stepped, Duration::from_mins(7));
+        let passing = Arc::clone(&clock);
+        api.on(Route::Watch, move |count, _, cluster| {
+            if count > 1 {
+                cluster.grant();
+                return None;
+            }
+            passing.pass(Duration::from_mins(5));
+            Some(Reply::chunked(Vec::new()))
+        });
+        let success = join_under(&clock, &node, &api, "--tls-bootstrap-timeout 3h");
+        assert!(matches!(success, Ok(Success::Joined)), "{success:?}");
+        assert_eq!((api.count(Route::Create), api.count(Route::Discovery)), (1, 1));
+        assert_eq!(clock.elapsed() > Duration::from_mins(14), stepped < now, "{:?}", clock.elapsed());
+    }
+}
+
+/// The clock draws the most each time.
+#[test]
+fn a_splay_puts_the_first_request_off_and_leaves_half_of_the_time() {
+    let now = SystemTime::now();
+    for (flags, seconds) in [
+        ("", 0),
+        ("--splay 0s", 0),
+        ("--splay 30s", 30),
+        ("--splay 20m --discovery-timeout 1s", 1200),
+        ("--splay 10m --timeout 1m", 30),
+        ("--splay 10s --timeout 1m", 10),
+    ] {
+        let (api, node) = (Api::start(), Node::new());
+        let clock = TestClock::new(now, now, Duration::ZERO);
+        let asked = Arc::new(Mutex::new(None));
+        let (telling, passing) = (Arc::clone(&asked), Arc::clone(&clock));
+        api.on(Route::Discovery, move |_, _, _| {
+            telling.lock().expect("asked").get_or_insert(passing.elapsed());
+            None
+        });
+        let success = join_under(&clock, &node, &api, flags);
+        assert!(matches!(success, Ok(Success::Joined)), "{flags}: {success:?}");
+        assert_eq!(*asked.lock().expect("asked"), Some(Duration::from_secs(seconds)), "{flags}");
+
+        let before = clock.elapsed();
+        let success = join_under(&clock, &node, &api, flags);
+        assert!(matches!(success, Ok(Success::AlreadyJoined)), "{flags}: {success:?}");
+        assert_eq!(clock.elapsed(), before, "{flags}: a joined node does not wait");
+    }
+}
+
+/// What the shipped program draws differs from run to run.
+#[test]
+fn a_splay_is_random_and_told() {
+    let most = 400;
+    let api = Api::start();
+    let mut drawn: Vec<u64> = (0..6)
+        .map(|_| {
+            let run = Node::new().join(&api).with_cert().args(&format!("--splay {most}ms")).run();
+            run.expect("joined").says(&["splay: the first request comes in "]);
+            let milliseconds =
+                run.stderr.split("request comes in ").nth(1).and_then(|rest| rest.split(' ').next());
+            let milliseconds = milliseconds.and_then(|text| text.parse().ok()).expect("a number");
+            run.check(run.report()["milliseconds"]["splay"].as_u64() >= Some(milliseconds), "in the report");
+            milliseconds
+        })
+        .collect();
+    drawn.sort_unstable();
+    assert!(drawn[5] <= most && drawn[0] < drawn[5], "{drawn:?}");
+}

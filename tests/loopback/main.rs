@@ -23,6 +23,7 @@ mod process;
 mod proxies;
 mod replace;
 mod report;
+mod secrets;
 mod serving;
 mod token_files;
 mod urls;

@@ -1,6 +1,6 @@
 //! The API server's own record of who asked for what.
 
-use std::{fs, thread, time::Duration};
+use std::{collections::BTreeSet, fs, thread, time::Duration};
 
 use serde_json::Value;
 
@@ -19,6 +19,8 @@ pub struct Request {
     /// The object's name. A name that a list or watch selects counts.
     pub name: String,
     pub code: u64,
+    /// When it came, since midnight.
+    pub came: Duration,
     id: String,
 }
 
@@ -31,12 +33,12 @@ impl Cluster {
     /// Every request that ended, or began to stream, after `mark`, in the log's order.
     pub fn requests_since(&self, mark: &Mark) -> Vec<Request> {
         let log = self.audit_log();
-        let mut requests: Vec<Request> = Vec::new();
+        let (mut requests, mut known) = (Vec::new(), BTreeSet::new());
         // The server may be writing the last line right now.
         for line in log[mark.0..].split_inclusive('\n').filter(|line| line.ends_with('\n')) {
             let request = Request::from(&serde_json::from_str::<Value>(line).expect("the audit log is JSON"));
             // A watch is logged when it begins and when it ends.
-            if requests.iter().all(|known| known.id != request.id) {
+            if known.insert(request.id.clone()) {
                 requests.push(request);
             }
         }
@@ -68,7 +70,15 @@ impl From<&Value> for Request {
             agent: text("/userAgent"),
             name: text("/objectRef/name"),
             code: event.pointer("/responseStatus/code").and_then(Value::as_u64).unwrap_or_default(),
+            came: time_of_day(&text("/requestReceivedTimestamp")),
             id: text("/auditID"),
         }
     }
+}
+
+/// The time of day in a moment of Kubernetes' form, `2026-11-25T02:37:18.123456Z`.
+fn time_of_day(moment: &str) -> Duration {
+    let time = moment.split_once('T').expect("a moment").1.trim_end_matches('Z');
+    time.split(':')
+        .fold(Duration::ZERO, |sum, part| sum * 60 + Duration::from_secs_f64(part.parse().expect("a number")))
 }

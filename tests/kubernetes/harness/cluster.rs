@@ -41,6 +41,8 @@ pub struct Options {
     pub anonymous: bool,
     /// The controller manager's `--cluster-signing-duration`.
     pub signing_duration: &'static str,
+    /// The controller manager may ask the API server a thousand times a second instead of twenty.
+    pub raised_rates: bool,
     /// The API server knows a token that is no bootstrap token, by `--token-auth-file`: [`Cluster::static_token`].
     pub static_token: bool,
     /// kubeadm publishes cluster-info and gives tokens their rights. Without that the cluster has what the API server
@@ -57,6 +59,7 @@ impl Default for Options {
             separate_node_ca: false,
             anonymous: true,
             signing_duration: "8760h",
+            raised_rates: false,
             static_token: false,
             published: true,
         }
@@ -66,12 +69,12 @@ impl Default for Options {
 /// A running control plane. Its programs end and its directory goes when it is dropped.
 pub struct Cluster {
     // Dropped in this order: each program before what it talks to, all before their directory.
-    controllers: Option<Daemon>,
+    controllers: Mutex<Option<Daemon>>,
     api_server: Mutex<Option<Daemon>>,
-    _etcd: Daemon,
+    etcd: Mutex<Option<Daemon>>,
     pub options: Options,
     pub port: u16,
-    pub(super) etcd_port: u16,
+    pub(super) etcd_ports: [u16; 2],
     pub scratch: Scratch,
 }
 
@@ -79,22 +82,13 @@ impl Cluster {
     /// Starts a cluster and waits until it takes joins, where it is to take them.
     pub fn start(options: Options) -> Self {
         let scratch = Scratch::new();
-        let (port, etcd_port, peer_port) = (free_port(), free_port(), free_port());
-        let etcd = Daemon::start(etcd(&scratch, etcd_port, peer_port), scratch.path().join("etcd.log"));
-        let mut cluster = Self {
-            controllers: None,
-            api_server: Mutex::new(None),
-            _etcd: etcd,
-            options,
-            port,
-            etcd_port,
-            scratch,
-        };
+        let (port, etcd_ports) = (free_port(), [free_port(), free_port()]);
+        let [controllers, api_server, etcd] = [const { Mutex::new(None) }; 3];
+        let cluster = Self { controllers, api_server, etcd, options, port, etcd_ports, scratch };
+        cluster.start_etcd();
         cluster.make_files();
         cluster.start_api_server();
-        let controllers = cluster.controllers();
-        cluster.controllers =
-            Some(Daemon::start(controllers, cluster.scratch.path().join("controllers.log")));
+        cluster.start_controllers();
         if options.published {
             cluster.publish();
         }
@@ -128,6 +122,34 @@ impl Cluster {
     pub fn logs(&self) -> String {
         let logs = ["etcd.log", "apiserver.log", "controllers.log"];
         logs.map(|name| format!("{name}:\n{}", tail(&self.scratch.path().join(name)))).join("\n")
+    }
+
+    /// Starts etcd, with what it knew when it was stopped.
+    pub fn start_etcd(&self) {
+        let command = etcd(&self.scratch, self.etcd_ports);
+        *self.etcd.lock().unwrap() = Some(Daemon::start(command, self.scratch.path().join("etcd.log")));
+    }
+
+    /// Ends etcd at once.
+    pub fn stop_etcd(&self) {
+        self.etcd.lock().unwrap().take();
+    }
+
+    /// Starts the controller manager.
+    pub fn start_controllers(&self) {
+        let daemon = Daemon::start(self.controllers(), self.scratch.path().join("controllers.log"));
+        *self.controllers.lock().unwrap() = Some(daemon);
+    }
+
+    /// Ends the controller manager at once: nobody approves or signs.
+    pub fn stop_controllers(&self) {
+        self.controllers.lock().unwrap().take();
+    }
+
+    /// Sends the API server a signal, such as `STOP`.
+    pub fn signal_api_server(&self, signal: &str) {
+        let process = self.api_server.lock().unwrap().as_ref().expect("it runs").id();
+        run(Command::new("kill").args([format!("-{signal}"), process.to_string()]));
     }
 
     /// Ends the API server without a farewell, as a crash does. Connections are reset, watches torn.

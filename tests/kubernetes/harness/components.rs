@@ -31,7 +31,7 @@ pub fn version() -> &'static str {
 }
 
 /// etcd's command.
-pub(super) fn etcd(scratch: &Scratch, port: u16, peer_port: u16) -> Command {
+pub(super) fn etcd(scratch: &Scratch, [port, peer_port]: [u16; 2]) -> Command {
     let (client, peer) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{peer_port}"));
     let mut command = tethered(programs().join("etcd"));
     command
@@ -49,7 +49,7 @@ impl Cluster {
         let clients = if self.options.separate_node_ca { "clients.crt" } else { "ca.crt" };
         let mut command = tethered(programs().join("kube-apiserver"));
         command
-            .arg(format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_port))
+            .arg(format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_ports[0]))
             .arg(format!("--secure-port={}", self.port))
             .arg(format!("--bind-address={}", self.options.bind))
             .arg("--advertise-address=192.0.2.1")
@@ -94,6 +94,9 @@ impl Cluster {
             .arg(format!("--cluster-signing-duration={}", self.options.signing_duration))
             .args(["--use-service-account-credentials", "--leader-elect=false", "--secure-port=0"])
             .arg(format!("--controllers={CONTROLLERS}"));
+        if self.options.raised_rates {
+            command.args(["--kube-api-qps=1000", "--kube-api-burst=2000"]);
+        }
         if self.options.separate_node_ca {
             command
                 .arg(format!("--cluster-signing-kubelet-client-cert-file={}", pki("node-ca.crt")))

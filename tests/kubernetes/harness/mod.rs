@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod cluster;
 pub mod components;
+pub mod herd;
 pub mod kubeadm;
 pub mod kubelet;
 pub mod node;

@@ -146,7 +146,8 @@ impl Node {
         run(command.arg(format!("--client-key={}", identity.display())).args(args))
     }
 
-    fn report(&self) -> PathBuf {
+    /// Where its report goes.
+    pub(super) fn report(&self) -> PathBuf {
         self.scratch.path().join("report.json")
     }
 }

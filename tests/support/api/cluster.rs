@@ -13,7 +13,7 @@ use super::http::status_object;
 use super::{Body, Reply, Request, Route, jws};
 use crate::support::pki::{self, Authority};
 
-/// The token that the cluster knows.
+/// The token that a cluster knows at first.
 pub const TOKEN: &str = "abcdef.0123456789abcdef";
 
 /// What the names of nodes as users begin with.
@@ -38,7 +38,9 @@ staticPodPath: /etc/kubernetes/manifests
 pub struct Cluster {
     /// Data of cluster-info.
     pub published: BTreeMap<String, String>,
-    /// Whether [`TOKEN`] is good for authentication.
+    /// The token that it knows; [`TOKEN`] at first. What signs cluster-info is written anew with [`Self::publish`].
+    pub token: String,
+    /// Whether that token is good for authentication.
     pub token_is_valid: bool,
     /// A client certificate, DER, that is as good as the token.
     pub bootstrapper: Option<Vec<u8>>,
@@ -66,6 +68,7 @@ impl Cluster {
     pub fn new(authority: Arc<Authority>, server: &str) -> Self {
         let mut cluster = Self {
             published: BTreeMap::new(),
+            token: TOKEN.to_owned(),
             token_is_valid: true,
             bootstrapper: None,
             approves: true,
@@ -86,9 +89,9 @@ impl Cluster {
         cluster
     }
 
-    /// Publishes a kubeconfig in cluster-info, signed for [`TOKEN`].
+    /// Publishes a kubeconfig in cluster-info, signed for the token that the cluster knows.
     pub fn publish(&mut self, kubeconfig: &str) {
-        self.publish_as(kubeconfig, &jws::sign(TOKEN, kubeconfig));
+        self.publish_as(kubeconfig, &jws::sign(&self.token, kubeconfig));
     }
 
     /// Publishes a kubeconfig with this for a signature.
@@ -104,7 +107,7 @@ impl Cluster {
 
     /// The honest answer.
     pub fn answer(&mut self, request: &Request) -> Reply {
-        let authorized = format!("Bearer {TOKEN}");
+        let authorized = format!("Bearer {}", self.token);
         let is_known = self.user(request).starts_with(NODE)
             || self.bootstrapper.is_some() && self.bootstrapper == request.client;
         match (request.route(), request.header("authorization")) {
