@@ -275,20 +275,51 @@ fn bill_of(machine: &str) -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
+/// Name and version of each crate whose code is in the program, as cargo has it.
+fn linked_crates(machine: &str) -> BTreeSet<(String, String)> {
+    let target = format!("{machine}-unknown-linux-musl");
+    let words = "tree --locked --prefix none --format {p} --edges normal,no-proc-macro --target";
+    let crates = output("cargo", words.split(' ').chain([target.as_str()]));
+    let crates = crates.lines().filter_map(|line| line.split_once(" v"));
+    crates
+        .map(|(name, rest)| (name.to_owned(), rest.split(' ').next().unwrap_or_default().to_owned()))
+        .filter(|(name, _)| name != "nodestrap")
+        .collect()
+}
+
 #[test]
 fn the_bill_of_materials_is_what_is_linked() {
     for (machine, _) in machines() {
         let bill = bill_of(&machine);
-        let target = format!("{machine}-unknown-linux-musl");
-        let words = "tree --locked --prefix none --format {p} --edges normal,no-proc-macro --target";
-        let crates = output("cargo", words.split(' ').chain([target.as_str()]));
-        let crates = crates.lines().filter_map(|line| line.split_once(" v"));
-        let linked: BTreeSet<_> = crates
-            .map(|(name, rest)| (name.to_owned(), rest.split(' ').next().unwrap_or_default().to_owned()))
-            .filter(|(name, _)| name != "nodestrap")
-            .collect();
-        assert_eq!(told_crates(&bill), linked, "{machine}");
+        assert_eq!(told_crates(&bill), linked_crates(&machine), "{machine}");
         assert_eq!(bill["metadata"]["component"]["name"], "nodestrap");
+    }
+}
+
+/// The section that cargo-auditable's readers look for: JSON, compressed by zlib. gzip takes it behind a header of its
+/// own, and complains about the end only.
+#[test]
+fn the_program_itself_tells_a_scanner_what_is_linked() {
+    for (machine, program) in machines() {
+        let table = output("readelf", [OsStr::new("-SW"), program.as_os_str()]);
+        let row = table.split_once(" .dep-v0 ").expect("the section").1;
+        let words: Vec<_> = row.split_whitespace().take(4).collect();
+        let number = |word: &str| usize::from_str_radix(word, 16).expect("a number");
+        let (start, length) = (number(words[2]), number(words[3]));
+        // Behind zlib's two bytes of header.
+        let deflated = &fs::read(&program).expect("the program")[start + 2..start + length];
+        let scratch = Scratch::new();
+        let file = scratch.path().join("list.gz");
+        fs::write(&file, [b"\x1f\x8b\x08\0\0\0\0\0\0\x03", deflated].concat()).expect("a file");
+        let text = output("sh", ["-c", "gzip -dc $1 2>/dev/null; true", "sh", &file.to_string_lossy()]);
+        let list: Value = serde_json::from_str(&text).expect("JSON");
+        let packages = list["packages"].as_array().expect("packages").iter();
+        let in_program = packages.filter(|part| part["kind"] != "build" && part["root"] != true);
+        let told: BTreeSet<_> = in_program
+            .map(|part| ["name", "version"].map(|field| part[field].as_str().unwrap_or_default().to_owned()))
+            .map(|[name, version]| (name, version))
+            .collect();
+        assert_eq!(told, linked_crates(&machine), "{machine}");
     }
 }
 
