@@ -7,8 +7,8 @@ SIZE := 1474560
 # cargo for what ships, and for what is measured beside it.
 CARGO := .ci/cargo
 
-.PHONY: all build build-aarch64 test test-hostile test-kubernetes test-images fuzz miri mutants lint release test-release bloat demo \
-	bench fleet outage setup setup-kubernetes setup-images setup-aarch64 size clean
+.PHONY: all build build-aarch64 test test-hostile test-kubernetes test-images campaign fuzz miri mutants lint release \
+	test-release bloat demo bench fleet outage setup setup-faults setup-kubernetes setup-images setup-aarch64 size clean
 
 all: build
 
@@ -17,16 +17,23 @@ build: setup
 	@$(MAKE) --no-print-directory size
 
 # The shipped binary, whole suites: units, the hostile loopback server, real Kubernetes, machines that boot.
-test: lint build setup-kubernetes setup-images build-aarch64
+test: lint build setup-faults setup-kubernetes setup-images build-aarch64
 	.ci/release x86_64
 	cargo test --locked --lib --test fuzz --test dependencies
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test hostile
+	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test faults -- --test-threads=2
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test architecture --test release --test loopback --test kubernetes -- --test-threads=2
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test images -- --skip nightly
 
 # The tables of hostile servers; WORDS="tls: yaml:" plays only the cases whose area or name contains one of them.
 test-hostile: build
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test hostile -- $(WORDS)
+
+# The long form of the suites, one line for each; each prints its counts.
+campaign: export NODESTRAP := $(CURDIR)/$(BINARY)
+campaign: export CAMPAIGN := full
+campaign: build setup-faults
+	cargo test --locked --no-fail-fast --test faults -- --test-threads=1
 
 # All that is held against real Kubernetes, with one version of it: VERSION=1.34 or another of tests/kubernetes/versions,
 # the newest when none is given.
@@ -100,6 +107,9 @@ outage: build setup-kubernetes
 
 setup:
 	.ci/setup
+
+setup-faults: setup
+	.ci/setup-faults
 
 setup-kubernetes: setup
 	.ci/setup-kubernetes
