@@ -64,8 +64,8 @@ Flags of its own:
   --tls-bootstrap-timeout DURATION
                                  default 5m0s, as kubeadm's timeouts.tlsBootstrap
   --timeout DURATION             cap on all of it
-  --splay DURATION               wait a random time up to this before the first request, so that machines that boot
-                                 at one moment spread out; a joined one does not wait
+  --splay DURATION               wait a random time up to this first, so that machines that boot at
+                                 one moment spread out; a joined one does not wait
   --print-config                 print each setting and where it came from, and exit
   --strict                       unknown fields of the configuration are errors
   -h, --help    -V, --version
