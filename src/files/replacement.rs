@@ -150,20 +150,16 @@ impl NodeFiles {
         Ok(is_elsewhere.then(|| format!("{conf} is an identity in another cluster")))
     }
 
-    /// A pair of another node that a kubelet would load, though there is no identity that works: an image that was made
-    /// of a node.
+    /// A pair of another node, though there is no identity that works: an image that was made of a node. One that no link
+    /// leads to counts too: what is left of an interrupted replacement is told by it.
     fn foreign_pair(&self, node: &NodeName) -> Result<Option<String>> {
-        for kind in [Kind::SERVING, Kind::CLIENT] {
-            for ending in ["-current.pem", "-updated.pem", ".crt"] {
-                let file = path(self.layout.certificates.as_str(), &[kind.store, ending].concat());
-                let Some(leaf) = self.content("", &file)?.and_then(leaf) else { continue };
-                let mut names =
-                    leaf.subject.common_names.iter().filter_map(|cn| cn.strip_prefix(USER_PREFIX));
-                if names.any(|name| name != node.as_str()) {
-                    let problem =
-                        format!("{file} is for {}, and this node is {}", leaf.subject, node.as_str());
-                    return Ok(Some(problem));
-                }
+        for name in self.pairs()? {
+            let file = path(self.layout.certificates.as_str(), &name);
+            let Some(leaf) = self.content("", &file)?.and_then(leaf) else { continue };
+            let mut names = leaf.subject.common_names.iter().filter_map(|cn| cn.strip_prefix(USER_PREFIX));
+            if names.any(|name| name != node.as_str()) {
+                let problem = format!("{file} is for {}, and this node is {}", leaf.subject, node.as_str());
+                return Ok(Some(problem));
             }
         }
         Ok(None)
@@ -181,25 +177,26 @@ impl NodeFiles {
             }
         };
         let mut pairs = Vec::new();
-        for rank in 0..3 {
+        for rank in 0..5 {
             pairs.extend(names.iter().filter(|name| self::rank(name) == Some(rank)).cloned());
         }
         Ok(pairs)
     }
 }
 
-/// The turn of a file in the kubelet's `--cert-dir`: first what names nobody. `None` for what neither a kubelet nor this
-/// program has put there, and for what was moved aside before.
+/// The turn of a file in the kubelet's `--cert-dir`: first what names nobody, then links, without which no kubelet uses a
+/// pair, then pairs. `None` for what neither a kubelet nor this program has put there, and for what was moved aside before.
 pub(super) fn rank(name: &str) -> Option<u8> {
     let of = |kind: &Kind| {
         let rest = name.strip_prefix(kind.store);
         rest.is_some_and(|rest| [".pem", ".crt", ".key"].iter().any(|ending| rest.ends_with(ending)))
     };
     let is_pending = [Kind::CLIENT, Kind::SERVING].iter().any(|kind| pending_key(kind) == name);
+    let is_link = ["-current.pem", "-updated.pem"].iter().any(|ending| name.ends_with(ending));
     match name {
         _ if is_pending || SELF_SIGNED.contains(&name) => Some(0),
-        _ if of(Kind::SERVING) => Some(1),
-        _ if of(Kind::CLIENT) => Some(2),
+        _ if of(Kind::SERVING) => Some(if is_link { 1 } else { 3 }),
+        _ if of(Kind::CLIENT) => Some(if is_link { 2 } else { 4 }),
         _ => None,
     }
 }
