@@ -90,9 +90,9 @@ demo: build
 	@echo "building the demo's API server"
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo run --quiet --locked --example demo
 
-# nodestrap beside its neighbours, against one real control plane.
+# nodestrap beside its neighbours, against one real control plane, and held against its budgets. On a quiet machine.
 bench: build setup-kubernetes
-	$(CARGO) build --release --locked --examples
+	$(CARGO) build --release --locked --example bench --example bare --example fleet
 	NODESTRAP=$(CURDIR)/$(BINARY) $(CARGO) run --quiet --release --locked --example bench
 	NODESTRAP=$(CURDIR)/$(BINARY) $(CARGO) run --quiet --release --locked --example fleet
 

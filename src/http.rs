@@ -6,6 +6,7 @@
 //! What a `Verified` is worth, whoever made its [`Roots`] answers for. This module is the only user of ureq and rustls.
 
 mod address;
+mod buffers;
 mod client;
 mod client_auth;
 mod connection;

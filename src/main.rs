@@ -18,6 +18,9 @@ use nodestrap::report::Report;
 use nodestrap::secret::wipe_stack;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 const VERSION: &str = concat!("nodestrap ", env!("CARGO_PKG_VERSION"), " (", env!("NODESTRAP_COMMIT"), ")\n");
 
 fn main() -> ExitCode {

@@ -179,18 +179,6 @@ impl Directory {
         self.rename(TEMPORARY, name)
     }
 
-    /// The names in this directory, as far as they are UTF-8, in no order.
-    ///
-    /// # Errors
-    /// As the system has it.
-    pub fn names(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in fs::Dir::read_from(&self.fd)? {
-            names.extend(entry?.file_name().to_str().ok().map(str::to_owned));
-        }
-        Ok(names)
-    }
-
     /// Renames `name`, a link itself and not its target, durably to `name` with this ending, and a number behind it
     /// where that is taken: nothing is overwritten. Returns the new name; `None` when there was none of the old.
     ///

@@ -8,9 +8,9 @@ use rustix::fs::{self, Mode, OFlags};
 
 use super::{Directory, Root};
 
-/// Writes a file that is the caller's own, not the node's: atomically and durably where a regular file belongs, straight
-/// into anything else that is there (a console, a FIFO that somebody reads, what a link leads to). `-` is standard
-/// output.
+/// Writes a file that is the caller's own, not the node's: atomically where a regular file belongs, so that a power cut
+/// leaves the old or the new one, straight into anything else that is there (a console, a FIFO that somebody reads, what
+/// a link leads to). `-` is standard output.
 ///
 /// # Errors
 /// As the system has it.
@@ -28,9 +28,7 @@ pub fn write_outside(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
     let (parent, name) = outside(path)?;
     // Several runs may report into one directory, or one file.
     let temporary = format!(".{name}.{}.new", std::process::id());
-    let parent = Directory::of(Root::open(parent)?);
-    parent.replace_by(&temporary, name, mode, bytes)?;
-    parent.sync()
+    Directory::of(Root::open(parent)?).replace_by(&temporary, name, mode, bytes)
 }
 
 /// Removes a file that is the caller's own, durably, unless it is something else than a regular file: a FIFO, a link.

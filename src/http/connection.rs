@@ -14,12 +14,11 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport, time,
-};
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport, time};
 
 use super::System;
 use super::address::Endpoint;
+use super::buffers::HeaderBuffers;
 use super::network::Socket;
 use super::proxy::Proxy;
 use crate::error;
@@ -154,14 +153,14 @@ impl Connector for Dialler {
             None => self.0.dial(timeout).map_err(|e| as_ureq(e, &details.timeout))?,
         };
         let number = self.0.current.fetch_add(1, Ordering::Relaxed) + 1;
-        let buffers = LazyBuffers::new(limits::HEADER_BYTES, limits::HEADER_BYTES);
+        let buffers = HeaderBuffers::new();
         Ok(Some(Wire { buffers, stream, number, line: self.0.clone(), received: 0 }))
     }
 }
 
 /// One TLS connection, as ureq's transport.
 pub(super) struct Wire {
-    buffers: LazyBuffers,
+    buffers: HeaderBuffers,
     stream: Stream,
     number: u32,
     line: Arc<Line>,
@@ -193,7 +192,9 @@ impl Transport for Wire {
         self.begin(&timeout)?;
         self.received = 0;
         let output = &self.buffers.output()[..amount];
-        self.stream.write_all(output).and_then(|()| self.stream.flush()).map_err(|e| as_ureq(e, &timeout))
+        let sent = self.stream.write_all(output).and_then(|()| self.stream.flush());
+        self.buffers.wipe_output(amount);
+        sent.map_err(|e| as_ureq(e, &timeout))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
@@ -236,24 +237,24 @@ struct Bounded {
 }
 
 impl Bounded {
-    fn arm(&mut self) -> io::Result<()> {
-        match self.until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-            Some(left) => self.socket.set_timeout(left),
-            None => Err(io::ErrorKind::TimedOut.into()),
-        }
+    fn left(&self) -> io::Result<Duration> {
+        let left = self.until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero());
+        left.ok_or_else(|| io::ErrorKind::TimedOut.into())
     }
 }
 
 impl Read for Bounded {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.arm()?;
+        let left = self.left()?;
+        self.socket.bound_reads(left)?;
         self.socket.read(buffer)
     }
 }
 
 impl Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.arm()?;
+        let left = self.left()?;
+        self.socket.bound_writes(left)?;
         self.socket.write(bytes)
     }
 

@@ -25,11 +25,17 @@ pub trait Network: Debug + Send + Sync {
 
 /// An open connection.
 pub trait Socket: Read + Write + Debug + Send + Sync {
-    /// Bounds each of the following reads and writes.
+    /// Bounds each of the following reads.
     ///
     /// # Errors
     /// As the system has it; `timeout` must not be zero.
-    fn set_timeout(&mut self, timeout: Duration) -> io::Result<()>;
+    fn bound_reads(&mut self, timeout: Duration) -> io::Result<()>;
+
+    /// Bounds each of the following writes.
+    ///
+    /// # Errors
+    /// As of [`Self::bound_reads`].
+    fn bound_writes(&mut self, timeout: Duration) -> io::Result<()>;
 
     /// The machine's own address on this connection, where there is one.
     fn local_address(&self) -> Option<IpAddr>;
@@ -114,8 +120,11 @@ fn connect_one(addresses: &[SocketAddr], until: Instant, hurry: bool) -> io::Res
 }
 
 impl Socket for TcpStream {
-    fn set_timeout(&mut self, timeout: Duration) -> io::Result<()> {
-        self.set_read_timeout(Some(timeout))?;
+    fn bound_reads(&mut self, timeout: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(timeout))
+    }
+
+    fn bound_writes(&mut self, timeout: Duration) -> io::Result<()> {
         self.set_write_timeout(Some(timeout))
     }
 

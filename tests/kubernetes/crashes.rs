@@ -48,7 +48,7 @@ enum Stage {
     RequestFiled,
     CertificateStored,
     Committed,
-    TokenFileRemoved,
+    CleanedUp,
 }
 
 /// One request for each node, and the key that was filed with it, however the first run ended.
@@ -80,7 +80,7 @@ fn killed_anywhere_the_next_run_finishes() {
         Stage::RequestFiled,
         Stage::CertificateStored,
         Stage::Committed,
-        Stage::TokenFileRemoved,
+        Stage::CleanedUp,
     ];
     assert_eq!(points.keys().copied().collect::<Vec<_>>(), wanted, "every stage was interrupted");
     let requests = cluster.signing_requests();
@@ -105,7 +105,7 @@ fn finish(cluster: &Cluster, token: &Token, node: &Node, stage: Stage) {
         Stage::KeyWritten | Stage::RequestFiled | Stage::CertificateStored => {
             pem_blocks(&node.file(KEY)).pop()
         }
-        Stage::Committed | Stage::TokenFileRemoved => pem_blocks(&node.identity_file()).pop(),
+        Stage::Committed | Stage::CleanedUp => pem_blocks(&node.identity_file()).pop(),
     };
     if node.files().iter().any(|file| file.contains("kubelet-client-DATE")) {
         // As after a real crash, the next run comes in another second: names with a date in them differ.
@@ -122,11 +122,7 @@ fn finish(cluster: &Cluster, token: &Token, node: &Node, stage: Stage) {
 fn stage(cluster: &Cluster, node: &Node, mark: &Mark) -> Stage {
     let exists = |path: &str| node.file(path).exists();
     if exists("/etc/kubernetes/kubelet.conf") {
-        if exists("/etc/kubernetes/bootstrap-kubelet.conf") {
-            Stage::Committed
-        } else {
-            Stage::TokenFileRemoved
-        }
+        if exists(KEY) { Stage::Committed } else { Stage::CleanedUp }
     } else if node.files().iter().any(|file| file.starts_with("/var/lib/kubelet/pki/kubelet-client-DATE.pem"))
     {
         Stage::CertificateStored

@@ -14,6 +14,7 @@ mod endpoints;
 mod exchange;
 mod files;
 mod inherited;
+mod instructions;
 mod issuance;
 mod kubelet;
 mod notify;

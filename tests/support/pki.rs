@@ -37,19 +37,24 @@ impl Authority {
 
     /// An authority whose certificate is changed before it is signed.
     pub fn with(name: &str, adjust: impl FnOnce(&mut CertificateParams)) -> Self {
-        let (params, key) = Self::prepared(name, adjust);
+        Self::of(KeyPair::generate().expect("a key"), name, adjust)
+    }
+
+    /// The same with this key.
+    pub fn of(key: KeyPair, name: &str, adjust: impl FnOnce(&mut CertificateParams)) -> Self {
+        let params = Self::params(name, adjust);
         let certificate = params.self_signed(&key).expect("a self-signed certificate").der().clone();
         Self { certificate, params, key }
     }
 
     /// An authority below this one.
     pub fn below(&self, name: &str, adjust: impl FnOnce(&mut CertificateParams)) -> Self {
-        let (params, key) = Self::prepared(name, adjust);
+        let (params, key) = (Self::params(name, adjust), KeyPair::generate().expect("a key"));
         let certificate = params.signed_by(&key, &self.issuer()).expect("an intermediate").der().clone();
         Self { certificate, params, key }
     }
 
-    fn prepared(name: &str, adjust: impl FnOnce(&mut CertificateParams)) -> (CertificateParams, KeyPair) {
+    fn params(name: &str, adjust: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -61,7 +66,7 @@ impl Authority {
         ];
         valid(&mut params, -DAY, 3650 * DAY);
         adjust(&mut params);
-        (params, KeyPair::generate().expect("a key"))
+        params
     }
 
     /// The certificate as PEM text, as `cluster-info` and `ca.crt` hold it.
@@ -82,6 +87,16 @@ impl Authority {
 
     /// A server certificate that is changed before it is signed.
     pub fn server_with(&self, names: &[&str], adjust: impl FnOnce(&mut CertificateParams)) -> ServerIdentity {
+        self.server_of(&KeyPair::generate().expect("a key"), names, adjust)
+    }
+
+    /// The same with this key.
+    pub fn server_of(
+        &self,
+        key: &KeyPair,
+        names: &[&str],
+        adjust: impl FnOnce(&mut CertificateParams),
+    ) -> ServerIdentity {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).expect("subject alternative names");
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -90,9 +105,8 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         valid(&mut params, -DAY, 365 * DAY);
         adjust(&mut params);
-        let key = KeyPair::generate().expect("a key");
-        let certificate = params.signed_by(&key, &self.issuer()).expect("a server certificate");
-        ServerIdentity { chain: vec![certificate.der().clone()], key: private_key(&key) }
+        let certificate = params.signed_by(key, &self.issuer()).expect("a server certificate");
+        ServerIdentity { chain: vec![certificate.der().clone()], key: private_key(key) }
     }
 
     /// The authority's own certificate and key, as a self-signed server has them.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use nix::sys::resource::{UsageWho, getrusage};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 use crate::harness::process::tethered;
 
@@ -17,19 +17,26 @@ use crate::harness::process::tethered;
 pub const WORD: &str = "measure";
 
 /// What a command took.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Deserialize, Serialize)]
 pub struct Taken {
     pub wall_ms: f64,
     /// User and system time of the command and of all that it started and waited for.
     pub cpu_ms: f64,
-    /// Most memory of any one of these.
+    /// Most memory of any one of these (`ru_maxrss`, the kernel's VmHWM).
     pub peak_mib: f64,
+    /// Bytes that they had to have read from the disk (`ru_inblock`, 512 each).
+    pub read_bytes: f64,
 }
 
 impl Taken {
-    /// The figures in the order of the table.
-    pub fn columns(&self) -> [f64; 3] {
-        [self.wall_ms, self.cpu_ms, self.peak_mib]
+    /// What two commands take, one after the other.
+    pub fn then(self, next: Self) -> Self {
+        Self {
+            wall_ms: self.wall_ms + next.wall_ms,
+            cpu_ms: self.cpu_ms + next.cpu_ms,
+            peak_mib: self.peak_mib.max(next.peak_mib),
+            read_bytes: self.read_bytes + next.read_bytes,
+        }
     }
 }
 
@@ -60,12 +67,19 @@ pub fn main(arguments: &[String]) {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
     let micros =
         [usage.user_time(), usage.system_time()].map(|time| time.tv_sec() * 1_000_000 + time.tv_usec());
-    let taken = json!({
-        "wall_ms": wall.as_secs_f64() * 1e3,
-        "cpu_us": micros[0] + micros[1],
-        "peak_kib": usage.max_rss(),
-    });
-    fs::write(report, taken.to_string()).unwrap();
+    let taken = Taken {
+        wall_ms: wall.as_secs_f64() * 1e3,
+        cpu_ms: precise(micros[0] + micros[1]) / 1e3,
+        peak_mib: precise(usage.max_rss()) / 1024.0,
+        read_bytes: precise(usage.block_reads()) * 512.0,
+    };
+    fs::write(report, serde_json::to_vec(&taken).unwrap()).unwrap();
+}
+
+/// Counts of a run are far below what a float holds exactly.
+#[allow(clippy::cast_precision_loss)]
+fn precise(count: i64) -> f64 {
+    count as f64
 }
 
 /// Runs a command that begins with a measuring process, and returns what it took. Panics with its output when it fails.
@@ -73,11 +87,5 @@ pub fn run(command: &mut Command, report: &Path) -> Taken {
     let output = command.stdin(Stdio::null()).output().unwrap();
     let wrote = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {}\n{wrote}", output.status);
-    let taken: Value = serde_json::from_slice(&fs::read(report).unwrap()).unwrap();
-    let number = |name: &str| taken[name].as_f64().unwrap();
-    Taken {
-        wall_ms: number("wall_ms"),
-        cpu_ms: number("cpu_us") / 1e3,
-        peak_mib: number("peak_kib") / 1024.0,
-    }
+    serde_json::from_slice(&fs::read(report).unwrap()).unwrap()
 }
