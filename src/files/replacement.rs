@@ -165,16 +165,14 @@ impl NodeFiles {
         Ok(None)
     }
 
-    /// The names of all that a kubelet keeps in its `--cert-dir`, in the order in which they go: a link, which tells
-    /// whose they are, after what it leads to, as it stands in the alphabet.
+    /// The names of all that a kubelet keeps in its `--cert-dir`, in the order in which they go.
     fn pairs(&self) -> Result<Vec<String>> {
         let at = self.layout.certificates.as_str();
         let names = self.root.names(at).map_err(|e| {
             let message = format!("the directory {at} cannot be read; repair or remove it");
             Error::new(Step::Files, Failure::Files, message).caused_by(e)
         })?;
-        let names = names.into_iter().filter_map(|name| name.into_string().ok());
-        let names: Vec<String> = names.collect();
+        let names: Vec<String> = names.into_iter().filter_map(|name| name.into_string().ok()).collect();
         let mut pairs = Vec::new();
         for rank in 0..5 {
             pairs.extend(names.iter().filter(|name| self::rank(name) == Some(rank)).cloned());
