@@ -276,14 +276,16 @@ impl Directory {
         self.rename(TEMPORARY, name)
     }
 
-    /// The names in this directory, as far as they are UTF-8, in no order.
+    /// The names in this directory, as far as they are UTF-8, sorted.
     ///
     /// # Errors
     /// As the system has it.
     pub fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::Dir::read_from(&self.0)? {
-            names.extend(entry?.file_name().to_str().ok().map(str::to_owned));
+            if let Ok(name) = entry?.file_name().to_str() {
+                names.insert(names.partition_point(|other: &String| other.as_str() < name), name.to_owned());
+            }
         }
         Ok(names)
     }

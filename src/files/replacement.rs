@@ -22,7 +22,8 @@ const SELF_SIGNED: [&str; 2] = ["kubelet.crt", "kubelet.key"];
 /// The files that have to go before the node can join, in the order in which they go.
 ///
 /// What tells that they are foreign goes last, so that the next run after a crash finds the rest of them: first the keys
-/// that name nobody, then pairs, which name their node, then ca.crt and kubelet.conf, which name the cluster.
+/// that name nobody, then pairs, which name their node, the link behind the pair that it leads to, then ca.crt and
+/// kubelet.conf, which name the cluster.
 #[derive(Debug)]
 pub struct Replacement(Vec<(String, String)>);
 
@@ -181,6 +182,7 @@ impl NodeFiles {
             }
         };
         let mut pairs = Vec::new();
+        // Of one rank by their names: -2026-… comes before -current.pem.
         for rank in 0..3 {
             pairs.extend(names.iter().filter(|name| self::rank(name) == Some(rank)).cloned());
         }

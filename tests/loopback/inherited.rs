@@ -68,7 +68,7 @@ fn few_descriptors_are_enough_and_too_few_are_told() {
         let joined = run.code == Some(0);
         run.check(joined || run.code.is_some_and(|code| code > 1), "an error that says what to do");
         run.check(joined == node.has(KUBELET_CONF), "an identity when it has joined, and only then");
-        let strange = node.files().into_iter().find(|file| file.ends_with(".new"));
+        let strange = node.files().into_iter().find(|file| file.contains(".nodestrap.new"));
         run.check(strange.is_none(), &format!("half a file: {strange:?}"));
         ends.insert((joined, limit));
     }
@@ -159,7 +159,8 @@ fn nothing_is_writable_and_executable_while_it_runs() {
     }
     assert_eq!(executable, 1, "its own code only: {maps}");
     assert!(maps.lines().any(|line| line.ends_with("[stack]") && line.contains(" rw-p ")), "{maps}");
-    assert!(open <= 8, "{open} descriptors are open");
+    // The standard ones, the connection, the root, and a path on which a file is being written at that moment.
+    assert!(open <= 16, "{open} descriptors are open");
 }
 
 #[test]

@@ -282,6 +282,13 @@ fn interrupted_after_any_file_the_next_run_finishes() {
                         );
                     }
                     assert!(order.len() >= 8, "{order:?}");
+                    // Whatever order the directory has them in: without its link nothing would tell of a pair.
+                    for kind in ["client", "server"] {
+                        let at = |part: &str| {
+                            order.iter().position(|path| path.contains(&format!("{kind}-{part}")))
+                        };
+                        assert!(at("2") < at("current"), "{order:?}");
+                    }
                     if done > order.len() {
                         return;
                     }

@@ -24,7 +24,7 @@ pub const URL: &str = "https://localhost:6443";
 
 /// 2050-01-01: all certificates are valid, and the program is made.
 pub fn now() -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(2_524_608_000)
+    UNIX_EPOCH + Duration::from_hours(701_280)
 }
 
 pub fn token() -> Token {

@@ -249,9 +249,8 @@ impl Read for TlsSocket {
                     self.tls.send_close_notify();
                     self.flush_records()?;
                 }
-                Some(Act::Wait) => break,
                 None if self.closed => return Ok(0),
-                None => break,
+                Some(Act::Wait) | None => break,
             }
         }
         if self.coming.is_empty() {
