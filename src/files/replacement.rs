@@ -22,7 +22,8 @@ const SELF_SIGNED: [&str; 2] = ["kubelet.crt", "kubelet.key"];
 /// The files that have to go before the node can join, in the order in which they go.
 ///
 /// What tells that they are foreign goes last, so that the next run after a crash finds the rest of them: first the keys
-/// that name nobody, then pairs, which name their node, then ca.crt and kubelet.conf, which name the cluster.
+/// that name nobody, then links, without which no kubelet uses a pair, then pairs, which name their node, then ca.crt and
+/// kubelet.conf, which name the cluster.
 #[derive(Debug)]
 pub struct Replacement(Vec<(String, String)>);
 

@@ -159,7 +159,8 @@ fn nothing_is_writable_and_executable_while_it_runs() {
     }
     assert_eq!(executable, 1, "its own code only: {maps}");
     assert!(maps.lines().any(|line| line.ends_with("[stack]") && line.contains(" rw-p ")), "{maps}");
-    assert!(open <= 8, "{open} descriptors are open");
+    // The standard ones, the connection, the root, and a path on which a file is being written at that moment.
+    assert!(open <= 16, "{open} descriptors are open");
 }
 
 #[test]

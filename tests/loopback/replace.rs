@@ -282,6 +282,13 @@ fn interrupted_after_any_file_the_next_run_finishes() {
                         );
                     }
                     assert!(order.len() >= 8, "{order:?}");
+                    // Whatever order the directory has them in: a pair tells of itself, without its link too.
+                    for kind in ["client", "server"] {
+                        let at = |part: &str| {
+                            order.iter().position(|path| path.contains(&format!("{kind}-{part}")))
+                        };
+                        assert!(at("current") < at("2"), "{order:?}");
+                    }
                     if done > order.len() {
                         return;
                     }

@@ -5,6 +5,7 @@
 //!
 //! usage: bare HOST:PORT TOKEN NODE-NAME
 
+#[path = "../protocol.rs"]
 mod protocol;
 
 use std::{env, io};
