@@ -262,8 +262,12 @@ impl Read for TlsSocket {
 }
 
 impl Socket for TlsSocket {
-    fn set_timeout(&mut self, timeout: Duration) -> io::Result<()> {
+    fn bound_reads(&mut self, timeout: Duration) -> io::Result<()> {
         self.timeout = timeout;
+        Ok(())
+    }
+
+    fn bound_writes(&mut self, _: Duration) -> io::Result<()> {
         Ok(())
     }
 
@@ -306,7 +310,11 @@ impl Read for RawSocket {
 }
 
 impl Socket for RawSocket {
-    fn set_timeout(&mut self, _: Duration) -> io::Result<()> {
+    fn bound_reads(&mut self, _: Duration) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn bound_writes(&mut self, _: Duration) -> io::Result<()> {
         Ok(())
     }
 
