@@ -33,7 +33,7 @@ test-hostile: build
 campaign: export NODESTRAP := $(CURDIR)/$(BINARY)
 campaign: export CAMPAIGN := full
 campaign: build setup-faults
-	cargo test --locked --no-fail-fast --test faults -- --test-threads=1
+	cargo test --locked --no-fail-fast --test faults -- --test-threads=2
 
 # All that is held against real Kubernetes, with one version of it: VERSION=1.34 or another of tests/kubernetes/versions,
 # the newest when none is given.
