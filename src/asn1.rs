@@ -25,6 +25,8 @@ pub mod oid {
     pub const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
     /// id-kp-serverAuth (RFC 5280, section 4.2.1.12).
     pub const SERVER_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01];
+    /// anyExtendedKeyUsage (RFC 5280, section 4.2.1.12).
+    pub const ANY_PURPOSE: &[u8] = &[0x55, 0x1d, 0x25, 0x00];
     /// pkcs-9-at-extensionRequest (RFC 2985, section 5.4.2).
     pub const EXTENSION_REQUEST: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x0e];
     /// id-kp-clientAuth (RFC 5280, section 4.2.1.12).

@@ -7,6 +7,7 @@
 
 mod address;
 mod buffers;
+mod chain;
 mod client;
 mod client_auth;
 mod connection;
@@ -104,7 +105,8 @@ impl Unverified {
     pub fn check_chain(&self, roots: &Roots) -> Result<()> {
         let line = &self.0.line;
         let name = line.endpoint().server_name();
-        tls::verify_chain(&roots.0, &line.chain(), &name, self.0.system.clock.now())
+        let now = self.0.system.clock.now();
+        (roots.0.verify(&line.chain(), &name, now))
             .map_err(|e| self.0.certificate_failure(Step::Trust, &e).caused_by(e))
     }
 

@@ -8,6 +8,7 @@
 
 // Leaves: used by any stage, using no stage.
 pub mod asn1;
+pub mod blocks;
 pub mod clock;
 pub mod disk;
 pub mod error;

@@ -13,6 +13,7 @@ use der::{DateTime, Decode as _, Tag};
 use ring::digest;
 
 use crate::asn1::{self, Field, Fields, context, oid};
+use crate::blocks::blocks;
 use crate::limits;
 pub use alt_names::{AltName, AltNames, is_subdomain};
 
@@ -63,6 +64,10 @@ pub struct Certificate {
     pub may_issue: bool,
     /// There is a critical extension that Go does not know: no API server takes the certificate.
     pub unknown_critical: bool,
+    /// extKeyUsage, where there is one, holds serverAuth or any. webpki asks it of intermediates, Go of roots too.
+    pub for_servers: bool,
+    /// How many CAs may stand between this CA and the last certificate of a chain, where it says so.
+    pub path_length: Option<usize>,
     /// extKeyUsage holds clientAuth.
     pub client_auth: bool,
     /// extKeyUsage holds serverAuth.
@@ -81,12 +86,17 @@ impl Certificate {
             return Err(der::ErrorKind::Overlength.into());
         }
         let mut fields = Fields::of_sequence(der)?;
+        let tbs = fields.expect(Tag::Sequence)?;
+        let outer_algorithm = fields.any()?.raw;
+        fields.any()?.bit_string()?;
         // TBSCertificate: an optional [0] version stands first.
-        let mut tbs = fields.expect(Tag::Sequence)?.fields()?;
+        let mut tbs = tbs.fields()?;
         if tbs.any()?.tag == context(0) {
             tbs.any()?; // serialNumber
         }
-        tbs.any()?; // signature
+        if tbs.any()?.raw != outer_algorithm {
+            return Err(der::ErrorKind::Failed.into()); // RFC 5280, section 4.1.1.2
+        }
         let issuer = name(tbs.expect(Tag::Sequence)?)?;
         let mut validity = tbs.expect(Tag::Sequence)?.fields()?;
         let (not_before, not_after) = (time(validity.any()?)?, time(validity.any()?)?);
@@ -108,6 +118,8 @@ impl Certificate {
             is_ca: extensions.ca,
             unknown_critical: extensions.unknown_critical,
             may_issue: extensions.ca && extensions.cert_sign.unwrap_or(true) && !extensions.unknown_critical,
+            for_servers: extensions.for_servers.unwrap_or(true),
+            path_length: extensions.path_length,
             client_auth: extensions.client_auth,
             server_auth: extensions.server_auth,
             alt_names: extensions.alt_names,
@@ -117,8 +129,8 @@ impl Certificate {
     /// Reads the certificates among the blocks of a PEM text, the leaf first; never none. `None` for anything else.
     #[must_use]
     pub fn chain_from_pem(text: &[u8]) -> Option<Vec<Self>> {
-        let blocks = pem::parse_many(text).ok()?;
-        let certificates = blocks.iter().filter(|block| block.tag() == "CERTIFICATE");
+        let blocks = blocks(text)?;
+        let certificates = blocks.iter().filter(|block| is_certificate(block));
         let chain: asn1::Result<Vec<_>> =
             certificates.map(|block| Self::from_der(block.contents())).collect();
         chain.ok().filter(|chain| !chain.is_empty())
@@ -162,6 +174,13 @@ impl Certificate {
     }
 }
 
+/// Whether a block is a certificate to Kubernetes, which passes over those with headers
+/// (`k8s.io/client-go/util/cert`, `ParseCertsPEM`).
+#[must_use]
+pub fn is_certificate(block: &pem::Pem) -> bool {
+    block.tag() == "CERTIFICATE" && block.headers().iter().next().is_none()
+}
+
 /// A moment as RFC 3339 in UTC, to the second.
 #[must_use]
 pub fn utc(time: SystemTime) -> String {
@@ -174,7 +193,9 @@ pub fn utc(time: SystemTime) -> String {
 #[derive(Default)]
 struct Extensions {
     ca: bool,
+    path_length: Option<usize>,
     cert_sign: Option<bool>,
+    for_servers: Option<bool>,
     unknown_critical: bool,
     client_auth: bool,
     server_auth: bool,
@@ -198,9 +219,14 @@ impl Extensions {
             value.tag.assert_eq(Tag::OctetString)?;
             match id {
                 oid::BASIC_CONSTRAINTS => {
-                    // pathLenConstraint, behind it, is judged by webpki for intermediates; of a root it is not.
-                    let ca = Fields::of_sequence(value.value)?.read()?;
+                    let mut constraints = Fields::of_sequence(value.value)?;
+                    let ca = constraints.read()?;
                     found.ca = ca.is_some_and(|ca| ca.tag == Tag::Boolean && ca.value == [0xff]);
+                    // No chain is as long as a number of more bytes.
+                    found.path_length = match constraints.read()?.map(|length| length.value) {
+                        Some([length] | [0, length]) => Some(usize::from(*length)),
+                        _ => None,
+                    };
                 }
                 oid::KEY_USAGE => {
                     let bits = value.fields()?.expect(Tag::BitString)?.value;
@@ -211,6 +237,8 @@ impl Extensions {
                     while let Some(purpose) = purposes.read()? {
                         found.client_auth |= purpose.value == oid::CLIENT_AUTH;
                         found.server_auth |= purpose.value == oid::SERVER_AUTH;
+                        let for_servers = [oid::SERVER_AUTH, oid::ANY_PURPOSE].contains(&purpose.value);
+                        found.for_servers = Some(for_servers || found.for_servers == Some(true));
                     }
                 }
                 oid::SUBJECT_ALT_NAME => found.alt_names = AltNames::from_der(value.value)?,

@@ -27,7 +27,7 @@ pub fn verify(
     let cluster = published.verify(now)?;
     let mut answer = format!("server: {}\n", cluster.server().as_str());
     for certificate in cluster.authorities().certificates() {
-        let unfit = match (certificate.may_issue, certificate.is_valid_at(now)) {
+        let unfit = match (certificate.may_issue && certificate.for_servers, certificate.is_valid_at(now)) {
             (false, _) => "; it is no CA",
             (true, false) => "; it is not valid now",
             (true, true) => "",

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{NodeFiles, path, unreadable};
+use crate::blocks::blocks;
 use crate::error::{Error, Failure, Result, Step};
 use crate::http::{ClientIdentity, ServerUrl, System, Verified};
 use crate::identity::{Key, Wanted};
@@ -21,8 +22,8 @@ use crate::x509::{Certificate, Name};
 pub enum Existing {
     /// None: there is no kubelet.conf.
     None,
-    /// None that a kubelet could start from: dangling, torn, expired or without a certificate. A join replaces it, as
-    /// the kubelet's own bootstrap would. With the CA bundle that it trusts, where it has one.
+    /// None that a kubelet could start from: dangling, torn, expired, without a certificate or without a CA that can be
+    /// read. A join replaces it, as the kubelet's own bootstrap would. With the CA bundle that it trusts, where it has one.
     Unusable(Option<Vec<u8>>),
     /// One for this node, whole and in time.
     Joined(Box<Identity>),
@@ -105,7 +106,9 @@ impl NodeFiles {
         };
         let authorities = self.authorities(cluster)?;
         let (pair, authorities) = match (self.pair(user, now)?, authorities) {
-            (Some(pair), Some(authorities)) => (pair, authorities),
+            (Some(pair), Some(authorities)) if Certificate::chain_from_pem(&authorities).is_some() => {
+                (pair, authorities)
+            }
             (_, authorities) => return Ok(Existing::Unusable(authorities)),
         };
         let subject = &pair.chain[0].subject;
@@ -177,5 +180,5 @@ fn is_key_of(pem: &[u8], leaf: &Certificate) -> bool {
     }
     let is_private =
         |block: &pem::Pem| matches!(block.tag(), "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY");
-    !Key::is_kind_of(&leaf.spki) && pem::parse_many(pem).unwrap_or_default().iter().any(is_private)
+    !Key::is_kind_of(&leaf.spki) && blocks(pem).unwrap_or_default().iter().any(is_private)
 }

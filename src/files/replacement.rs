@@ -8,6 +8,7 @@
 use std::time::SystemTime;
 
 use super::{Existing, NodeFiles, path, pending_key, refusal, stamp};
+use crate::blocks::blocks;
 use crate::error::{Error, Failure, Result, Step};
 use crate::identity::Kind;
 use crate::node::{NodeName, USER_PREFIX};
@@ -202,7 +203,7 @@ pub(super) fn rank(name: &str) -> Option<u8> {
 /// The first certificate of a PEM text.
 fn leaf(text: Vec<u8>) -> Option<Certificate> {
     let text = Secret::new(text);
-    let blocks = pem::parse_many(text.expose()).ok()?;
+    let blocks = blocks(text.expose())?;
     let block = blocks.iter().find(|block| block.tag() == "CERTIFICATE")?;
     Certificate::from_der(block.contents()).ok()
 }

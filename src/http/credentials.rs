@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
 use ureq::http::header::HeaderValue;
 
+use super::chain::Anchors;
 use crate::error::{Error, Failure, Result, Step};
 use crate::secret::Secret;
 use crate::x509::Certificate;
@@ -15,7 +14,7 @@ const SCHEME: &str = "Bearer ";
 
 /// Roots that server chains may end at.
 #[derive(Debug)]
-pub struct Roots(pub(super) Arc<RootCertStore>);
+pub struct Roots(pub(super) Arc<Anchors>);
 
 impl Roots {
     /// Takes certificates that the caller has found to be CAs and to be trusted.
@@ -23,14 +22,11 @@ impl Roots {
     /// # Errors
     /// [`Failure::NotTrusted`] when webpki cannot read one.
     pub fn new<'a>(authorities: impl IntoIterator<Item = &'a Certificate>) -> Result<Self> {
-        let mut store = RootCertStore::empty();
-        for authority in authorities {
-            store.add(CertificateDer::from_slice(&authority.der).into_owned()).map_err(|e| {
-                Error::new(Step::Trust, Failure::NotTrusted, "a CA certificate cannot be used as a root")
-                    .caused_by(e)
-            })?;
-        }
-        Ok(Self(Arc::new(store)))
+        let anchors = Anchors::read(authorities).map_err(|e| {
+            Error::new(Step::Trust, Failure::NotTrusted, "a CA certificate cannot be used as a root")
+                .caused_by(e)
+        })?;
+        Ok(Self(Arc::new(anchors)))
     }
 
     /// The public roots that are built in, those of Mozilla's programme: good for a file that the public web serves, and
@@ -38,7 +34,7 @@ impl Roots {
     #[must_use]
     pub fn public() -> Self {
         // Names and keys stay where they are in the binary; what is copied are references to them.
-        Self(Arc::new(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }))
+        Self(Arc::new(Anchors::of(webpki_roots::TLS_SERVER_ROOTS)))
     }
 }
 

@@ -2,32 +2,28 @@
 //!
 //! Until the cluster is trusted the chain is only recorded ([`ServerCertificate::Recorded`]), while the handshake's
 //! signature is checked in both: the peer holds the key of the certificate that it shows. Afterwards the recorded chain
-//! is judged by [`verify_chain`], the function that also judges every later handshake.
+//! is judged by [`Anchors`], which also judge every later handshake.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use ring::rand::SystemRandom;
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::ring::{cipher_suite, kx_group};
 use rustls::crypto::{
     CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms,
     verify_tls12_signature, verify_tls13_signature,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
 use rustls::sign::SigningKey;
 use rustls::time_provider::TimeProvider;
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    SupportedCipherSuite,
-};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedCipherSuite};
 use webpki::ring as algorithms;
 
+use super::chain::{self, Anchors};
 use super::client_auth::ClientIdentity;
 use crate::clock::Clock;
-use crate::x509::Certificate;
 
 /// Every API server of Kubernetes offers one of these: Go's `crypto/tls` prefers AES-GCM where the machine has AES, and
 /// accepts it everywhere.
@@ -42,7 +38,7 @@ static CIPHER_SUITES: &[SupportedCipherSuite] = &[
 
 /// What kubeadm can give a cluster (`encryptionAlgorithm`: RSA, ECDSA on P-256 and P-384), and nothing older. SHA-1,
 /// MD5 and RSA below 2048 bits are not there at all.
-static SIGNATURES: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
+pub(super) static SIGNATURES: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
     all: &[
         algorithms::ECDSA_P256_SHA256,
         algorithms::ECDSA_P256_SHA384,
@@ -108,7 +104,7 @@ pub(super) enum ServerCertificate {
     /// Any certificate whose key signs the handshake. Nothing secret may travel on such a connection.
     Recorded,
     /// Only a chain that ends at one of these roots and names the host.
-    Verified(Arc<RootCertStore>),
+    Verified(Arc<Anchors>),
 }
 
 impl ServerCertVerifier for ServerCertificate {
@@ -122,7 +118,10 @@ impl ServerCertVerifier for ServerCertificate {
     ) -> Result<ServerCertVerified, rustls::Error> {
         match self {
             Self::Recorded => Ok(ServerCertVerified::assertion()),
-            Self::Verified(roots) => verify(roots, end_entity, intermediates, server_name, now),
+            Self::Verified(anchors) => anchors
+                .judge(end_entity, intermediates, server_name, now)
+                .map(|()| ServerCertVerified::assertion())
+                .map_err(|e| rustls::Error::InvalidCertificate(chain::error(e))),
         }
     }
 
@@ -149,46 +148,10 @@ impl ServerCertVerifier for ServerCertificate {
     }
 }
 
-fn verify(
-    roots: &RootCertStore,
-    end_entity: &CertificateDer<'_>,
-    intermediates: &[CertificateDer<'_>],
-    server_name: &ServerName<'_>,
-    now: UnixTime,
-) -> Result<ServerCertVerified, rustls::Error> {
-    let certificate = ParsedCertificate::try_from(end_entity)?;
-    let may_issue = |der: &&CertificateDer<'_>| Certificate::from_der(der).is_ok_and(|c| c.may_issue);
-    let issuers: Vec<_> = intermediates.iter().filter(may_issue).cloned().collect();
-    verify_server_cert_signed_by_trust_anchor(&certificate, roots, &issuers, now, SIGNATURES.all)?;
-    verify_server_name(&certificate, server_name)?;
-    Ok(ServerCertVerified::assertion())
-}
-
-/// Judges a chain that was recorded during a handshake by webpki's ordinary rules (RFC 5280, section 6; RFC 6125 for
-/// the name), with the same code that judges a verified handshake.
-///
-/// # Errors
-/// Why the chain does not lead to `roots`, is not valid `now`, or does not name the server.
-pub(super) fn verify_chain(
-    roots: &RootCertStore,
-    chain: &[CertificateDer<'_>],
-    server_name: &ServerName<'_>,
-    now: SystemTime,
-) -> Result<(), rustls::Error> {
-    let (end_entity, intermediates) = chain.split_first().ok_or(rustls::Error::NoCertificatesPresented)?;
-    let now = UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).unwrap_or_default());
-    verify(roots, end_entity, intermediates, server_name, now).map(|_| ())
-}
-
 /// Whether a certificate was refused only for the time that the clock shows.
 pub(super) fn is_about_time(error: &rustls::Error) -> bool {
-    use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
-    matches!(
-        error,
-        rustls::Error::InvalidCertificate(
-            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }
-        )
-    )
+    use CertificateError::{Expired, NotValidYet};
+    matches!(error, rustls::Error::InvalidCertificate(Expired | NotValidYet))
 }
 
 /// A client's configuration: HTTP/1.1 only, a client certificate only where one is given, and no resumption, because a

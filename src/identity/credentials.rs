@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::key::Key;
+use crate::blocks::blocks;
 use crate::error::Result;
 use crate::http::{Bearer, ClientIdentity};
 use crate::kubeconfig::BootstrapUser;
@@ -108,6 +109,6 @@ impl ClientPair {
 /// What the first key in a PEM text says it is, of the labels in use.
 fn label(text: &[u8]) -> Option<&'static str> {
     const LABELS: [&str; 4] = ["RSA PRIVATE KEY", "EC PRIVATE KEY", "PRIVATE KEY", "ENCRYPTED PRIVATE KEY"];
-    let blocks = pem::parse_many(text).ok()?;
+    let blocks = blocks(text)?;
     LABELS.into_iter().find(|label| blocks.iter().any(|block| block.tag() == *label))
 }

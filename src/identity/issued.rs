@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use super::csr::CertificateRequest;
 use crate::asn1;
+use crate::blocks::blocks;
 use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::limits;
 use crate::x509::{self, Certificate};
@@ -32,8 +33,8 @@ impl IssuedCertificate {
             );
             Error::new(Step::Certificate, Failure::NotTrusted, message)
         };
-        let blocks = pem::parse_many(pem).map_err(|_| unfit("is no PEM"))?;
-        let certificates: Vec<_> = blocks.iter().filter(|block| block.tag() == "CERTIFICATE").collect();
+        let blocks = blocks(pem).ok_or_else(|| unfit("is no PEM"))?;
+        let certificates: Vec<_> = blocks.iter().filter(|block| x509::is_certificate(block)).collect();
         if certificates.is_empty() || certificates.len() > limits::CERTIFICATES {
             return Err(unfit("is not one certificate and its chain"));
         }

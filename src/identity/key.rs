@@ -5,6 +5,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 
 use crate::asn1::{self, Fields, context, oid, tlv};
+use crate::blocks::blocks;
 use crate::error::{Error, Failure, Result, Step};
 use crate::http::SignsHandshake;
 use crate::secret::Secret;
@@ -44,7 +45,7 @@ impl Key {
     /// anything that is no P-256 key with its public half.
     #[must_use]
     pub fn from_pem(pem: &[u8]) -> Option<Self> {
-        let blocks = pem::parse_many(pem).ok()?.into_iter();
+        let blocks = blocks(pem)?.into_iter();
         let mut keys = blocks
             .filter(|block| block.tag() != "CERTIFICATE")
             .map(|block| (block.tag() == LABEL, Secret::new(block.into_contents())));

@@ -5,10 +5,11 @@ use std::time::SystemTime;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::blocks::blocks;
 use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::http::Roots;
 use crate::limits;
-use crate::x509::Certificate;
+use crate::x509::{Certificate, is_certificate};
 
 /// The CA certificates of a cluster, as they were published.
 #[derive(Clone, Debug)]
@@ -34,14 +35,14 @@ impl Bundle {
     /// # Errors
     /// A clause that says what is wrong, to stand behind "cluster-info is signed, but".
     pub fn from_pem(pem: Vec<u8>) -> std::result::Result<Self, String> {
-        let blocks = pem::parse_many(&pem).map_err(|_| "its CA data is no PEM")?;
+        let blocks = blocks(&pem).ok_or("its CA data is no PEM")?;
         if blocks.is_empty() || blocks.len() > limits::CERTIFICATES {
             return Err(format!("its CA data holds {} certificates", blocks.len()));
         }
         let mut certificates = Vec::with_capacity(blocks.len());
         for block in blocks {
-            if block.tag() != "CERTIFICATE" {
-                return Err("its CA data holds something else than certificates".to_owned());
+            if !is_certificate(&block) {
+                return Err("its CA data holds something else than certificates without headers".to_owned());
             }
             let certificate = Certificate::from_der(block.contents());
             certificates
@@ -58,10 +59,10 @@ impl Bundle {
         Roots::new(self.usable_at(now)?)
     }
 
-    /// The certificates that can be roots: CAs that may issue and are valid `now`. Go demands both of a root, webpki
-    /// neither (`crypto/x509`, `isValid` and `CheckSignatureFrom`).
+    /// The certificates that can be roots: CAs that may issue for servers and are valid `now`. Go demands all of that of
+    /// a root, webpki nothing (`crypto/x509`, `isValid`, `CheckSignatureFrom` and `checkChainForKeyUsage`).
     fn usable_at(&self, now: SystemTime) -> Result<Vec<&Certificate>> {
-        let authorities: Vec<_> = self.certificates.iter().filter(|c| c.may_issue).collect();
+        let authorities: Vec<_> = self.certificates.iter().filter(|c| c.may_issue && c.for_servers).collect();
         let Some(first) = authorities.first() else {
             let message = "no certificate in the cluster's CA data is a CA that may sign; publish the cluster's CA certificate";
             return Err(Error::new(Step::Trust, Failure::NotTrusted, message));
@@ -268,12 +269,14 @@ mod tests {
 
     #[test]
     fn what_is_no_bundle_of_certificates_is_refused() {
+        let headers = "-----BEGIN CERTIFICATE-----\nkey: value\n\nAAAA\n-----END CERTIFICATE-----\n";
         let key = "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n";
         for (data, problem) in [
             ("%", "base64"),
             ("", "0 certificates"),
             (&STANDARD.encode("-----BEGIN CERTIFICATE-----\n-----"), ""),
             (&STANDARD.encode(key), "something else"),
+            (&STANDARD.encode(headers), "without headers"),
             (&STANDARD.encode(key.replace("EC PRIVATE KEY", "CERTIFICATE")), "malformed"),
         ] {
             assert!(Bundle::from_base64(data).unwrap_err().contains(problem), "{data}");

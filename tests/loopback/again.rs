@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::support::api::{Api, Cluster, Reply, Route};
-use crate::support::node::{KEY_TMP, KUBELET_CONF, Node, PKI};
+use crate::support::node::{CA, KEY_TMP, KUBELET_CONF, Node, PKI};
 use crate::support::pki::{self, Authority, DAY, valid};
 use crate::support::run::Running;
 use crate::support::tmpfs::Tmpfs;
@@ -85,6 +85,16 @@ fn a_stored_pair_that_no_kubelet_can_use_counts_as_not_joined() {
             node.join(&api).with_cert().run().expect("already-joined");
         },
     );
+}
+
+#[test]
+fn an_identity_whose_ca_cannot_be_read_counts_as_not_joined() {
+    let (api, node) = (Api::start(), Node::new());
+    node.joins(&api);
+    let (good, bad) = (BASE64_STANDARD.encode(node.read(CA)), BASE64_STANDARD.encode("no certificate"));
+    node.write(KUBELET_CONF, node.read(KUBELET_CONF).replace(&good, &bad));
+    node.joins(&api);
+    assert!(node.read(KUBELET_CONF).contains(&good), "a kubelet could not have started");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa};
+
 use crate::support::api::{Api, Route, Setup, jws};
 use crate::support::node::{CA, Node};
 use crate::support::pki::{Authority, DAY, ServerIdentity, pem_text, valid};
@@ -151,5 +153,59 @@ fn a_certificate_twice_or_one_of_no_ca_does_no_harm_and_is_no_root() {
             let pem = ca.pem() + &pem_text("CERTIFICATE", &shown.chain[0]);
             Bundle { pem, shown, pins: vec![ca.pin()] }
         }),
+    ]);
+}
+
+/// A root, and the chain of a server below a CA that the root has signed.
+fn below(root: &Authority) -> Bundle {
+    let middle = Authority::new("middle");
+    let mut shown = middle.server(&NAMES);
+    shown.chain.push(middle.cross_signed_by(root));
+    Bundle { pem: root.pem(), shown, pins: vec![root.pin()] }
+}
+
+#[test]
+fn a_root_vouches_as_far_as_it_says() {
+    all(&[
+        ("a CA below a root that does not count them", "joined", || below(&Authority::new("root"))),
+        ("a CA below a root that allows one", "joined", || {
+            below(&Authority::with("root", |ca| ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(1))))
+        }),
+        ("a CA below a root that allows none", "not-trusted", || {
+            below(&Authority::with("root", |ca| ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0))))
+        }),
+        ("a server below a root that allows no CA", "joined", || {
+            let root = Authority::with("root", |ca| ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0)));
+            Bundle { pem: root.pem(), shown: root.server(&NAMES), pins: vec![root.pin()] }
+        }),
+        ("a root for servers and clients", "joined", || {
+            let purposes = [ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+            let root = Authority::with("root", |ca| ca.extended_key_usages = purposes.to_vec());
+            Bundle { pem: root.pem(), shown: root.server(&NAMES), pins: vec![root.pin()] }
+        }),
+        ("a root for clients", "not-trusted", || {
+            let root = Authority::with("root", |ca| {
+                ca.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+            });
+            Bundle { pem: root.pem(), shown: root.server(&NAMES), pins: vec![root.pin()] }
+        }),
+    ]);
+}
+
+/// A root whose text has been changed.
+fn changed(from: &str, to: &str) -> Bundle {
+    let root = Authority::new("root");
+    Bundle { pem: root.pem().replacen(from, to, 1), shown: root.server(&NAMES), pins: vec![root.pin()] }
+}
+
+#[test]
+fn a_bundle_that_no_kubelet_could_read_is_refused() {
+    all(&[
+        ("a block that does not begin its line", "not-trusted", || changed("-----BEGIN", " -----BEGIN")),
+        ("a block that ends within its line", "not-trusted", || changed("\n-----END", "-----END")),
+        ("a block whose end is another", "not-trusted", || {
+            changed("END CERTIFICATE-----", "END CERTIFICATE------")
+        }),
+        ("a block with headers", "not-trusted", || changed("-----\n", "-----\nkey: value\n\n")),
     ]);
 }

@@ -1,0 +1,58 @@
+//! PEM as Go reads it (`encoding/pem`): what is taken here, a kubelet that reads the same file has to find too.
+
+use pem::Pem;
+
+/// The blocks of a text, which may be foreign, and may hold a key. `None` for what is no PEM, or none to Go: a block
+/// begins and ends with lines of its own.
+#[must_use]
+pub fn blocks(text: &[u8]) -> Option<Vec<Pem>> {
+    let mut lines = text.split(|byte| *byte == b'\n');
+    let mut is_inside = false;
+    let fits = lines.all(|line| {
+        let (begins, ends) = (contains(line, b"-----BEGIN "), contains(line, b"-----END "));
+        if begins || ends {
+            is_inside = begins;
+            return is_whole_edge(line);
+        }
+        // Of what is no base64, only blanks are passed over, and headers are read.
+        !is_inside || line.iter().all(|byte| byte.is_ascii_graphic() || b" \t\r".contains(byte))
+    });
+    if fits { pem::parse_many(text).ok() } else { None }
+}
+
+/// Five dashes, the word, the label, five dashes; only blanks behind.
+fn is_whole_edge(line: &[u8]) -> bool {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let end = line.iter().rposition(|byte| !b" \t".contains(byte)).map_or(0, |last| last + 1);
+    let words = line[..end].strip_prefix(b"-----").and_then(|rest| rest.strip_suffix(b"-----"));
+    words.is_some_and(|words| !contains(words, b"--") && !words.starts_with(b"-") && !words.ends_with(b"-"))
+}
+
+fn contains(line: &[u8], words: &[u8]) -> bool {
+    line.windows(words.len()).any(|window| window == words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_have_lines_of_their_own() {
+        let good = "text\r\n-----BEGIN A-----\r\nAAAA\r\n-----END A----- \t\r\ntext\n";
+        assert_eq!(blocks(good.as_bytes()).unwrap().len(), 1);
+        assert_eq!(blocks(b"").unwrap(), []);
+        for bad in [
+            &good.replace("-----BEGIN", " -----BEGIN"),
+            &good.replace("-----END", " -----END"),
+            &good.replace("\r\n", "\r\r\n"),
+            &good.replace(" \t\r\n", "x\n"),
+            &good.replace("END A-----", "END A------"),
+            &good.replace("AAAA", "AA\u{2028}AA"),
+            &good.replace("AAAA", "AA\u{b}AA"),
+            "-----BEGIN A-----AAAA-----END A-----",
+            "-----BEGIN A-----\nAAAA-----END A-----",
+        ] {
+            assert_eq!(blocks(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+}
