@@ -104,7 +104,8 @@ impl ServerUrl {
         let rest = text.strip_prefix("https://")?;
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let plain = |c: char| c.is_ascii_alphanumeric() || "/-._~%".contains(c);
-        if !path.chars().all(plain) {
+        let escapes = |rest: &str| rest.len() >= 2 && rest.bytes().take(2).all(|b| b.is_ascii_hexdigit());
+        if !path.chars().all(plain) || !path.split('%').skip(1).all(escapes) {
             return None;
         }
         let endpoint = Endpoint::parse_authority(authority, HTTPS_PORT)?;
@@ -192,6 +193,7 @@ mod tests {
         assert_eq!((url.endpoint().to_string().as_str(), url.path()), ("h:6443", "/k8s/c-1"));
         assert_eq!(url.tail(), "/");
         assert_eq!(ServerUrl::parse("https://h/k8s").unwrap().tail(), "");
+        assert_eq!(ServerUrl::parse("https://h/a%20b").unwrap().path(), "/a%20b");
         assert_eq!(ServerUrl::parse("https://h").unwrap().endpoint().port(), 443);
         assert_eq!(ServerUrl::parse("https://[::1]").unwrap().endpoint().to_string(), "[::1]:443");
         for bad in [
@@ -201,6 +203,9 @@ mod tests {
             "https://h:1/?q",
             "https://h:1/a b",
             "https://h:1/\n",
+            "https://h:1/%",
+            "https://h:1/%4",
+            "https://h:1/%4g",
             "h:1",
             "HTTPS://h:1",
         ] {

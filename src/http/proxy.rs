@@ -81,6 +81,7 @@ fn is_direct(endpoint: &Endpoint, exceptions: &str) -> bool {
     exceptions.split(',').any(|item| {
         let item = item.trim().to_ascii_lowercase();
         if let Some((network, bits)) = item.split_once('/')
+            && bits.bytes().all(|b| b.is_ascii_digit())
             && let (Ok(network), Ok(bits)) = (network.parse(), bits.parse())
         {
             return address.is_some_and(|address| contains(network, bits, address));
@@ -96,9 +97,9 @@ fn is_direct(endpoint: &Endpoint, exceptions: &str) -> bool {
             (Err(_), Some(_)) => false,
             (Err(_), None) => {
                 let name = name.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(name);
-                let parent = name.strip_prefix('.').unwrap_or(name);
-                let before = host.strip_suffix(parent).filter(|_| !parent.is_empty());
-                before.is_some_and(|before| before.ends_with('.') || (before.is_empty() && parent == name))
+                let is_itself = host == name && !name.starts_with('.');
+                let below = if name.starts_with('.') { name.to_owned() } else { format!(".{name}") };
+                !name.is_empty() && (is_itself || host.ends_with(&below))
             }
         }
     })
@@ -116,18 +117,18 @@ fn split_port(item: &str) -> (&str, &str) {
     }
 }
 
-/// Whether `address`, which is in its shortest form, lies in `network/bits` (`net.IPNet.Contains`).
+/// Whether `address`, which is in its shortest form, lies in `network/bits` (`net.IPNet.Contains`). A network of IPv6
+/// holds IPv4 addresses only where all of its addresses are such, `::ffff:0:0/96` and smaller, and then no others.
 fn contains(network: IpAddr, bits: u32, address: IpAddr) -> bool {
     match (network, network.to_canonical(), address) {
-        (IpAddr::V4(_), IpAddr::V4(network), IpAddr::V4(address)) => {
+        (IpAddr::V4(network), _, IpAddr::V4(address)) => {
             let mask = u32::MAX.checked_shl(32_u32.saturating_sub(bits)).unwrap_or(0);
             bits <= 32 && (network.to_bits() ^ address.to_bits()) & mask == 0
         }
-        // An IPv4 network in IPv6's notation.
-        (IpAddr::V6(_), mapped @ IpAddr::V4(_), IpAddr::V4(_)) => {
-            bits <= 128 && contains(mapped, bits.saturating_sub(96), address)
+        (IpAddr::V6(_), mapped @ IpAddr::V4(_), _) if bits >= 96 => {
+            bits <= 128 && contains(mapped, bits - 96, address)
         }
-        (_, IpAddr::V6(network), IpAddr::V6(address)) => {
+        (IpAddr::V6(network), _, IpAddr::V6(address)) => {
             let mask = u128::MAX.checked_shl(128_u32.saturating_sub(bits)).unwrap_or(0);
             bits <= 128 && (network.to_bits() ^ address.to_bits()) & mask == 0
         }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-/// Reads `5m0s`, `90s`, `1.5h`, `300ms`. Negative ones, and numbers without a unit, are no durations.
+/// Reads `5m0s`, `90s`, `1.5h`, `300ms`, at most 292 years, as Go's int64 of nanoseconds has it. Negative ones, and
+/// numbers without a unit, are no durations.
 pub(super) fn parse(text: &str) -> Option<Duration> {
+    let text = text.strip_prefix('+').unwrap_or(text);
     if text == "0" {
         return Some(Duration::ZERO);
     }
@@ -25,7 +27,8 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
         nanoseconds = nanoseconds.checked_add(times(number, unit)?)?;
         rest = tail;
     }
-    (!text.is_empty()).then(|| Duration::from_nanos(nanoseconds))
+    let fits = !text.is_empty() && i64::try_from(nanoseconds).is_ok();
+    fits.then(|| Duration::from_nanos(nanoseconds))
 }
 
 /// A decimal number of units, in integers: what lies below a nanosecond is cut off.
@@ -57,12 +60,28 @@ mod tests {
             ("1h2m3s4ms", 3_723_004),
             ("0", 0),
             (".5s", 500),
+            ("+5s", 5_000),
+            ("+0", 0),
         ] {
             assert_eq!(parse(text), Some(Duration::from_millis(milliseconds)), "{text}");
         }
         assert_eq!(parse("0.00000000009h"), Some(Duration::from_nanos(324)), "exact to the nanosecond");
         assert_eq!(parse("0.0000000002777777777777799m"), Some(Duration::from_nanos(16)));
-        for bad in ["", "5", "s", "-5s", "5 s", "5d", "1e3s", "5m0", "1..2s", "99999999999999999999h"] {
+        for bad in [
+            "",
+            "5",
+            "s",
+            "-5s",
+            "5 s",
+            "5d",
+            "1e3s",
+            "5m0",
+            "1..2s",
+            "99999999999999999999h",
+            "+",
+            "++5s",
+            "9223372036854775808ns",
+        ] {
             assert_eq!(parse(bad), None, "{bad}");
         }
     }

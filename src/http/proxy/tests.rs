@@ -75,14 +75,19 @@ fn no_proxy_names_hosts_as_go_reads_it() {
         ("0.0.0.0/0", &["10.0.0.1:1"], &["[fd00::1]:1", "api.example:1"]),
         ("fd00::/8", &["[fd00::1]:1", "[fdff::1]:1"], &["[fe00::1]:1", "10.0.0.1:1"]),
         ("::/0", &["[fd00::1]:1"], &["10.0.0.1:1"]),
-        ("::ffff:10.0.0.0/104", &["10.0.0.1:1"], &["11.0.0.1:1"]),
+        ("::ffff:10.0.0.0/104", &["10.0.0.1:1"], &["11.0.0.1:1", "[fd00::1]:1"]),
+        ("::ffff:10.0.0.0/96", &["10.0.0.1:1", "11.0.0.1:1"], &["[::2]:1"]),
+        // A larger network than that of all IPv4 addresses is one of IPv6 addresses.
+        ("::ffff:10.0.0.0/95,::ffff:10.0.0.0/40", &["[::2]:1"], &["10.0.0.1:1", "[fd00::1]:1"]),
         (
-            "10.0.0.0/33,10.0.0.0/-1,10.0.0.0/,10.0.0.0/8:6443,fd00::/129",
+            "10.0.0.0/33,10.0.0.0/-1,10.0.0.0/+8,10.0.0.0/,10.0.0.0/8:6443,fd00::/129",
             &[],
             &["10.0.0.1:6443", "[fd00::1]:1"],
         ),
         // An address is no name, even where it looks like the end of one.
         ("0.0.1,.0.0.1,1", &[], &["10.0.0.1:1"]),
+        // A dot alone is the end of a name that ends with one.
+        (".", &["api.:1"], &["api:1", "10.0.0.1:1"]),
         // What makes no sense excepts nothing, and does not hide what follows.
         (",, .,*.,..,[,],:,[]:1,a:b:c,%,ä.example,api.example", &["api.example:1"], &["b.example:1", "c:1"]),
     ] {
