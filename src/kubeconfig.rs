@@ -99,14 +99,14 @@ impl Kubeconfig {
     pub fn parse(text: &str) -> Result<Self, KubeconfigError> {
         let config = yaml::tree(text).map_err(KubeconfigError::Yaml)?;
         let is = |field, value| text_of(&config, field).map(|text| text.is_empty() || text == value);
-        if !(config.is_object() || config.is_null()) || !is("kind", "Config")? || !is("apiVersion", "v1")? {
+        if !is_map(&config) || !is("kind", "Config")? || !is("apiVersion", "v1")? {
             return Err(KubeconfigError::Content("it is another kind of object than a kubeconfig"));
         }
         Ok(Self {
             clusters: named(&config, "clusters", "cluster", |cluster| {
                 Ok(Cluster {
                     server: text_of(cluster, "server")?,
-                    certificate_authority_data: text_of(cluster, "certificate-authority-data")?,
+                    certificate_authority_data: data_of(cluster, "certificate-authority-data")?,
                     certificate_authority: text_of(cluster, "certificate-authority")?,
                     insecure_skip_tls_verify: cluster.get("insecure-skip-tls-verify")
                         == Some(&Value::Bool(true)),
@@ -120,8 +120,8 @@ impl Kubeconfig {
                 Ok(User {
                     client_certificate: text_of(user, "client-certificate")?,
                     client_key: text_of(user, "client-key")?,
-                    client_certificate_data: Secret::new(text_of(user, "client-certificate-data")?),
-                    client_key_data: Secret::new(text_of(user, "client-key-data")?),
+                    client_certificate_data: Secret::new(data_of(user, "client-certificate-data")?),
+                    client_key_data: Secret::new(data_of(user, "client-key-data")?),
                     token: Secret::new(text_of(user, "token")?),
                     token_file: text_of(user, "tokenFile")?,
                     unsupported: first_of(user, &OTHER_USERS),
@@ -143,6 +143,16 @@ impl Kubeconfig {
         find(&self.clusters, "")
             .or_else(|| find(&self.clusters, &self.current_context()?.cluster))
             .ok_or(KubeconfigError::Content("it names no cluster, or several and none of them current"))
+    }
+
+    /// The cluster that a kubelet means, which follows the current context, else as of [`Self::discovery_cluster`].
+    ///
+    /// # Errors
+    /// As of [`Self::discovery_cluster`].
+    pub fn kubelets_cluster(&self) -> Result<&Cluster, KubeconfigError> {
+        self.current_context()
+            .and_then(|context| find(&self.clusters, &context.cluster))
+            .map_or_else(|| self.discovery_cluster(), Ok)
     }
 
     /// The cluster and user of the current context.
@@ -173,6 +183,18 @@ fn text_of(map: &Value, field: &str) -> Result<String, KubeconfigError> {
     }
 }
 
+/// A field's base64, without the line breaks, which Go passes over (`encoding/base64`).
+fn data_of(map: &Value, field: &str) -> Result<String, KubeconfigError> {
+    let mut text = text_of(map, field)?;
+    text.retain(|c| !matches!(c, '\r' | '\n'));
+    Ok(text)
+}
+
+/// Null is a map without fields.
+fn is_map(value: &Value) -> bool {
+    value.is_object() || value.is_null()
+}
+
 /// The first of these fields that holds anything.
 fn first_of(map: &Value, fields: &[&'static str]) -> Option<&'static str> {
     let holds = |field: &&&str| match map.get(field) {
@@ -194,13 +216,18 @@ fn named<T>(
         None | Some(Value::Null) => {}
         Some(Value::Array(entries)) => {
             for entry in entries {
-                let (Some(Value::String(name)), Some(item)) = (entry.get("name"), entry.get(kind)) else {
-                    return Err(KubeconfigError::Content("an entry of a list lacks its name or its content"));
-                };
-                if find(&items, name).is_some() {
+                // A name that is missing is an empty one, and a content that is missing has empty fields.
+                let item = entry.get(kind).unwrap_or(&Value::Null);
+                if !is_map(entry) || !is_map(item) {
+                    return Err(KubeconfigError::Content(
+                        "an entry of a list is no map, or its content is none",
+                    ));
+                }
+                let name = text_of(entry, "name")?;
+                if find(&items, &name).is_some() {
                     return Err(KubeconfigError::Content("two entries of a list have one name"));
                 }
-                items.push((name.clone(), read(item)?));
+                items.push((name, read(item)?));
             }
         }
         Some(_) => return Err(KubeconfigError::Content("clusters, contexts and users are lists")),

@@ -11,6 +11,13 @@ fn kubeadms_cluster_info_is_read() {
 }
 
 #[test]
+fn base64_may_be_broken_into_lines() {
+    let text = "clusters:\n- cluster:\n    certificate-authority-data: |\n      QU\n      E=\n";
+    let config = Kubeconfig::parse(text).unwrap();
+    assert_eq!(config.discovery_cluster().unwrap().certificate_authority_data, "QUE=");
+}
+
+#[test]
 fn what_is_written_is_read_again() {
     let config = Kubeconfig::parse(&kubelet("https://[::1]:6443", "QQ==", "/p.pem")).unwrap();
     let (cluster, user) = config.current().unwrap();
@@ -85,6 +92,11 @@ fn several_clusters_need_one_that_is_meant() {
     let unnamed = two.replace("name: a", "name: ''");
     assert_eq!(Kubeconfig::parse(&unnamed).unwrap().discovery_cluster().unwrap().server, "https://a");
     assert!(Kubeconfig::parse(&two.replace("name: b", "name: a")).is_err());
+    let config = Kubeconfig::parse(&current.replace("name: a", "name: ''")).unwrap();
+    assert_eq!(config.discovery_cluster().unwrap().server, "https://a", "as kubeadm has it");
+    assert_eq!(config.kubelets_cluster().unwrap().server, "https://b", "as the kubelet has it");
+    let nameless = two.replace("name: a, ", "");
+    assert_eq!(Kubeconfig::parse(&nameless).unwrap().discovery_cluster().unwrap().server, "https://a");
     assert!(Kubeconfig::parse("").unwrap().discovery_cluster().is_err());
 }
 
@@ -100,4 +112,11 @@ fn a_token_with_quotes_is_read_again() {
     let text = bootstrap("https://h", "QQ==", &BootstrapUser { token: Some(token), pair: None });
     let config = Kubeconfig::parse(text.expose()).unwrap();
     assert_eq!(config.current().unwrap().1.token.expose(), token);
+}
+
+#[test]
+fn an_entry_that_is_no_map_is_refused() {
+    for bad in ["clusters: [a]", "clusters: [{cluster: a}]", "users: [{user: []}]", "contexts: [{name: 1}]"] {
+        assert!(Kubeconfig::parse(bad).is_err(), "{bad}");
+    }
 }

@@ -30,8 +30,24 @@ enum Field {
     KubeletArguments,
 }
 
-/// The fields by their path (`v1beta4/types.go`, and `v1beta3/types.go` where they differ).
-fn field(path: &str) -> Option<Field> {
+/// A version of the configuration.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    V1Beta3,
+    V1Beta4,
+}
+
+/// The fields by their path (`v1beta4/types.go`, and `v1beta3/types.go` where they differ). One that a version does not
+/// have is unknown there, as kubeadm's decoder has it.
+fn field(path: &str, version: Version) -> Option<Field> {
+    let of_version = match path {
+        "discovery.timeout" => version == Version::V1Beta3,
+        "dryRun" | "nodeRegistration.imagePullSerial" => version == Version::V1Beta4,
+        _ => version == Version::V1Beta4 || !path.starts_with("timeouts"),
+    };
+    if !of_version {
+        return None;
+    }
     Some(match path {
         "discovery" | "discovery.bootstrapToken" | "discovery.file" | "nodeRegistration" | "timeouts" => {
             Field::Map
@@ -87,15 +103,16 @@ pub(super) fn read(text: &str, origin: Origin, settings: &mut Settings) -> Resul
             continue;
         }
         found += 1;
-        match text("apiVersion") {
-            "kubeadm.k8s.io/v1beta3" | "kubeadm.k8s.io/v1beta4" => {}
+        let version = match text("apiVersion") {
+            "kubeadm.k8s.io/v1beta3" => Version::V1Beta3,
+            "kubeadm.k8s.io/v1beta4" => Version::V1Beta4,
             _ => {
                 return Err(usage(
                     "the apiVersion of the JoinConfiguration is not known; use kubeadm.k8s.io/v1beta4 or v1beta3",
                 ));
             }
-        }
-        walk("", &document, origin, settings)?;
+        };
+        walk("", &document, version, origin, settings)?;
     }
     match found {
         1 => Ok(()),
@@ -104,12 +121,12 @@ pub(super) fn read(text: &str, origin: Origin, settings: &mut Settings) -> Resul
     }
 }
 
-fn walk(path: &str, map: &Value, origin: Origin, settings: &mut Settings) -> Result<()> {
+fn walk(path: &str, map: &Value, version: Version, origin: Origin, settings: &mut Settings) -> Result<()> {
     let wrong = |path: &str, what: &str| Err(usage(format!("{path} in the JoinConfiguration is not {what}")));
     let Some(entries) = map.as_object() else { return wrong(path, "a map") };
     for (key, value) in entries {
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        let Some(field) = field(&path) else {
+        let Some(field) = field(&path, version) else {
             settings.unknown.push(foreign(&path));
             continue;
         };
@@ -121,7 +138,10 @@ fn walk(path: &str, map: &Value, origin: Origin, settings: &mut Settings) -> Res
                 )));
             }
             (Field::Ignored, _) | (_, Value::Null) => {}
-            (Field::Map, value) => walk(&path, value, origin, settings)?,
+            (Field::Map, value) => walk(&path, value, version, origin, settings)?,
+            // So are an empty text and a missing one, except where a duration is read of it.
+            (Field::Text(name, _), Value::String(text)) if text.is_empty() && !name.ends_with("-timeout") => {
+            }
             (Field::Text(name, takes), Value::String(text)) => {
                 settings.put(name, takes, false, text.clone(), origin);
             }
@@ -134,7 +154,7 @@ fn walk(path: &str, map: &Value, origin: Origin, settings: &mut Settings) -> Res
                     settings.put(name, Takes::List, false, text.to_owned(), origin);
                 }
             }
-            (Field::KubeletArguments, value) => kubelet_arguments(&path, value, origin, settings)?,
+            (Field::KubeletArguments, value) => kubelet_arguments(&path, value, version, origin, settings)?,
             (Field::Taints, value) => taints(&path, value, origin, settings)?,
             (Field::Text(..), _) => return wrong(&path, "a text"),
             (Field::Switch(_), _) => return wrong(&path, "true or false"),
@@ -146,12 +166,18 @@ fn walk(path: &str, map: &Value, origin: Origin, settings: &mut Settings) -> Res
 
 /// The kubelet's arguments, in the order of their names in v1beta3. Some decide here too: `hostname-override` is the
 /// node's name, over `nodeRegistration.name` (kubeadm warns where the two differ).
-fn kubelet_arguments(path: &str, value: &Value, origin: Origin, settings: &mut Settings) -> Result<()> {
+fn kubelet_arguments(
+    path: &str,
+    value: &Value,
+    version: Version,
+    origin: Origin,
+    settings: &mut Settings,
+) -> Result<()> {
     let pairs: Option<Vec<(&str, &str)>> = match value {
-        Value::Object(map) => {
+        Value::Object(map) if version == Version::V1Beta3 => {
             map.iter().map(|(name, value)| Some((name.as_str(), value.as_str()?))).collect()
         }
-        Value::Array(items) => items
+        Value::Array(items) if version == Version::V1Beta4 => items
             .iter()
             .map(|item| Some((item.get("name")?.as_str()?, item.get("value")?.as_str()?)))
             .collect(),

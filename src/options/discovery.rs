@@ -138,7 +138,9 @@ pub(super) fn decide(settings: &Settings) -> Result<Discovery> {
         }
         // The rest are kubeconfigs. The kubelet's own is a file, for the kubelet too.
         _ => match (Place::of(way, value, settings)?, operators_token(settings)?) {
-            (Place::File(file), token) => Ok(Discovery::Given(Vouched::from_file(file, token)?)),
+            (Place::File(file), token) => {
+                Ok(Discovery::Given(Vouched::from_file(file, way == "bootstrap-kubeconfig", token)?))
+            }
             (Place::Url(download), token) if way == "discovery-file" => {
                 Ok(Discovery::Kubeconfig { download, token })
             }
@@ -219,15 +221,19 @@ fn operators_token(settings: &Settings) -> Result<Option<Secret<String>>> {
 fn request_token(settings: &Settings) -> Result<Secret<String>> {
     match (settings.stronger(["tls-bootstrap-token", "token"]), settings.value("bearer-token")) {
         (None, Some(token)) => {
-            // RFC 6750, section 2.1, b64token.
-            let plain = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
-            if token.is_empty() || !token.chars().all(plain) {
+            if token.is_empty() || !is_bearer_token(token) {
                 return Err(usage("--bearer-token has characters that no bearer token has"));
             }
             Ok(Secret::new(token.to_owned()))
         }
         _ => bootstrap_token(settings, "tls-bootstrap-token").map(|token| token.whole().clone()),
     }
+}
+
+/// Whether a text holds only what a bearer token can (RFC 6750, section 2.1, b64token): it goes into a header, and into
+/// a kubeconfig.
+pub(super) fn is_bearer_token(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric() || "-._~+/=".contains(c))
 }
 
 /// Pins that are given hold, whatever else is given (`cmd/kubeadm/app/apis/kubeadm/validation`).

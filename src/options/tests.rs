@@ -1,4 +1,5 @@
 mod documents;
+mod versions;
 mod ways;
 
 use super::*;

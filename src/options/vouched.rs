@@ -5,6 +5,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::discovery::is_bearer_token;
 use super::{sources, usage};
 use crate::discovery;
 use crate::error::{Error, Result, Retry};
@@ -24,14 +25,14 @@ pub struct Vouched {
 }
 
 impl Vouched {
-    /// Reads a kubeconfig that the operator put on the machine: kubeadm's discovery file, or the kubelet's bootstrap
-    /// kubeconfig. `token` is his, and stands for the user's own credentials.
+    /// Reads a kubeconfig that the operator put on the machine: kubeadm's discovery file, or with `kubelets` the kubelet's
+    /// bootstrap kubeconfig. `token` is his, and stands for the user's own credentials.
     ///
     /// # Errors
     /// A usage error that names the file, says what is wrong with it and what to do.
-    pub(super) fn from_file(file: &Path, token: Option<Secret<String>>) -> Result<Self> {
+    pub(super) fn from_file(file: &Path, kubelets: bool, token: Option<Secret<String>>) -> Result<Self> {
         let text = sources::read_file(file)?;
-        Word { name: &file.display().to_string(), folder: file.parent() }.read(text.expose(), token)
+        Word { name: &file.display().to_string(), folder: file.parent(), kubelets }.read(text.expose(), token)
     }
 
     /// Reads a kubeconfig that was fetched from `url`, whose server was verified. Its text is foreign: it must not lead
@@ -40,7 +41,7 @@ impl Vouched {
     /// # Errors
     /// [`crate::error::Failure::NotPublished`]; only what is no kubeconfig at all may heal.
     pub fn fetched(url: &ServerUrl, text: &str, token: Option<Secret<String>>) -> Result<Self> {
-        Word { name: url.as_str(), folder: None }.read(text, token)
+        Word { name: url.as_str(), folder: None, kubelets: false }.read(text, token)
     }
 }
 
@@ -50,6 +51,8 @@ struct Word<'a> {
     name: &'a str,
     /// Where relative names begin; none for foreign text.
     folder: Option<&'a Path>,
+    /// Whether it is read as the kubelet reads it.
+    kubelets: bool,
 }
 
 impl Word<'_> {
@@ -60,8 +63,8 @@ impl Word<'_> {
             let error = self.unusable("it is no kubeconfig").caused_by(e);
             if self.folder.is_none() { error.healing(Retry::UntilDeadline(None)) } else { error }
         })?;
-        let cluster =
-            config.discovery_cluster().map_err(|e| self.unusable("it is of no use").caused_by(e))?;
+        let cluster = if self.kubelets { config.kubelets_cluster() } else { config.discovery_cluster() };
+        let cluster = cluster.map_err(|e| self.unusable("it is of no use").caused_by(e))?;
         let user = config.current().map(|(_, user)| user);
         self.refuse_files(cluster, user)?;
         if cluster.insecure_skip_tls_verify {
@@ -132,6 +135,9 @@ impl Word<'_> {
         } else {
             Secret::new(self.beside(&user.token_file)?.expose().trim_end().to_owned())
         };
+        if !is_bearer_token(token.expose()) {
+            return Err(self.unusable("its token has characters that no bearer token has"));
+        }
         let token = Some(token).filter(|token| !token.expose().is_empty());
         let certificate = self.content(&user.client_certificate_data, &user.client_certificate)?;
         let key = self.content(&user.client_key_data, &user.client_key)?;

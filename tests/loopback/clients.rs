@@ -153,3 +153,12 @@ fn pairs_that_cannot_be_used_are_refused_by_name() {
         );
     }
 }
+
+#[test]
+fn a_token_that_no_header_can_carry_is_refused() {
+    for token in ["a\\n    exec: b", "a\\\"", "a\\\\", "a b", "\u{e4}", "token\\n"] {
+        let way = Way::new();
+        let file = way.file("discovery.conf", &way.kubeconfig(&format!("{{token: \"{token}\"}}")));
+        way.with(&["--discovery-file", path(&file)]).is_refused(2, "its token has characters");
+    }
+}
