@@ -36,6 +36,7 @@ campaign: export CAMPAIGN := full
 campaign: build setup-faults setup-kubernetes
 	cargo test --locked --no-fail-fast --test faults -- --test-threads=2
 	DIFFERENTIAL_COUNT=10000 DIFFERENTIAL_SEED=$$(date +%s) cargo test --locked --no-fail-fast --test differential -- --show-output
+	$(MAKE) --no-print-directory outage NODES=200
 
 # Beside Kubernetes' own code: COUNT inputs for each question, drawn from SEED.
 differential: export DIFFERENTIAL_COUNT := $(or $(COUNT),1000)
