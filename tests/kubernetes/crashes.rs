@@ -108,7 +108,7 @@ fn finish(cluster: &Cluster, token: &Token, node: &Node, stage: Stage) {
         Stage::Committed | Stage::CleanedUp => pem_blocks(&node.identity_file()).pop(),
     };
     if node.files().iter().any(|file| file.contains("kubelet-client-DATE")) {
-        // As after a real crash, the next run comes in another second: names with a date in them differ.
+        // As after a real crash, the next run comes in another second, and yet finds the pair of the first.
         thread::sleep(Duration::from_secs(1));
     }
     let second = node.join(token, &[]);

@@ -122,9 +122,7 @@ impl Node {
     /// Asserts that the node is what a join promises: the files, nothing beside them, and an identity that the API
     /// server takes for this node.
     pub fn assert_joined(&self, cluster: &Cluster) {
-        let mut files = self.files();
-        files.dedup();
-        assert_eq!(files, JOINED, "the files of {}", self.name);
+        assert_eq!(self.files(), JOINED, "the files of {}", self.name);
         self.assert_known(cluster);
     }
 
