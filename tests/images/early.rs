@@ -3,16 +3,16 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use crate::{
     harness::process::run,
-    lab::{Lab, rootfs},
-    machine::Machine,
-    qemu::{Board, Emulated, Run, figures, kernel_version, ready_made},
+    lab::Lab,
+    machine::{Machine, between, journal},
+    qemu::{Board, Emulated, Run, figures, ready_made},
 };
 
 pub const BOOTS: &[crate::Boot] = &[
@@ -23,22 +23,11 @@ pub const BOOTS: &[crate::Boot] = &[
         assert_moves_anywhere(&Board::Arm.nodestrap());
         bare(lab, Board::Arm, "aarch64")
     }),
-    ("initramfs-tools: joins before systemd starts", |lab| {
-        before_systemd(lab, Generator::InitramfsTools, "tools")
-    }),
-    ("nightly: initramfs-tools: without a network there, the unit joins", |lab| {
-        unit_instead(lab, Generator::InitramfsTools, "tools-late", "ip=off")
-    }),
-    ("dracut: joins before systemd starts", |lab| before_systemd(lab, Generator::Dracut, "dracut")),
-    ("nightly: dracut: without a network there, the unit joins", |lab| {
-        // dracut waits for a card that is not there: for two thirds of that many seconds.
-        let network = "ip=10.99.0.15:::255.255.255.0::eth7:none rd.retry=15";
-        unit_instead(lab, Generator::Dracut, "dracut-late", network)
-    }),
     ("iPXE: the token as a file, into a disk", |lab| network_boot(lab, "pxe-disk", "/dev/vda")),
     ("iPXE: the token as a file, into memory", |lab| network_boot(lab, "pxe-memory", "tmpfs")),
     ("clock: of 2035, no certificate holds and the boot goes on", after_all_certificates),
     ("clock: of 1970, set while nodestrap waits", before_all_certificates),
+    ("systemd: a clock of 1970, set after the first attempt", clock_under_systemd),
     ("systemd: a credential by SMBIOS", |lab| from_firmware(lab, "smbios", &["-smbios", &smbios(lab)])),
     ("systemd: a credential by fw_cfg", |lab| {
         let text = format!("name=opt/io.systemd.credentials/nodestrap.join,string={}", join_line(lab));
@@ -99,6 +88,16 @@ fn joined(boot: &mut Run) -> String {
 /// For systemd-networkd. DHCP would need a module of the kernel, and the disk has none.
 const NETWORK: &str = "[Match]\nName=e*\n[Network]\nAddress=10.99.0.15/24\nLinkLocalAddressing=no\nLLDP=no\n";
 
+/// What the unit's control group has read from the disk before nodestrap starts and after it has ended. The shell has
+/// been read by the first time.
+const IO_ACCOUNTING: &str = "\
+[Service]
+IOAccounting=yes
+ExecStartPre=+/bin/sh -c 'read -r line <$STAT; echo \"$line\" >/run/nodestrap/io.before'
+ExecStartPost=+/bin/sh -c 'read -r line <$STAT; echo \"$line\" >/run/nodestrap/io.after'
+Environment=STAT=/sys/fs/cgroup/system.slice/nodestrap.service/io.stat
+";
+
 /// Stands for the kubelet: shows what it finds, and ends the machine.
 pub const KUBELET: &str = r#"#!/bin/sh
 for file in /etc/kubernetes/kubelet.conf /etc/kubernetes/pki/ca.crt /var/lib/kubelet/pki/kubelet-client-current.pem; do
@@ -106,6 +105,7 @@ for file in /etc/kubernetes/kubelet.conf /etc/kubernetes/pki/ca.crt /var/lib/kub
 done
 echo "unit's report: $(cat /run/nodestrap/report.json)" >/dev/console
 if [ -e /run/initramfs/nodestrap.json ]; then echo "report: $(cat /run/initramfs/nodestrap.json)" >/dev/console; fi
+echo "from disk: $(cat /run/nodestrap/io.before) until $(cat /run/nodestrap/io.after)" >/dev/console
 echo "the kubelet starts" >/dev/console
 systemctl --no-block poweroff
 exec sleep infinity
@@ -123,9 +123,16 @@ pub fn system(lab: &Lab, kind: &str, name: &str) -> Machine {
     let drop_in = "/etc/systemd/system/systemd-networkd-wait-online.service.d/timeout.conf";
     let start = "ExecStart=/lib/systemd/systemd-networkd-wait-online --any --timeout=30";
     system.put(drop_in, 0o644, format!("[Service]\nExecStart=\n{start}\n"));
+    system.put("/etc/systemd/system/nodestrap.service.d/lab.conf", 0o644, IO_ACCOUNTING);
     let mut enable = Command::new("systemctl");
     enable.arg("--root").arg(system.root()).args(["enable", "--quiet"]);
     run(enable.args(["systemd-networkd", "systemd-networkd-wait-online"]));
+    // It would write between the lines that are waited for.
+    run(Command::new("systemctl").arg("--root").arg(system.root()).args([
+        "mask",
+        "-q",
+        "serial-getty@ttyS0",
+    ]));
     system
 }
 
@@ -133,111 +140,52 @@ fn from_firmware(lab: &Lab, name: &str, arguments: &[&str]) -> String {
     let machine = Emulated::new(lab, Board::Pc, name);
     // systemd finds what these two show.
     let initramfs = machine.initramfs("dmi-sysfs qemu_fw_cfg");
-    let machine = machine
-        .disk(&system(lab, "bookworm", name).root())
-        .kernel(&initramfs, "root=/dev/vda")
-        .with(arguments);
-    let mut boot = machine.boot();
-    let told = by_unit(&mut boot);
-    machine.assert_joined();
-    told
+    let machine = machine.disk(&system(lab, "bookworm", name).root());
+    by_unit(&machine.kernel(&initramfs, "root=/dev/vda").with(arguments))
 }
 
-/// Waits for the kubelet after a join by the unit, and for the end.
-pub fn by_unit(boot: &mut Run) -> String {
+/// Boots until the unit has joined the machine and the kubelet has started, and to the end.
+pub fn by_unit(machine: &Emulated) -> String {
+    let mut boot = machine.boot();
+    by_unit_of(machine, &mut boot)
+}
+
+pub fn by_unit_of(machine: &Emulated, boot: &mut Run) -> String {
     boot.line_with("the kubelet starts");
     let report = boot.report("unit's report: ");
     assert_eq!(report["outcome"], "joined");
+    let read = bytes_read(&boot.line_with("from disk: "));
     boot.ends();
-    figures(&report)
+    machine.assert_joined();
+    machine.on_disk(|root| {
+        let whole = between(root, "Starting nodestrap.service", "Started kubelet.service");
+        format!("{whole}, {}, {} KiB from disk", figures(&report), read / 1024)
+    })
 }
 
-/// How to make an initramfs.
-#[derive(Clone, Copy)]
-pub enum Generator {
-    InitramfsTools,
-    Dracut,
-    /// dracut without nodestrap: what Ignition writes joins later.
-    DracutWithIgnition,
+/// What nodestrap has read, whose cache was as cold as the machine, by the kernel's `io.stat` before and after it.
+fn bytes_read(line: &str) -> u64 {
+    let (before, after) = line.split_once(" until ").unwrap();
+    let bytes =
+        |line: &str| line.split(' ').find_map(|word| word.strip_prefix("rbytes=")?.parse::<u64>().ok());
+    bytes(after).expect("the program was read from the disk") - bytes(before).unwrap_or(0)
 }
 
-impl Generator {
-    fn root(self) -> PathBuf {
-        ready_made(if matches!(self, Self::InitramfsTools) { "initramfs-tools" } else { "dracut" })
-    }
-
-    /// What puts the modules in place.
-    fn script(self) -> &'static str {
-        match self {
-            Self::InitramfsTools => {
-                "cp -r /image/initramfs-tools/* /etc/initramfs-tools/
-                 mkinitramfs -c gzip -o /out/generated"
-            }
-            Self::Dracut => {
-                "cp -r /image/dracut/99nodestrap /usr/lib/dracut/modules.d/
-                 echo 'add_dracutmodules+=\" nodestrap network-legacy \"' >/etc/dracut.conf.d/nodestrap.conf
-                 dracut --quiet --no-hostonly --no-early-microcode --compress 'gzip -1' /out/generated"
-            }
-            // Ignition relabels what it writes and fails without a policy to do that by. Its module comes after the one
-            // for the network, which it would otherwise choose by itself.
-            Self::DracutWithIgnition => {
-                "cp -r /ignition/usr/lib/dracut/modules.d/30ignition /usr/lib/dracut/modules.d/99ignition
-                 printf '#!/bin/sh\\n' >/usr/sbin/setfiles
-                 chmod 0755 /usr/sbin/setfiles
-                 echo 'add_dracutmodules+=\" ignition network-legacy \"' >/etc/dracut.conf.d/ignition.conf
-                 echo 'add_drivers+=\" qemu_fw_cfg \"' >>/etc/dracut.conf.d/ignition.conf
-                 dracut --quiet --no-hostonly --no-early-microcode --compress 'gzip -1' /out/generated"
-            }
-        }
-    }
-}
-
-/// The initramfs that a distribution's own generator makes for `machine`.
-pub fn generated(machine: &Emulated, generator: Generator) -> PathBuf {
-    let root = generator.root();
-    let version = kernel_version(&root);
-    let mut command = Command::new("systemd-nspawn");
-    command.arg("-D").arg(&root).args(["--volatile=overlay", "--register=no", "--keep-unit", "--quiet"]);
-    command.arg("--pipe").arg(format!("--machine=build-{}", machine.name));
-    command.arg(format!("--bind={}:/out", machine.scratch.path().display()));
-    let image = concat!(env!("CARGO_MANIFEST_DIR"), "/image").into();
-    let read_only = [
-        (machine.board.nodestrap(), "/usr/bin/nodestrap"),
-        (image, "/image"),
-        (rootfs("ignition"), "/ignition"),
-    ];
-    command.args(read_only.map(|(from, to)| format!("--bind-ro={}:{to}", from.display())));
-    run(command.args(["sh", "-euc", &format!("{} {version}", generator.script())]));
-    machine.scratch.path().join("generated")
-}
-
-/// Boots with `ip=` and a join line, through an initramfs of `generator`.
-fn generated_boot<'l>(lab: &'l Lab, generator: Generator, name: &str, parameters: &str) -> Emulated<'l> {
+/// systemd puts the clock to the time of its own making, which is before nodestrap's.
+fn clock_under_systemd(lab: &Lab) -> String {
+    let name = "clock-systemd";
+    let system = system(lab, "bookworm", name);
+    system.arguments("--discovery-timeout=5s");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let set = format!("[Service]\nRestartSec=1\nExecStopPost=+/bin/date -s @{now}\n");
+    system.put("/etc/systemd/system/nodestrap.service.d/clock.conf", 0o644, set);
     let machine = Emulated::new(lab, Board::Pc, name);
-    let initramfs = generated(&machine, generator);
-    // An unreachable API server does not hold the boot for as long as it would without a word.
-    let line = format!("root=/dev/vda ro {parameters} {}", parameter(lab, "--discovery-timeout 20s"));
-    machine.disk(&system(lab, "bookworm", name).root()).kernel(&initramfs, &line)
-}
-
-fn before_systemd(lab: &Lab, generator: Generator, name: &str) -> String {
-    let machine = generated_boot(lab, generator, name, "ip=dhcp");
-    let mut boot = machine.boot();
-    boot.line_with("the kubelet starts");
-    let report = boot.report("report: ");
-    assert_eq!(report["outcome"], "joined");
-    assert_eq!(boot.report("unit's report: ")["outcome"], "already-joined");
-    boot.ends();
-    machine.assert_joined();
-    figures(&report)
-}
-
-fn unit_instead(lab: &Lab, generator: Generator, name: &str, network: &str) -> String {
-    let machine = generated_boot(lab, generator, name, network);
-    let mut boot = machine.boot();
-    boot.line_with("not joined before the boot, exit code 3; the boot goes on");
-    let told = by_unit(&mut boot);
-    machine.assert_joined();
+    let initramfs = machine.initramfs("dmi-sysfs");
+    let machine = machine.disk(&system.root()).kernel(&initramfs, "root=/dev/vda");
+    let machine = machine.with(&["-smbios", &smbios(lab), "-rtc", "base=1970-01-01T00:00:00"]);
+    let told = by_unit(&machine);
+    let ends = machine.on_disk(|root| journal(root, &["-u", "nodestrap.service", "--grep", "status=9/"]));
+    assert_eq!(ends.lines().filter(|line| line.contains("status=9/")).count(), 1, "{ends}");
     told
 }
 

@@ -182,9 +182,7 @@ impl Machine {
 
     /// The journal of all boots: what `unit` and systemd said about it.
     pub fn journal(&self, unit: &str) -> String {
-        let journal = self.file("/var/log/journal");
-        let mut command = Command::new("journalctl");
-        run(command.arg("-D").arg(journal).args(["--no-pager", "-o", "short-monotonic", "-u", unit]))
+        journal(&self.root(), &["-o", "short-monotonic", "-u", unit])
     }
 
     /// Whether the kubelet has started.
@@ -207,21 +205,35 @@ impl Machine {
         format!("{whole}, {} KiB from disk", self.disk.bytes_read() / 1024)
     }
 
-    /// How long it took from the last line with one text to the last line with the other, in the journal.
     fn between(&self, from: &str, to: &str) -> String {
-        let journal = self.journal("nodestrap.service") + &self.journal("kubelet.service");
-        let last = |text: &str| {
-            let line = journal.lines().rfind(|line| line.contains(text))?;
-            line.trim_start_matches(['[', ' ']).split(']').next()?.parse::<f64>().ok()
-        };
-        let seconds = last(to).zip(last(from)).map(|(to, from)| to - from);
-        format!("{:.0} ms from {from:?} to {to:?}", seconds.expect("both are there") * 1000.0)
+        between(&self.root(), from, to)
     }
 
     /// Asserts that the API server takes the machine's identity for the node of its name.
     pub fn assert_joined(&self, lab: &Lab) {
         Node::on(&self.name, self.root()).assert_known(&lab.cluster);
     }
+}
+
+/// The journal on a disk, as `journalctl` shows it with these arguments.
+pub fn journal(root: &Path, arguments: &[&str]) -> String {
+    run(Command::new("journalctl")
+        .arg("-D")
+        .arg(root.join("var/log/journal"))
+        .arg("--no-pager")
+        .args(arguments))
+}
+
+/// How long it took from the last line with one text to the last line with the other, in the journal on a disk.
+pub fn between(root: &Path, from: &str, to: &str) -> String {
+    let units = ["nodestrap.service", "kubelet.service"];
+    let journal = units.map(|unit| journal(root, &["-o", "short-monotonic", "-u", unit])).concat();
+    let last = |text: &str| {
+        let line = journal.lines().rfind(|line| line.contains(text))?;
+        line.trim_start_matches(['[', ' ']).split(']').next()?.parse::<f64>().ok()
+    };
+    let seconds = last(to).zip(last(from)).map(|(to, from)| to - from);
+    format!("{:.0} ms from {from:?} to {to:?}", seconds.expect("both are there") * 1000.0)
 }
 
 impl Drop for Machine {

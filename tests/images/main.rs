@@ -10,6 +10,7 @@ mod harness;
 mod disk;
 mod early;
 mod group;
+mod initramfs;
 mod lab;
 mod machine;
 mod nightly;
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
     let (skipped, words) = words();
     let asked = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
     let skipped = |name: &str| skipped.as_ref().is_some_and(|word| name.contains(word.as_str()));
-    let boots = [systemd::BOOTS, provision::BOOTS, early::BOOTS, nightly::BOOTS].concat();
+    let boots = [systemd::BOOTS, provision::BOOTS, early::BOOTS, initramfs::BOOTS, nightly::BOOTS].concat();
     let boots: Vec<Boot> = boots.into_iter().filter(|(name, _)| asked(name) && !skipped(name)).collect();
     if boots.is_empty() {
         eprintln!("no boot has a name like that");

@@ -3,8 +3,9 @@
 use std::{fs, path::Path, process::Command};
 
 use crate::{
-    early::{DISK, Generator, KUBELET, by_unit, generated, parameter, smbios, system},
+    early::{DISK, KUBELET, by_unit, parameter, smbios, system},
     harness::process::run,
+    initramfs::{Generator, generated},
     lab::Lab,
     provision::{filled, ignition_config, image, leave_to_ignition},
     qemu::{Board, Emulated},
@@ -50,9 +51,7 @@ fn cloud_init(lab: &Lab) -> String {
     let initramfs = machine.initramfs("isofs");
     let machine = machine.disk(&system.root()).kernel(&initramfs, "root=/dev/vda");
     let machine = machine.with(&["-drive", &drive, "-device", "virtio-blk-pci,drive=seed"]);
-    let told = by_unit(&mut machine.boot());
-    machine.assert_joined();
-    told
+    by_unit(&machine)
 }
 
 fn ignition(lab: &Lab) -> String {
@@ -66,9 +65,7 @@ fn ignition(lab: &Lab) -> String {
     let line = "root=/dev/vda ro ignition.firstboot ignition.platform.id=qemu";
     let machine = machine.disk(&system.root()).kernel(&initramfs, line);
     let machine = machine.with(&["-fw_cfg", &format!("name=opt/com.coreos/config,file={config}")]);
-    let told = by_unit(&mut machine.boot());
-    machine.assert_joined();
-    told
+    by_unit(&machine)
 }
 
 /// What the kubelet's stand-in says: whether the policy is enforced, the labels of what it needs, and what was denied.

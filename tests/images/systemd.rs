@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{Shutdown, TcpListener, TcpStream},
+    process::Command,
     thread,
     time::Duration,
 };
@@ -11,6 +12,7 @@ use std::{
 use crate::{
     harness::{
         cluster::{MANUAL, free_port},
+        process::run,
         token::Wanted,
         wait_for,
     },
@@ -26,13 +28,19 @@ pub const BOOTS: &[crate::Boot] = &[
     ("systemd 257: an imported credential", imported),
     ("systemd 252: the API server comes up after the first attempt", |lab| late(lab, "bookworm", "late252")),
     ("systemd 257: the API server comes up after the first attempt", |lab| late(lab, "trixie", "late257")),
-    ("systemd 252: power cut while the request is pending", power_cut),
-    ("systemd 252: second boot without a network", second_boot),
-    ("systemd 252: a token that is gone", expired),
+    ("systemd 252: power cut while the request is pending", |lab| power_cut(lab, "bookworm", "cut252")),
+    ("systemd 257: power cut while the request is pending", |lab| power_cut(lab, "trixie", "cut257")),
+    ("systemd 252: second boot without a network", |lab| second_boot(lab, "bookworm", "twice252")),
+    ("systemd 257: second boot without a network", |lab| second_boot(lab, "trixie", "twice257")),
+    ("systemd 252: a token that has expired", |lab| expired(lab, "bookworm", "expired252")),
+    ("systemd 257: a token that has expired", |lab| expired(lab, "trixie", "expired257")),
+    ("systemd 252: an encrypted token", |lab| encrypted(lab, "bookworm", "encrypted252")),
+    ("systemd 257: an encrypted token", |lab| encrypted(lab, "trixie", "encrypted257")),
     ("systemd 252: a wrong pin is not tried again", wrong_pin),
     ("systemd 252: a kubelet.conf that leads nowhere", dangling),
     ("systemd 252: pki on a tmpfs", tmpfs_pki),
     ("systemd 252: read-only root, writable layer over /etc", read_only_root),
+    ("systemd 252: read-only root without that is refused", read_only_etc),
     ("systemd 252: /etc/kubernetes on another file system", other_file_system),
     ("systemd 252: a real kubelet", real_kubelet),
     ("systemd 252: kubeadm join instead", kubeadm),
@@ -72,9 +80,37 @@ pub fn joins(lab: &Lab, machine: &Machine, extra: &[String]) -> String {
 fn imported(lab: &Lab) -> String {
     let machine = Machine::new(lab, "trixie", "import257");
     machine.copy("systemd/nodestrap.service.d/10-import-credential.conf", "/usr/lib/systemd/system");
+    let token = token_only(lab, &machine);
+    joins(lab, &machine, &[format!("--set-credential=nodestrap.token:{token}")])
+}
+
+/// A token that was encrypted on the machine itself, with the key that its systemd has made.
+fn encrypted(lab: &Lab, system: &str, name: &str) -> String {
+    let machine = Machine::new(lab, system, name);
+    machine.copy("systemd/nodestrap.service.d/20-encrypted-token.conf", "/usr/lib/systemd/system");
+    let token = token_only(lab, &machine);
+    // The key is good on this machine only, which is known by that.
+    run(Command::new("systemd-machine-id-setup").arg("--root").arg(machine.root()));
+    machine.put("/etc/token", 0o600, token);
+    let encrypt = "mkdir -p /etc/credstore.encrypted && exec systemd-creds encrypt --with-key=host \
+        --name=nodestrap.token /etc/token /etc/credstore.encrypted/nodestrap.token";
+    let mut command = Command::new("systemd-nspawn");
+    command.arg("--directory").arg(machine.root()).args([
+        "--register=no",
+        "--keep-unit",
+        "--quiet",
+        "--pipe",
+    ]);
+    run(command.args(["sh", "-euc", encrypt]));
+    fs::remove_file(machine.file("/etc/token")).unwrap();
+    joins(lab, &machine, &[])
+}
+
+/// A new token, after the machine has been told everything else that a join line says.
+fn token_only(lab: &Lab, machine: &Machine) -> String {
     let token = lab.cluster.token();
     machine.arguments(&format!("{} --discovery-token-ca-cert-hash {}", token.arguments[0], token.pin));
-    joins(lab, &machine, &[format!("--set-credential=nodestrap.token:{}", token.value)])
+    token.value
 }
 
 /// The unit fails, the kubelet's start is skipped, and the attempt that succeeds starts the kubelet.
@@ -121,8 +157,8 @@ fn pump(mut from: TcpStream, mut to: TcpStream) {
 }
 
 /// The machine loses power while nobody has approved it, and goes on with the same request.
-fn power_cut(lab: &Lab) -> String {
-    let machine = Machine::new(lab, "bookworm", "cut252");
+fn power_cut(lab: &Lab, system: &str, name: &str) -> String {
+    let machine = Machine::new(lab, system, name);
     let token = lab.cluster.token_with(Wanted { group: MANUAL, ..Wanted::default() });
     let line = format!("--set-credential=nodestrap.join:kubeadm join {}", token.arguments.join(" "));
     let mut boot = machine.boot(std::slice::from_ref(&line));
@@ -131,20 +167,20 @@ fn power_cut(lab: &Lab) -> String {
     assert!(!machine.file("/etc/kubernetes/kubelet.conf").exists());
 
     let boot = machine.boot(&[line]);
-    let approve = lab.cluster.request_of("cut252");
+    let approve = lab.cluster.request_of(name);
     lab.cluster.kubectl(&["certificate", "approve", &approve]);
     let report = { boot }.kubelet();
     assert_eq!(report["csrName"], approve.as_str());
     let requests = lab.cluster.signing_requests();
-    assert_eq!(requests.iter().filter(|name| *name == "cut252").count(), 1, "one request for both boots");
+    assert_eq!(requests.iter().filter(|node| *node == name).count(), 1, "one request for both boots");
     assert!(machine.journal("nodestrap.service").contains("is there already"), "the second boot takes it up");
     machine.assert_joined(lab);
     machine.figures(&report)
 }
 
 /// A joined node needs nobody to start its kubelet.
-fn second_boot(lab: &Lab) -> String {
-    let machine = Machine::new(lab, "bookworm", "twice252");
+fn second_boot(lab: &Lab, system: &str, name: &str) -> String {
+    let machine = Machine::new(lab, system, name);
     joins(lab, &machine, &[lab.join_credential()]);
     machine.network.set_connected(false);
     let mut boot = machine.boot(&[lab.join_credential()]);
@@ -156,16 +192,10 @@ fn second_boot(lab: &Lab) -> String {
 }
 
 /// Nothing starts, and the console says why.
-fn expired(lab: &Lab) -> String {
-    let machine = Machine::new(lab, "bookworm", "gone252");
-    let token = lab.cluster.token();
-    lab.cluster.kubectl(&[
-        "delete",
-        "secret",
-        "--namespace=kube-system",
-        &format!("bootstrap-token-{}", token.id()),
-    ]);
-    wait_for("the signature to go", || (!lab.cluster.is_signed_for(&token)).then_some(()));
+fn expired(lab: &Lab, system: &str, name: &str) -> String {
+    let machine = Machine::new(lab, system, name);
+    let token = lab.cluster.token_with(Wanted { lifetime: Duration::from_secs(5), ..Wanted::default() });
+    wait_for("the token's end", || (!lab.cluster.is_signed_for(&token)).then_some(()));
     machine.arguments("--discovery-timeout=3s");
     let line = format!("--set-credential=nodestrap.join:kubeadm join {}", token.arguments.join(" "));
     let mut boot = machine.boot(&[line]);
@@ -216,15 +246,33 @@ fn tmpfs_pki(lab: &Lab) -> String {
     figures
 }
 
+/// nspawn's arguments for a root that nothing can write to, but for `/var`.
+fn read_only(lab: &Lab) -> Vec<String> {
+    let places = ["/var/lib", "/var/tmp"].map(|path| format!("--tmpfs={path}:mode=0755"));
+    [vec![lab.join_credential(), "--read-only".into()], places.to_vec()].concat()
+}
+
 fn read_only_root(lab: &Lab) -> String {
     let machine = Machine::new(lab, "bookworm", "readonly252");
-    let tmpfs = |path: &str| format!("--tmpfs={path}:mode=0755");
-    let mut extra = vec![lab.join_credential(), "--read-only".into(), "--overlay=+/etc::/etc".into()];
-    extra.extend(["/var/lib", "/var/tmp"].map(tmpfs));
+    let extra = [read_only(lab), vec!["--overlay=+/etc::/etc".into()]].concat();
     let mut boot = machine.boot(&extra);
     boot.console_with("Started kubelet.service");
     assert!(!machine.file("/etc/kubernetes/kubelet.conf").exists(), "the disk below stays as it was");
     lab.cluster.request_of("readonly252");
+    boot.shut_down();
+    String::new()
+}
+
+/// systemd itself says in the journal what is in its way, and nothing is asked of the API server.
+fn read_only_etc(lab: &Lab) -> String {
+    let machine = Machine::new(lab, "bookworm", "refused252");
+    machine.put("/etc/systemd/journald.conf.d/lab.conf", 0o644, "[Journal]\nForwardToConsole=yes\n");
+    let mut boot = machine.boot(&read_only(lab));
+    boot.console_with(
+        "nodestrap.service: Failed to set up special execution directory in /etc: Read-only file system",
+    );
+    boot.console_with("Started console-getty.service");
+    assert!(!lab.cluster.signing_requests().contains(&machine.name) && !machine.has_kubelet());
     boot.shut_down();
     String::new()
 }

@@ -1,0 +1,142 @@
+//! Boots through an initramfs of a distribution's own generator, into which image/ puts nodestrap.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use crate::{
+    early::{by_unit_of, parameter, system},
+    harness::process::run,
+    lab::{Lab, rootfs},
+    machine::Machine,
+    qemu::{Board, Emulated, figures, kernel_version, ready_made},
+};
+
+pub const BOOTS: &[crate::Boot] = &[
+    ("initramfs-tools: joins before systemd starts", |lab| {
+        before_systemd(lab, Generator::InitramfsTools, "tools")
+    }),
+    ("nightly: initramfs-tools: without a network there, the unit joins", |lab| {
+        unit_instead(lab, Generator::InitramfsTools, "tools-late", "ip=off")
+    }),
+    ("nightly: initramfs-tools: what is mounted later is left to the unit", |lab| {
+        mounted_later(lab, Generator::InitramfsTools, "tools-mount")
+    }),
+    ("dracut: joins before systemd starts", |lab| before_systemd(lab, Generator::Dracut, "dracut")),
+    ("nightly: dracut: without a network there, the unit joins", |lab| {
+        // dracut waits for a card that is not there: for two thirds of that many seconds.
+        let network = "ip=10.99.0.15:::255.255.255.0::eth7:none rd.retry=15";
+        unit_instead(lab, Generator::Dracut, "dracut-late", network)
+    }),
+    ("nightly: dracut: what is mounted later is left to the unit", |lab| {
+        mounted_later(lab, Generator::Dracut, "dracut-mount")
+    }),
+];
+
+/// How to make an initramfs.
+#[derive(Clone, Copy)]
+pub enum Generator {
+    InitramfsTools,
+    Dracut,
+    /// dracut without nodestrap: what Ignition writes joins later.
+    DracutWithIgnition,
+}
+
+impl Generator {
+    fn root(self) -> PathBuf {
+        ready_made(if matches!(self, Self::InitramfsTools) { "initramfs-tools" } else { "dracut" })
+    }
+
+    /// What puts the modules in place.
+    fn script(self) -> &'static str {
+        match self {
+            Self::InitramfsTools => {
+                "cp -r /image/initramfs-tools/* /etc/initramfs-tools/
+                 mkinitramfs -c gzip -o /out/generated"
+            }
+            Self::Dracut => {
+                "cp -r /image/dracut/99nodestrap /usr/lib/dracut/modules.d/
+                 echo 'add_dracutmodules+=\" nodestrap network-legacy \"' >/etc/dracut.conf.d/nodestrap.conf
+                 dracut --quiet --no-hostonly --no-early-microcode --compress 'gzip -1' /out/generated"
+            }
+            // Ignition relabels what it writes and fails without a policy to do that by. Its module comes after the one
+            // for the network, which it would otherwise choose by itself.
+            Self::DracutWithIgnition => {
+                "cp -r /ignition/usr/lib/dracut/modules.d/30ignition /usr/lib/dracut/modules.d/99ignition
+                 printf '#!/bin/sh\\n' >/usr/sbin/setfiles
+                 chmod 0755 /usr/sbin/setfiles
+                 echo 'add_dracutmodules+=\" ignition network-legacy \"' >/etc/dracut.conf.d/ignition.conf
+                 echo 'add_drivers+=\" qemu_fw_cfg \"' >>/etc/dracut.conf.d/ignition.conf
+                 dracut --quiet --no-hostonly --no-early-microcode --compress 'gzip -1' /out/generated"
+            }
+        }
+    }
+}
+
+/// The initramfs that a distribution's own generator makes for `machine`.
+pub fn generated(machine: &Emulated, generator: Generator) -> PathBuf {
+    let root = generator.root();
+    let version = kernel_version(&root);
+    let mut command = Command::new("systemd-nspawn");
+    command.arg("-D").arg(&root).args(["--volatile=overlay", "--register=no", "--keep-unit", "--quiet"]);
+    command.arg("--pipe").arg(format!("--machine=build-{}", machine.name));
+    command.arg(format!("--bind={}:/out", machine.scratch.path().display()));
+    let image = concat!(env!("CARGO_MANIFEST_DIR"), "/image").into();
+    let read_only = [
+        (machine.board.nodestrap(), "/usr/bin/nodestrap"),
+        (image, "/image"),
+        (rootfs("ignition"), "/ignition"),
+    ];
+    command.args(read_only.map(|(from, to)| format!("--bind-ro={}:{to}", from.display())));
+    run(command.args(["sh", "-euc", &format!("{} {version}", generator.script())]));
+    machine.scratch.path().join("generated")
+}
+
+/// A machine that boots `system` with `ip=` and a join line, through an initramfs of `generator`.
+fn generated_boot<'l>(lab: &'l Lab, generator: Generator, system: &Machine, network: &str) -> Emulated<'l> {
+    let machine = Emulated::new(lab, Board::Pc, &system.name);
+    let initramfs = generated(&machine, generator);
+    // An unreachable API server does not hold the boot for as long as it would without a word.
+    let line = format!("root=/dev/vda ro {network} {}", parameter(lab, "--discovery-timeout 20s"));
+    machine.disk(&system.root()).kernel(&initramfs, &line)
+}
+
+/// The arguments in the root's own file hold, which is no shell's.
+fn before_systemd(lab: &Lab, generator: Generator, name: &str) -> String {
+    let system = system(lab, "bookworm", name);
+    system.arguments("--with-kubelet-config --taint=example.com/new:NoSchedule");
+    let machine = generated_boot(lab, generator, &system, "ip=dhcp");
+    let mut boot = machine.boot();
+    boot.line_with("the kubelet starts");
+    let report = boot.report("report: ");
+    assert_eq!(report["outcome"], "joined");
+    assert_eq!(boot.report("unit's report: ")["outcome"], "already-joined");
+    boot.ends();
+    machine.assert_joined();
+    let flags = machine.on_disk(|root| fs::read_to_string(root.join("var/lib/kubelet/kubeadm-flags.env")));
+    assert!(flags.unwrap().contains("--register-with-taints=example.com/new:NoSchedule"));
+    figures(&report)
+}
+
+fn unit_instead(lab: &Lab, generator: Generator, name: &str, network: &str) -> String {
+    let machine = generated_boot(lab, generator, &system(lab, "bookworm", name), network);
+    let mut boot = machine.boot();
+    boot.line_with("not joined before the boot, exit code 3; the boot goes on");
+    by_unit_of(&machine, &mut boot)
+}
+
+/// A place of the node's files is another file system, and nothing is hidden below it.
+fn mounted_later(lab: &Lab, generator: Generator, name: &str) -> String {
+    let system = system(lab, "bookworm", name);
+    let later = "tmpfs /var/lib/kubelet tmpfs mode=0700 0 0\n";
+    let fstab = fs::read_to_string(system.file("/etc/fstab")).unwrap() + later;
+    system.put("/etc/fstab", 0o644, fstab);
+    let machine = generated_boot(lab, generator, &system, "ip=dhcp");
+    let mut boot = machine.boot();
+    boot.line_with("nodestrap: not joined before the boot: /var/lib/kubelet is not mounted yet");
+    boot.line_with("the kubelet starts");
+    assert_eq!(boot.report("unit's report: ")["outcome"], "joined");
+    boot.ends();
+    let requests = lab.cluster.signing_requests();
+    assert_eq!(requests.iter().filter(|node| *node == name).count(), 1, "one request for both");
+    assert_eq!(machine.on_disk(|root| fs::read_dir(root.join("var/lib/kubelet")).unwrap().count()), 0);
+    String::new()
+}
