@@ -168,7 +168,7 @@ const SERVERS: [Row; 24] = [
     ("of tomorrow", SERVER_CLOCK, || leaf_with(|params| valid(params, DAY, 9 * DAY))),
     ("expired a second ago", SERVER_CLOCK, || leaf_with(|params| valid(params, -DAY, -1))),
     ("valid since a second", JOINED, || leaf_with(|params| valid(params, -1, DAY))),
-    ("time that ends before it begins", SERVER_CLOCK, || leaf_with(|params| valid(params, DAY, -DAY))),
+    ("time that ends before it begins", NOT_VERIFIED, || leaf_with(|params| valid(params, DAY, -DAY))),
     ("for clients only", NOT_VERIFIED, || {
         leaf_with(|params| usages(params, &[ExtendedKeyUsagePurpose::ClientAuth]))
     }),

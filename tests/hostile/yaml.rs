@@ -120,7 +120,9 @@ const CONTENT: [Text; 21] = [
     ("clusters that are a map", NOT_READ, |s, _| {
         format!("clusters: {{a: {{cluster: {{server: '{s}'}}}}}}\n")
     }),
-    ("a cluster without a name", NOT_READ, |s, _| format!("clusters: [{{cluster: {{server: '{s}'}}}}]\n")),
+    ("a cluster without a name, and without a CA", NO_DATA, |s, _| {
+        format!("clusters: [{{cluster: {{server: '{s}'}}}}]\n")
+    }),
     ("a name that is a number", NOT_READ, |s, d| named("1", s, d)),
     ("a server that is a list", NOT_READ, |s, d| plain(&format!("['{s}']"), d)),
     ("two clusters, none chosen", OF_NO_USE, |s, d| named("a", s, d) + &entry("b", s, d)),
@@ -177,7 +179,7 @@ fn encoded(pem: impl AsRef<[u8]>) -> String {
 const DATA: [Data; 23] = [
     ("nothing", NO_DATA, |_| "''".to_owned()),
     ("no base64", NO_PEM, |_| "'%%%'".to_owned()),
-    ("base64 in lines", NO_PEM, |pem| format!("\"{}\"", encoded(pem).replacen('L', "L\\n", 9))),
+    ("base64 in lines", JOINED, |pem| format!("\"{}\"", encoded(pem).replacen('L', "L\\n", 9))),
     ("base64 without padding", NO_PEM, |pem| {
         let padded = ["", "\n", "\n\n"]
             .map(|end| encoded(pem.to_owned() + end))
