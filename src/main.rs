@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use dlmalloc::GlobalDlmalloc;
 use nodestrap::clock::SystemClock;
 use nodestrap::commands;
 use nodestrap::disk;
@@ -17,9 +18,11 @@ use nodestrap::options::{Command, Options, Surroundings, help};
 use nodestrap::report::Report;
 use nodestrap::secret::wipe_stack;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use zeroizing_alloc::ZeroAlloc;
 
+/// No secret outlives the memory that held it.
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: ZeroAlloc<GlobalDlmalloc> = ZeroAlloc(GlobalDlmalloc);
 
 const VERSION: &str = concat!("nodestrap ", env!("CARGO_PKG_VERSION"), " (", env!("NODESTRAP_COMMIT"), ")\n");
 
