@@ -8,6 +8,7 @@ use crate::{
     lab::{Lab, rootfs},
     machine::Machine,
     qemu::{Board, Emulated, figures, kernel_version, ready_made},
+    readme::block,
 };
 
 pub const BOOTS: &[crate::Boot] = &[
@@ -45,31 +46,33 @@ impl Generator {
         ready_made(if matches!(self, Self::InitramfsTools) { "initramfs-tools" } else { "dracut" })
     }
 
-    /// What puts the modules in place.
-    fn script(self) -> &'static str {
+    /// What puts nodestrap in place, as the README tells it up to the generator's own run, and the run.
+    fn script(self) -> String {
+        const DRACUT: &str =
+            "dracut --quiet --no-hostonly --no-early-microcode --compress 'gzip -1' /out/generated";
+        let told = |title, generator: &str| {
+            let block = block(title, 0);
+            block.split_once(&format!("\n{generator}")).expect("the last line runs it").0.to_owned()
+        };
         match self {
             Self::InitramfsTools => {
-                "cp -r /image/initramfs-tools/* /etc/initramfs-tools/
-                 mkinitramfs -c gzip -o /out/generated"
+                told("#### initramfs-tools", "update-initramfs") + "\nmkinitramfs -c gzip -o /out/generated"
             }
-            Self::Dracut => {
-                "cp -r /image/dracut/99nodestrap /usr/lib/dracut/modules.d/
-                 echo 'add_dracutmodules+=\" nodestrap network-legacy \"' >/etc/dracut.conf.d/nodestrap.conf
-                 dracut --quiet --no-hostonly --no-early-microcode --compress 'gzip -1' /out/generated"
-            }
-            // Ignition relabels what it writes and fails without a policy to do that by. Its module comes after the one
-            // for the network, which it would otherwise choose by itself.
-            Self::DracutWithIgnition => {
-                "cp -r /ignition/usr/lib/dracut/modules.d/30ignition /usr/lib/dracut/modules.d/99ignition
-                 printf '#!/bin/sh\\n' >/usr/sbin/setfiles
-                 chmod 0755 /usr/sbin/setfiles
-                 echo 'add_dracutmodules+=\" ignition network-legacy \"' >/etc/dracut.conf.d/ignition.conf
-                 echo 'add_drivers+=\" qemu_fw_cfg \"' >>/etc/dracut.conf.d/ignition.conf
-                 dracut --quiet --no-hostonly --no-early-microcode --compress 'gzip -1' /out/generated"
-            }
+            Self::Dracut => told("#### dracut", "dracut --force") + "\n" + DRACUT,
+            Self::DracutWithIgnition => format!("{IGNITION}{DRACUT}"),
         }
     }
 }
+
+/// Ignition relabels what it writes and fails without a policy to do that by. Its module comes after the one for the
+/// network, which it would otherwise choose by itself.
+const IGNITION: &str = "\
+cp -r ignition/usr/lib/dracut/modules.d/30ignition /usr/lib/dracut/modules.d/99ignition
+printf '#!/bin/sh\\n' >/usr/sbin/setfiles
+chmod 0755 /usr/sbin/setfiles
+echo 'add_dracutmodules+=\" ignition network-legacy \"' >/etc/dracut.conf.d/ignition.conf
+echo 'add_drivers+=\" qemu_fw_cfg \"' >>/etc/dracut.conf.d/ignition.conf
+";
 
 /// The initramfs that a distribution's own generator makes for `machine`.
 pub fn generated(machine: &Emulated, generator: Generator) -> PathBuf {
@@ -82,11 +85,11 @@ pub fn generated(machine: &Emulated, generator: Generator) -> PathBuf {
     let image = concat!(env!("CARGO_MANIFEST_DIR"), "/image").into();
     let read_only = [
         (machine.board.nodestrap(), "/usr/bin/nodestrap"),
-        (image, "/image"),
-        (rootfs("ignition"), "/ignition"),
+        (image, "/mnt/image"),
+        (rootfs("ignition"), "/mnt/ignition"),
     ];
     command.args(read_only.map(|(from, to)| format!("--bind-ro={}:{to}", from.display())));
-    run(command.args(["sh", "-euc", &format!("{} {version}", generator.script())]));
+    run(command.args(["--chdir=/mnt", "sh", "-euc", &format!("{} {version}", generator.script())]));
     machine.scratch.path().join("generated")
 }
 

@@ -21,6 +21,7 @@ use crate::{
         wait_for,
     },
     lab::{Lab, Network},
+    readme::block,
 };
 
 /// The kubelet's unit and drop-in of kubeadm's packages (`cmd/krel/templates/latest/kubelet` and `kubeadm` of
@@ -80,28 +81,39 @@ pub struct Machine {
 impl Machine {
     /// A machine that has never booted, with the image's files in place.
     pub fn new(lab: &Lab, system: &str, name: &str) -> Self {
-        let (network, disk) = (lab.network(), Disk::new(system));
-        let machine =
-            Self { name: name.into(), network, disk, read: Cell::default(), scratch: Scratch::new() };
-        machine.bake();
+        let machine = Self::without_nodestrap(lab, system, name);
+        machine.put("/usr/bin/nodestrap", 0o755, fs::read(nodestrap()).unwrap());
+        machine.copy("systemd/nodestrap.service", "/usr/lib/systemd/system");
+        machine.copy("systemd/kubelet.service.d/20-nodestrap.conf", "/usr/lib/systemd/system");
+        machine.enable();
         machine
     }
 
-    /// What an image's maker copies, as the README says.
-    fn bake(&self) {
-        self.put("/usr/bin/nodestrap", 0o755, fs::read(nodestrap()).unwrap());
-        self.copy("systemd/nodestrap.service", "/usr/lib/systemd/system");
-        self.copy("systemd/kubelet.service.d/20-nodestrap.conf", "/usr/lib/systemd/system");
-        self.put("/usr/lib/systemd/system/kubelet.service", 0o644, KUBELET_UNIT);
-        self.put("/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf", 0o644, KUBEADM_DROP_IN);
-        self.put("/usr/bin/kubelet", 0o755, KUBELET_STUB);
-        self.put("/etc/hostname", 0o644, format!("{}\n", self.name));
-        run(Command::new("systemctl").arg("--root").arg(self.root()).args([
-            "enable",
-            "--quiet",
-            "nodestrap.service",
-            "kubelet.service",
-        ]));
+    /// A machine that has never booted, with a kubelet.
+    pub fn without_nodestrap(lab: &Lab, system: &str, name: &str) -> Self {
+        let (network, disk) = (lab.network(), Disk::new(system));
+        let machine =
+            Self { name: name.into(), network, disk, read: Cell::default(), scratch: Scratch::new() };
+        machine.put("/usr/lib/systemd/system/kubelet.service", 0o644, KUBELET_UNIT);
+        machine.put("/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf", 0o644, KUBEADM_DROP_IN);
+        machine.put("/usr/bin/kubelet", 0o755, KUBELET_STUB);
+        machine.put("/etc/hostname", 0o644, format!("{}\n", machine.name));
+        machine
+    }
+
+    /// Does on the machine, before it boots, what the README tells first in a section, beside nodestrap and image/.
+    pub fn follow(&self, section: &str) {
+        let mut command = Command::new("systemd-nspawn");
+        command.arg("-D").arg(self.root()).args(["--register=no", "--keep-unit", "--quiet", "--pipe"]);
+        command.arg(concat!("--bind-ro=", env!("CARGO_MANIFEST_DIR"), "/image:/mnt/image"));
+        command.arg(format!("--bind-ro={}:/mnt/nodestrap", nodestrap().display())).arg("--chdir=/mnt");
+        run(command.args(["sh", "-euc", &block(section, 0)]));
+    }
+
+    /// Has its boots start nodestrap and the kubelet.
+    pub fn enable(&self) {
+        let units = ["nodestrap.service", "kubelet.service"];
+        run(Command::new("systemctl").arg("--root").arg(self.root()).args(["enable", "-q"]).args(units));
     }
 
     /// Copies a file of image/, its first folder cut off, into a directory of the machine.
@@ -120,12 +132,12 @@ impl Machine {
     /// settings that it wants, and these are the test machine's own. So it is shown files that hold them.
     pub fn real_kubelet(&self) {
         self.real("kubelet");
-        let mut drop_in = "[Service]\n".to_owned();
-        for (setting, value) in KERNEL_SETTINGS {
+        let binds = KERNEL_SETTINGS.map(|(setting, value)| {
             let file = format!("/usr/share/kernel-settings/{}", setting.replace('/', "."));
             self.put(&file, 0o644, format!("{value}\n"));
-            drop_in += &format!("BindReadOnlyPaths={file}:/proc/sys/{setting}\n");
-        }
+            format!("BindReadOnlyPaths={file}:/proc/sys/{setting}\n")
+        });
+        let drop_in = format!("[Service]\n{}", binds.concat());
         self.put("/etc/systemd/system/kubelet.service.d/kernel-settings.conf", 0o644, drop_in);
     }
 

@@ -16,6 +16,7 @@ mod machine;
 mod nightly;
 mod provision;
 mod qemu;
+mod readme;
 mod systemd;
 
 use std::{
@@ -83,6 +84,6 @@ fn main() -> ExitCode {
 fn words() -> (Option<String>, Vec<String>) {
     let mut words: Vec<String> = std::env::args().skip(1).collect();
     let Some(place) = words.iter().position(|word| word == "--skip") else { return (None, words) };
-    let skipped = words.drain(place..(place + 2).min(words.len())).last();
+    let skipped = words.drain(place..(place + 2).min(words.len())).next_back();
     (skipped, words)
 }

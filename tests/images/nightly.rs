@@ -85,12 +85,7 @@ fn enforcing(lab: &Lab, name: &str, line: &str, firmware: &[&str]) -> Vec<String
     let system = system(lab, "selinux", name);
     system.put("/usr/bin/kubelet", 0o755, KUBELET.replace("#!/bin/sh\n", SECURITY));
     system.put("/etc/selinux/config", 0o644, "SELINUX=enforcing\nSELINUXTYPE=default\n");
-    system.copy("selinux/nodestrap-relabel.service", "/usr/lib/systemd/system");
-    run(Command::new("systemctl").arg("--root").arg(system.root()).args([
-        "enable",
-        "-q",
-        "nodestrap-relabel",
-    ]));
+    system.follow("#### SELinux");
     system.assert_verified("nodestrap-relabel.service");
     let machine = Emulated::new(lab, Board::Pc, name);
     // systemd finds the firmware's strings by this.

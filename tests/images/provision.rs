@@ -12,6 +12,7 @@ use crate::{
     harness::{node::nodestrap, process::run, scratch::Scratch},
     lab::{Lab, rootfs},
     machine::Machine,
+    readme::block,
     systemd::joins,
 };
 
@@ -19,6 +20,8 @@ pub const BOOTS: &[crate::Boot] = &[
     ("cloud-init: user-data of a NoCloud seed", cloud_init),
     ("Ignition: unit, drop-in and credential onto a disk", ignition),
     ("container: a layer copied into an image", container),
+    ("README: installed on a running system", installed),
+    ("README: a golden image", golden),
 ];
 
 /// A file of image/.
@@ -40,6 +43,9 @@ pub fn filled(lab: &Lab, text: &str) -> String {
 fn cloud_init(lab: &Lab) -> String {
     let user_data = fs::read_to_string(image("cloud-init/user-data")).unwrap();
     assert!(user_data.len() < 16 * 1024);
+    let is_comment = |line: &str| line.trim_start().starts_with("# ");
+    let shown: String = user_data.split_inclusive('\n').filter(|line| !is_comment(line)).collect();
+    assert_eq!(block("### cloud-init", 0), shown.replace(&"0".repeat(64), "…"), "README.md shows the file");
     let machine = Machine::new(lab, "cloud", "cloud1");
     machine.copy("systemd/nodestrap.service.d/30-remove-credentials.conf", "/usr/lib/systemd/system");
     machine.put("/tmp/user-data", 0o600, &user_data);
@@ -119,10 +125,7 @@ rm -r /run/ignition
 
 /// The layer is built as the Containerfile says, and its files lie where an image has them.
 fn container(lab: &Lab) -> String {
-    let machine = Machine::new(lab, "bookworm", "container1");
-    for path in ["bin/nodestrap", "lib/systemd/system/nodestrap.service"] {
-        fs::remove_file(machine.file("/usr").join(path)).unwrap();
-    }
+    let machine = Machine::without_nodestrap(lab, "bookworm", "container1");
     let build = Scratch::new();
     let script = r#"
 context=$1/context
@@ -140,5 +143,32 @@ cp -a "$layer/." "$4"
         .arg(nodestrap())
         .arg(image(""))
         .arg(machine.root()));
+    machine.enable();
+    joins(lab, &machine, &[lab.join_credential()])
+}
+
+/// What the README tells to do on a system, done there.
+fn installed(lab: &Lab) -> String {
+    let machine = Machine::without_nodestrap(lab, "trixie", "readme1");
+    machine.follow("### systemd");
+    joins(lab, &machine, &[lab.join_credential()])
+}
+
+/// What the README tells to do to a root file system, and what it leaves to the machine.
+fn golden(lab: &Lab) -> String {
+    let machine = Machine::without_nodestrap(lab, "bookworm", "golden1");
+    let clone = Scratch::new();
+    let folder = clone.path();
+    std::os::unix::fs::symlink(image(""), folder.join("image")).unwrap();
+    fs::copy(nodestrap(), folder.join("nodestrap")).unwrap();
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new("sh");
+    command.args(["-euc", &block("### A golden image", 0)]).current_dir(folder);
+    run(command.env("IMAGE", machine.root()).env("PATH", path));
+    run(Command::new("systemctl").arg("--root").arg(machine.root()).args([
+        "enable",
+        "-q",
+        "kubelet.service",
+    ]));
     joins(lab, &machine, &[lab.join_credential()])
 }
