@@ -32,7 +32,7 @@ fn replay(name: &str) {
     assert!(taken > 0, "none of the seeds is taken");
 
     let wanted = std::env::var("MUTATIONS").ok().map(|text| text.parse().expect("MUTATIONS is a number"));
-    let slow = matches!(name, "wire" | "exchange" | "join" | "identity");
+    let slow = matches!(name, "connection" | "wire" | "exchange" | "join" | "identity");
     let count = wanted.unwrap_or(MUTATIONS) / if slow { 10 } else { 1 };
     let mut numbers = Numbers::of(name);
     for _ in 0..count {
@@ -56,6 +56,26 @@ fn check(name: &str, data: &[u8]) -> bool {
             data.escape_ascii()
         );
     })
+}
+
+/// The lines with name and version of each package in a lock file.
+fn packages(lock: &str) -> Vec<[&str; 2]> {
+    let lines: Vec<_> = lock.lines().collect();
+    let is_name = |pair: &&[&str]| pair[0].starts_with("name = ");
+    lines.windows(2).filter(is_name).map(|pair| [pair[0], pair[1]]).collect()
+}
+
+#[test]
+fn what_is_fuzzed_has_the_versions_that_ship() {
+    let fuzzed = packages(include_str!("Cargo.lock"));
+    for shipped in packages(include_str!("../../Cargo.lock")) {
+        let is_there = fuzzed.iter().any(|[name, _]| *name == shipped[0]);
+        assert!(
+            !is_there || fuzzed.contains(&shipped),
+            "copy Cargo.lock beside tests/fuzz/Cargo.toml: {shipped:?}"
+        );
+    }
+    assert!(fuzzed.len() > 40, "{} packages", fuzzed.len());
 }
 
 /// One test for each target.
@@ -84,6 +104,6 @@ macro_rules! replay {
 }
 
 replay! {
-    yaml kubeconfig kubelet_config cluster_info signed certificate request bundle pair join_configuration join_line
+    yaml kubeconfig kubelet_config cluster_info signed connection certificate request bundle pair join_configuration join_line
     kernel_command_line duration address proxy_variables written identity wire exchange join
 }

@@ -65,6 +65,10 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             ])
         }
         "signed" => texts(&[KUBECONFIG, "Hello from the other side.", "{}", "\u{feff}clusters: []\r\n"]),
+        "connection" => {
+            let json = cluster_info().to_string().into_bytes();
+            vec![json.clone(), chunked(&[cluster_info().to_string()]), [json, vec![0xff, 1]].concat()]
+        }
         "certificate" => [CA, SERVER, NODE, RSA].map(der).to_vec(),
         "request" => [REQUEST, SERVING].map(der).to_vec(),
         "bundle" => texts(&[

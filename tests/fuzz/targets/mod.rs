@@ -24,12 +24,13 @@ pub use trust::jws;
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// All of them. tests/fuzz/Cargo.toml has a program for each.
-pub const TARGETS: [Target; 20] = [
+pub const TARGETS: [Target; 21] = [
     ("yaml", texts::yaml),
     ("kubeconfig", texts::kubeconfig),
     ("kubelet_config", texts::kubelet_config),
     ("cluster_info", trust::cluster_info),
     ("signed", trust::signed),
+    ("connection", trust::connection),
     ("certificate", certificates::certificate),
     ("request", certificates::request),
     ("bundle", certificates::bundle),

@@ -1,13 +1,16 @@
 //! The trust decision over cluster-info.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use nodestrap::discovery::ClusterInfo;
+use nodestrap::discovery::{self, ClusterInfo};
 use nodestrap::error::{Failure, Result};
-use nodestrap::trust::{self, SignedCluster};
+use nodestrap::http::{Endpoint, Unverified};
+use nodestrap::trust::{self, Pins, SignedCluster};
 use nodestrap::yaml;
 
-use super::{fixtures, is_one_line, text};
+use super::{fixtures, is_one_line, text, transport};
 
 #[path = "../../support/api/jws.rs"]
 #[allow(unused, clippy::all, clippy::pedantic, reason = "of the tests' API server")]
@@ -48,6 +51,31 @@ pub fn signed(data: &[u8]) -> bool {
         }
     }
     taken.is_some()
+}
+
+/// An answer to the question for cluster-info, over connections to the server that it names and to another endpoint, for
+/// which that server's certificate is not. With a pin, the endpoint that was dialled must be one of the cluster's; without
+/// one, the signature is enough to go over to the server that is named.
+pub fn connection(data: &[u8]) -> bool {
+    let mut taken = 0;
+    for (endpoint, pins, trusted) in [
+        (fixtures::ENDPOINT, fixtures::pins(), true),
+        (fixtures::ENDPOINT, Pins::UnsafeSkip, true),
+        ("other.example.org:6443", fixtures::pins(), false),
+        ("other.example.org:6443", Pins::UnsafeSkip, true),
+    ] {
+        let (system, other) = transport::server(data);
+        let endpoint = Endpoint::parse(endpoint).expect("an endpoint");
+        let peer = Unverified::to_each(&system, &[endpoint]).expect("no proxy").swap_remove(0);
+        let Ok(info) = discovery::fetch(&peer, Duration::from_secs(5)) else { continue };
+        let Ok(signed) = trust::verify(&info, &fixtures::token(), &pins, fixtures::now()) else { continue };
+        let outcome = signed.over(peer);
+        assert_eq!(outcome.is_ok(), trusted, "{outcome:?}");
+        assert!(outcome.is_ok_and(|cluster| cluster.server().as_str() == fixtures::URL) == trusted);
+        assert!(other.requests().iter().all(|request| !request.contains(fixtures::SECRET)));
+        taken += 1;
+    }
+    taken == 4
 }
 
 /// The text with one bit flipped, where that leaves a text.
