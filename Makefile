@@ -7,7 +7,7 @@ SIZE := 1474560
 # cargo for what ships, and for what is measured beside it.
 CARGO := .ci/cargo
 
-.PHONY: all build build-aarch64 test test-hostile test-kubernetes test-images campaign fuzz miri mutants lint release \
+.PHONY: all build build-aarch64 test test-hostile test-kubernetes differential test-images campaign fuzz miri mutants lint release \
 	test-release bloat demo bench fleet outage setup setup-faults setup-kubernetes setup-images setup-aarch64 size clean
 
 all: build
@@ -23,6 +23,7 @@ test: lint build setup-faults setup-kubernetes setup-images build-aarch64
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test hostile
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test faults -- --test-threads=2
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test architecture --test release --test loopback --test kubernetes -- --test-threads=2
+	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test differential -- --show-output
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test images -- --skip nightly
 
 # The tables of hostile servers; WORDS="tls: yaml:" plays only the cases whose area or name contains one of them.
@@ -32,8 +33,15 @@ test-hostile: build
 # The long form of the suites, one line for each; each prints its counts.
 campaign: export NODESTRAP := $(CURDIR)/$(BINARY)
 campaign: export CAMPAIGN := full
-campaign: build setup-faults
+campaign: build setup-faults setup-kubernetes
 	cargo test --locked --no-fail-fast --test faults -- --test-threads=2
+	DIFFERENTIAL_COUNT=10000 DIFFERENTIAL_SEED=$$(date +%s) cargo test --locked --no-fail-fast --test differential -- --show-output
+
+# Beside Kubernetes' own code: COUNT inputs for each question, drawn from SEED.
+differential: export DIFFERENTIAL_COUNT := $(or $(COUNT),1000)
+differential: export DIFFERENTIAL_SEED := $(or $(SEED),1)
+differential: build setup-kubernetes
+	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test differential -- --show-output
 
 # All that is held against real Kubernetes, with one version of it: VERSION=1.34 or another of tests/kubernetes/versions,
 # the newest when none is given.

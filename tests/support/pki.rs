@@ -153,6 +153,16 @@ impl Authority {
 
     /// A client certificate for a bootstrapping machine and its key, both PEM, the key in Go's form.
     pub fn client(&self, organization: &str, common_name: &str) -> (String, String) {
+        self.client_with(organization, common_name, |_| {})
+    }
+
+    /// The same with a certificate that is changed before it is signed.
+    pub fn client_with(
+        &self,
+        organization: &str,
+        common_name: &str,
+        adjust: impl FnOnce(&mut CertificateSigningRequestParams),
+    ) -> (String, String) {
         let key = KeyPair::generate().expect("a key");
         let request = request(&key, organization, common_name);
         // SEC 1 (RFC 5915, section 3) with the curve named, of what ring writes at fixed places of its PKCS#8.
@@ -160,7 +170,7 @@ impl Authority {
         let curve = [0xa0, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
         let head = [0x30, 0x77, 2, 1, 1, 4, 32];
         let sec1 = [&head, &der[36..68], &curve, &[0xa1, 0x44, 3, 0x42, 0], &der[der.len() - 65..]].concat();
-        (self.sign(&request), pem_text("EC PRIVATE KEY", &sec1))
+        (self.sign_with(&request, adjust), pem_text("EC PRIVATE KEY", &sec1))
     }
 
     fn issuer(&self) -> Issuer<'_, &KeyPair> {

@@ -4,7 +4,7 @@ mod cluster;
 mod http;
 pub mod jws;
 mod serve;
-mod tls;
+pub mod tls;
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,0 +1,337 @@
+//! What lies on a node's disk: judged by the kubelet's own bootstrap and FileStore, and written by them for nodestrap to
+//! judge.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use nodestrap::files::{Existing, Layout, NodeFiles};
+use nodestrap::identity::{CertificateRequest, Key, Kind, Wanted};
+use nodestrap::kubeconfig::{self, BootstrapUser};
+use nodestrap::node::NodeName;
+use serde_json::json;
+
+use super::damage::Damage;
+use super::oracle::{Oracle, bytes, given_bytes, given_text};
+use super::random::{Random, count};
+use super::tally::{Case, Class, Tally};
+use crate::support::api::Api;
+use crate::support::node::{BOOTSTRAP_CONF, CA, CURRENT, KEY_TMP, KUBELET_CONF, Node, PKI};
+use crate::support::pki::{Authority, DAY, valid};
+
+const PAIR: &str = "var/lib/kubelet/pki/kubelet-client-2026-01-02-03-04-05.pem";
+
+/// A disk, by what was done to it.
+type Traits = Vec<&'static str>;
+
+fn has(traits: &Traits, name: &str) -> bool {
+    traits.contains(&name)
+}
+
+/// A certificate and its key, odd now and then.
+fn pair(random: &mut Random, authority: &Authority, traits: &mut Traits) -> (String, String) {
+    let name = if random.once_in(12) {
+        traits.push("another node's");
+        "system:node:n2"
+    } else {
+        "system:node:n1"
+    };
+    let (mut certificate, mut key) = authority.client("system:nodes", name);
+    match random.below(16) {
+        0 => {
+            traits.push("out of time");
+            let window = if random.once_in(2) { (-20 * DAY, -DAY) } else { (DAY, 20 * DAY) };
+            (certificate, key) = authority
+                .client_with("system:nodes", name, |request| valid(&mut request.params, window.0, window.1));
+        }
+        1 => {
+            traits.push("another's key");
+            key = authority.client("system:nodes", name).1;
+        }
+        2 => {
+            traits.push("its CA behind it");
+            certificate += &authority.pem();
+        }
+        3 => {
+            traits.push("an expired CA behind it");
+            certificate += &Authority::with("old", |params| valid(params, -20 * DAY, -DAY)).pem();
+        }
+        4 => {
+            traits.push("headers");
+            certificate = certificate.replacen("-----\n", "-----\na: b\n\n", 1);
+        }
+        _ => {}
+    }
+    (certificate, key)
+}
+
+/// Puts what a joined node has on a disk, and something else now and then.
+fn draw(random: &mut Random, authority: &Authority) -> (Node, Traits) {
+    let (node, mut traits) = (Node::new(), Traits::new());
+    let (certificate, key) = pair(random, authority, &mut traits);
+    let mut ca = authority.pem().into_bytes();
+    if random.once_in(12) {
+        traits.push("a damaged CA");
+        ca = Damage::pem(random, &ca);
+    }
+    let link = format!("/{CURRENT}");
+    let mut conf = kubeconfig::kubelet("https://api.example:6443", &BASE64_STANDARD.encode(&ca), &link);
+    let mut text = if random.once_in(6) { key.clone() + &certificate } else { certificate.clone() + &key };
+    match random.below(12) {
+        0 => {
+            traits.push("a damaged kubeconfig");
+            conf = random.slips(&conf);
+        }
+        1 => {
+            traits.push("a damaged kubeconfig");
+            conf = Damage::yaml(random, &conf);
+        }
+        2 => {
+            let data = |text: &str| BASE64_STANDARD.encode(text);
+            conf = conf
+                .replace(
+                    &format!("client-certificate: {link}"),
+                    &format!("client-certificate-data: {}", data(&certificate)),
+                )
+                .replace(&format!("client-key: {link}"), &format!("client-key-data: {}", data(&key)));
+        }
+        3 => conf = conf.replace(&link, "../../var/lib/kubelet/pki/kubelet-client-current.pem"),
+        4 => {
+            traits.push("a damaged pair");
+            text = String::from_utf8_lossy(&Damage::pem(random, text.as_bytes())).into_owned();
+        }
+        5 => {
+            traits.push("a damaged pair");
+            text.truncate(random.below(text.len()));
+        }
+        _ => {}
+    }
+    node.write(KUBELET_CONF, conf);
+    if !random.once_in(12) {
+        node.write(CA, &ca);
+    }
+    node.write(PAIR, &text);
+    let target = format!("/{PAIR}");
+    let place = |name: &str| node.at(&format!("{PKI}/{name}"));
+    match random.below(16) {
+        0 => traits.push("no link"),
+        1 => {
+            traits.push("a link that was not renamed");
+            symlink(target, place("kubelet-client-updated.pem")).expect("a link");
+        }
+        2 => {
+            traits.push("a link that leads nowhere");
+            symlink("/var/lib/kubelet/pki/none.pem", node.at(CURRENT)).expect("a link");
+        }
+        3 => symlink(PAIR.rsplit('/').next().expect("a name"), node.at(CURRENT)).expect("a link"),
+        4 => node.write(CURRENT, &text),
+        5 => {
+            traits.push("two files");
+            fs::write(place("kubelet-client.crt"), &certificate).expect("a file");
+            fs::write(place("kubelet-client.key"), &key).expect("a file");
+        }
+        _ => symlink(target, node.at(CURRENT)).expect("a link"),
+    }
+    (node, traits)
+}
+
+fn files(node: &Node) -> NodeFiles {
+    NodeFiles::open(&node.root(), Layout::default()).expect("a root")
+}
+
+fn name(text: &str) -> NodeName {
+    NodeName::new(text).expect("a name")
+}
+
+#[test]
+fn identities() {
+    const CLASSES: &[Class<Traits, bool>] = &[
+        Class {
+            name: "another's key",
+            reason: "the kubelet would start, and no API server would know it",
+            explains: |case| case.ours == Ok(false) && has(&case.input, "another's key"),
+        },
+        Class {
+            name: "DER that only nodestrap reads",
+            reason: "what tells whose identity it is is read; points on curves and the like by who checks a signature",
+            explains: |case| {
+                let is_damaged = |name| has(&case.input, name);
+                case.ours == Ok(true) && (is_damaged("a damaged pair") || is_damaged("a damaged CA"))
+            },
+        },
+        Class {
+            name: "a CA that is not trusted",
+            reason: "an identity without a usable CA is no whole one; a kubelet would take the machine's own roots",
+            explains: |case| case.ours == Ok(false) && has(&case.input, "a damaged kubeconfig"),
+        },
+        Class {
+            name: "PEM in another form",
+            reason: "Go skips what it does not understand",
+            explains: |case| {
+                let is_damaged = |name| has(&case.input, name);
+                case.ours == Ok(false) && (is_damaged("a damaged pair") || is_damaged("a damaged CA"))
+            },
+        },
+    ];
+    let (mut random, mut oracle) = (Random::of("identities"), Oracle::start());
+    let authority = Authority::new("kubernetes");
+    let mut tally = Tally::new("identities", CLASSES);
+    for _ in 0..count() / 4 {
+        let (node, input) = draw(&mut random, &authority);
+        let existing = files(&node).existing(&name("n1"), SystemTime::now());
+        let ours = existing.map(|found| !matches!(found, Existing::None | Existing::Unusable(_)));
+        let question = json!({"root": node.root(), "kubeconfig": format!("/{KUBELET_CONF}")});
+        let theirs = oracle.ask("is valid", &question).map(|value| value == json!(true));
+        tally.hold(&Case { ours: ours.map_err(|e| e.to_string()), theirs, input });
+    }
+    tally.finish();
+}
+
+#[test]
+fn stored_pairs() {
+    const CLASSES: &[Class<Traits, Vec<u8>>] = &[
+        Class {
+            name: "a pair that is of no use to this node",
+            reason: "the store hands out any pair that belongs together; a join goes on with its own that is in time",
+            explains: |case| {
+                let is = |name| has(&case.input, name);
+                case.ours.is_err()
+                    && (is("another node's") || is("out of time") || is("an expired CA behind it"))
+            },
+        },
+        Class {
+            name: "a link that was not renamed, or two files",
+            reason: "the store finishes the one and falls back to the other; a join stores a new pair",
+            explains: |case| {
+                let is = |name| has(&case.input, name);
+                case.ours.is_err() && (is("a link that was not renamed") || is("two files"))
+            },
+        },
+        Class {
+            name: "PEM in another form",
+            reason: "Go skips what it does not understand; the kubelet's bootstrap skips blocks with headers",
+            explains: |case| {
+                let is = |name| has(&case.input, name);
+                case.ours.is_err() && (is("a damaged pair") || is("headers"))
+            },
+        },
+    ];
+    let (mut random, mut oracle) = (Random::of("stored pairs"), Oracle::start());
+    let authority = Authority::new("kubernetes");
+    let mut tally = Tally::new("stored pairs", CLASSES);
+    for _ in 0..count() / 4 {
+        let (node, input) = draw(&mut random, &authority);
+        let stored = files(&node).stored(&Wanted::client(&name("n1")), SystemTime::now());
+        let ours = stored
+            .map_err(|e| e.to_string())
+            .and_then(|found| found.map(|leaf| leaf.der).ok_or(String::new()));
+        let question =
+            json!({"root": node.root(), "directory": format!("/{PKI}"), "name": Kind::CLIENT.store});
+        let theirs = oracle.ask("current pair", &question).map(|chain| given_bytes(&chain[0]));
+        tally.hold(&Case { ours, theirs, input });
+    }
+    tally.finish();
+}
+
+#[test]
+fn request_names() {
+    let (mut random, mut oracle) = (Random::of("request names"), Oracle::start());
+    let mut tally = Tally::new("request names", &[]);
+    for _ in 0..count() {
+        let length = 1 + random.below(63);
+        let input = format!("n{}", random.text("abc019", length));
+        let key = Key::generate().expect("a key");
+        let request = CertificateRequest::new(&key, &Wanted::client(&name(&input))).expect("a request");
+        let question = json!({"publicKey": bytes(key.spki()), "node": input});
+        let theirs = oracle.ask("request name", &question).map(|value| given_text(&value));
+        tally.hold(&Case { ours: Ok(request.name().to_owned()), theirs, input });
+    }
+    tally.finish();
+}
+
+/// What nodestrap leaves behind is what a kubelet starts from, rotates, and leaves behind for nodestrap in turn.
+#[test]
+fn joined_nodes() {
+    let mut oracle = Oracle::start();
+    let mut random = Random::of("joined nodes");
+    let api = Api::start();
+    let joins = (count() / 100).max(3);
+    for at in 0..joins {
+        let (node, own) = (Node::new(), format!("n{at}"));
+        let finished = node.join(&api).name(&own).with_cert().run();
+        finished.expect("joined");
+        let root = json!(node.root());
+        let valid = oracle.ask("is valid", &json!({"root": root, "kubeconfig": format!("/{KUBELET_CONF}")}));
+        assert_eq!(valid, Ok(json!(true)), "{:#?}", node.tree());
+        let store = json!({"root": root, "directory": format!("/{PKI}"), "name": Kind::CLIENT.store});
+        let chain = oracle.ask("current pair", &store).expect("a pair");
+        let stored = files(&node).stored(&Wanted::client(&name(&own)), SystemTime::now()).expect("a disk");
+        assert_eq!(stored.expect("a pair").der, given_bytes(&chain[0]));
+        let key = Key::from_pem(node.read_key().as_bytes()).expect("a key");
+        let asked = oracle.ask("request name", &json!({"publicKey": bytes(key.spki()), "node": own}));
+        assert_eq!(asked.as_ref(), Ok(&finished.report()["csrName"]));
+        // The kubelet rotates, and may be interrupted before its last rename.
+        let (certificate, key) = api.authority.client("system:nodes", &format!("system:node:{own}"));
+        let mut update = store.clone();
+        update["certificate"] = bytes(&certificate);
+        update["key"] = bytes(&key);
+        let updated = oracle.ask("update pair", &update).expect("an update");
+        let stored = files(&node).stored(&Wanted::client(&name(&own)), SystemTime::now()).expect("a disk");
+        assert_eq!(stored.expect("a pair").der, given_bytes(&updated[0]));
+        node.join(&api).name(&own).with_cert().run().expect("already-joined");
+        if random.once_in(2) {
+            fs::rename(node.at(CURRENT), node.at(&format!("{PKI}/kubelet-client-updated.pem")))
+                .expect("a link");
+            node.join(&api).name(&own).with_cert().run().expect("joined");
+            let stored =
+                files(&node).stored(&Wanted::client(&name(&own)), SystemTime::now()).expect("a disk");
+            let chain = oracle.ask("current pair", &store).expect("a pair");
+            assert_eq!(stored.expect("a pair").der, given_bytes(&chain[0]));
+        }
+    }
+    println!("joined nodes: {joins} joins, each pair found, rotated and found again by both");
+}
+
+/// The kubelet's bootstrap goes on from what nodestrap has prepared, with its key where there is one.
+#[test]
+fn bootstraps() {
+    let mut oracle = Oracle::start();
+    let mut random = Random::of("bootstraps");
+    let server = oracle.ask("server of the oracle", &json!({})).expect("a server");
+    let (url, ca) = (given_text(&server["server"]), given_bytes(&server["ca"]));
+    let rounds = (count() / 100).max(3);
+    for at in 0..rounds {
+        let (node, own) = (Node::new(), format!("n{at}.example"));
+        let token = random.token();
+        let user = BootstrapUser { token: Some(&token), pair: None };
+        node.write(BOOTSTRAP_CONF, kubeconfig::bootstrap(&url, &BASE64_STANDARD.encode(&ca), &user).expose());
+        node.write(CA, &ca);
+        let kept = if random.once_in(2) {
+            Some(files(&node).pending_key(Kind::CLIENT).expect("a key"))
+        } else {
+            None
+        };
+        assert_eq!(node.has(KEY_TMP), kept.is_some());
+        let seen = oracle.ask("bootstrap", &json!({
+            "root": node.root(), "kubeconfig": format!("/{KUBELET_CONF}"), "bootstrap": format!("/{BOOTSTRAP_CONF}"),
+            "directory": format!("/{PKI}"), "name": own,
+        })).expect("a certificate");
+        assert_eq!(given_text(&seen["bearers"][0]), token);
+        let key = Key::from_pem(node.read_key().as_bytes()).expect("a key");
+        assert!(kept.is_none_or(|kept| kept.spki() == key.spki()), "the kubelet takes the key that is there");
+        let request = CertificateRequest::new(&key, &Wanted::client(&name(&own))).expect("a request");
+        assert_eq!(given_text(&seen["requests"][0]["metadata"]["name"]), request.name());
+        let spec = &seen["requests"][0]["spec"];
+        assert_eq!(spec["signerName"], "kubernetes.io/kube-apiserver-client-kubelet");
+        assert_eq!(spec["usages"], json!(["digital signature", "client auth"]));
+        let conf = kubeconfig::kubelet(&url, &BASE64_STANDARD.encode(&ca), &format!("/{CURRENT}"));
+        assert_eq!(node.read(KUBELET_CONF), conf);
+        let existing = files(&node).existing(&name(&own), SystemTime::now()).expect("a disk");
+        assert!(matches!(existing, Existing::Joined(_)), "{existing:?}");
+    }
+    println!(
+        "bootstraps: {rounds} by the kubelet, each from nodestrap's files to an identity that nodestrap takes"
+    );
+}
