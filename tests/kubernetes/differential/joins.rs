@@ -12,7 +12,7 @@ use super::damage::Damage;
 use super::oracle::{Oracle, given_text};
 use super::pems::Bundles;
 use super::random::{Random, count};
-use super::tally::{Case, Class, Tally};
+use super::tally::{Case, Class, Tally, refused};
 use super::trust::chain as words;
 use super::yaml;
 use crate::support::api::jws;
@@ -34,13 +34,6 @@ struct Said {
     timeouts: [u64; 2],
     /// Whether there are fields that nobody knows.
     unknown: bool,
-}
-
-/// Refused by nodestrap alone, by the words of its error.
-macro_rules! refused {
-    ($name:literal, $reason:literal, $($words:literal),+) => {
-        Class { name: $name, reason: $reason, explains: |case| [$($words),+].iter().any(|words| case.stricter(words)) }
-    };
 }
 
 const CLASSES: &[Class<String, Said>] = &[
@@ -75,16 +68,11 @@ const CLASSES: &[Class<String, Said>] = &[
         "two machines of one name would share one Node",
         "the node name"
     ),
-    refused!(
-        "YAML that means nothing in JSON",
-        "refused instead of interpreted",
-        "anchors",
-        "aliases",
-        "tags are",
-        "twice in one map",
-        "merge keys",
-        "plain string"
-    ),
+    Class {
+        name: "YAML that means nothing in JSON",
+        reason: "anchors, tags, merge keys, a key that stands twice: refused instead of interpreted",
+        explains: |case| yaml::MEANINGLESS.iter().any(|words| case.stricter(words)),
+    },
     refused!("YAML 1.2 only", "the text is YAML 1.1 alone", "not well-formed YAML"),
     Class {
         name: "YAML that only nodestrap reads, and documents that hold nothing",
@@ -101,6 +89,12 @@ const CLASSES: &[Class<String, Said>] = &[
             words.iter().any(|words| case.laxer(words))
         },
     },
+    refused!(
+        "a field in letters of another case",
+        "kubeadm passes over the case of kind and apiVersion only; a field is spelt as it is",
+        "the apiVersion of the JoinConfiguration is not known",
+        "holds no JoinConfiguration"
+    ),
     Class {
         name: "a name that the kubelet's argument overrides",
         reason: "hostname-override is the node's name; the other one is not looked at",

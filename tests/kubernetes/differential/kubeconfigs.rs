@@ -12,7 +12,7 @@ use super::damage::Damage;
 use super::oracle::{Oracle, given_bytes, given_text};
 use super::pems::Bundles;
 use super::random::{Random, count};
-use super::tally::{Case, Class, Tally};
+use super::tally::{Case, Class, Tally, refused};
 use super::trust::chain as words;
 use super::yaml;
 use crate::support::scratch::Scratch;
@@ -25,13 +25,6 @@ struct Known {
     /// The DER of the client's certificates, and of its key.
     pair: Vec<Vec<u8>>,
     ca: String,
-}
-
-/// Refused by nodestrap alone, by the words of its error.
-macro_rules! refused {
-    ($name:literal, $reason:literal, $($words:literal),+) => {
-        Class { name: $name, reason: $reason, explains: |case| [$($words),+].iter().any(|words| case.stricter(words)) }
-    };
 }
 
 const CLASSES: &[Class<String, Known>] = &[
@@ -81,17 +74,11 @@ const CLASSES: &[Class<String, Known>] = &[
         "client key"
     ),
     refused!("base64 in another form", "Go leaves bits unread", "no base64"),
-    refused!(
-        "YAML that means nothing in JSON",
-        "anchors, tags, merge keys, a key that stands twice: refused instead of interpreted",
-        "anchors",
-        "aliases",
-        "tags are",
-        "twice in one map",
-        "merge keys",
-        "plain string",
-        "more than one document"
-    ),
+    Class {
+        name: "YAML that means nothing in JSON",
+        reason: "anchors, tags, merge keys, a key that stands twice: refused instead of interpreted",
+        explains: |case| yaml::MEANINGLESS.iter().any(|words| case.stricter(words)),
+    },
     refused!("YAML 1.2 only", "the text is YAML 1.1 alone", "not well-formed YAML"),
     refused!(
         "several clusters",
@@ -107,7 +94,9 @@ const CLASSES: &[Class<String, Known>] = &[
         name: "a fault in a part that is not used",
         reason: "kubeadm looks at all clusters, contexts and users of the file; here what leads to the cluster counts",
         explains: |case| {
-            let is_several = case.input.matches("server").count() > 1;
+            let times = |word: &str| case.input.matches(word).count();
+            // A user stands in the context and in the list, with its key and its name.
+            let is_several = times("server") > 1 || times("user") > 3;
             case.laxer("invalid configuration")
                 || is_several
                     && ["illegal base64", "failed to create API client"].iter().any(|words| case.laxer(words))

@@ -40,6 +40,14 @@ pub struct Class<I, V> {
     pub explains: fn(&Case<I, V>) -> bool,
 }
 
+/// A class of what is refused by nodestrap alone, by the words of its error.
+macro_rules! refused {
+    ($name:literal, $reason:literal, $($words:literal),+) => {
+        Class { name: $name, reason: $reason, explains: |case| [$($words),+].iter().any(|words| case.stricter(words)) }
+    };
+}
+pub(super) use refused;
+
 /// The outcome of one question's cases.
 pub struct Tally<I: 'static, V: 'static> {
     question: &'static str,

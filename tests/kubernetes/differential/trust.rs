@@ -11,6 +11,7 @@ use super::oracle::{Oracle, bytes, given_bytes, given_text};
 use super::pems::Bundles;
 use super::random::{Random, count};
 use super::tally::{Case, Class, Tally};
+use super::yaml;
 use crate::support::api::jws;
 
 /// A cluster-info, and what it is judged by.
@@ -64,18 +65,7 @@ pub const CLASSES: &[Class<Published, Cluster>] = &[
     Class {
         name: "YAML that means nothing in JSON",
         reason: "anchors, tags, merge keys, a key that stands twice: refused instead of interpreted",
-        explains: |case| {
-            let words = [
-                "anchors",
-                "aliases",
-                "tags are",
-                "twice in one map",
-                "merge keys",
-                "plain string",
-                "more than one document",
-            ];
-            words.iter().any(|words| case.stricter(words))
-        },
+        explains: |case| yaml::MEANINGLESS.iter().any(|words| case.stricter(words)),
     },
     Class {
         name: "YAML 1.1's numbers and switches",

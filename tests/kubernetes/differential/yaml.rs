@@ -6,6 +6,17 @@ use serde_json::Value;
 
 use super::random::Random;
 
+/// Words of the errors for YAML that means nothing in JSON.
+pub const MEANINGLESS: [&str; 7] = [
+    "anchors",
+    "aliases",
+    "tags are",
+    "twice in one map",
+    "merge keys",
+    "plain string",
+    "more than one document",
+];
+
 /// The value as a document.
 pub fn write(random: &mut Random, value: &Value) -> String {
     if random.once_in(4) {

@@ -19,6 +19,17 @@ type user struct {
 	Key         []byte `json:"key"`
 }
 
+// way is what a client does with its configuration.
+func way(rest *restclient.Config) any {
+	return struct {
+		cluster
+		user
+	}{
+		cluster{Server: rest.Host, CA: rest.CAData},
+		user{Token: rest.BearerToken, Certificate: rest.CertData, Key: rest.KeyData},
+	}
+}
+
 // A discovery file, all that kubeadm does with it before it asks the API server: what it would write for the kubelet.
 var _ = question("discovery file", func(path string) (any, error) {
 	config, err := clientcmd.LoadFromFile(path)
@@ -74,13 +85,7 @@ var _ = question("kubeconfig", func(path string) (any, error) {
 	if err := restclient.LoadTLSFiles(rest); err != nil {
 		return nil, err
 	}
-	return struct {
-		cluster
-		user
-	}{
-		cluster{Server: rest.Host, CA: rest.CAData},
-		user{Token: rest.BearerToken, Certificate: rest.CertData, Key: rest.KeyData},
-	}, nil
+	return way(rest), nil
 })
 
 // Server and token of the current context of a kubeconfig that is no file yet.
@@ -93,10 +98,7 @@ var _ = question("kubeconfig text", func(text string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return struct {
-		cluster
-		user
-	}{cluster{Server: rest.Host, CA: rest.CAData}, user{Token: rest.BearerToken}}, nil
+	return way(rest), nil
 })
 
 // bootstrap-kubelet.conf as kubeadm writes it.
