@@ -46,6 +46,7 @@ mod tests {
     fn tokens_are_exact() {
         let token = Token::parse("abcdef.0123456789abcdef").unwrap();
         assert_eq!((token.id(), token.secret()), ("abcdef", "0123456789abcdef"));
+        assert_eq!(token.whole().expose(), "abcdef.0123456789abcdef");
         for bad in [
             "",
             "abcdef",

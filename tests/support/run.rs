@@ -48,9 +48,10 @@ pub fn program() -> PathBuf {
             .into()
     };
     let path = PathBuf::from(std::env::var_os("NODESTRAP").unwrap_or_else(built));
-    let hint = "build it with `make build`, or set NODESTRAP to its absolute path";
+    let hint = "build it with `make build`, or set NODESTRAP to its path";
     assert!(path.is_file(), "no program at {}: {hint}", path.display());
-    path
+    // Absolute: some tests start it in another directory.
+    path.canonicalize().expect("the path of the program")
 }
 
 /// A run in progress.
