@@ -9,15 +9,23 @@ pub fn blocks(text: &[u8]) -> Option<Vec<Pem>> {
     let mut lines = text.split(|byte| *byte == b'\n');
     let mut is_inside = false;
     let fits = lines.all(|line| {
+        if line.iter().copied().all(is_base64_or_blank) {
+            return true;
+        }
         let (begins, ends) = (contains(line, b"-----BEGIN "), contains(line, b"-----END "));
         if begins || ends {
             is_inside = begins;
             return is_whole_edge(line);
         }
         // Of what is no base64, only blanks are passed over, and headers are read.
-        !is_inside || line.iter().all(|byte| byte.is_ascii_graphic() || b" \t\r".contains(byte))
+        !is_inside || line.iter().all(|byte| byte.is_ascii_graphic() || is_base64_or_blank(*byte))
     });
     if fits { pem::parse_many(text).ok() } else { None }
+}
+
+/// What nearly every line is made of.
+fn is_base64_or_blank(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b' ' | b'\t' | b'\r')
 }
 
 /// Five dashes, the word, the label, five dashes; only blanks behind.

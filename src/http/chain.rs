@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use rustls::{CertificateError, Error, OtherError};
-use webpki::{EndEntityCert, KeyUsage, VerifiedPath, anchor_from_trusted_cert};
+use webpki::{EndEntityCert, InvalidNameContext, KeyUsage, VerifiedPath, anchor_from_trusted_cert};
 
 use super::tls::SIGNATURES;
 use crate::x509::Certificate;
@@ -87,13 +87,17 @@ impl Anchors {
     }
 }
 
-/// webpki's word, as rustls passes it on; only whether it is about the time matters.
+/// webpki's word, as rustls passes it on: what is about the time, and what has words for people.
 pub(super) fn error(error: webpki::Error) -> CertificateError {
-    use webpki::Error::{CertExpired, CertNotValidYet, UnknownIssuer};
+    use webpki::Error as Webpki;
     match error {
-        CertExpired { .. } => CertificateError::Expired,
-        CertNotValidYet { .. } => CertificateError::NotValidYet,
-        UnknownIssuer => CertificateError::UnknownIssuer,
+        Webpki::CertExpired { .. } => CertificateError::Expired,
+        Webpki::CertNotValidYet { .. } => CertificateError::NotValidYet,
+        Webpki::UnknownIssuer => CertificateError::UnknownIssuer,
+        Webpki::InvalidSignatureForPublicKey => CertificateError::BadSignature,
+        Webpki::CertNotValidForName(InvalidNameContext { expected, presented }) => {
+            CertificateError::NotValidForNameContext { expected, presented }
+        }
         other => CertificateError::Other(OtherError(Arc::new(other))),
     }
 }
