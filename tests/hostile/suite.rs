@@ -11,8 +11,9 @@ use crate::support::api::{Api, Route, TOKEN};
 use crate::support::node::{BOOTSTRAP_CONF, CA, CURRENT, KEY_TMP, KUBELET_CONF, Node};
 use crate::support::run::Finished;
 
-/// The most memory that any run may have had, in KiB.
-pub const PEAK_KIB: u64 = 12 * 1024;
+/// The most memory that any run may have had, in KiB. Three megabytes of ConfigMap take 12.6 MB: a buffer that grows is
+/// there twice for a moment, since what it leaves is wiped; before memory was wiped it took 11.5 MB.
+pub const PEAK_KIB: u64 = 14 * 1024;
 
 /// More than what is read of any answer and the buffers of both systems together, less than what is endless.
 const MOST: usize = 40 * 1024 * 1024;
