@@ -100,7 +100,7 @@ demo: build
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo run --quiet --locked --example demo
 
 # nodestrap beside its neighbours, against one real control plane, and held against its budgets. On a quiet machine.
-bench: build setup-kubernetes
+bench: build build-aarch64 setup-kubernetes
 	$(CARGO) build --release --locked --example bench --example bare --example fleet
 	NODESTRAP=$(CURDIR)/$(BINARY) $(CARGO) run --quiet --release --locked --example bench
 	NODESTRAP=$(CURDIR)/$(BINARY) $(CARGO) run --quiet --release --locked --example fleet

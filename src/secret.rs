@@ -34,8 +34,8 @@ impl<T: Zeroize> fmt::Debug for Secret<T> {
 }
 
 /// Overwrites the stack below the caller, as far as [`limits::STACK`]: what has returned left copies of secrets there
-/// that no owner can wipe, such as the numbers that ring signs with. The heap needs nothing of the kind: what is freed
-/// at the end goes back to the system.
+/// that no owner can wipe, such as the numbers that ring signs with. The heap needs nothing of the kind: the allocator
+/// wipes what is freed.
 #[inline(never)]
 #[allow(clippy::large_stack_arrays, reason = "the stack is what is meant")]
 pub fn wipe_stack() {
