@@ -18,8 +18,7 @@ pub struct Figures {
     /// nodestrap on a node that is joined, and with the node's disk in memory.
     pub again: Vec<Taken>,
     pub in_memory: Vec<Taken>,
-    /// Joins with nothing in the page cache, of nodestrap, and of kubeadm and the kubelet.
-    pub cold: Vec<[Taken; 2]>,
+    pub cold: Vec<Cold>,
     pub far: Vec<Far>,
     pub facts: Facts,
 }
@@ -31,6 +30,15 @@ pub struct Contender {
     /// Bytes of all its executables.
     pub bytes: u64,
     pub taken: Vec<Taken>,
+}
+
+/// Joins with nothing in the page cache.
+#[derive(Deserialize, Serialize)]
+pub struct Cold {
+    pub nodestrap: Taken,
+    /// nodestrap with nothing but its executable there: the rest is the file system's directories and inodes.
+    pub beside_the_executable: Taken,
+    pub kubeadm_and_kubelet: Taken,
 }
 
 /// Joins over a long way.

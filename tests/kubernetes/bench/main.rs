@@ -23,11 +23,10 @@ use std::{env, fs, net::SocketAddr, path::Path, process::Command, time::Duration
 use serde_json::json;
 
 use facts::Facts;
-use figures::{Far, Figures, contenders};
+use figures::{Cold, Far, Figures, contenders};
 use ground::{Ground, executables, new_node};
-use harness::{components::version, process::run, wait_for};
+use harness::{components::version, node::nodestrap, process::run, wait_for};
 use link::Link;
-use measure::Taken;
 
 const ROUNDS: usize = 30;
 /// Joins over each long way, and with nothing in the page cache.
@@ -77,17 +76,22 @@ fn measured(rounds: usize) -> Figures {
     }
 }
 
-/// nodestrap, and kubeadm and the kubelet, each with an empty page cache.
-fn cold(ground: &Ground, turn: usize) -> [Taken; 2] {
+fn cold(ground: &Ground, turn: usize) -> Cold {
     let forget = || {
         run(&mut Command::new("sync"));
         fs::write("/proc/sys/vm/drop_caches", "3").expect("root may drop the page cache");
     };
-    let node = new_node(&format!("cold-{turn}"));
-    forget();
-    let nodestrap = ground.run(&ground.nodestrap(&node));
+    let join = |name: &str, prepare: fn(&Path)| {
+        let node = new_node(&format!("{name}-{turn}"));
+        forget();
+        prepare(&nodestrap());
+        ground.run(&ground.nodestrap(&node))
+    };
+    // The directories on the way to the executable are known in both, so that the difference is what is read of it.
+    let ours = join("cold", |executable| assert!(executable.is_file()));
+    let beside_the_executable = join("cached", |executable| assert!(fs::read(executable).is_ok()));
     let (kubeadm, kubelet) = ground.kubeadm_and_kubelet(&format!("cold-kubeadm-{turn}"), forget);
-    [nodestrap, kubeadm.then(kubelet)]
+    Cold { nodestrap: ours, beside_the_executable, kubeadm_and_kubelet: kubeadm.then(kubelet) }
 }
 
 /// Joins over relays, by which cluster-info names the API server from here on.
