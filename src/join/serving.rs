@@ -1,15 +1,16 @@
 //! The serving certificate, for a node that is joined: the node itself requests it, and does without it as well.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
-use super::certificate;
+use super::Run;
+use super::tls_bootstrap::certificate;
 use crate::clock::Deadline;
 use crate::error::{Error, Failure, Result, Step};
-use crate::files::{Existing, NodeFiles};
+use crate::files::Existing;
 use crate::http::{System, Verified};
 use crate::identity::{Exchange, Kind, Wanted};
 use crate::limits;
+use crate::options::Serving;
 use crate::report::{CertificateFacts, Phase, Report};
 use crate::retry::Backoff;
 use crate::x509::{self, AltName};
@@ -17,66 +18,71 @@ use crate::x509::{self, AltName};
 const NO_ADDRESS: &str = "warning: serving: the API server is reached by an address that only this machine knows; a \
     kubelet wants an address of its node in the certificate: give --san";
 
-/// Gets the serving certificate, unless a good one is stored; whether this run got it is returned. It is waited for no
-/// longer than `timeout`; with none it is looked at once. Without hosts it is for the node's own name and address.
-///
-/// Everything that it needs is on disk by now: kubelet.conf, and the pair with which the node speaks for itself.
-///
-/// # Errors
-/// [`Failure::ServingPending`] when nobody has approved it yet, and whatever ends a certificate request. The node stays
-/// joined.
-pub(super) fn serve(
-    mut wanted: Wanted,
-    timeout: Duration,
-    files: &NodeFiles,
-    system: &System,
-    overall: Option<Deadline>,
-    report: &mut Report,
-) -> Result<bool> {
-    let clock = &*system.clock;
-    // The address is not known without a connection: where no hosts are given, a pair for the node's name will do. The
-    // kubelet looks after its addresses itself.
-    let unnamed = wanted.names.as_slice().is_empty();
-    if unnamed {
-        wanted.names.add(AltName::Dns(wanted.node.as_str().to_owned()));
-    }
-    if let Some(stored) = files.stored(&wanted, clock.now())? {
-        files.discard_pending_key(Kind::SERVING)?;
-        let not_after = x509::utc(stored.not_after);
-        report.say(&format!("serving: has a certificate for {} until {not_after}", stored.alt_names));
-        report.serving_certificate =
-            Some(CertificateFacts { issuer: stored.issuer.to_string(), not_after, file: None });
-        return Ok(false);
+impl Run<'_> {
+    /// Gets the serving certificate if one is wanted, unless a good one is stored; whether this run got it is returned. It
+    /// is waited for no longer than was said; with no time at all it is looked at once. Without hosts it is for the node's
+    /// own name and address.
+    ///
+    /// Everything that it needs is on disk by now: kubelet.conf, and the pair with which the node speaks for itself.
+    ///
+    /// # Errors
+    /// [`Failure::ServingPending`] when nobody has approved it yet, and whatever ends a certificate request. The node
+    /// stays joined.
+    pub(super) fn serve(&self, report: &mut Report) -> Result<bool> {
+        let Some(serving) = &self.options.serving else { return Ok(false) };
+        self.serving(serving, report)
+            .map_err(|e| e.with_note("; the node is joined without its serving certificate"))
     }
 
-    let Existing::Joined(identity) = files.existing(&wanted.node, clock.now())? else {
-        let message = "the identity that was just written cannot be read back; run again";
-        return Err(Error::new(Step::Files, Failure::Files, message));
-    };
-    let looks_once = timeout.is_zero();
-    let time = if looks_once { limits::REQUEST } else { timeout };
-    let deadline = Deadline::after(clock, time).earlier(overall);
-    let api = identity.dial(system)?;
-    if unnamed {
-        match own_address(&api, system, deadline, report)? {
-            Some(address) => wanted.names.add(AltName::Ip(address)),
-            None => report.say(NO_ADDRESS),
+    fn serving(&self, serving: &Serving, report: &mut Report) -> Result<bool> {
+        let Self { system, files, node, .. } = self;
+        let mut wanted =
+            Wanted::serving(node, serving.names.clone()).expiring_in(self.options.expiration_seconds);
+        let clock = &*system.clock;
+        // The address is not known without a connection: where no hosts are given, a pair for the node's name will do. The
+        // kubelet looks after its addresses itself.
+        let unnamed = wanted.names.as_slice().is_empty();
+        if unnamed {
+            wanted.names.add(AltName::Dns(wanted.node.as_str().to_owned()));
         }
+        if let Some(stored) = files.stored(&wanted, clock.now())? {
+            files.discard_pending_key(Kind::SERVING)?;
+            let not_after = x509::utc(stored.not_after);
+            report.say(&format!("serving: has a certificate for {} until {not_after}", stored.alt_names));
+            report.serving_certificate =
+                Some(CertificateFacts { issuer: stored.issuer.to_string(), not_after, file: None });
+            return Ok(false);
+        }
+
+        let Existing::Joined(identity) = files.existing(node, clock.now())? else {
+            let message = "the identity that was just written cannot be read back; run again";
+            return Err(Error::new(Step::Files, Failure::Files, message));
+        };
+        let looks_once = serving.timeout.is_zero();
+        let time = if looks_once { limits::REQUEST } else { serving.timeout };
+        let deadline = Deadline::after(clock, time).earlier(self.overall);
+        let api = identity.dial(system)?;
+        if unnamed {
+            match own_address(&api, system, deadline, report)? {
+                Some(address) => wanted.names.add(AltName::Ip(address)),
+                None => report.say(NO_ADDRESS),
+            }
+        }
+        report.say(&format!("serving: requesting a certificate for {}", wanted.names));
+        let (key, certificate) = certificate(&wanted, files, report, &mut |request, report| {
+            report.serving_csr_name = Some(request.name().to_owned());
+            let exchange = Exchange::new(&api, None, request, clock, deadline);
+            let exchange = if looks_once { exchange.looking_once() } else { exchange };
+            exchange.run(report, &mut |_| Ok(()))
+        })?;
+        let file = files.write_pair(Kind::SERVING, &key, &certificate)?;
+        files.discard_pending_key(Kind::SERVING)?;
+        let (issuer, not_after) = (certificate.issuer(), certificate.not_after());
+        report.say(&format!("serving: issued by {issuer}, valid until {not_after}"));
+        report.serving_certificate = Some(CertificateFacts { issuer, not_after, file: Some(file) });
+        report.end_phase(Phase::Serving, clock);
+        Ok(true)
     }
-    report.say(&format!("serving: requesting a certificate for {}", wanted.names));
-    let (key, certificate) = certificate(&wanted, files, report, &mut |request, report| {
-        report.serving_csr_name = Some(request.name().to_owned());
-        let exchange = Exchange::new(&api, None, request, clock, deadline);
-        let exchange = if looks_once { exchange.looking_once() } else { exchange };
-        exchange.run(report, &mut |_| Ok(()))
-    })?;
-    let file = files.write_pair(Kind::SERVING, &key, &certificate)?;
-    files.discard_pending_key(Kind::SERVING)?;
-    let (issuer, not_after) = (certificate.issuer(), certificate.not_after());
-    report.say(&format!("serving: issued by {issuer}, valid until {not_after}"));
-    report.serving_certificate = Some(CertificateFacts { issuer, not_after, file: Some(file) });
-    report.end_phase(Phase::Serving, clock);
-    Ok(true)
 }
 
 /// The address of this machine on the connection to the API server, where a kubelet could take it for the node's.

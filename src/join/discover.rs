@@ -1,0 +1,117 @@
+//! Which cluster: asked for, and trusted, until the deadline.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::{Run, fetched, round::Round};
+use crate::clock::Deadline;
+use crate::error::{Error, Failure, Result, Retry, Step};
+use crate::http::{System, Unverified};
+use crate::identity::Credentials;
+use crate::limits;
+use crate::options::{Discovery, Source, Vouched};
+use crate::report::{Phase, Report};
+use crate::retry::Backoff;
+use crate::trust::{self, Pins, TrustedCluster};
+use crate::x509;
+
+impl Run<'_> {
+    /// Finds the cluster and tries until it can be trusted, or until it is clear that it cannot be.
+    ///
+    /// # Errors
+    /// The last failure to find or to trust it.
+    pub(super) fn discover(&self, report: &mut Report) -> Result<(TrustedCluster, Credentials)> {
+        let Self { options, system, overall, .. } = *self;
+        let clock = &*system.clock;
+        let deadline = Deadline::after(clock, options.discovery_timeout).earlier(overall);
+        let mut backoff = Backoff::new(clock, deadline);
+        let mut round = match &options.discovery {
+            Discovery::Token { endpoints, .. } => Round::of(Unverified::to_each(system, endpoints)?),
+            _ => Round::of(Vec::new()),
+        };
+        loop {
+            let now = clock.now();
+            let timeout = deadline.left(clock).unwrap_or_default().min(limits::REQUEST);
+            let attempt = after_build(now).and_then(|()| match &options.discovery {
+                Discovery::Token { token, pins, credentials, .. } => {
+                    let cluster = round.ask(timeout, |info| trust::verify(info, token, pins, now))?;
+                    Ok((cluster, credentials.clone()))
+                }
+                Discovery::ClusterInfo { info, token, pins, credentials } => {
+                    let signed = match info {
+                        Source::Read(info) => trust::verify(info, token, pins, now)?,
+                        Source::Behind(file) => {
+                            trust::verify(&fetched::cluster_info(file, system, timeout)?, token, pins, now)?
+                        }
+                    };
+                    Ok((signed.without_peer(system)?, credentials.clone()))
+                }
+                Discovery::Given(vouched) => given(vouched, system, now),
+                Discovery::Kubeconfig { download, token } => {
+                    given(&fetched::kubeconfig(download, token.as_ref(), system, timeout)?, system, now)
+                }
+                Discovery::Unknown(why) => Err(Error::new(Step::Options, Failure::Usage, why.clone())),
+            });
+            match attempt {
+                Ok((cluster, credentials)) => {
+                    report.server = Some(cluster.server().as_str().to_owned());
+                    report.ca_hashes = cluster.authorities().pins();
+                    report.end_phase(Phase::Discovery, clock);
+                    tell(&options.discovery, round.route(), &cluster, report);
+                    return Ok((cluster, credentials));
+                }
+                Err(error) if round.goes_on() => backoff.go_on(error, report)?,
+                Err(error) => backoff.pause(error, report)?,
+            }
+        }
+    }
+}
+
+fn given(vouched: &Vouched, system: &System, now: SystemTime) -> Result<(TrustedCluster, Credentials)> {
+    let Vouched { cluster, credentials } = vouched;
+    Ok((trust::given(system, cluster, credentials.identity(), now)?, credentials.clone()))
+}
+
+/// Says how the cluster was found and why it is trusted.
+fn tell(discovery: &Discovery, route: &str, cluster: &TrustedCluster, report: &Report) {
+    let server = cluster.server().as_str();
+    let (source, token, pins) = match discovery {
+        Discovery::Token { token, pins, .. } => (format!("fetched from {route}"), token, pins),
+        Discovery::ClusterInfo { info: Source::Read(_), token, pins, .. } => {
+            ("given, nobody was asked".to_owned(), token, pins)
+        }
+        Discovery::ClusterInfo { info: Source::Behind(file), token, pins, .. } => {
+            (format!("fetched from {}", file.url.as_str()), token, pins)
+        }
+        Discovery::Given(_) | Discovery::Unknown(_) => {
+            return report.say(&format!("trust: server and CA are given; the API server is {server}"));
+        }
+        Discovery::Kubeconfig { download: file, .. } => {
+            let url = file.url.as_str();
+            return report
+                .say(&format!("trust: server and CA are those of {url}; the API server is {server}"));
+        }
+    };
+    report.say(&format!("discovery: cluster-info {source}"));
+    let why = match pins {
+        Pins::UnsafeSkip => "the signature holds, without a pin,",
+        _ => "signature and CA pin hold",
+    };
+    report.say(&format!("trust: {why} for token {}; the API server is {server}", token.id()));
+}
+
+/// A clock that is behind the program's own making is wrong, whatever certificates say.
+///
+/// # Errors
+/// [`Failure::Clock`], which may heal.
+pub(crate) fn after_build(now: SystemTime) -> Result<()> {
+    let built = UNIX_EPOCH + Duration::from_secs(env!("NODESTRAP_BUILD_TIME").parse().unwrap_or_default());
+    if now >= built {
+        return Ok(());
+    }
+    let message = format!(
+        "the clock says {}, which is before this program was made ({}); set the clock",
+        x509::utc(now),
+        x509::utc(built)
+    );
+    Err(Error::new(Step::Trust, Failure::Clock, message).healing(Retry::UntilDeadline(None)))
+}

@@ -1,0 +1,56 @@
+//! What the machine says about itself, and the kubelet's files that are made of it.
+
+use super::Run;
+use crate::error::Result;
+use crate::files::NodeFiles;
+use crate::kubelet::{KubeletFiles, Lookup, Machine};
+use crate::node::NodeName;
+use crate::options::Join;
+use crate::report::Report;
+
+impl Run<'_> {
+    /// The kubelet's configuration and flags, for this machine.
+    ///
+    /// # Errors
+    /// As [`Lookup::kubelet_files`], and [`crate::error::Failure::Files`].
+    pub(super) fn kubelet_files(&self, lookup: &Lookup<'_>, report: &mut Report) -> Result<KubeletFiles> {
+        let Self { options, files, node, .. } = self;
+        let cri_socket = match &options.registration.cri_socket {
+            Some(given) => given.clone(),
+            None => files.cri_socket()?,
+        };
+        let hostname = hostname(options, files)?;
+        let machine = Machine {
+            node,
+            hostname: hostname.as_deref(),
+            cri_socket: &cri_socket,
+            resolved: files.has_resolved()?,
+            ca: options.layout.ca.as_str(),
+            places: &options.layout.kubelet_flags(),
+        };
+        let kubelet = lookup.kubelet_files(&options.registration, &machine, report)?;
+        report.say(&format!("kubelet: configuration fetched; the container runtime is {cri_socket}"));
+        Ok(kubelet)
+    }
+}
+
+/// The node's name: the given one, else the machine's.
+pub(super) fn node_name(options: &Join, files: &NodeFiles, report: &Report) -> Result<NodeName> {
+    let name = match &options.node_name {
+        Some(given) => given.clone(),
+        None => hostname(options, files)?.unwrap_or_default(),
+    };
+    let node = NodeName::new(&name)?;
+    if !node.fits_label() {
+        report.say("warning: the node name is longer than 63 characters, no kubelet can register under it");
+    }
+    Ok(node)
+}
+
+/// The image's name, or the running system's, which says nothing about an image.
+pub(super) fn hostname(options: &Join, files: &NodeFiles) -> Result<Option<String>> {
+    match options.root {
+        Some(_) => files.hostname(),
+        None => Ok(Some(rustix::system::uname().nodename().to_string_lossy().into_owned())),
+    }
+}
