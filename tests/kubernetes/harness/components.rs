@@ -73,7 +73,9 @@ impl Cluster {
             .arg(format!("--proxy-client-cert-file={}", pki("front-proxy-client.crt")))
             .arg(format!("--proxy-client-key-file={}", pki("front-proxy-client.key")))
             .arg(format!("--audit-policy-file={}", self.scratch.file("audit.yaml")))
-            .arg(format!("--audit-log-path={}", self.scratch.file("audit.log")));
+            .arg(format!("--audit-log-path={}", self.scratch.file("audit.log")))
+            // Megabytes. By default the log begins anew at 100, which thousands of polling clients fill.
+            .arg("--audit-log-maxsize=100000");
         if self.options.static_token {
             command.arg(format!("--token-auth-file={}", self.scratch.file("tokens.csv")));
         }
