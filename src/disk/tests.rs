@@ -129,3 +129,15 @@ fn what_is_set_aside_overwrites_nothing() {
     assert_eq!(std::fs::read_link(scratch.path("root/l.old-now")).unwrap(), scratch.path("target"));
     assert!(directory.set_aside(&"n".repeat(300), ".old-now").is_err());
 }
+
+/// Nothing can be renamed to no name at all: the last step fails. A link that it happened to stayed under the temporary
+/// name once.
+#[test]
+fn what_does_not_get_its_name_is_not_left_under_another() {
+    let scratch = Scratch::new("nameless");
+    let directory = || scratch.root().directory("/", None).unwrap();
+    assert!(directory().link("", "target").is_err());
+    assert!(directory().replace("", 0o600, b"key").is_err());
+    assert!(directory().stage("", 0o600, b"conf").unwrap().commit().is_err());
+    assert_eq!(scratch.root().names("/").unwrap(), [""; 0]);
+}

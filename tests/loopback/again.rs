@@ -1,5 +1,7 @@
 //! Second runs: at the same time, on a disk that cannot be written any more, after damage, after an interruption.
 
+use std::ffi::OsString;
+use std::fs;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -109,4 +111,27 @@ fn an_unfinished_pair_file_is_gone_after_the_next_run() {
     let with_key: Vec<_> = node.files().into_iter().filter(|file| node.at(file).exists()).collect();
     let with_key: Vec<_> = with_key.into_iter().filter(|file| node.read(file).contains(&key)).collect();
     assert_eq!(with_key, [node.pair()], "the key is in one file");
+}
+
+/// A run may end between kubelet.conf's name and the sync of its directory, when the key's first file is still there. What
+/// it left was taken for durable once.
+#[test]
+fn an_identity_whose_name_may_not_be_durable_is_synced_by_the_next_run() {
+    let (api, node) = (Api::start(), Node::new());
+    node.joins(&api);
+    let key = node.read_key();
+    let synced = || {
+        let log = node.beside("strace.log");
+        let strace = ["strace", "-y", "-o", &log.display().to_string(), "-e", "trace=fsync,fdatasync"];
+        let run = node.join(&api).with_cert().through(strace.map(OsString::from)).run();
+        run.expect("already-joined");
+        let log = fs::read_to_string(log).expect("a log");
+        [PKI, "etc/kubernetes/pki", "etc/kubernetes"]
+            .map(|at| log.contains(&format!("<{}>) = 0", node.at(at).display())))
+    };
+    assert_eq!(synced(), [false; 3], "nothing is waited for where nothing was interrupted");
+    node.write(KEY_TMP, key);
+    assert_eq!(synced(), [true; 3]);
+    assert!(!node.has(KEY_TMP));
+    assert_eq!(synced(), [false; 3]);
 }

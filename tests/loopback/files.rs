@@ -1,5 +1,6 @@
 //! What is on the node's disk already, what cannot be written, and what was interrupted.
 
+use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
@@ -337,4 +338,35 @@ fn a_disk_that_fills_up_at_any_page_is_told_and_leaves_nothing_half_written() {
     let outcomes = outcomes.into_inner().expect("outcomes");
     let both = outcomes.contains(&Some(0)) && outcomes.contains(&Some(10));
     assert!(both || outcomes.is_empty(), "sizes that do not matter prove nothing: {outcomes:?}");
+}
+
+/// A disk fault at the link was told as a loop of links once.
+#[test]
+fn a_link_that_cannot_be_read_is_told_by_its_own_error() {
+    let (api, node) = (Api::start(), Node::new());
+    node.write("srv/cluster.crt", api.authority.pem());
+    fs::create_dir_all(node.at("etc/kubernetes/pki")).expect("a directory");
+    symlink("/srv/cluster.crt", node.at(CA)).expect("a link");
+    let log = node.beside("strace.log");
+    let strace = ["strace", "-o", &log.display().to_string(), "-e", "inject=readlinkat:error=EIO:when=1+"]
+        .map(OsString::from);
+    let run = node.join(&api).with_cert().through(strace).run();
+    run.expect("files").says(&["/etc/", "os error 5"]);
+    run.check(!run.stderr.contains("os error 40"), "no loop");
+    assert!(fs::read_to_string(log).expect("a log").contains("EIO"), "the fault was met");
+    assert!(!node.has(KUBELET_CONF));
+}
+
+/// Whatever kept the root from being opened was a usage error once. Only one that is not there is.
+#[test]
+fn a_root_that_cannot_be_opened_is_a_usage_error_only_where_there_is_none() {
+    let (api, node) = (Api::start(), Node::new());
+    symlink("loop", node.root().join("loop")).expect("a link");
+    node.write("file", "");
+    for (root, outcome) in [("missing", "usage"), ("file", "usage"), ("loop", "files")] {
+        let root = node.root().join(root).display().to_string();
+        let run = node.join(&api).with_cert().args("--root").args(&root).run();
+        run.expect(outcome).says(&["the root", &root]);
+    }
+    assert!(api.connections().is_empty());
 }
