@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    harness::process::run,
+    harness::{cluster::MANUAL, process::run, token::Wanted, wait_for},
     lab::Lab,
     machine::{Machine, between, journal},
     qemu::{Board, Emulated, Run, figures, ready_made},
@@ -28,6 +28,7 @@ pub const BOOTS: &[crate::Boot] = &[
     ("iPXE: the token as a file, into memory", |lab| network_boot(lab, "pxe-memory", "tmpfs")),
     ("clock: of 2035, no certificate holds and the boot goes on", after_all_certificates),
     ("clock: of 1970, set while nodestrap waits", before_all_certificates),
+    ("clock: steps of three days, there and back, while the request is pending", clock_that_steps),
     ("systemd: a clock of 1970, set after the first attempt", clock_under_systemd),
     ("systemd: a credential by SMBIOS", |lab| from_firmware(lab, "smbios", &["-smbios", &smbios(lab)])),
     ("systemd: a credential by fw_cfg", |lab| {
@@ -190,14 +191,37 @@ fn clock_under_systemd(lab: &Lab) -> String {
     told
 }
 
-/// The first program of an initramfs that sets the clock a while after nodestrap has begun to wait.
-const LATE_CLOCK: &str = "\
+/// The first program of an initramfs, with something that happens to the clock beside nodestrap.
+const CLOCK: &str = "\
 #!/bin/busybox sh
 /bin/busybox mkdir -p /dev
 /bin/busybox mount -t devtmpfs devtmpfs /dev
-(/bin/busybox sleep 6; /bin/busybox date -s @NOW) &
+(
+CHANGES
+) &
 exec /init
 ";
+
+/// Three days forward, and back again, for as long as the machine runs. By the clock, every time-out is over at once.
+const STEPS: &str = "\
+while :; do
+    for step in 259200 -259200; do
+        /bin/busybox sleep 1
+        now=$(/bin/busybox date +%s)
+        /bin/busybox date -s @$((now + step)) >/dev/null
+        echo \"the clock steps by $step s\" >/dev/console
+    done
+done";
+
+/// Puts a first program `/clock`, with these changes, into the initramfs.
+fn with_clock(machine: &Emulated, initramfs: &Path, changes: &str) {
+    let tree = machine.scratch.path().join("clock");
+    fs::create_dir(&tree).unwrap();
+    fs::write(tree.join("clock"), CLOCK.replace("CHANGES", changes)).unwrap();
+    // The kernel unpacks one archive after the other.
+    let script = "cd \"$1\" && chmod 0755 clock && echo clock | cpio --quiet -o -H newc | gzip >>\"$2\"";
+    run(Command::new("sh").args(["-euc", script, "sh"]).arg(&tree).arg(initramfs));
+}
 
 fn after_all_certificates(lab: &Lab) -> String {
     let machine = Emulated::new(lab, Board::Pc, "clock-2035");
@@ -218,22 +242,41 @@ fn after_all_certificates(lab: &Lab) -> String {
 fn before_all_certificates(lab: &Lab) -> String {
     let machine = Emulated::new(lab, Board::Pc, "clock-1970");
     let initramfs = machine.initramfs("");
-    let tree = machine.scratch.path().join("late");
-    fs::create_dir(&tree).unwrap();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().to_string();
-    fs::write(tree.join("late-clock"), LATE_CLOCK.replace("NOW", &now)).unwrap();
-    // The kernel unpacks one archive after the other.
-    let script =
-        "cd \"$1\" && chmod 0755 late-clock && echo late-clock | cpio --quiet -o -H newc | gzip >>\"$2\"";
-    run(Command::new("sh").args(["-euc", script, "sh"]).arg(&tree).arg(&initramfs));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    with_clock(&machine, &initramfs, &format!("/bin/busybox sleep 6; /bin/busybox date -s @{now}"));
     let root = machine.bare_root();
-    let line = format!("rdinit=/late-clock {DISK} {}", parameter(lab, ""));
+    let line = format!("rdinit=/clock {DISK} {}", parameter(lab, ""));
     let machine = machine.disk(&root).kernel(&initramfs, &line).with(&["-rtc", "base=1970-01-01T00:00:00"]);
     let mut boot = machine.boot();
     boot.line_with("which is before this program was made");
     let told = joined(&mut boot);
     let said = boot.console().matches("before this program was made").count();
     assert_eq!(said, 1, "once is enough:\n{}", boot.console());
+    machine.assert_joined();
+    told
+}
+
+/// Waits go by the time that has run, whatever the clock says: none ends early, and the request stays the same.
+fn clock_that_steps(lab: &Lab) -> String {
+    let name = "clock-steps";
+    let machine = Emulated::new(lab, Board::Microvm, name);
+    let initramfs = machine.initramfs("");
+    with_clock(&machine, &initramfs, STEPS);
+    let root = machine.bare_root();
+    let token = lab.cluster.token_with(Wanted { group: MANUAL, ..Wanted::default() });
+    let join = format!("rdinit=/clock {DISK} nodestrap.join=\"kubeadm join {}\"", token.arguments.join(" "));
+    let machine = machine.disk(&root).kernel(&initramfs, &join);
+    let mut boot = machine.boot();
+    boot.line_with("approval: pending");
+    let steps = |boot: &Run| boot.console().matches("the clock steps").count();
+    let pending = steps(&boot);
+    wait_for("six steps of the clock", || (steps(&boot) >= pending + 6).then_some(()));
+    let request = lab.cluster.request_of(name);
+    lab.cluster.kubectl(&["certificate", "approve", &request]);
+    let told = joined(&mut boot);
+    assert!(!boot.console().contains("trying again"), "nothing went wrong:\n{}", boot.console());
+    let requests = lab.cluster.signing_requests();
+    assert_eq!(requests.iter().filter(|node| *node == name).count(), 1, "one request");
     machine.assert_joined();
     told
 }
