@@ -1,5 +1,5 @@
 //! The order of the stages is the architecture: a module imports earlier stages and leaves only, and a source file
-//! stays short enough to read. And no README names a test that there is not.
+//! stays short enough to read. And no document names a test, or links to a place, that there is not.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -161,4 +161,39 @@ fn the_readmes_name_tests_that_are_there() {
         named += 1;
     }
     assert!(named > 80, "the READMEs name {named} tests; their tables were not found");
+}
+
+/// The anchors of a document's headings, as GitHub makes them.
+fn anchors(text: &str) -> Vec<String> {
+    let mut in_block = false;
+    let headings = text.lines().filter(move |line| {
+        in_block ^= line.starts_with("```");
+        !in_block && line.starts_with('#')
+    });
+    let kept = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
+    let anchor =
+        |line: &str| line.trim_start_matches('#').trim().to_lowercase().chars().filter(kept).collect();
+    headings.map(|line| -> String { anchor(line) }).map(|title| title.replace(' ', "-")).collect()
+}
+
+#[test]
+fn every_link_leads_to_a_file_or_a_heading() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut followed = 0;
+    for name in ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "tests/README.md"] {
+        let document = root.join(name);
+        let text = fs::read_to_string(&document).expect(name);
+        for link in text.split("](").skip(1).map(|rest| rest.split(')').next().expect("a first part")) {
+            if link.starts_with("https://") {
+                continue;
+            }
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() { document.clone() } else { document.with_file_name(path) };
+            assert!(target.exists(), "{name} links to {link}");
+            let found = || anchors(&fs::read_to_string(&target).expect("text")).iter().any(|a| a == anchor);
+            assert!(anchor.is_empty() || found(), "{name} links to {link}");
+            followed += 1;
+        }
+    }
+    assert!(followed > 10, "{followed} links were found");
 }

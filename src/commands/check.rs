@@ -63,9 +63,7 @@ pub fn check(root: &Path, report: &mut Report) -> Result<Success> {
     if errors == 0 {
         return Ok(Success::Checked);
     }
-    let message = format!(
-        "{errors} things must not be in an image, or cannot be looked at; each line above says what to do"
-    );
+    let message = format!("errors in the image: {errors}; each line above says what to do");
     Err(Error::new(Step::Files, Failure::Files, message))
 }
 

@@ -161,14 +161,8 @@ fn golden(lab: &Lab) -> String {
     let folder = clone.path();
     std::os::unix::fs::symlink(image(""), folder.join("image")).unwrap();
     fs::copy(nodestrap(), folder.join("nodestrap")).unwrap();
-    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
     let mut command = Command::new("sh");
     command.args(["-euc", &block("### A golden image", 0)]).current_dir(folder);
-    run(command.env("IMAGE", machine.root()).env("PATH", path));
-    run(Command::new("systemctl").arg("--root").arg(machine.root()).args([
-        "enable",
-        "-q",
-        "kubelet.service",
-    ]));
+    run(command.env("IMAGE", machine.root()));
     joins(lab, &machine, &[lab.join_credential()])
 }

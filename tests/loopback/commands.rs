@@ -218,7 +218,7 @@ fn a_joined_node_is_no_image() {
         .run()
         .expect("joined");
     let (run, found) = check(&node);
-    run.says(&["4 things must not be in an image"]);
+    run.says(&["errors in the image: 4"]);
     let pair = node.pair();
     assert_eq!(
         found,
