@@ -26,7 +26,9 @@ pub fn write_outside(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
         return std::fs::File::from(fs::open(path, flags, Mode::from_raw_mode(mode))?).write_all(bytes);
     }
     let (parent, name) = outside(path)?;
-    // Several runs may report into one directory, or one file.
+    // Several runs may report into one directory, or one file. What a killed run has left under such a name stays: the
+    // directory may be shared with other machines or PID namespaces, where no look at this one's processes tells whether
+    // that run still writes. It is small and holds no secret.
     let temporary = format!(".{name}.{}.new", std::process::id());
     Directory::of(Root::open(parent)?).replace_by(&temporary, name, mode, bytes)
 }

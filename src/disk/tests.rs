@@ -135,9 +135,14 @@ fn what_is_set_aside_overwrites_nothing() {
 #[test]
 fn what_does_not_get_its_name_is_not_left_under_another() {
     let scratch = Scratch::new("nameless");
-    let directory = || scratch.root().directory("/", None).unwrap();
-    assert!(directory().link("", "target").is_err());
-    assert!(directory().replace("", 0o600, b"key").is_err());
-    assert!(directory().stage("", 0o600, b"conf").unwrap().commit().is_err());
-    assert_eq!(scratch.root().names("/").unwrap(), [""; 0]);
+    let steps: [fn(Directory) -> io::Result<()>; 3] = [
+        |directory| directory.link("", "target"),
+        |directory| directory.replace("", 0o600, b"key"),
+        |directory| directory.stage("", 0o600, b"conf").unwrap().commit(),
+    ];
+    for (number, step) in steps.iter().enumerate() {
+        assert!(step(scratch.root().directory("/", None).unwrap()).is_err(), "step {number}");
+        // After each: the next one would clear it away.
+        assert_eq!(scratch.root().names("/").unwrap(), [""; 0], "step {number}");
+    }
 }

@@ -368,5 +368,12 @@ fn a_root_that_cannot_be_opened_is_a_usage_error_only_where_there_is_none() {
         let run = node.join(&api).with_cert().args("--root").args(&root).run();
         run.expect(outcome).says(&["the root", &root]);
     }
+    let root = node.root().display().to_string();
+    for (errno, number) in [("EACCES", 13), ("EIO", 5), ("EMFILE", 24)] {
+        let inject = format!("inject=openat,open:error={errno}");
+        let strace = ["strace", "-o", "/dev/null", "-P", &root, "-e", &inject].map(OsString::from);
+        let run = node.join(&api).with_cert().through(strace).run();
+        run.expect("files").says(&["the root", &root, &format!("os error {number}")]);
+    }
     assert!(api.connections().is_empty());
 }

@@ -1,7 +1,6 @@
 //! Where a secret goes: the token, by whatever source it came, and the private keys. Only into the files that are meant
-//! for it, into no byte that leaves the process otherwise, into no core; and what is left of it in memory at the end.
+//! for it, into no byte that leaves the process otherwise; and what is left of it in memory at the end.
 
-mod core;
 mod memory;
 mod needles;
 mod sources;
