@@ -15,3 +15,6 @@ pub use exchange::{Exchange, Verdict, Wait};
 pub use issued::IssuedCertificate;
 pub use key::Key;
 pub use kind::{Kind, Wanted};
+
+#[cfg(test)]
+mod tests;

@@ -146,3 +146,160 @@ fn what_does_not_get_its_name_is_not_left_under_another() {
         assert_eq!(scratch.root().names("/").unwrap(), [""; 0], "step {number}");
     }
 }
+
+#[test]
+fn as_much_as_the_limit_says_is_read() {
+    let scratch = Scratch::new("size");
+    let limit = usize::try_from(limits::FILE_BYTES).unwrap();
+    let root = scratch.root();
+    let directory = root.directory("/", None).unwrap();
+    for (size, taken) in [(0, true), (1, true), (limit, true), (limit + 1, false)] {
+        let bytes = vec![7; size];
+        std::fs::write(scratch.path("root/f"), &bytes).unwrap();
+        assert_eq!(root.read("/f").ok(), taken.then(|| Some(bytes.clone())), "{size}");
+        assert_eq!(directory.read_own("f").ok(), taken.then_some(Some(bytes)), "{size}");
+    }
+    assert_eq!(directory.read("none").unwrap(), None);
+    assert_eq!(directory.read_own("none").unwrap(), None);
+    symlink("f", scratch.path("root/l")).unwrap();
+    std::fs::write(scratch.path("root/f"), "x").unwrap();
+    assert!(directory.read("l").is_err(), "a link is not followed where a path is not walked");
+}
+
+#[test]
+fn points_lead_where_they_lead_at_the_root() {
+    let scratch = Scratch::new("points");
+    std::fs::create_dir_all(scratch.path("root/d/e")).unwrap();
+    std::fs::write(scratch.path("root/f"), "x").unwrap();
+    let root = scratch.root();
+    for path in ["/f", "f", "//f", "/./f", "/../f", "/../../f", "/d/../f", "/d/e/../../f", "/d/./e/../..//f"]
+    {
+        assert_eq!(root.read(path).unwrap().as_deref(), Some(&b"x"[..]), "{path}");
+    }
+    for path in ["/d/f", "/d/e/../f", "/none", "/none/f"] {
+        assert_eq!(root.read(path).unwrap(), None, "{path}");
+    }
+    for path in ["/f/x", "/d", "/d/.."] {
+        assert!(root.read(path).is_err(), "{path}");
+    }
+    assert!(root.directory("/none", None).is_err() && root.directory("/f", Some(0o755)).is_err());
+}
+
+#[test]
+fn as_many_links_are_followed_as_by_linux() {
+    let scratch = Scratch::new("chain");
+    std::fs::write(scratch.path("root/0"), "x").unwrap();
+    for at in 0..=limits::LINKS {
+        symlink(at.to_string(), scratch.path("root").join((at + 1).to_string())).unwrap();
+    }
+    let read = |links: usize| scratch.root().read(&format!("/{links}"));
+    assert_eq!(read(limits::LINKS).unwrap().as_deref(), Some(&b"x"[..]));
+    let error = read(limits::LINKS + 1).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(Errno::LOOP.raw_os_error()));
+}
+
+#[test]
+fn names_are_sorted_and_bounded() {
+    let scratch = Scratch::new("names");
+    let root = scratch.root();
+    assert!(root.names("/").unwrap().is_empty() && root.names("/none").unwrap().is_empty());
+    for name in ["b", "c", "..a", ".a", "a"] {
+        std::fs::write(scratch.path("root").join(name), "").unwrap();
+    }
+    assert_eq!(root.names("/").unwrap(), ["..a", ".a", "a", "b", "c"]);
+    assert!(root.names("/a").is_err());
+    for at in 5..limits::ENTRIES {
+        symlink("nowhere", scratch.path("root").join(format!("n{at}"))).unwrap();
+    }
+    assert_eq!(root.names("/").unwrap().len(), limits::ENTRIES);
+    std::fs::write(scratch.path("root/one more"), "").unwrap();
+    assert!(root.names("/").is_err());
+}
+
+#[test]
+fn a_socket_is_told_from_a_file_and_from_nothing() {
+    let scratch = Scratch::new("socket");
+    let _socket = std::os::unix::net::UnixListener::bind(scratch.path("root/s")).unwrap();
+    std::fs::write(scratch.path("root/f"), "").unwrap();
+    symlink("/s", scratch.path("root/l")).unwrap();
+    let root = scratch.root();
+    let found = ["/s", "/l", "/f", "/none", "/none/s"].map(|path| root.is_socket(path));
+    assert_eq!(found, [true, true, false, false, false]);
+}
+
+#[test]
+fn one_is_in_at_a_time() {
+    let scratch = Scratch::new("lock");
+    let (one, other) = (scratch.root(), scratch.root());
+    assert!(one.try_lock().unwrap() && !other.try_lock().unwrap());
+    drop(one);
+    assert!(other.try_lock().unwrap());
+}
+
+#[test]
+fn a_file_is_held_with_its_mode_and_bytes_or_not_at_all() {
+    let scratch = Scratch::new("holds");
+    let directory = scratch.root().directory("/", None).unwrap();
+    directory.replace("f", 0o640, b"one").unwrap();
+    for (mode, bytes, held) in
+        [(0o640, "one", true), (0o640, "two", false), (0o600, "one", false), (0o7777, "one", false)]
+    {
+        assert_eq!(directory.holds("f", mode, bytes.as_bytes()), held, "{mode:o} {bytes}");
+    }
+    assert!(!directory.holds("none", 0o640, b"one"));
+}
+
+#[test]
+fn a_staged_file_gets_its_name_or_goes() {
+    let scratch = Scratch::new("staged");
+    let stage = |text: &str| scratch.root().directory("/", None).unwrap().stage("f", 0o600, text.as_bytes());
+    drop(stage("one").unwrap());
+    assert!(scratch.root().names("/").unwrap().is_empty());
+    stage("two").unwrap().commit().unwrap();
+    assert_eq!(scratch.root().names("/").unwrap(), ["f"]);
+    assert_eq!(std::fs::read(scratch.path("root/f")).unwrap(), b"two");
+}
+
+#[test]
+fn what_is_removed_was_there_or_not() {
+    let scratch = Scratch::new("remove");
+    let directory = scratch.root().directory("/", None).unwrap();
+    for name in ["f", ".nodestrap.new"] {
+        std::fs::write(scratch.path("root").join(name), "").unwrap();
+    }
+    assert!(directory.has("f").unwrap() && !directory.has("none").unwrap());
+    directory.clear().unwrap();
+    assert!(!directory.has(".nodestrap.new").unwrap());
+    assert!(directory.unlink("f").unwrap() && !directory.unlink("f").unwrap());
+    directory.remove("f").unwrap();
+    symlink("nowhere", scratch.path("root/l")).unwrap();
+    assert!(directory.has("l").unwrap());
+    directory.remove("l").unwrap();
+    assert!(scratch.root().names("/").unwrap().is_empty());
+    assert!(directory.unlink(&"n".repeat(300)).is_err());
+}
+
+#[test]
+fn a_file_of_the_callers_own_is_written_where_it_belongs_and_removed() {
+    let scratch = Scratch::new("outside");
+    let (file, link, target) = (scratch.path("report"), scratch.path("link"), scratch.path("target"));
+    std::fs::write(&file, "a longer text that was there").unwrap();
+    write_outside(&file, 0o640, b"one").unwrap();
+    assert_eq!(std::fs::read(&file).unwrap(), b"one");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o640);
+    std::fs::write(&target, "a longer text that was there").unwrap();
+    symlink(&target, &link).unwrap();
+    write_outside(&link, 0o640, b"two").unwrap();
+    assert_eq!(std::fs::read(&target).unwrap(), b"two");
+    let fifo = scratch.path("fifo");
+    fs::mknodat(fs::CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    assert!(write_outside(&fifo, 0o640, b"x").is_err(), "nobody reads, and nobody is waited for");
+    assert_eq!((remove_outside(&link).unwrap(), remove_outside(&fifo).unwrap()), (false, false));
+    for path in [&file, &file, &scratch.path("none/report")] {
+        assert!(remove_outside(path).unwrap() && !path.exists());
+    }
+    assert!(link.symlink_metadata().is_ok() && fifo.exists());
+    assert!(remove_outside(&target.join("below")).is_err());
+    assert!(write_outside(&scratch.path("none/report"), 0o640, b"x").is_err());
+    assert!(write_outside(&scratch.path("root/.."), 0o640, b"x").is_err());
+}

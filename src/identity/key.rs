@@ -171,6 +171,35 @@ mod tests {
     }
 
     #[test]
+    fn a_key_of_another_curve_or_without_its_public_half_is_no_key() {
+        let der = pem::parse(Key::generate().unwrap().pem().expose()).unwrap().into_contents();
+        let read = |der: &[u8]| Key::from_pem(pem::encode(&pem::Pem::new(LABEL, der)).as_bytes());
+        assert!(read(&der).is_some());
+        let curve = der.windows(p256().len()).position(|window| window == p256()).unwrap();
+        for at in [curve + p256().len() - 1, der.len() - 1] {
+            let mut other = der.clone();
+            other[at] ^= 1;
+            assert!(read(&other).is_none(), "{at}");
+        }
+        let (scalar, point) = parse_sec1(&der, true).unwrap();
+        let version = tlv(Tag::Integer, &[&[1]]);
+        let scalar = tlv(Tag::OctetString, &[scalar]);
+        let half = tlv(context(1), &[&tlv(Tag::BitString, &[&[0], point])]);
+        let nameless = tlv(Tag::Sequence, &[&version, &scalar, &half]);
+        assert!(parse_sec1(&nameless, false).is_ok() && read(&nameless).is_none());
+        assert!(read(&tlv(Tag::Sequence, &[&version, &scalar, &tlv(context(0), &[&p256()])])).is_none());
+    }
+
+    #[test]
+    fn handshakes_are_signed_with_the_key() {
+        use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
+        let key = Key::generate().unwrap();
+        let signature = SignsHandshake::sign(&key, b"hello").unwrap();
+        let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key.point());
+        assert!(public.verify(b"hello", &signature).is_ok() && public.verify(b"hullo", &signature).is_err());
+    }
+
+    #[test]
     fn debug_hides_the_key() {
         assert_eq!(format!("{:?}", Key::generate().unwrap()), "Key(***)");
     }

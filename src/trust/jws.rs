@@ -50,9 +50,7 @@ fn is_signed(signature: &str, payload: &str, id: &str, secret: &str) -> bool {
     let Ok(mac) = URL_SAFE_NO_PAD.decode(mac) else {
         return false;
     };
-    let mut signed = format!("{header}.");
-    signed.reserve(payload.len().div_ceil(3) * 4);
-    URL_SAFE_NO_PAD.encode_string(payload, &mut signed);
+    let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(payload));
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     hmac::verify(&key, signed.as_bytes(), &mac).is_ok()
 }
@@ -79,6 +77,30 @@ mod tests {
             "eyJhbGciOiJIUzI1NiIsImtpZCI6Impvc2h1YSJ9..VShe2taLd-YTrmWuRkcL_8QTNDHYxQIEBsAYYiIj1_8";
         assert!(is_signed(signature, CONTENT, "joshua", "my voice is my passcode"));
         assert!(!is_signed(signature, CONTENT, "joshua", "my voice is my passcodf"));
+    }
+
+    #[test]
+    fn what_is_returned_is_what_this_token_has_signed() {
+        let token = Token::parse(&format!("{ID}.{SECRET}")).unwrap();
+        let info = |data: &[(&str, &str)]| -> ClusterInfo {
+            let data: std::collections::BTreeMap<_, _> = data.iter().copied().collect();
+            serde_json::from_value(serde_json::json!({ "data": data })).unwrap()
+        };
+        let good = sign(r#"{"alg":"HS256","kid":"abcdef"}"#, "payload", SECRET);
+        let (text, ours) = (("kubeconfig", "payload"), "jws-kubeconfig-abcdef");
+        assert_eq!(verify(&info(&[text, (ours, &good)]), &token).unwrap(), "payload");
+        for (data, failure) in [
+            (&[][..], Failure::NotPublished),
+            (&[(ours, good.as_str())], Failure::NotPublished),
+            (&[text], Failure::NotPublished),
+            (&[text, ("jws-kubeconfig-fedcba", &good)], Failure::NotPublished),
+            (&[text, (ours, &good[1..])], Failure::NotTrusted),
+            (&[("kubeconfig", "other"), (ours, &good)], Failure::NotTrusted),
+        ] {
+            let error = verify(&info(data), &token).unwrap_err();
+            let heals = failure == Failure::NotPublished;
+            assert_eq!((error.failure(), error.retry() == Retry::UntilDeadline(None)), (failure, heals));
+        }
     }
 
     #[test]

@@ -1,0 +1,305 @@
+//! Certificates as a signer may issue them, the objects that they come in, and pairs of an image.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyPair, SubjectPublicKeyInfo, date_time_ymd,
+};
+use serde_json::{Value, json};
+
+use super::object::{Judgement, Object};
+use super::*;
+use crate::error::{Error, Failure, Retry};
+use crate::limits;
+use crate::node::NodeName;
+use crate::x509::{AltName, AltNames};
+
+const KEY: &str = include_str!("../../tests/vectors/sec1-p256.pem");
+const NODE: &str = include_str!("../../tests/fuzz/pki/node.pem");
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The first moment of what is issued here: 2030 begins.
+fn begin() -> SystemTime {
+    UNIX_EPOCH + Duration::from_hours(525_960)
+}
+
+/// The last: 2031 begins.
+fn end() -> SystemTime {
+    UNIX_EPOCH + Duration::from_hours(534_720)
+}
+
+fn key() -> Key {
+    Key::from_pem(KEY.as_bytes()).unwrap()
+}
+
+fn client() -> CertificateRequest {
+    CertificateRequest::new(&key(), &Wanted::client(&NodeName::new("n1").unwrap())).unwrap()
+}
+
+fn serving(hosts: &[&str]) -> CertificateRequest {
+    let mut names = AltNames::default();
+    for host in hosts {
+        names.add(AltName::parse(host).unwrap());
+    }
+    CertificateRequest::new(&key(), &Wanted::serving(&NodeName::new("n1").unwrap(), names)).unwrap()
+}
+
+/// What a signer issues for this key and the node n1, changed before it is signed.
+fn issued(spki: &[u8], hosts: &[&str], adjust: impl FnOnce(&mut CertificateParams)) -> String {
+    let name = |parts: &[(DnType, &str)]| {
+        let mut name = DistinguishedName::new();
+        for (kind, text) in parts {
+            name.push(kind.clone(), *text);
+        }
+        name
+    };
+    let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+    let mut params = CertificateParams::new(hosts).unwrap();
+    params.distinguished_name =
+        name(&[(DnType::OrganizationName, "system:nodes"), (DnType::CommonName, "system:node:n1")]);
+    (params.not_before, params.not_after) = (date_time_ymd(2030, 1, 1), date_time_ymd(2031, 1, 1));
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    adjust(&mut params);
+    let mut signer = CertificateParams::default();
+    signer.distinguished_name = name(&[(DnType::CommonName, "signer")]);
+    let signer = Issuer::new(signer, KeyPair::generate().unwrap());
+    let certificate = params.signed_by(&SubjectPublicKeyInfo::from_der(spki).unwrap(), &signer).unwrap();
+    certificate.pem().replace("\r\n", "\n")
+}
+
+/// How a certificate is made other than it should be.
+type Adjust = fn(&mut CertificateParams);
+
+fn unchanged(_: &mut CertificateParams) {}
+
+fn check(pem: &str, request: &CertificateRequest) -> crate::error::Result<IssuedCertificate> {
+    IssuedCertificate::check(pem.as_bytes(), request)
+}
+
+fn assert_refused(pem: &str, request: &CertificateRequest, problem: &str) {
+    let error = check(pem, request).unwrap_err();
+    assert!(error.failure() == Failure::NotTrusted && error.to_string().contains(problem), "{error}");
+}
+
+#[test]
+fn a_certificate_is_taken_only_for_our_key_our_node_and_one_use() {
+    let request = client();
+    let good = issued(&request.spki, &[], unchanged);
+    check(&good, &request).unwrap();
+    check(&issued(&request.spki, &["n1"], unchanged), &request).unwrap();
+    let other = Key::generate().unwrap().spki();
+    assert_refused(&issued(&other, &[], unchanged), &request, "holds another key");
+    let cases: [(Adjust, &str); 4] = [
+        (
+            |params| params.distinguished_name.push(DnType::CommonName, "system:node:n2"),
+            "names O=system:nodes",
+        ),
+        (|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth], "is not one for"),
+        (|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained), "is not one for"),
+        (
+            |params| {
+                let mut unknown = CustomExtension::from_oid_content(&[1, 3, 9999], vec![5, 0]);
+                unknown.set_criticality(true);
+                params.custom_extensions.push(unknown);
+            },
+            "critical extension",
+        ),
+    ];
+    for (adjust, problem) in cases {
+        assert_refused(&issued(&request.spki, &[], adjust), &request, problem);
+    }
+    assert_refused("", &request, "is not one certificate");
+    assert_refused(KEY, &request, "is not one certificate");
+    assert_refused(&format!("a {good}"), &request, "is no PEM");
+    assert_refused(&KEY.replace("EC PRIVATE KEY", "CERTIFICATE"), &request, "is malformed");
+}
+
+#[test]
+fn a_serving_certificate_is_for_all_hosts_that_were_asked_for() {
+    let request = serving(&["n1", "10.0.0.5"]);
+    let server = |params: &mut CertificateParams| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    };
+    check(&issued(&request.spki, &["10.0.0.5", "n1", "more"], server), &request).unwrap();
+    assert_refused(&issued(&request.spki, &["n1"], server), &request, "and not for");
+    assert_refused(&issued(&request.spki, &["10.0.0.5", "n1"], unchanged), &request, "is not one for");
+}
+
+#[test]
+fn a_chain_is_as_long_as_the_limit_says() {
+    let request = client();
+    let good = issued(&request.spki, &[], unchanged);
+    for (count, taken) in
+        [(1, true), (2, true), (limits::CERTIFICATES, true), (limits::CERTIFICATES + 1, false)]
+    {
+        assert_eq!(check(&good.repeat(count), &request).is_ok(), taken, "{count}");
+    }
+}
+
+#[test]
+fn what_was_issued_is_kept_and_told() {
+    let request = client();
+    let good = issued(&request.spki, &[], unchanged);
+    let certificate = check(&format!("# ours\n{KEY}{good}"), &request).unwrap();
+    assert_eq!(certificate.pem(), good, "certificates only");
+    assert_eq!(certificate.issuer(), "CN=signer");
+    assert_eq!(
+        (certificate.not_before(), certificate.not_after().as_str()),
+        (begin(), "2031-01-01T00:00:00Z")
+    );
+}
+
+#[test]
+fn its_time_and_that_of_its_chain_last_to_the_last_second() {
+    let request = client();
+    let good = issued(&request.spki, &[], unchanged);
+    let short = issued(&request.spki, &[], |params| params.not_after = date_time_ymd(2030, 7, 1));
+    let alone = check(&good, &request).unwrap();
+    for (now, in_time, expired) in [
+        (begin() - SECOND, false, false),
+        (begin(), true, false),
+        (end(), true, false),
+        (end() + SECOND, false, true),
+    ] {
+        assert_eq!((alone.out_of_time(now).is_none(), alone.is_expired(now)), (in_time, expired), "{now:?}");
+    }
+    let error = alone.out_of_time(begin() - SECOND).unwrap();
+    assert_eq!((error.failure(), error.retry()), (Failure::Clock, Retry::UntilDeadline(None)));
+    let chain = check(&format!("{good}{short}"), &request).unwrap();
+    assert!(chain.is_expired(end()) && chain.out_of_time(end()).is_some() && !chain.is_expired(begin()));
+}
+
+/// The object of this request as the API server would have it.
+fn object(request: &CertificateRequest, status: &Value) -> Value {
+    let mut object: Value = serde_json::from_slice(&request.body()).unwrap();
+    object["status"] = status.clone();
+    object
+}
+
+fn judge(object: Value, request: &CertificateRequest, now: SystemTime) -> crate::error::Result<Judgement> {
+    serde_json::from_value::<Object>(object).unwrap().judge(request, now)
+}
+
+fn spent(judgement: crate::error::Result<Judgement>) -> Error {
+    match judgement {
+        Ok(Judgement::Spent(error)) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn conditions_decide_and_a_certificate_counts_only_when_approved() {
+    let request = client();
+    let certificate = STANDARD.encode(issued(&request.spki, &[], unchanged));
+    let conditions = |kinds: &[&str]| -> Vec<Value> {
+        kinds.iter().map(|kind| json!({"type": kind, "reason": "Why", "message": "because"})).collect()
+    };
+    for status in [
+        Value::Null,
+        json!({}),
+        json!({"certificate": certificate}),
+        json!({"conditions": conditions(&["Approved"])}),
+        json!({"conditions": conditions(&["Approved"]), "certificate": ""}),
+        json!({"conditions": conditions(&["Other"]), "certificate": certificate}),
+    ] {
+        let judgement = judge(object(&request, &status), &request, begin());
+        assert!(matches!(judgement, Ok(Judgement::Pending)), "{status}: {judgement:?}");
+    }
+    let issued = json!({"conditions": conditions(&["Other", "Approved"]), "certificate": certificate});
+    assert!(matches!(judge(object(&request, &issued), &request, begin()), Ok(Judgement::Issued(_))));
+    for (kinds, words) in [
+        (&["Approved", "Denied"][..], "was denied (Why: because)"),
+        (&["Approved", "Failed"], "failed at the signer (Why: because)"),
+    ] {
+        let status = json!({"conditions": conditions(kinds), "certificate": certificate});
+        let error = spent(judge(object(&request, &status), &request, begin()));
+        assert!(error.failure() == Failure::Denied && error.to_string().contains(words), "{error}");
+    }
+}
+
+#[test]
+fn a_certificate_that_is_over_spends_the_request_and_one_that_is_to_come_waits_for_the_clock() {
+    let request = client();
+    let status =
+        |text: &str| json!({"conditions": [{"type": "Approved"}], "certificate": STANDARD.encode(text)});
+    let good = status(&issued(&request.spki, &[], unchanged));
+    let late = judge(object(&request, &good), &request, end() + SECOND);
+    assert_eq!(spent(late).failure(), Failure::Clock);
+    let early = judge(object(&request, &good), &request, begin() - SECOND);
+    assert_eq!(early.unwrap_err().failure(), Failure::Clock);
+    let foreign = status(&issued(&Key::generate().unwrap().spki(), &[], unchanged));
+    let torn = json!({"conditions": [{"type": "Approved"}], "certificate": "%"});
+    for status in [foreign, torn] {
+        let error = spent(judge(object(&request, &status), &request, begin()));
+        assert_eq!(error.failure(), Failure::NotTrusted);
+    }
+}
+
+#[test]
+fn an_object_that_asks_for_anything_else_is_not_ours() {
+    let request = client();
+    let pending = json!({});
+    let changes: [(&str, Value); 5] = [
+        ("signerName", "kubernetes.io/kubelet-serving".into()),
+        ("usages", json!(["digital signature"])),
+        ("usages", json!(["client auth", "digital signature"])),
+        ("request", "".into()),
+        ("request", object(&serving(&["n1"]), &pending)["spec"]["request"].clone()),
+    ];
+    for (field, value) in changes {
+        let mut object = object(&request, &pending);
+        object["spec"][field] = value;
+        let error = spent(judge(object, &request, begin()));
+        assert!(
+            error.failure() == Failure::Denied && error.to_string().contains("something else"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_pair_of_an_image_is_a_chain_and_its_key_on_p256() {
+    let take = |certificate: &str, key: &str| ClientPair::from_pem(certificate.as_bytes(), key.as_bytes());
+    let rsa = include_str!("../../tests/vectors/rsa-client.pem");
+    let rsa_key = include_str!("../../tests/vectors/rsa-2048.pem");
+    let labelled = |label: &str| KEY.replace("EC PRIVATE KEY", label);
+    take(NODE, KEY).unwrap();
+    take(&format!("{KEY}{NODE}"), &format!("{NODE}{KEY}")).unwrap();
+    take(&NODE.repeat(limits::CERTIFICATES), KEY).unwrap();
+    let other = Key::generate().unwrap();
+    for (certificate, key, problem) in [
+        (NODE.repeat(limits::CERTIFICATES + 1), KEY.to_owned(), "no certificate and its chain"),
+        (String::new(), KEY.to_owned(), "no certificate and its chain"),
+        (rsa.to_owned(), rsa_key.to_owned(), "another kind of key (PRIVATE KEY)"),
+        (rsa.to_owned(), labelled("RSA PRIVATE KEY"), "another kind of key (RSA PRIVATE KEY)"),
+        (rsa.to_owned(), String::new(), "a key of another kind"),
+        (NODE.to_owned(), labelled("PRIVATE KEY"), "PKCS#8"),
+        (NODE.to_owned(), labelled("ENCRYPTED PRIVATE KEY"), "encrypted"),
+        (NODE.to_owned(), labelled("RSA PRIVATE KEY"), "is no EC PRIVATE KEY"),
+        (NODE.to_owned(), other.pem().expose().clone(), "not that of its client certificate"),
+    ] {
+        let error = take(&certificate, &key).unwrap_err();
+        assert!(error.contains(problem), "{error}");
+    }
+}
+
+#[test]
+fn credentials_are_shown_and_embedded_as_they_are() {
+    let secret = || crate::secret::Secret::new("abcdef.0123456789abcdef".to_owned());
+    let pair = || ClientPair::from_pem(format!("{NODE}{NODE}").as_bytes(), KEY.as_bytes()).unwrap();
+    assert!(Credentials::of_user(None, None).is_none());
+    for (token, has_pair) in [(true, false), (false, true), (true, true)] {
+        let user = Credentials::of_user(token.then(secret), has_pair.then(pair)).unwrap();
+        assert_eq!((user.bearer().unwrap().is_some(), user.identity().is_some()), (token, has_pair));
+        let embedded = user.embedded();
+        assert_eq!(embedded.token, token.then_some("abcdef.0123456789abcdef"));
+        let expected = has_pair.then(|| (NODE.repeat(2), KEY));
+        assert_eq!(embedded.pair, expected);
+    }
+    let user = Credentials::from(secret());
+    assert!(user.bearer().unwrap().is_some() && user.identity().is_none());
+}
