@@ -11,6 +11,7 @@ mod chains;
 mod confs;
 mod damage;
 mod joins;
+mod keys;
 mod kubeconfigs;
 mod kubelets;
 mod network;
