@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use nodestrap::discovery;
+use nodestrap::error::Failure::{NotTrusted, Unreachable};
 use nodestrap::http::{Endpoint, Proxies, Unverified};
 use nodestrap::trust::{self, Pins, Token};
 use rustls::ServerConfig;
@@ -21,8 +22,7 @@ use super::network::{InMemory, system};
 use super::oracle::{Oracle, bytes};
 use super::pems::block;
 use super::random::{Random, count};
-use super::tally::{Case, Class, Tally};
-use super::trust::chain as words;
+use super::tally::{Case, Class, Refusal, Tally};
 use crate::support::api::jws;
 
 /// What a server shows, to whom.
@@ -59,44 +59,48 @@ const CLASSES: &[Class<Shown, ()>] = &[
         reason: "Go takes a server's own certificate for its root; a CA bundle is for CAs here",
         explains: |case| {
             let is_root = ["the server's certificate is a root", "the server's certificate is the only root"];
-            case.ours.is_err() && case.theirs.is_ok() && is_root.iter().any(|name| case.input.has(name))
+            case.stricter(NotTrusted, "") && is_root.iter().any(|name| case.input.has(name))
         },
     },
     Class {
         name: "any purpose",
         reason: "webpki wants a server's purpose by its name where purposes are named",
-        explains: |case| case.stricter("present: [KeyPurposeId(2.5.29.37.0)]"),
+        explains: |case| case.stricter(NotTrusted, "present: [KeyPurposeId(2.5.29.37.0)]"),
     },
     Class {
         name: "a CA as a server",
         reason: "webpki keeps the two apart",
-        explains: |case| case.stricter("CaUsedAsEndEntity"),
+        explains: |case| case.stricter(NotTrusted, "CaUsedAsEndEntity"),
     },
     Class {
         name: "Ed25519",
         reason: "kubeadm makes no such key, and each algorithm costs bytes",
-        explains: |case| case.ours.is_err() && case.theirs.is_ok() && case.input.has("Ed25519"),
+        explains: |case| is_of_unknown_kind(case, "Ed25519"),
     },
     Class {
         name: "RSA-1024",
         reason: "a key that short can be factored; ring takes no signature by it",
-        explains: |case| case.stricter("BadSignature") && case.input.has("RSA-1024"),
+        explains: |case| case.stricter(NotTrusted, "BadSignature") && case.input.has("RSA-1024"),
     },
     Class {
         name: "P-521",
         reason: "kubeadm makes no such key, and ring has no such curve",
-        explains: |case| {
-            let is_unknown = case.stricter("UnsupportedSignatureAlgorithm");
-            // The server's own: it finds nothing in what is offered that it could sign.
-            (is_unknown || case.stricter("HandshakeFailure")) && case.input.has("P-521")
-        },
+        explains: |case| is_of_unknown_kind(case, "P-521"),
     },
     Class {
         name: "a wildcard right above a top-level domain",
         reason: "webpki wants two labels behind the star",
-        explains: |case| case.stricter("does not verify") && case.input.has("short wildcard"),
+        explains: |case| case.stricter(NotTrusted, "does not verify") && case.input.has("short wildcard"),
     },
 ];
+
+/// A CA's key of this kind, whose signatures are not read, or a server's, which finds nothing in what is offered that it
+/// could sign.
+fn is_of_unknown_kind(case: &Case<Shown, ()>, kind: &str) -> bool {
+    let is_refused = case.stricter(NotTrusted, "UnsupportedSignatureAlgorithm")
+        || case.stricter(Unreachable, "HandshakeFailure");
+    is_refused && case.input.has(kind)
+}
 
 /// A root, up to three CAs below it, and a server.
 fn draw(random: &mut Random, keys: &Keys) -> Shown {
@@ -176,7 +180,7 @@ fn disorder(
 }
 
 /// nodestrap: a cluster-info by that server, judged with the connection that brought it.
-fn ours(shown: &Shown, now: SystemTime) -> Result<(), String> {
+fn ours(shown: &Shown, now: SystemTime) -> Result<(), Refusal> {
     let identity = CertifiedKey::new(shown.chain.clone(), shown.key.clone());
     let server = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_protocol_versions(rustls::DEFAULT_VERSIONS)
@@ -193,11 +197,12 @@ fn ours(shown: &Shown, now: SystemTime) -> Result<(), String> {
         InMemory { tls: Arc::new(server), answers: Arc::new(move |_, _, _| (200, info.to_string())) };
     let system = system(now, Arc::new(network), Proxies::default());
     let endpoint = Endpoint::parse(&format!("{bracketed}:6443")).ok_or("no endpoint")?;
-    let peer = Unverified::to_each(&system, &[endpoint]).map_err(|e| words(&e))?.remove(0);
-    let info = discovery::fetch(&peer, Duration::from_secs(10)).map_err(|e| words(&e))?;
+    let peer = Unverified::to_each(&system, &[endpoint])?.remove(0);
+    let info = discovery::fetch(&peer, Duration::from_secs(10))?;
     let token = Token::parse(token).ok_or("no token")?;
-    let signed = trust::verify(&info, &token, &Pins::UnsafeSkip, now).map_err(|e| words(&e))?;
-    signed.over(peer).map(|_| ()).map_err(|e| words(&e))
+    let signed = trust::verify(&info, &token, &Pins::UnsafeSkip, now)?;
+    signed.over(peer)?;
+    Ok(())
 }
 
 #[test]
