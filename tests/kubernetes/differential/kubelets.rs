@@ -5,21 +5,17 @@ use std::time::{Duration, SystemTime};
 
 use nodestrap::clock::Deadline;
 use nodestrap::error::Failure::NotPublished;
-use nodestrap::http::{Proxies, Roots, ServerUrl, Verified};
+use nodestrap::http::Proxies;
 use nodestrap::kubelet::{Lookup, Machine, NodeRegistration};
 use nodestrap::node::NodeName;
 use nodestrap::report::Report;
-use nodestrap::x509::Certificate;
-use rustls::ServerConfig;
 use serde_json::{Value, json};
 
 use super::damage::Damage;
-use super::network::{InMemory, system};
+use super::network::{Trusted, system};
 use super::oracle::{Oracle, given_text};
 use super::random::{Random, count};
 use super::tally::{Case, Class, Refusal, Tally};
-use crate::support::api::tls;
-use crate::support::pki::Authority;
 
 /// What a join is to write: the cluster's text, a name, taints and arguments.
 #[derive(Debug)]
@@ -104,18 +100,11 @@ fn said(text: &str) -> Value {
     serde_json::from_str(&nodestrap::yaml::to_json(text).expect("YAML")).expect("JSON")
 }
 
-fn ours(
-    wanted: &Wanted,
-    hostname: &str,
-    server: &(Authority, Arc<ServerConfig>),
-) -> Result<Written, Refusal> {
+fn ours(wanted: &Wanted, hostname: &str, server: &Trusted) -> Result<Written, Refusal> {
     let object = json!({"data": {"kubelet": wanted.config}}).to_string();
-    let network = InMemory { tls: server.1.clone(), answers: Arc::new(move |_, _, _| (200, object.clone())) };
+    let network = server.answering(move |_, _, _| (200, object.clone()));
     let system = system(SystemTime::now(), Arc::new(network), Proxies::default());
-    let root = Certificate::from_der(&server.0.certificate).expect("a certificate");
-    let roots = Roots::new([&root])?;
-    let url = ServerUrl::parse("https://api.example:6443").expect("a URL");
-    let api = Verified::dial(&system, &url, &roots, None)?;
+    let api = server.dial(&system)?;
     let mut registration = NodeRegistration::default();
     for [key, value, effect] in &wanted.taints {
         registration.take("taint", &format!("{key}={value}:{effect}"))?;
@@ -143,9 +132,7 @@ fn ours(
 #[test]
 fn kubelet_files() {
     let (mut random, mut oracle) = (Random::of("kubelet files"), Oracle::start());
-    let authority = Authority::new("kubernetes");
-    let config = tls::config(authority.server(&["api.example"]), rustls::DEFAULT_VERSIONS, |_| {});
-    let server = (authority, config);
+    let server = Trusted::new();
     let hostname = given_text(&oracle.ask("node name", &json!("")).expect("a name")["name"]);
     let mut tally = Tally::new("kubelet files", CLASSES);
     for _ in 0..count() / 2 {

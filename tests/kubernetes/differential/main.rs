@@ -20,6 +20,7 @@ mod oracle;
 mod pems;
 mod places;
 mod random;
+mod requests;
 #[path = "../../support/mod.rs"]
 mod support;
 mod tally;
