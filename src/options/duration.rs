@@ -81,6 +81,7 @@ mod tests {
             "+",
             "++5s",
             "9223372036854775808ns",
+            "9ns9999999999s",
         ] {
             assert_eq!(parse(bad), None, "{bad}");
         }

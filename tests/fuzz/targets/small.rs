@@ -33,8 +33,9 @@ pub fn duration(data: &[u8]) -> bool {
     read.is_some()
 }
 
-/// Numbers with units behind each other, no longer than 64 bits of nanoseconds hold (Go's have 63).
+/// Numbers with units behind each other, a plus before them or not, no longer than Go's 63 bits of nanoseconds hold.
 fn expected(text: &str) -> Option<Duration> {
+    let text = text.strip_prefix('+').unwrap_or(text);
     let mut total = 0_u64;
     let mut rest = text.chars().peekable();
     if text == "0" || text.is_empty() {
@@ -68,6 +69,7 @@ fn expected(text: &str) -> Option<Duration> {
         let nanoseconds = u128::from(whole) * unit + fraction * unit / scale;
         total = total.checked_add(u64::try_from(nanoseconds).ok()?)?;
     }
+    i64::try_from(total).ok()?;
     Some(Duration::from_nanos(total))
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use nodestrap::error::FAILURES;
 use nodestrap::trust::Bundle;
 use serde_json::json;
 
@@ -9,7 +10,7 @@ use super::damage::Damage;
 use super::oracle::{Oracle, bytes, given_text};
 use super::pems::Bundles;
 use super::random::{Random, count};
-use super::tally::{Case, Tally};
+use super::tally::{Case, Refusal, Tally};
 use super::trust::{self, Published};
 use crate::support::run::{self, Finished};
 use crate::support::scratch::Scratch;
@@ -22,8 +23,14 @@ fn finished(arguments: &[String], folder: &Scratch) -> Finished {
     run::start(&arguments, folder.path(), None, Vec::new()).finish()
 }
 
-fn said(finished: &Finished) -> Result<&str, String> {
-    if finished.code == Some(0) { Ok(&finished.stdout) } else { Err(finished.stderr.clone()) }
+/// What it printed, or its exit code and what it said of it.
+fn said(finished: &Finished) -> Result<&str, Refusal> {
+    if finished.code == Some(0) {
+        return Ok(&finished.stdout);
+    }
+    let kind = FAILURES.iter().find(|(kind, ..)| finished.code == Some(kind.exit_code().into()));
+    let kind = Some(kind.expect("an exit code of the table").0);
+    Err(Refusal { kind, words: finished.stderr.clone() })
 }
 
 #[test]
@@ -63,7 +70,7 @@ fn ca_hash() {
         let pem = if random.once_in(2) { Damage::pem(&mut random, &pem) } else { pem };
         fs::write(&file, &pem).expect("a file");
         let finished = finished(&["ca-hash".to_owned(), file.display().to_string()], &folder);
-        let ours: Result<Vec<String>, String> =
+        let ours: Result<Vec<String>, _> =
             said(&finished).map(|text| text.lines().map(str::to_owned).collect());
         assert_eq!(
             ours.is_ok(),

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use nodestrap::error::Failure::Usage;
 use nodestrap::http::Endpoint;
 use nodestrap::options::{Command, Discovery, Options, Surroundings};
 use nodestrap::secret::Secret;
@@ -12,8 +13,7 @@ use super::damage::Damage;
 use super::oracle::{Oracle, given_text};
 use super::pems::Bundles;
 use super::random::{Random, count};
-use super::tally::{Case, Class, Tally, refused};
-use super::trust::chain as words;
+use super::tally::{Case, Class, Refusal, Tally, refused};
 use super::yaml;
 use crate::support::api::jws;
 use crate::support::scratch::Scratch;
@@ -37,21 +37,29 @@ struct Said {
 }
 
 const CLASSES: &[Class<String, Said>] = &[
-    refused!("a control plane", "nodestrap joins workers only", "joins workers only"),
+    refused!("a control plane", "nodestrap joins workers only", Usage, "joins workers only"),
     refused!(
         "an endpoint that nobody could dial",
         "kubeadm looks for a colon",
+        Usage,
         "the given word is no API server"
     ),
-    refused!("durations of nothing or less", "kubeadm would give up at once", "takes a duration such as"),
+    refused!(
+        "durations of nothing or less",
+        "kubeadm would give up at once",
+        Usage,
+        "takes a duration such as"
+    ),
     refused!(
         "a path for the CA in odd characters",
         "it is written into files that others read",
+        Usage,
         "--ca-cert-path takes"
     ),
     refused!(
         "an argument or a taint that no kubelet takes",
         "kubeadm writes it, and the kubelet does not start",
+        Usage,
         "--taint takes",
         "--kubelet-extra-arg takes",
         "--cri-socket takes",
@@ -60,20 +68,22 @@ const CLASSES: &[Class<String, Said>] = &[
     refused!(
         "places of the kubelet's files",
         "they are written there, so they have to be places of their own",
+        Usage,
         "takes an absolute path",
         "two files of the node have one place"
     ),
     refused!(
         "the name of every machine, or none",
         "two machines of one name would share one Node",
+        Usage,
         "the node name"
     ),
     Class {
         name: "YAML that means nothing in JSON",
         reason: "anchors, tags, merge keys, a key that stands twice: refused instead of interpreted",
-        explains: |case| yaml::MEANINGLESS.iter().any(|words| case.stricter(words)),
+        explains: |case| yaml::MEANINGLESS.iter().any(|words| case.stricter(Usage, words)),
     },
-    refused!("YAML 1.2 only", "the text is YAML 1.1 alone", "not well-formed YAML"),
+    refused!("YAML 1.2 only", "the text is YAML 1.1 alone", Usage, "not well-formed YAML"),
     Class {
         name: "YAML that only nodestrap reads, and documents that hold nothing",
         reason: "the text is YAML 1.2 alone",
@@ -92,6 +102,7 @@ const CLASSES: &[Class<String, Said>] = &[
     refused!(
         "a field in letters of another case",
         "kubeadm passes over the case of kind and apiVersion only; a field is spelt as it is",
+        Usage,
         "the apiVersion of the JoinConfiguration is not known",
         "holds no JoinConfiguration"
     ),
@@ -232,11 +243,11 @@ fn registration(random: &mut Random, version: &str) -> Value {
 }
 
 /// The defaults that only kubeadm writes out are put in here.
-fn ours(text: &str) -> Result<Said, String> {
+fn ours(text: &str) -> Result<Said, Refusal> {
     let mut options = Options::default();
     let surroundings = Surroundings { config: Some(Secret::new(text.to_owned())), ..Surroundings::default() };
-    options.read(["join", "--with-kubelet-config"].map(Into::into), &surroundings).map_err(|e| words(&e))?;
-    let Command::Join(join) = options.command().map_err(|e| words(&e))? else { panic!("a join") };
+    options.read(["join", "--with-kubelet-config"].map(Into::into), &surroundings)?;
+    let Command::Join(join) = options.command()? else { panic!("a join") };
     let show =
         |endpoints: &[Endpoint]| endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let (endpoint, credentials, pins, file) = match &join.discovery {
@@ -250,7 +261,7 @@ fn ours(text: &str) -> Result<Said, String> {
         Discovery::Given(given) => (String::new(), Some(&given.credentials), 0, true),
         Discovery::Kubeconfig { .. } => (String::new(), None, 0, true),
         Discovery::ClusterInfo { .. } => panic!("no flag says so"),
-        Discovery::Unknown(why) => return Err(why.clone()),
+        Discovery::Unknown(why) => return Err(why.as_str().into()),
     };
     let nanoseconds = |time: std::time::Duration| u64::try_from(time.as_nanos()).expect("292 years");
     Ok(Said {
@@ -265,8 +276,7 @@ fn ours(text: &str) -> Result<Said, String> {
         name: join
             .node_name
             .map(|name| nodestrap::node::NodeName::new(&name).map(|name| name.as_str().to_owned()))
-            .transpose()
-            .map_err(|e| words(&e))?
+            .transpose()?
             .unwrap_or_default(),
         taints: join.registration.taints,
         arguments: join.registration.kubelet_extra_args,

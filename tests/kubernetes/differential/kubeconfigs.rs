@@ -5,6 +5,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use nodestrap::error::Failure::Usage;
 use nodestrap::options::{Command, Discovery, Options, Surroundings};
 use serde_json::{Value, json};
 
@@ -12,8 +13,7 @@ use super::damage::Damage;
 use super::oracle::{Oracle, given_bytes, given_text};
 use super::pems::Bundles;
 use super::random::{Random, count};
-use super::tally::{Case, Class, Tally, refused};
-use super::trust::chain as words;
+use super::tally::{Case, Class, Refusal, Tally, refused};
 use super::yaml;
 use crate::support::scratch::Scratch;
 
@@ -31,16 +31,19 @@ const CLASSES: &[Class<String, Known>] = &[
     refused!(
         "a server that is no https:// URL",
         "it is noticed when it is dialled",
+        Usage,
         "its server is no https:// URL"
     ),
     refused!(
         "no CA",
         "kubeadm would ask a server that the machine's own public roots vouch for",
+        Usage,
         "no certificate authority"
     ),
     refused!(
         "something else than certificates, or PEM in another form",
         "Go skips what it does not understand",
+        Usage,
         "something else than certificates",
         "its CA data is no PEM",
         "malformed certificate",
@@ -49,40 +52,46 @@ const CLASSES: &[Class<String, Known>] = &[
     refused!(
         "exec, auth-provider, Basic authentication, impersonation",
         "programs are not run, and the rest makes no certificate request",
+        Usage,
         "its user has "
     ),
     refused!(
         "a proxy or another name for the server",
         "HTTPS_PROXY says the one; a certificate that does not name its server the other",
+        Usage,
         "which nodestrap does not follow"
     ),
-    refused!("no verification", "never", "insecure-skip-tls-verify"),
+    refused!("no verification", "never", Usage, "insecure-skip-tls-verify"),
     refused!(
         "a token that no header can carry",
         "Go would find out with the first request",
+        Usage,
         "its token has characters"
     ),
     refused!(
         "no credentials",
         "nothing could be requested with it",
+        Usage,
         "no bearer token and no client certificate"
     ),
     refused!(
         "a client certificate that is of no use",
         "keys on P-256 in SEC 1 form only; a pair that is none is said before it is shown to a server",
+        Usage,
         "client certificate",
         "client key"
     ),
-    refused!("base64 in another form", "Go leaves bits unread", "no base64"),
+    refused!("base64 in another form", "Go leaves bits unread", Usage, "no base64"),
     Class {
         name: "YAML that means nothing in JSON",
         reason: "anchors, tags, merge keys, a key that stands twice: refused instead of interpreted",
-        explains: |case| yaml::MEANINGLESS.iter().any(|words| case.stricter(words)),
+        explains: |case| yaml::MEANINGLESS.iter().any(|words| case.stricter(Usage, words)),
     },
-    refused!("YAML 1.2 only", "the text is YAML 1.1 alone", "not well-formed YAML"),
+    refused!("YAML 1.2 only", "the text is YAML 1.1 alone", Usage, "not well-formed YAML"),
     refused!(
         "several clusters",
         "one of them has to be meant, as clientcmd has it",
+        Usage,
         "several and none of them current"
     ),
     Class {
@@ -128,7 +137,7 @@ const CLASSES: &[Class<String, Known>] = &[
         name: "a token beside a token's file",
         reason: "kubeadm leaves both in the file that it writes, and the kubelet takes the file's; so here",
         explains: |case| {
-            case.stricter("cannot be read")
+            case.stricter(Usage, "cannot be read")
                 || case.input.contains("tokenFile")
                     && case.ours.as_ref().ok().zip(case.theirs.as_ref().ok()).is_some_and(|(ours, theirs)| {
                         ours.server == theirs.server && ours.ca == theirs.ca && ours.pair == theirs.pair
@@ -256,11 +265,11 @@ fn blocks(text: &[u8], tag: &str) -> Vec<Vec<u8>> {
     blocks.filter(|block| block.tag().contains(tag)).map(pem::Pem::into_contents).collect()
 }
 
-fn ours(flag: &str, path: &Path) -> Result<Known, String> {
+fn ours(flag: &str, path: &Path) -> Result<Known, Refusal> {
     let mut options = Options::default();
     let arguments = ["join".into(), flag.into(), path.into()];
-    options.read(arguments, &Surroundings::default()).map_err(|e| words(&e))?;
-    let Command::Join(join) = options.command().map_err(|e| words(&e))? else { panic!("a join") };
+    options.read(arguments, &Surroundings::default())?;
+    let Command::Join(join) = options.command()? else { panic!("a join") };
     let Discovery::Given(given) = join.discovery else { panic!("a given cluster") };
     let user = given.credentials.embedded();
     let pair = user.pair.map_or(Vec::new(), |(certificate, key)| {

@@ -4,22 +4,18 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use nodestrap::clock::Deadline;
-use nodestrap::http::{Proxies, Roots, ServerUrl, Verified};
+use nodestrap::error::Failure::NotPublished;
+use nodestrap::http::Proxies;
 use nodestrap::kubelet::{Lookup, Machine, NodeRegistration};
 use nodestrap::node::NodeName;
 use nodestrap::report::Report;
-use nodestrap::x509::Certificate;
-use rustls::ServerConfig;
 use serde_json::{Value, json};
 
 use super::damage::Damage;
-use super::network::{InMemory, system};
+use super::network::{Trusted, system};
 use super::oracle::{Oracle, given_text};
 use super::random::{Random, count};
-use super::tally::{Case, Class, Tally};
-use super::trust::chain as words;
-use crate::support::api::tls;
-use crate::support::pki::Authority;
+use super::tally::{Case, Class, Refusal, Tally};
 
 /// What a join is to write: the cluster's text, a name, taints and arguments.
 #[derive(Debug)]
@@ -37,7 +33,7 @@ const CLASSES: &[Class<Wanted, Written>] = &[
     Class {
         name: "a form that is not kubeadm's",
         reason: "lines are set where kubeadm writes them; in another text it is said before anything is written",
-        explains: |case| case.refused("of no use"),
+        explains: |case| case.refused(NotPublished, "of no use"),
     },
     Class {
         name: "a text that kubeadm's decoder fills, corrects or refuses",
@@ -104,14 +100,11 @@ fn said(text: &str) -> Value {
     serde_json::from_str(&nodestrap::yaml::to_json(text).expect("YAML")).expect("JSON")
 }
 
-fn ours(wanted: &Wanted, hostname: &str, server: &(Authority, Arc<ServerConfig>)) -> Result<Written, String> {
+fn ours(wanted: &Wanted, hostname: &str, server: &Trusted) -> Result<Written, Refusal> {
     let object = json!({"data": {"kubelet": wanted.config}}).to_string();
-    let network = InMemory { tls: server.1.clone(), answers: Arc::new(move |_, _, _| (200, object.clone())) };
+    let network = server.answering(move |_, _, _| (200, object.clone()));
     let system = system(SystemTime::now(), Arc::new(network), Proxies::default());
-    let root = Certificate::from_der(&server.0.certificate).map_err(|e| e.to_string())?;
-    let roots = Roots::new([&root]).map_err(|e| words(&e))?;
-    let url = ServerUrl::parse("https://api.example:6443").expect("a URL");
-    let api = Verified::dial(&system, &url, &roots, None).map_err(|e| words(&e))?;
+    let api = server.dial(&system)?;
     let mut registration = NodeRegistration::default();
     for [key, value, effect] in &wanted.taints {
         registration.take("taint", &format!("{key}={value}:{effect}"))?;
@@ -121,7 +114,7 @@ fn ours(wanted: &Wanted, hostname: &str, server: &(Authority, Arc<ServerConfig>)
     }
     // An argument for the kubelet decides on the node's name here too.
     let name = wanted.arguments.iter().rev().find(|[name, _]| name == "hostname-override");
-    let node = NodeName::new(name.map_or(&wanted.name, |[_, value]| value)).map_err(|e| words(&e))?;
+    let node = NodeName::new(name.map_or(&wanted.name, |[_, value]| value))?;
     let machine = Machine {
         node: &node,
         hostname: Some(hostname),
@@ -132,16 +125,14 @@ fn ours(wanted: &Wanted, hostname: &str, server: &(Authority, Arc<ServerConfig>)
     };
     let deadline = Deadline::after(&*system.clock, Duration::from_secs(1));
     let lookup = Lookup { api: &api, bearer: None, clock: &*system.clock, deadline };
-    let files = lookup.kubelet_files(&registration, &machine, &mut Report::new()).map_err(|e| words(&e))?;
+    let files = lookup.kubelet_files(&registration, &machine, &mut Report::new())?;
     Ok((shape(files.config, wanted), files.instance, files.flags))
 }
 
 #[test]
 fn kubelet_files() {
     let (mut random, mut oracle) = (Random::of("kubelet files"), Oracle::start());
-    let authority = Authority::new("kubernetes");
-    let config = tls::config(authority.server(&["api.example"]), rustls::DEFAULT_VERSIONS, |_| {});
-    let server = (authority, config);
+    let server = Trusted::new();
     let hostname = given_text(&oracle.ask("node name", &json!("")).expect("a name")["name"]);
     let mut tally = Tally::new("kubelet files", CLASSES);
     for _ in 0..count() / 2 {

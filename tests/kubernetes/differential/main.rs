@@ -11,6 +11,7 @@ mod chains;
 mod confs;
 mod damage;
 mod joins;
+mod keys;
 mod kubeconfigs;
 mod kubelets;
 mod network;
@@ -19,6 +20,7 @@ mod oracle;
 mod pems;
 mod places;
 mod random;
+mod requests;
 #[path = "../../support/mod.rs"]
 mod support;
 mod tally;

@@ -7,8 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use nodestrap::clock::Clock;
-use nodestrap::http::{Endpoint, Network, Proxies, Socket, System, Traffic};
+use nodestrap::http::{Endpoint, Network, Proxies, Roots, ServerUrl, Socket, System, Traffic, Verified};
+use nodestrap::x509::Certificate;
 use rustls::{ServerConfig, ServerConnection};
+
+use crate::support::api::tls;
+use crate::support::pki::Authority;
 
 /// What a server says to a request: method, path and body in; status and body out.
 pub type Answers = dyn Fn(&str, &str, &[u8]) -> (u16, String) + Send + Sync;
@@ -29,6 +33,35 @@ impl Network for InMemory {
     fn connect(&self, _: &Endpoint, _: Duration, _: bool) -> io::Result<Box<dyn Socket>> {
         let server = ServerConnection::new(self.tls.clone()).map_err(io::Error::other)?;
         Ok(Box::new(Wire { server, answers: self.answers.clone(), request: Vec::new(), sent: Vec::new() }))
+    }
+}
+
+/// An API server whose CA is known.
+pub struct Trusted {
+    authority: Authority,
+    tls: Arc<ServerConfig>,
+}
+
+impl Trusted {
+    pub fn new() -> Self {
+        let authority = Authority::new("kubernetes");
+        let tls = tls::config(authority.server(&["api.example"]), rustls::DEFAULT_VERSIONS, |_| {});
+        Self { authority, tls }
+    }
+
+    /// The network that leads to it, where it gives these answers.
+    pub fn answering(
+        &self,
+        answers: impl Fn(&str, &str, &[u8]) -> (u16, String) + Send + Sync + 'static,
+    ) -> InMemory {
+        InMemory { tls: self.tls.clone(), answers: Arc::new(answers) }
+    }
+
+    /// A connection to it.
+    pub fn dial(&self, system: &System) -> nodestrap::error::Result<Verified> {
+        let root = Certificate::from_der(&self.authority.certificate).expect("a certificate");
+        let url = ServerUrl::parse("https://api.example:6443").expect("a URL");
+        Verified::dial(system, &url, &Roots::new([&root])?, None)
     }
 }
 
@@ -169,7 +202,8 @@ impl Read for Listener {
     }
 }
 
-/// A clock that stands still, except that waiting moves its running time.
+/// A clock that stands still, except that waiting moves its running time. It draws the middle: a pause of nothing each
+/// time would last for ever.
 #[derive(Debug)]
 pub struct Still(pub SystemTime, pub Mutex<Duration>);
 
@@ -187,7 +221,7 @@ impl Clock for Still {
     }
 
     fn random(&self) -> u32 {
-        0
+        u32::MAX / 2
     }
 }
 

@@ -16,7 +16,7 @@ use serde_json::json;
 use super::damage::Damage;
 use super::oracle::{Oracle, bytes, given_bytes, given_text};
 use super::random::{Random, count};
-use super::tally::{Case, Class, Tally};
+use super::tally::{Case, Class, Refusal, Tally};
 use crate::support::api::Api;
 use crate::support::node::{BOOTSTRAP_CONF, CA, CURRENT, KEY_TMP, KUBELET_CONF, Node, PKI};
 use crate::support::pki::{Authority, DAY, valid};
@@ -184,7 +184,7 @@ fn identities() {
         let ours = existing.map(|found| !matches!(found, Existing::None | Existing::Unusable(_)));
         let question = json!({"root": node.root(), "kubeconfig": format!("/{KUBELET_CONF}")});
         let theirs = oracle.ask("is valid", &question).map(|value| value == json!(true));
-        tally.hold(&Case { ours: ours.map_err(|e| e.to_string()), theirs, input });
+        tally.hold(&Case { ours: ours.map_err(Refusal::from), theirs, input });
     }
     tally.finish();
 }
@@ -224,9 +224,8 @@ fn stored_pairs() {
     for _ in 0..count() / 4 {
         let (node, input) = draw(&mut random, &authority);
         let stored = files(&node).stored(&Wanted::client(&name("n1")), SystemTime::now());
-        let ours = stored
-            .map_err(|e| e.to_string())
-            .and_then(|found| found.map(|leaf| leaf.der).ok_or(String::new()));
+        let ours =
+            stored.map_err(Refusal::from).and_then(|found| found.map(|leaf| leaf.der).ok_or(Refusal::BARE));
         let question =
             json!({"root": node.root(), "directory": format!("/{PKI}"), "name": Kind::CLIENT.store});
         let theirs = oracle.ask("current pair", &question).map(|chain| given_bytes(&chain[0]));

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 /// What Kubernetes' code returns: a value, or the words of its error.
 pub type Answer = Result<Value, String>;
 
+#[derive(Debug)]
 pub struct Oracle {
     child: Child,
     questions: Option<ChildStdin>,

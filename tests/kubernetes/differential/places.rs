@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use nodestrap::error::Failure::Usage;
 use nodestrap::http::{Endpoint, Proxies, ServerUrl, Unverified};
 use serde_json::{Value, json};
 
@@ -219,7 +220,7 @@ fn exceptions_from_the_proxy() {
         });
         let system = system(SystemTime::now(), Arc::new(Overheard::default()), proxies);
         let endpoint = Endpoint::parse(target).expect("an endpoint");
-        let peers = Unverified::to_each(&system, &[endpoint]).map_err(|e| e.to_string())?;
+        let peers = Unverified::to_each(&system, &[endpoint])?;
         Ok(peers[0].route().contains("proxy.example:3128"))
     };
     compare("exceptions from the proxy", CLASSES, draw, ours, |oracle, text| {
@@ -238,22 +239,22 @@ fn proxies() {
         Class {
             name: "another kind of proxy",
             reason: "http:// proxies only; the error says so instead of leaving the proxy out",
-            explains: |case| case.refused("no other kind is supported"),
+            explains: |case| case.refused(Usage, "no other kind is supported"),
         },
         Class {
             name: "no URL of a proxy",
             reason: "Go would dial a host that is none, or none at all",
-            explains: |case| case.refused("is no URL of a proxy"),
+            explains: |case| case.refused(Usage, "is no URL of a proxy"),
         },
         Class {
             name: "a slash in a user or a password",
             reason: "Go takes half of a password for the host and sends it to the name servers",
-            explains: |case| case.refused("has to be percent-encoded"),
+            explains: |case| case.refused(Usage, "has to be percent-encoded"),
         },
         Class {
             name: "what Go takes for no URL",
             reason: "Go drops the whole variable in silence and goes without a proxy",
-            explains: |case| case.refused("two hex digits") || case.theirs == Ok(None),
+            explains: |case| case.refused(Usage, "two hex digits") || case.theirs == Ok(None),
         },
         Class {
             name: "a character that no user and no password has unescaped",
@@ -295,13 +296,13 @@ fn proxies() {
         let kept = heard.0.clone();
         let system = system(SystemTime::now(), Arc::new(heard), proxies);
         let endpoint = Endpoint::parse("api.example:6443").expect("an endpoint");
-        let peers = Unverified::to_each(&system, &[endpoint]).map_err(|e| e.to_string())?;
+        let peers = Unverified::to_each(&system, &[endpoint])?;
         let _ = peers[0].get("/", std::time::Duration::from_secs(1));
         let (address, sent) = kept.lock().unwrap().clone();
         if address == "api.example:6443" {
             return Ok(None);
         }
-        let sent = String::from_utf8(sent).map_err(|e| e.to_string())?;
+        let sent = String::from_utf8(sent).expect("text");
         let shown = sent.lines().find_map(|line| line.strip_prefix("Proxy-Authorization: "));
         Ok(Some((address, shown.unwrap_or_default().to_owned())))
     };

@@ -2,27 +2,63 @@
 
 use std::fmt::Debug;
 
+use nodestrap::error::{Error, Failure};
+
 use super::random::seed;
+
+/// What nodestrap says when it refuses.
+#[derive(Debug, PartialEq)]
+pub struct Refusal {
+    /// The kind, which is the program's exit code; none of what the library refuses without an error of its own.
+    pub kind: Option<Failure>,
+    /// Of one kind are many; the words tell them apart.
+    pub words: String,
+}
+
+impl Refusal {
+    /// A refusal of no kind and without words, as of a parser that gives nothing.
+    pub const BARE: Self = Self { kind: None, words: String::new() };
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self { kind: Some(error.failure()), words: error.to_string() }
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(words: String) -> Self {
+        Self { kind: None, words }
+    }
+}
+
+impl From<&str> for Refusal {
+    fn from(words: &str) -> Self {
+        words.to_owned().into()
+    }
+}
 
 /// One question to both.
 #[derive(Debug)]
 pub struct Case<I, V> {
     /// nodestrap's value, or its error.
-    pub ours: Result<V, String>,
+    pub ours: Result<V, Refusal>,
     /// Kubernetes' value, or its error.
     pub theirs: Result<V, String>,
     pub input: I,
 }
 
 impl<I, V> Case<I, V> {
-    /// Refused by nodestrap alone, in words that contain these.
-    pub fn stricter(&self, words: &str) -> bool {
-        self.theirs.is_ok() && self.refused(words)
+    /// Refused by nodestrap alone, with this exit code and words that contain these.
+    pub fn stricter(&self, kind: Failure, words: &str) -> bool {
+        self.theirs.is_ok() && self.refused(kind, words)
     }
 
-    /// Refused by nodestrap in words that contain these.
-    pub fn refused(&self, words: &str) -> bool {
-        self.ours.as_ref().is_err_and(|error| error.contains(words))
+    /// Refused by nodestrap, with this exit code where there is one, and words that contain these.
+    pub fn refused(&self, kind: Failure, words: &str) -> bool {
+        self.ours
+            .as_ref()
+            .is_err_and(|error| error.kind.is_none_or(|own| own == kind) && error.words.contains(words))
     }
 
     /// Refused by Kubernetes alone, in words that contain these.
@@ -40,10 +76,16 @@ pub struct Class<I, V> {
     pub explains: fn(&Case<I, V>) -> bool,
 }
 
-/// A class of what is refused by nodestrap alone, by the words of its error.
+/// A class of what is refused by nodestrap alone, by the kind of its error and its words.
 macro_rules! refused {
-    ($name:literal, $reason:literal, $($words:literal),+) => {
-        Class { name: $name, reason: $reason, explains: |case| [$($words),+].iter().any(|words| case.stricter(words)) }
+    ($name:literal, $reason:literal, $kind:ident, $($words:literal),+) => {
+        Class {
+            name: $name,
+            reason: $reason,
+            explains: |case| {
+                [$($words),+].iter().any(|words| case.stricter(nodestrap::error::Failure::$kind, words))
+            },
+        }
     };
 }
 pub(super) use refused;
@@ -60,7 +102,7 @@ pub struct Tally<I: 'static, V: 'static> {
 
 /// What both said, and to what; the latter at any length, so that it can be tried again.
 fn shown<I: Debug, V: Debug>(case: &Case<I, V>) -> String {
-    let [ours, theirs] = [&case.ours, &case.theirs].map(|said| format!("{said:?}"));
+    let (ours, theirs) = (format!("{:?}", case.ours), format!("{:?}", case.theirs));
     let cut = |said: String| said.chars().take(400).collect::<String>();
     format!("ours: {}\ntheirs: {}\ninput: {:?}", cut(ours), cut(theirs), case.input)
 }

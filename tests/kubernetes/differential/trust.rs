@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use nodestrap::discovery::ClusterInfo;
+use nodestrap::error::Failure::{Clock, NotPublished, NotTrusted, Usage};
 use nodestrap::trust::{self, Pin, Pins, Token};
 use serde_json::{Value, json};
 
@@ -10,7 +11,7 @@ use super::damage::Damage;
 use super::oracle::{Oracle, bytes, given_bytes, given_text};
 use super::pems::Bundles;
 use super::random::{Random, count};
-use super::tally::{Case, Class, Tally};
+use super::tally::{Case, Class, Refusal, Tally};
 use super::yaml;
 use crate::support::api::jws;
 
@@ -30,27 +31,30 @@ pub const CLASSES: &[Class<Published, Cluster>] = &[
     Class {
         name: "a server that is no https:// URL",
         reason: "kubeadm notices when it dials it",
-        explains: |case| case.stricter("its server is no https:// URL"),
+        explains: |case| case.stricter(NotTrusted, "its server is no https:// URL"),
     },
     Class {
         name: "no valid CA",
         reason: "kubeadm notices when it verifies a chain; here nothing else is tried before the clock is right",
-        explains: |case| case.stricter("that may sign;") || case.stricter("set the clock"),
+        explains: |case| case.stricter(NotTrusted, "that may sign;") || case.stricter(Clock, "set the clock"),
     },
     Class {
         name: "something else than certificates",
         reason: "a bundle that holds a key or a list of revocations was put together by mistake",
-        explains: |case| case.stricter("something else than certificates"),
+        explains: |case| case.stricter(NotTrusted, "something else than certificates"),
     },
     Class {
         name: "a certificate that is malformed or none that can be a root",
         reason: "webpki takes fewer forms than Go",
-        explains: |case| case.stricter("malformed certificate") || case.stricter("cannot be used as a root"),
+        explains: |case| {
+            case.stricter(NotTrusted, "malformed certificate")
+                || case.stricter(NotTrusted, "cannot be used as a root")
+        },
     },
     Class {
         name: "PEM in another form",
         reason: "Go skips what it does not understand, down to a torn block",
-        explains: |case| case.stricter("its CA data is no PEM"),
+        explains: |case| case.stricter(NotTrusted, "its CA data is no PEM"),
     },
     Class {
         name: "a key that lies on no curve",
@@ -65,7 +69,7 @@ pub const CLASSES: &[Class<Published, Cluster>] = &[
     Class {
         name: "YAML that means nothing in JSON",
         reason: "anchors, tags, merge keys, a key that stands twice: refused instead of interpreted",
-        explains: |case| yaml::MEANINGLESS.iter().any(|words| case.stricter(words)),
+        explains: |case| yaml::MEANINGLESS.iter().any(|words| case.stricter(NotTrusted, words)),
     },
     Class {
         name: "YAML 1.1's numbers and switches",
@@ -79,7 +83,7 @@ pub const CLASSES: &[Class<Published, Cluster>] = &[
         name: "YAML that one of the parsers does not read",
         reason: "YAML 1.2 here, 1.1 there; neither text is one that Kubernetes writes",
         explains: |case| {
-            case.stricter("not well-formed YAML")
+            case.stricter(NotTrusted, "not well-formed YAML")
                 || case.laxer("error converting YAML to JSON")
                 || case.laxer("unsupported map key")
         },
@@ -87,29 +91,18 @@ pub const CLASSES: &[Class<Published, Cluster>] = &[
 ];
 
 /// nodestrap's decision.
-pub fn decide(published: &Published, now: SystemTime) -> Result<Cluster, String> {
+pub fn decide(published: &Published, now: SystemTime) -> Result<Cluster, Refusal> {
     let text = json!({"data": published.data}).to_string();
     let info = ClusterInfo::from_text(&text).map_err(|e| e.to_string())?;
     let token = Token::parse(&published.token).ok_or("no token")?;
     let pins: Option<Vec<Pin>> = published.pins.iter().map(|pin| Pin::parse(pin)).collect();
     let pins = pins.ok_or("no pin")?;
     let pins = if pins.is_empty() { Pins::UnsafeSkip } else { Pins::Required(pins) };
-    let cluster = trust::verify(&info, &token, &pins, now).map_err(|e| chain(&e))?;
+    let cluster = trust::verify(&info, &token, &pins, now)?;
     Ok((
         cluster.server().as_str().to_owned(),
         String::from_utf8_lossy(cluster.authorities().pem()).into_owned(),
     ))
-}
-
-/// All that an error says.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// kubeadm's decision.
@@ -196,11 +189,8 @@ fn signatures() {
         data[format!("jws-kubeconfig-{id}")] = signature.clone().into();
         let ours =
             match decide(&Published { data, token: token.clone(), pins: Vec::new() }, SystemTime::now()) {
-                Err(error)
-                    if error.contains("was not made with the token") || error.contains("no signature") =>
-                {
-                    Ok(false)
-                }
+                Err(Refusal { kind: Some(NotPublished), .. }) => Ok(false),
+                Err(error) if error.words.contains("was not made with the token") => Ok(false),
                 // What is signed is no kubeconfig.
                 Err(_) | Ok(_) => Ok(true),
             };
@@ -214,17 +204,17 @@ pub const HASHES: &[Class<String, Vec<String>>] = &[
     Class {
         name: "PEM in another form",
         reason: "Go skips what it does not understand, down to a torn block",
-        explains: |case| case.stricter("no PEM"),
+        explains: |case| case.stricter(Usage, "no PEM"),
     },
     Class {
         name: "something else than certificates",
         reason: "a bundle that holds a key or a list of revocations was put together by mistake",
-        explains: |case| case.stricter("something else than certificates"),
+        explains: |case| case.stricter(Usage, "something else than certificates"),
     },
     Class {
         name: "DER that only Go takes",
         reason: "strict DER here: Go leaves some fields unread",
-        explains: |case| case.stricter("malformed certificate"),
+        explains: |case| case.stricter(Usage, "malformed certificate"),
     },
     Class {
         name: "DER that only nodestrap takes",
@@ -241,7 +231,7 @@ fn hashes_of_certificates() {
     for _ in 0..count() {
         let (pem, _) = bundles.draw(&mut random);
         let input = if random.once_in(2) { Damage::pem(&mut random, &pem) } else { pem };
-        let ours = trust::Bundle::from_pem(input.clone()).map(|bundle| bundle.pins());
+        let ours = trust::Bundle::from_pem(input.clone()).map(|bundle| bundle.pins()).map_err(Refusal::from);
         let theirs = oracle
             .ask("hashes", &bytes(&input))
             .map(|value| value.as_array().expect("a list").iter().map(given_text).collect());

@@ -1,5 +1,6 @@
 //! Short texts: durations, tokens, pins, names of nodes.
 
+use nodestrap::error::Failure::Usage;
 use nodestrap::node::NodeName;
 use nodestrap::options::{Command, Options, Surroundings};
 use nodestrap::trust::{Pin, Token};
@@ -7,14 +8,14 @@ use serde_json::json;
 
 use super::oracle::{Oracle, given_text};
 use super::random::{Random, count};
-use super::tally::{Case, Class, Tally};
+use super::tally::{Case, Class, Refusal, Tally};
 
 /// Draws texts, puts each to both, and counts.
 pub fn compare<V: std::fmt::Debug + PartialEq>(
     question: &'static str,
     classes: &'static [Class<String, V>],
     mut draw: impl FnMut(&mut Random) -> String,
-    ours: impl Fn(&str) -> Result<V, String>,
+    ours: impl Fn(&str) -> Result<V, Refusal>,
     mut theirs: impl FnMut(&mut Oracle, &str) -> Result<V, String>,
 ) {
     let (mut random, mut oracle) = (Random::of(question), Oracle::start());
@@ -28,8 +29,8 @@ pub fn compare<V: std::fmt::Debug + PartialEq>(
 }
 
 /// A value that is not there, as a refusal without words.
-pub fn refused<T>(value: Option<T>) -> Result<T, String> {
-    value.ok_or_else(String::new)
+pub fn refused<T>(value: Option<T>) -> Result<T, Refusal> {
+    value.ok_or(Refusal::BARE)
 }
 
 /// A host, or what somebody takes for one.
@@ -66,7 +67,7 @@ fn durations() {
         Class {
             name: "below zero",
             reason: "nobody waits for less than nothing; kubeadm would give up at once",
-            explains: |case| case.input.starts_with('-') && case.stricter("duration"),
+            explains: |case| case.input.starts_with('-') && case.stricter(Usage, "duration"),
         },
         Class {
             name: "less than a microsecond",
@@ -88,8 +89,8 @@ fn durations() {
         let arguments = arguments.map(str::to_owned).into_iter();
         let arguments =
             arguments.chain(["--with-serving-cert".to_owned(), format!("--serving-timeout={text}")]);
-        options.read(arguments.map(Into::into), &Surroundings::default()).map_err(|e| e.to_string())?;
-        match options.command().map_err(|e| e.to_string())? {
+        options.read(arguments.map(Into::into), &Surroundings::default())?;
+        match options.command()? {
             Command::Join(join) => {
                 Ok(i128::try_from(join.serving.expect("it is asked for").timeout.as_nanos()).unwrap())
             }
@@ -147,12 +148,14 @@ fn node_names() {
         Class {
             name: "every machine's name",
             reason: "two machines of that name would share one Node",
-            explains: |case| case.stricter("is every machine's own name for itself"),
+            explains: |case| case.stricter(Usage, "is every machine's own name for itself"),
         },
         Class {
             name: "a letter of no host name",
             reason: "Go makes an i of a Turkish capital one with a dot, and drops the dot",
-            explains: |case| case.stricter("is no DNS-1123 subdomain") && case.input.contains('\u{130}'),
+            explains: |case| {
+                case.stricter(Usage, "is no DNS-1123 subdomain") && case.input.contains('\u{130}')
+            },
         },
     ];
     let draw = |random: &mut Random| {
@@ -178,8 +181,7 @@ fn node_names() {
         let text = format!("{around}{text}{around}");
         if random.once_in(4) { random.slips(&text) } else { text }
     };
-    let ours =
-        |text: &str| NodeName::new(text).map(|name| name.as_str().to_owned()).map_err(|e| e.to_string());
+    let ours = |text: &str| NodeName::new(text).map(|name| name.as_str().to_owned()).map_err(Refusal::from);
     compare("names of nodes", CLASSES, draw, ours, |oracle, text| {
         // An empty name is the machine's own for kubeadm.
         if text.is_empty() {

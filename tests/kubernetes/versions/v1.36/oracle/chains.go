@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"time"
 )
@@ -69,4 +70,40 @@ var _ = question("key", func(kind string) (any, error) {
 		return nil, err
 	}
 	return x509.MarshalPKCS8PrivateKey(key)
+})
+
+func parsedKey(pkcs8 []byte) crypto.Signer {
+	key, err := x509.ParsePKCS8PrivateKey(pkcs8)
+	if err != nil {
+		panic(err)
+	}
+	return key.(crypto.Signer)
+}
+
+// The same certificate for another key, and signed by another.
+var _ = question("certificate", func(in struct {
+	Certificate []byte `json:"certificate"`
+	Key         []byte `json:"key"`
+	Issuer      []byte `json:"issuer"`
+}) (any, error) {
+	like, err := x509.ParseCertificate(in.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: like.SerialNumber, RawSubject: like.RawSubject, NotBefore: like.NotBefore, NotAfter: like.NotAfter,
+		ExtraExtensions: like.Extensions,
+	}
+	parent := &x509.Certificate{RawSubject: like.RawIssuer}
+	return x509.CreateCertificate(rand.Reader, template, parent, parsedKey(in.Key).Public(), parsedKey(in.Issuer))
+})
+
+// A signature as TLS has them from a server with an RSA key: rsa_pss_rsae_sha256.
+var _ = question("sign a handshake", func(in struct {
+	Key     []byte `json:"key"`
+	Message []byte `json:"message"`
+}) (any, error) {
+	digest := sha256.Sum256(in.Message)
+	options := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
+	return parsedKey(in.Key).Sign(rand.Reader, digest[:], options)
 })

@@ -36,3 +36,6 @@ func isHTTPSURL(s string) bool
 
 //go:linkname getCACertFromKubeconfig k8s.io/kubernetes/cmd/kubeadm/app/discovery.getCACertFromKubeconfig
 func getCACertFromKubeconfig(config *clientcmdapi.Config) (*x509.Certificate, error)
+
+//go:linkname ensureCompatible k8s.io/client-go/util/certificate/csr.ensureCompatible
+func ensureCompatible(found, own *certificatesv1.CertificateSigningRequest, privateKey any) error

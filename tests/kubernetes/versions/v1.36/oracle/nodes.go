@@ -2,15 +2,19 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"os"
 	"syscall"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/cert"
 	"k8s.io/client-go/util/certificate"
+	"k8s.io/client-go/util/keyutil"
 
 	"k8s.io/kubernetes/pkg/kubelet/certificate/bootstrap"
 )
@@ -98,6 +102,37 @@ var _ = question("request name", func(in struct {
 	}
 	subject := &pkix.Name{Organization: []string{"system:nodes"}, CommonName: "system:node:" + in.Node}
 	return digestedName(key, subject, []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, certificatesv1.UsageClientAuth})
+})
+
+// A certificate request as a kubelet makes them, for this name.
+var _ = question("request", func(in struct {
+	Key          []byte   `json:"key"`
+	Organization []string `json:"organization"`
+	CommonName   string   `json:"commonName"`
+	Hosts        []string `json:"hosts"`
+}) (any, error) {
+	key, err := keyutil.ParsePrivateKeyPEM(in.Key)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.CertificateRequest{
+		Subject: pkix.Name{Organization: in.Organization, CommonName: in.CommonName}, DNSNames: in.Hosts,
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, template, key)
+	return pem.EncodeToMemory(&pem.Block{Type: cert.CertificateRequestBlockType, Bytes: der}), err
+})
+
+// Whether a kubelet takes up the object that it found under the name of its own.
+var _ = question("takes up", func(in struct {
+	Found certificatesv1.CertificateSigningRequest `json:"found"`
+	Own   certificatesv1.CertificateSigningRequest `json:"own"`
+	Key   []byte                                   `json:"key"`
+}) (any, error) {
+	key, err := keyutil.ParsePrivateKeyPEM(in.Key)
+	if err != nil {
+		return nil, err
+	}
+	return nil, ensureCompatible(&in.Found, &in.Own, key)
 })
 
 // A kubelet's whole bootstrap, with the oracle's own API server.
