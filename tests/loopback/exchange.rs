@@ -355,3 +355,18 @@ fn a_verdict_on_a_request_that_this_run_took_up_pending_is_final() {
         assert!(keys.len() == 2 && keys[0] != keys[1], "the denied key was used again");
     });
 }
+
+/// A time-out of zero is none to the API server, which then takes half an hour and more.
+#[test]
+fn less_than_a_second_is_still_a_time_out_for_the_watch() {
+    let (api, node) = (Api::manual(), Node::new());
+    // A machine that is too busy has not come to the watch by then.
+    for _ in 0..20 {
+        node.join(&api).with_cert().args("--tls-bootstrap-timeout 900ms").run();
+        if let Some(watch) = api.requests().iter().find(|request| request.route() == Route::Watch) {
+            assert_eq!(watch.query("timeoutSeconds"), Some("1"), "{}", watch.target);
+            return;
+        }
+    }
+    panic!("no watch was seen");
+}
