@@ -32,7 +32,10 @@ pub const BOOTS: &[crate::Boot] = &[
     ("systemd: a clock of 1970, set after the first attempt", clock_under_systemd),
     ("systemd: a credential by SMBIOS", |lab| from_firmware(lab, "smbios", &["-smbios", &smbios(lab)])),
     ("systemd: a credential by fw_cfg", |lab| {
-        let text = format!("name=opt/io.systemd.credentials/nodestrap.join,string={}", join_line(lab));
+        let text = format!(
+            "name=opt/io.systemd.credentials/nodestrap.join,string={}",
+            lab.cluster.token().join_line()
+        );
         from_firmware(lab, "fw-cfg", &["-fw_cfg", &text])
     }),
 ];
@@ -40,18 +43,14 @@ pub const BOOTS: &[crate::Boot] = &[
 /// Where an initramfs of image/pxe is and what it does there; the address is what QEMU's own DHCP would give.
 pub const DISK: &str = "root=/dev/vda rw ip=10.99.0.15:::255.255.255.0::eth0:none:";
 
-fn join_line(lab: &Lab) -> String {
-    format!("kubeadm join {}", lab.cluster.token().arguments.join(" "))
-}
-
 /// As a credential in a string of the firmware's.
 pub fn smbios(lab: &Lab) -> String {
-    format!("type=11,value=io.systemd.credential:nodestrap.join={}", join_line(lab))
+    format!("type=11,value=io.systemd.credential:nodestrap.join={}", lab.cluster.token().join_line())
 }
 
 /// On the kernel command line, with `more` flags.
 pub fn parameter(lab: &Lab, more: &str) -> String {
-    format!("nodestrap.join=\"{} {more}\"", join_line(lab))
+    format!("nodestrap.join=\"{} {more}\"", lab.cluster.token().join_line())
 }
 
 fn bare(lab: &Lab, board: Board, name: &str) -> String {
@@ -264,7 +263,7 @@ fn clock_that_steps(lab: &Lab) -> String {
     with_clock(&machine, &initramfs, STEPS);
     let root = machine.bare_root();
     let token = lab.cluster.token_with(Wanted { group: MANUAL, ..Wanted::default() });
-    let join = format!("rdinit=/clock {DISK} nodestrap.join=\"kubeadm join {}\"", token.arguments.join(" "));
+    let join = format!("rdinit=/clock {DISK} nodestrap.join=\"{}\"", token.join_line());
     let machine = machine.disk(&root).kernel(&initramfs, &join);
     let mut boot = machine.boot();
     boot.line_with("approval: pending");

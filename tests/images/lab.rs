@@ -61,7 +61,7 @@ impl Lab {
 
     /// nspawn's argument that gives a machine the line that kubeadm prints.
     pub fn join_credential(&self) -> String {
-        format!("--set-credential=nodestrap.join:kubeadm join {}", self.cluster.token().arguments.join(" "))
+        format!("--set-credential=nodestrap.join:{}", self.cluster.token().join_line())
     }
 
     /// The container runtime's socket, which real kubelets share.

@@ -160,7 +160,7 @@ fn pump(mut from: TcpStream, mut to: TcpStream) {
 fn power_cut(lab: &Lab, system: &str, name: &str) -> String {
     let machine = Machine::new(lab, system, name);
     let token = lab.cluster.token_with(Wanted { group: MANUAL, ..Wanted::default() });
-    let line = format!("--set-credential=nodestrap.join:kubeadm join {}", token.arguments.join(" "));
+    let line = format!("--set-credential=nodestrap.join:{}", token.join_line());
     let mut boot = machine.boot(std::slice::from_ref(&line));
     boot.journal_with("nodestrap.service", "approval: pending");
     drop(boot);
@@ -197,7 +197,7 @@ fn expired(lab: &Lab, system: &str, name: &str) -> String {
     let token = lab.cluster.token_with(Wanted { lifetime: Duration::from_secs(5), ..Wanted::default() });
     wait_for("the token's end", || (!lab.cluster.is_signed_for(&token)).then_some(()));
     machine.arguments("--discovery-timeout=3s");
-    let line = format!("--set-credential=nodestrap.join:kubeadm join {}", token.arguments.join(" "));
+    let line = format!("--set-credential=nodestrap.join:{}", token.join_line());
     let mut boot = machine.boot(&[line]);
     boot.journal_with("nodestrap.service", "code=exited, status=4/");
     boot.journal_with("kubelet.service", "ConditionPathExists=/etc/kubernetes/kubelet.conf");
@@ -212,8 +212,8 @@ fn wrong_pin(lab: &Lab) -> String {
     let machine = Machine::new(lab, "bookworm", "pin252");
     machine.put("/etc/systemd/system/nodestrap.service.d/hurry.conf", 0o644, "[Service]\nRestartSec=1\n");
     let token = lab.cluster.token();
-    let line = token.arguments.join(" ").replace(&token.pin, &format!("sha256:{}", "0".repeat(64)));
-    let mut boot = machine.boot(&[format!("--set-credential=nodestrap.join:kubeadm join {line}")]);
+    let line = token.join_line().replace(&token.pin, &format!("sha256:{}", "0".repeat(64)));
+    let mut boot = machine.boot(&[format!("--set-credential=nodestrap.join:{line}")]);
     boot.journal_with("nodestrap.service", "code=exited, status=5/");
     thread::sleep(Duration::from_secs(3));
     let journal = machine.journal("nodestrap.service");

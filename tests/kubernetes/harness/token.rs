@@ -41,6 +41,11 @@ impl Token {
         self.value.split('.').next().unwrap()
     }
 
+    /// The line that kubeadm printed.
+    pub fn join_line(&self) -> String {
+        format!("kubeadm join {}", self.arguments.join(" "))
+    }
+
     /// The name by which the API server knows its bearer.
     pub fn user(&self) -> String {
         format!("system:bootstrap:{}", self.id())
