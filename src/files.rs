@@ -169,7 +169,7 @@ impl NodeFiles {
     pub fn write_pair(&self, kind: &Kind, key: &Key, certificate: &IssuedCertificate) -> Result<String> {
         let certificates = self.layout.certificates.as_str();
         let directory = self.directory(certificates, 0o755)?;
-        let name = format!("{}-{}.pem", kind.store, stamp(certificate.not_before()));
+        let name = format!("{}-{}.pem", kind.store, stamp(certificate.leaf().not_before));
         let pair = Secret::new(format!("{}{}", certificate.pem(), key.pem().expose()));
         let stored = path(certificates, &name);
         directory.replace(&name, 0o600, pair.expose().as_bytes()).map_err(|e| unwritable(&stored, e))?;

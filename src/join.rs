@@ -22,7 +22,6 @@ use crate::node::NodeName;
 use crate::options::Join;
 use crate::report::{CertificateFacts, Phase, Report, Success};
 use crate::trust::TrustedCluster;
-use crate::x509;
 pub(crate) use discover::after_build;
 
 /// Joins this machine: finds the cluster, trusts it, writes its files and, if asked, gets the node its certificates.
@@ -120,11 +119,13 @@ impl<'a> Run<'a> {
 
     /// Tells that the node has an identity that stays.
     fn tell_of(&self, identity: &Identity, report: &mut Report) {
-        let certificate = identity.certificate();
-        let not_after = x509::utc(certificate.not_after);
-        report.say(&format!("joined already: {} has a certificate until {not_after}", self.node.as_str()));
-        report.certificate =
-            Some(CertificateFacts { issuer: certificate.issuer.to_string(), not_after, file: None });
+        let facts = CertificateFacts::of(identity.certificate(), None);
+        report.say(&format!(
+            "joined already: {} has a certificate until {}",
+            self.node.as_str(),
+            facts.not_after
+        ));
+        report.certificate = Some(facts);
     }
 
     /// Makes a machine without an identity a node: discovery, trust, the client certificate, the files. A node that has

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::clock::Clock;
 use crate::error::{Error, Failure, Step, one_line};
 use crate::notify::Notify;
+use crate::x509::{self, Certificate};
 
 /// How a run ended well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +64,7 @@ pub enum Phase {
     Serving,
 }
 
-/// The issued certificate, as the report shows it.
+/// The node's certificate, as the report shows it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CertificateFacts {
@@ -73,6 +74,15 @@ pub struct CertificateFacts {
     pub not_after: String,
     /// Where the pair was stored by this run, without the root.
     pub file: Option<String>,
+}
+
+impl CertificateFacts {
+    /// Those of a certificate that is the node's, which this run has stored in `file`, or found there.
+    #[must_use]
+    pub fn of(certificate: &Certificate, file: Option<String>) -> Self {
+        let not_after = x509::utc(certificate.not_after);
+        Self { issuer: certificate.issuer.to_string(), not_after, file }
+    }
 }
 
 /// Something in an image that should not be there, or is not and should.

@@ -13,7 +13,6 @@ use crate::x509::{self, Certificate};
 #[derive(Debug)]
 pub struct IssuedCertificate {
     pem: String,
-    issuer: String,
     /// The leaf, of which there is always one, and its chain; the kubelet judges the time of all of them.
     chain: Vec<Certificate>,
 }
@@ -48,7 +47,7 @@ impl IssuedCertificate {
         request.wanted.is_met_by(leaf).map_err(|problem| unfit(&problem))?;
         let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
         let pem = certificates.into_iter().map(|block| pem::encode_config(block, config)).collect();
-        Ok(Self { pem, issuer: leaf.issuer.to_string(), chain })
+        Ok(Self { pem, chain })
     }
 
     /// Whether its time, or that of a certificate in its chain, is over.
@@ -69,21 +68,9 @@ impl IssuedCertificate {
         &self.pem
     }
 
-    /// Who issued it.
+    /// The certificate itself, without its chain.
     #[must_use]
-    pub fn issuer(&self) -> String {
-        self.issuer.clone()
-    }
-
-    /// The begin of its validity.
-    #[must_use]
-    pub fn not_before(&self) -> SystemTime {
-        self.chain[0].not_before
-    }
-
-    /// The end of its validity, RFC 3339.
-    #[must_use]
-    pub fn not_after(&self) -> String {
-        x509::utc(self.chain[0].not_after)
+    pub fn leaf(&self) -> &Certificate {
+        &self.chain[0]
     }
 }

@@ -13,7 +13,7 @@ use crate::limits;
 use crate::options::Serving;
 use crate::report::{CertificateFacts, Phase, Report};
 use crate::retry::Backoff;
-use crate::x509::{self, AltName};
+use crate::x509::AltName;
 
 const NO_ADDRESS: &str = "warning: serving: the API server is reached by an address that only this machine knows; a \
     kubelet wants an address of its node in the certificate: give --san";
@@ -47,10 +47,12 @@ impl Run<'_> {
         }
         if let Some(stored) = files.stored(&wanted, clock.now())? {
             files.discard_pending_key(Kind::SERVING)?;
-            let not_after = x509::utc(stored.not_after);
-            report.say(&format!("serving: has a certificate for {} until {not_after}", stored.alt_names));
-            report.serving_certificate =
-                Some(CertificateFacts { issuer: stored.issuer.to_string(), not_after, file: None });
+            let facts = CertificateFacts::of(&stored, None);
+            report.say(&format!(
+                "serving: has a certificate for {} until {}",
+                stored.alt_names, facts.not_after
+            ));
+            report.serving_certificate = Some(facts);
             return Ok(false);
         }
 
@@ -77,9 +79,9 @@ impl Run<'_> {
         })?;
         let file = files.write_pair(Kind::SERVING, &key, &certificate)?;
         files.discard_pending_key(Kind::SERVING)?;
-        let (issuer, not_after) = (certificate.issuer(), certificate.not_after());
-        report.say(&format!("serving: issued by {issuer}, valid until {not_after}"));
-        report.serving_certificate = Some(CertificateFacts { issuer, not_after, file: Some(file) });
+        let facts = CertificateFacts::of(certificate.leaf(), Some(file));
+        report.say(&format!("serving: issued by {}, valid until {}", facts.issuer, facts.not_after));
+        report.serving_certificate = Some(facts);
         report.end_phase(Phase::Serving, clock);
         Ok(true)
     }

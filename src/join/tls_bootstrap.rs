@@ -36,13 +36,13 @@ impl Run<'_> {
             exchange.run(report, &mut meanwhile)
         })?;
         report.end_phase(Phase::Approval, clock);
-        let (issuer, not_after) = (certificate.issuer(), certificate.not_after());
-        report.say(&format!("certificate: issued by {issuer}, valid until {not_after}"));
+        let mut facts = CertificateFacts::of(certificate.leaf(), None);
+        report.say(&format!("certificate: issued by {}, valid until {}", facts.issuer, facts.not_after));
 
         let kubelet_conf = staged.map_or_else(prepare, Ok)?;
-        let file = files.write_pair(Kind::CLIENT, &key, &certificate)?;
+        facts.file = Some(files.write_pair(Kind::CLIENT, &key, &certificate)?);
         kubelet_conf.commit()?;
-        report.certificate = Some(CertificateFacts { issuer, not_after, file: Some(file) });
+        report.certificate = Some(facts);
         files.clean_up(options.keep_bootstrap_kubeconfig)
     }
 }
