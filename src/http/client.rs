@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rustls::{ClientConfig, InvalidMessage};
+use rustls::{AlertDescription, ClientConfig, InvalidMessage};
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use ureq::http::{Method, Request, Response};
 
@@ -110,6 +110,10 @@ impl Client {
             Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
                 format!("something else than TLS answers at {self}; check the address and the port")
             }
+            Some(tls) if is_disagreement(tls) => format!(
+                "{self} agrees on no TLS with this program; check its versions, its cipher suites, its curves and the \
+                 key of its certificate"
+            ),
             _ => format!("no answer from {self}; check the address and the network"),
         };
         if let Some(refusal) = inner.and_then(|inner| inner.downcast_ref::<Refusal>()) {
@@ -129,4 +133,16 @@ impl Client {
             format!("the certificate of {self} does not verify; check the address and who answers there");
         Error::new(step, Failure::NotTrusted, message)
     }
+}
+
+/// Whether the peer speaks TLS, but none of it that both know (RFC 8446, section 6.2; RFC 7301, section 3.2).
+fn is_disagreement(error: &rustls::Error) -> bool {
+    use AlertDescription::{HandshakeFailure, InsufficientSecurity, NoApplicationProtocol, ProtocolVersion};
+    matches!(
+        error,
+        rustls::Error::PeerIncompatible(_)
+            | rustls::Error::AlertReceived(
+                HandshakeFailure | InsufficientSecurity | NoApplicationProtocol | ProtocolVersion
+            )
+    )
 }

@@ -82,6 +82,10 @@ pub const fn waits(outcome: &'static str, says: &'static str) -> Expect {
     Expect { outcome, says, waits: true }
 }
 
+/// It has waited for a server with which it has no TLS in common to change.
+pub const DISAGREES: Expect =
+    waits("unreachable", " agrees on no TLS with this program; check its versions,");
+
 /// A machine and the servers that it meets.
 pub struct Stage {
     pub node: Node,

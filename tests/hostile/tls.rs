@@ -7,7 +7,7 @@ use crate::hello::{
     ALPN, HANDSHAKE, Hello, KEY_SHARE, RETRY, SERVER_HELLO, SUPPORTED_VERSIONS, alert, message, record,
 };
 use crate::raw::{Fault, Faulty, Line, Raw};
-use crate::suite::{Case, Expect, JOINED, Stage, waits};
+use crate::suite::{Case, DISAGREES, Expect, JOINED, Stage, waits};
 use crate::support::api::{Api, Setup};
 
 const NO_ANSWER: Expect = waits("unreachable", "no answer from https://localhost:");
@@ -110,13 +110,13 @@ const RECORDS: [Row; 16] = [
 ];
 
 const ALERTS: [Row; 9] = [
-    ("handshake_failure", NO_ANSWER, true, |line| line.say(&alert(2, 40))),
-    ("protocol_version", NO_ANSWER, true, |line| line.say(&alert(2, 70))),
+    ("handshake_failure", DISAGREES, true, |line| line.say(&alert(2, 40))),
+    ("protocol_version", DISAGREES, true, |line| line.say(&alert(2, 70))),
     ("unrecognized_name", NO_ANSWER, true, |line| line.say(&alert(2, 112))),
     ("certificate_required", NO_ANSWER, true, |line| line.say(&alert(2, 116))),
     ("close_notify", NO_ANSWER, true, |line| line.say(&alert(1, 0))),
     ("a number that there is not", NO_ANSWER, true, |line| line.say(&alert(2, 255))),
-    ("a level that there is not", NO_ANSWER, true, |line| line.say(&alert(9, 40))),
+    ("a level that there is not", DISAGREES, true, |line| line.say(&alert(9, 40))),
     ("half an alert", NO_ANSWER, true, |line| line.say(&record(21, &[2])).and_then(|()| line.hold())),
     ("warnings without end", NO_ANSWER, true, |line| line.repeat(&alert(1, 90).repeat(100), Duration::ZERO)),
 ];
@@ -124,13 +124,17 @@ const ALERTS: [Row; 9] = [
 /// A ServerHello, as it is made of an honest one.
 type Forged = (&'static str, fn() -> Hello);
 
-const HELLOS: [Forged; 26] = [
+/// In a version that is not spoken here.
+const VERSIONS: [Forged; 5] = [
     ("SSL 3", || Hello { version: [3, 0], ..Hello::tls12() }),
     ("TLS 1.0", || Hello { version: [3, 1], ..Hello::tls12() }),
     ("TLS 1.1", || Hello { version: [3, 2], ..Hello::tls12() }),
     ("TLS 1.1 behind 1.3's extension", || Hello::tls13().with(SUPPORTED_VERSIONS, &[3, 2])),
-    ("TLS 1.2 behind 1.3's extension", || Hello::tls13().with(SUPPORTED_VERSIONS, &[3, 3])),
     ("TLS 1.4", || Hello::tls13().with(SUPPORTED_VERSIONS, &[3, 5])),
+];
+
+const HELLOS: [Forged; 21] = [
+    ("TLS 1.2 behind 1.3's extension", || Hello::tls13().with(SUPPORTED_VERSIONS, &[3, 3])),
     ("1.2 by a server of 1.3, whose random warns", || {
         let mut random = [7; 32];
         random[24..].copy_from_slice(b"DOWNGRD\x01");
@@ -183,8 +187,8 @@ type Honest = (&'static str, Expect, fn(&mut rustls::ServerConfig));
 
 const HONEST: [Honest; 6] = [
     ("no protocol chosen", JOINED, |config| config.alpn_protocols.clear()),
-    ("HTTP/2 only", NO_ANSWER, |config| config.alpn_protocols = vec![b"h2".to_vec()]),
-    ("HTTP/1.0 only", NO_ANSWER, |config| config.alpn_protocols = vec![b"http/1.0".to_vec()]),
+    ("HTTP/2 only", DISAGREES, |config| config.alpn_protocols = vec![b"h2".to_vec()]),
+    ("HTTP/1.0 only", DISAGREES, |config| config.alpn_protocols = vec![b"http/1.0".to_vec()]),
     ("records of 32 bytes", JOINED, |config| config.max_fragment_size = Some(32)),
     ("two hundred tickets", JOINED, |config| config.send_tls13_tickets = 200),
     ("no ticket", JOINED, |config| config.send_tls13_tickets = 0),
@@ -254,8 +258,9 @@ pub fn cases() -> Vec<Case> {
             script(line)
         }));
     }
-    for (name, forge) in HELLOS {
-        cases.push(raw(format!("a ServerHello with {name}"), NO_ANSWER, true, move |line: &mut Line| {
+    let versions = VERSIONS.into_iter().map(|hello| (hello, DISAGREES));
+    for ((name, forge), expect) in HELLOS.into_iter().map(|hello| (hello, NO_ANSWER)).chain(versions) {
+        cases.push(raw(format!("a ServerHello with {name}"), expect, true, move |line: &mut Line| {
             line.hear()?;
             line.say(&message(SERVER_HELLO, &forge().body(&line.heard)))?;
             line.hold()
