@@ -159,7 +159,7 @@ pub fn by_unit_of(machine: &Emulated, boot: &mut Run) -> String {
     boot.ends();
     machine.assert_joined();
     machine.on_disk(|root| {
-        let whole = between(root, "Starting nodestrap.service", "Started kubelet.service");
+        let whole = between(root, "nodestrap.service", "Started kubelet.service");
         format!("{whole}, {}, {} KiB from disk", figures(&report), read / 1024)
     })
 }

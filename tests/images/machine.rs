@@ -112,8 +112,12 @@ impl Machine {
 
     /// Has its boots start nodestrap and the kubelet.
     pub fn enable(&self) {
-        let units = ["nodestrap.service", "kubelet.service"];
-        run(Command::new("systemctl").arg("--root").arg(self.root()).args(["enable", "-q"]).args(units));
+        self.systemctl(&["enable", "nodestrap.service", "kubelet.service"]);
+    }
+
+    /// Does with its units what systemctl does on a disk.
+    pub fn systemctl(&self, arguments: &[&str]) {
+        run(Command::new("systemctl").arg("--quiet").arg("--root").arg(self.root()).args(arguments));
     }
 
     /// Copies a file of image/, its first folder cut off, into a directory of the machine.
@@ -205,20 +209,16 @@ impl Machine {
     /// How long it took from the unit's start to the kubelet's, what share of it is nodestrap's, its requests, and what
     /// had been read by then of all that the image adds to its system.
     pub fn figures(&self, report: &Value) -> String {
-        let whole = self.between("Starting nodestrap.service", "Started kubelet.service");
+        let whole = between(&self.root(), "nodestrap.service", "Started kubelet.service");
         let share =
             format!("nodestrap {} ms, {} requests", report["milliseconds"]["total"], report["requests"]);
         format!("{whole}, {share}, {} KiB from disk", self.read.get() / 1024)
     }
 
-    /// The same of a real kubelet, until it has registered its node. Whoever joins the machine has the unit's name.
-    pub fn figures_of_kubelet(&self) -> String {
-        let whole = self.between("Starting nodestrap.service", "Successfully registered node");
+    /// The same of a real kubelet, until it has registered its node; `joiner` is the unit that joins the machine.
+    pub fn figures_of_kubelet(&self, joiner: &str) -> String {
+        let whole = between(&self.root(), joiner, "Successfully registered node");
         format!("{whole}, {} KiB from disk", self.disk.bytes_read() / 1024)
-    }
-
-    fn between(&self, from: &str, to: &str) -> String {
-        between(&self.root(), from, to)
     }
 
     /// Asserts that the API server takes the machine's identity for the node of its name.
@@ -236,10 +236,11 @@ pub fn journal(root: &Path, arguments: &[&str]) -> String {
         .args(arguments))
 }
 
-/// How long it took from the last line with one text to the last line with the other, in the journal on a disk.
-pub fn between(root: &Path, from: &str, to: &str) -> String {
-    let units = ["nodestrap.service", "kubelet.service"];
+/// How long it took from the last start of `joiner` to the kubelet's last line with `to`, in the journal on a disk.
+pub fn between(root: &Path, joiner: &str, to: &str) -> String {
+    let units = [joiner, "kubelet.service"];
     let journal = units.map(|unit| journal(root, &["-o", "short-monotonic", "-u", unit])).concat();
+    let from = &format!("Starting {joiner}");
     let last = |text: &str| {
         let line = journal.lines().rfind(|line| line.contains(text))?;
         line.trim_start_matches(['[', ' ']).split(']').next()?.parse::<f64>().ok()

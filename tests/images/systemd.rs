@@ -121,7 +121,7 @@ fn late(lab: &Lab, system: &str, name: &str) -> String {
     machine.arguments("--discovery-timeout=1s");
     let line = format!("kubeadm join {SERVER}:{port} {}", token.arguments[1..].join(" "));
     let mut boot = machine.boot(&[format!("--set-credential=nodestrap.join:{line}")]);
-    boot.journal_with("kubelet.service", "ConditionPathExists=/etc/kubernetes/kubelet.conf");
+    boot.journal_with("kubelet.service", "no trigger condition checks were met");
     relay(port, lab.cluster.port);
     let report = boot.kubelet();
     assert_eq!(report["outcome"], "joined");
@@ -166,15 +166,16 @@ fn power_cut(lab: &Lab, system: &str, name: &str) -> String {
     drop(boot);
     assert!(!machine.file("/etc/kubernetes/kubelet.conf").exists());
 
-    let boot = machine.boot(&[line]);
+    let mut boot = machine.boot(&[line]);
     let approve = lab.cluster.request_of(name);
     lab.cluster.kubectl(&["certificate", "approve", &approve]);
-    let report = { boot }.kubelet();
+    let report = boot.kubelet();
     assert_eq!(report["csrName"], approve.as_str());
     let requests = lab.cluster.signing_requests();
     assert_eq!(requests.iter().filter(|node| *node == name).count(), 1, "one request for both boots");
     assert!(machine.journal("nodestrap.service").contains("is there already"), "the second boot takes it up");
     machine.assert_joined(lab);
+    boot.shut_down();
     machine.figures(&report)
 }
 
@@ -200,7 +201,7 @@ fn expired(lab: &Lab, system: &str, name: &str) -> String {
     let line = format!("--set-credential=nodestrap.join:{}", token.join_line());
     let mut boot = machine.boot(&[line]);
     boot.journal_with("nodestrap.service", "code=exited, status=4/");
-    boot.journal_with("kubelet.service", "ConditionPathExists=/etc/kubernetes/kubelet.conf");
+    boot.journal_with("kubelet.service", "no trigger condition checks were met");
     boot.console_with("nodestrap: error: ");
     assert!(!boot.console().contains(&token.value) && !machine.has_kubelet());
     boot.shut_down();
@@ -294,28 +295,29 @@ fn real_kubelet(lab: &Lab) -> String {
     let mut boot = machine.boot(&[vec![lab.join_credential()], lab.for_kubelet()].concat());
     boot.journal_with("kubelet.service", "Successfully registered node");
     lab.cluster.request_of("real252");
-    let told = machine.figures_of_kubelet();
+    let told = machine.figures_of_kubelet("nodestrap.service");
     boot.shut_down();
     told
 }
 
-/// The neighbour on the same machine, for its figures: kubeadm and the kubelet's own bootstrap.
+/// The neighbour on the same machine, whose image has nodestrap in it but does not start it: kubeadm and the kubelet's own
+/// bootstrap.
 fn kubeadm(lab: &Lab) -> String {
     let machine = Machine::new(lab, "bookworm", "kubeadm252");
     machine.real_kubelet();
     machine.real("kubeadm");
-    fs::remove_file(machine.file("/usr/bin/nodestrap")).unwrap();
     let line = lab.cluster.token().arguments.join(" ");
     let unit = format!(
         "[Service]\nType=oneshot\nExecStart=/usr/bin/kubeadm join {line} --cri-socket={} \\\n --ignore-preflight-errors=all\n",
         lab.runtime()
     );
-    machine.put("/usr/lib/systemd/system/nodestrap.service", 0o644, unit);
-    fs::remove_file(machine.file("/usr/lib/systemd/system/kubelet.service.d/20-nodestrap.conf")).unwrap();
+    machine.put("/usr/lib/systemd/system/kubeadm.service", 0o644, unit);
+    machine.systemctl(&["disable", "nodestrap.service"]);
+    machine.systemctl(&["add-wants", "multi-user.target", "kubeadm.service"]);
     let mut boot = machine.boot(&lab.for_kubelet());
-    boot.journal_with("nodestrap.service", "This node has joined the cluster");
+    boot.journal_with("kubeadm.service", "This node has joined the cluster");
     boot.journal_with("kubelet.service", "Successfully registered node");
-    let told = machine.figures_of_kubelet();
+    let told = machine.figures_of_kubelet("kubeadm.service");
     boot.shut_down();
     told
 }
