@@ -2,6 +2,7 @@
 //! with a clock that moves when the program sleeps and when a test says so.
 
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nodestrap::clock::Clock;
@@ -11,7 +12,7 @@ use nodestrap::join::join;
 use nodestrap::options::{Command, Options, Surroundings};
 use nodestrap::report::{Report, Success};
 
-use crate::support::api::{Api, Reply, Route, Setup};
+use crate::support::api::{Api, Piece, Reply, Route, Setup};
 use crate::support::node::Node;
 use crate::support::pki::{Authority, DAY, valid};
 
@@ -181,6 +182,60 @@ fn approval_is_waited_for_as_long_as_it_takes() {
     }
 }
 
+/// A server that ends each watch at once is asked less and less often; one that lets it last is not.
+#[test]
+fn pauses_begin_anew_behind_a_watch_that_lasted() {
+    let now = SystemTime::now();
+    for (lasts, pauses) in [(0, 250 + 500 + 1000), (4_999, 250 + 500 + 1000), (5_000, 3 * 250)] {
+        let (api, node) = (Api::manual(), Node::new());
+        let clock = TestClock::new(now, now, Duration::ZERO);
+        let passing = Arc::clone(&clock);
+        api.on(Route::Watch, move |number, _, cluster| {
+            if number == 3 {
+                cluster.grant();
+                return None;
+            }
+            passing.pass(Duration::from_millis(lasts));
+            Some(Reply::chunked(Vec::new()))
+        });
+        let success = join_under(&clock, &node, &api, "");
+        assert!(matches!(success, Ok(Success::Joined)), "{success:?}");
+        assert_eq!(clock.elapsed(), Duration::from_millis(3 * lasts + pauses), "{lasts}");
+    }
+}
+
+/// A connection that died without a word is noticed by its silence, for which bookmarks come too often.
+#[test]
+fn a_watch_that_stays_silent_is_opened_again() {
+    let now = SystemTime::now();
+    let (api, node) = (Api::manual(), Node::new());
+    let clock = TestClock::new(now, now, Duration::ZERO);
+    let (passing, begun) = (Arc::clone(&clock), Arc::new(Mutex::new(Vec::new())));
+    let telling = Arc::clone(&begun);
+    api.on(Route::Watch, move |number, _, cluster| {
+        telling.lock().expect("moments").push(passing.elapsed());
+        if number == 0 {
+            return Some(Reply::chunked(vec![Piece::Hold]));
+        }
+        cluster.grant();
+        None
+    });
+    let success = thread::scope(|scope| {
+        let join = scope.spawn(|| join_under(&clock, &node, &api, "--tls-bootstrap-timeout 6h"));
+        while !join.is_finished() {
+            if api.count(Route::Watch) == 1 {
+                clock.pass(Duration::from_secs(10));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        join.join().expect("no panic")
+    });
+    assert!(matches!(success, Ok(Success::Joined)), "{success:?}");
+    let [first, second] = begun.lock().expect("moments")[..] else { panic!("two watches") };
+    assert!(second >= first + Duration::from_secs(90), "{first:?}, {second:?}");
+    assert_eq!((api.count(Route::Create), api.count(Route::List), api.connections().len()), (1, 0, 2));
+}
+
 /// The wall time steps while approval is waited for: deadlines do not feel it, the request stays the one. Back before
 /// the certificate's time it is taken once its time has come again.
 #[test]
@@ -213,7 +268,7 @@ fn a_splay_puts_the_first_request_off_and_leaves_half_of_the_time() {
         ("", 0),
         ("--splay 0s", 0),
         ("--splay 30s", 30),
-        ("--splay 20m --discovery-timeout 1s", 1200),
+        ("--splay 20m --discovery-timeout 30s", 1200),
         ("--splay 10m --timeout 1m", 30),
         ("--splay 10s --timeout 1m", 10),
     ] {
