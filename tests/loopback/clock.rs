@@ -1,7 +1,7 @@
 //! A clock that is wrong, one that is set while the program waits, and waits of hours: the join as the library has it,
 //! with a clock that moves when the program sleeps and when a test says so.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,21 +20,26 @@ use crate::support::pki::{Authority, DAY, valid};
 const WAIT: &str = "--discovery-timeout 40s";
 /// When the clock is set.
 const SET: Duration = Duration::from_secs(20);
+/// Far more real time than any of these joins needs, on any machine.
+const LIMIT: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Wall time says `wrong` until it is set, and `right` from then on; the running time moves only by sleep.
+/// The wall time is set when its running time has come; that moves only by sleep and when it is told to.
 #[derive(Debug)]
 struct TestClock {
-    wrong: SystemTime,
-    right: SystemTime,
-    /// When, in running time, the wall time is set.
-    set_at: Duration,
+    /// When, in running time, and to what begin of that.
+    set: Vec<(Duration, SystemTime)>,
     elapsed: Mutex<Duration>,
 }
 
 impl TestClock {
+    /// Says `wrong` until it is set, and `right` from then on.
     fn new(wrong: SystemTime, right: SystemTime, set_at: Duration) -> Arc<Self> {
-        Arc::new(Self { wrong, right, set_at, elapsed: Mutex::default() })
+        Self::of(&[(Duration::ZERO, wrong), (set_at, right)])
+    }
+
+    fn of(set: &[(Duration, SystemTime)]) -> Arc<Self> {
+        Arc::new(Self { set: set.to_vec(), elapsed: Mutex::default() })
     }
 
     /// Time passes.
@@ -46,7 +51,8 @@ impl TestClock {
 impl Clock for TestClock {
     fn now(&self) -> SystemTime {
         let elapsed = self.elapsed();
-        (if elapsed < self.set_at { self.wrong } else { self.right }) + elapsed
+        let set = self.set.iter().rfind(|(at, _)| *at <= elapsed);
+        set.expect("a time from the start").1 + elapsed
     }
 
     fn elapsed(&self) -> Duration {
@@ -73,7 +79,10 @@ fn join_under(clock: &Arc<TestClock>, node: &Node, api: &Api, flags: &str) -> Re
         proxies: Arc::new(Proxies::from_environment(|_| None)),
         traffic: Arc::new(Traffic::default()),
     };
-    join(&wanted, &system, &mut Report::new())
+    let (done, outcome) = mpsc::channel();
+    thread::spawn(move || done.send(join(&wanted, &system, &mut Report::new())));
+    // Its deadlines are this clock's, which may not move.
+    outcome.recv_timeout(LIMIT).expect("the join ends")
 }
 
 /// A cluster, and a wrong and a right time for it.
@@ -151,6 +160,39 @@ fn a_clock_that_is_set_while_it_waits_lets_the_join_through() {
             assert_eq!(case.api.credentials_seen(), 2, "POST and WATCH");
         },
     );
+}
+
+/// The answer is judged by the clock as it is when it comes. One from before the program's own making was not noticed
+/// once when the question had been asked under another, and the token was sent.
+#[test]
+fn a_clock_that_goes_back_before_the_answer_holds_the_join_up_until_it_is_right() {
+    let now = SystemTime::now();
+    let old = Authority::with("kubernetes", |params| valid(params, -3650 * DAY, 3650 * DAY));
+    let identity = Some(old.server_with(&["localhost"], |params| valid(params, -3650 * DAY, 3650 * DAY)));
+    let of_old = Api::with(Setup { authority: Arc::new(old), identity, ..Setup::default() });
+    for (name, api, back) in [
+        ("before the program and the CA", Api::start(), now - 24 * 365 * HOUR),
+        ("before the program", of_old, now - 24 * 365 * HOUR),
+    ] {
+        let node = Node::new();
+        let second = Duration::from_secs(1);
+        let clock = TestClock::of(&[(Duration::ZERO, now), (second, back), (SET, now)]);
+        let (passing, sent) = (Arc::clone(&clock), Arc::new(Mutex::new(Vec::new())));
+        api.on(Route::Discovery, move |number, _, _| {
+            passing.pass(if number == 0 { second } else { Duration::ZERO });
+            None
+        });
+        let (passing, telling) = (Arc::clone(&clock), Arc::clone(&sent));
+        api.on(Route::Create, move |_, _, _| {
+            telling.lock().expect("moments").push(passing.elapsed());
+            None
+        });
+        let success = join_under(&clock, &node, &api, WAIT);
+        assert!(matches!(success, Ok(Success::Joined)), "{name}: {success:?}");
+        let sent = sent.lock().expect("moments").clone();
+        assert!(matches!(sent[..], [at] if at >= SET), "{name}: the token was sent after {sent:?}");
+        assert_eq!(api.count(Route::Discovery), 2, "{name}: nobody is asked under a wrong clock");
+    }
 }
 
 /// Each watch ends after the five minutes that it was asked for. One request is filed, and looked at no more often
