@@ -137,7 +137,7 @@ fn the_readmes_name_tests_that_are_there() {
         .map(|name| fs::read_to_string(root.join(name)).expect("it is there"))
         .concat();
     let real = tests("tests/kubernetes");
-    let faults = tests("tests/faults");
+    let (faults, fuzz) = (tests("tests/faults"), tests("tests/fuzz"));
     let others = [tests("tests/loopback"), tests("src")].concat();
     let mut named = 0;
     for word in code_words(&readme) {
@@ -147,7 +147,7 @@ fn the_readmes_name_tests_that_are_there() {
             named += 1;
             continue;
         }
-        let (tests, path) = [("kubernetes ", &real), ("faults ", &faults)]
+        let (tests, path) = [("kubernetes ", &real), ("faults ", &faults), ("fuzz ", &fuzz)]
             .into_iter()
             .find_map(|(place, tests)| Some((tests, word.strip_prefix(place)?)))
             .unwrap_or((&others, word));

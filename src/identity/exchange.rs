@@ -205,6 +205,8 @@ impl<'a> Exchange<'a> {
         meanwhile: &mut dyn FnMut(Wait) -> Result<()>,
     ) -> Result<Answer> {
         let left = self.left()?;
+        // A round that takes as long as the longest pause runs in no circle: the pauses begin anew behind it.
+        let long = Deadline::after(self.clock, limits::BACKOFF_CAP);
         let name = self.request.name();
         let seconds = limits::WATCH.min(left).as_secs() + 1;
         let path = format!(
@@ -220,12 +222,11 @@ impl<'a> Exchange<'a> {
         };
         self.backoff.accepted();
         meanwhile(Wait::Begins)?;
-        let began = self.clock.elapsed();
-        let mut heard = began;
+        let mut dead = Deadline::after(self.clock, limits::WATCH_SILENCE);
         loop {
             match watch.wait() {
                 Next::Event(line) => {
-                    heard = self.clock.elapsed();
+                    dead = Deadline::after(self.clock, limits::WATCH_SILENCE);
                     if let Some(answer) = self.event(&line, uid, &mut version)? {
                         return Ok(answer);
                     }
@@ -234,12 +235,12 @@ impl<'a> Exchange<'a> {
                     self.left()?;
                     self.announce(report);
                     meanwhile(Wait::Lasts)?;
-                    if self.clock.elapsed().saturating_sub(heard) > limits::WATCH_SILENCE {
+                    if dead.left(self.clock).is_none() {
                         return Ok(Answer::Go(State::Watch { uid: uid.to_owned(), version }));
                     }
                 }
                 Next::Ended => {
-                    if self.clock.elapsed().saturating_sub(began) > limits::BACKOFF_CAP {
+                    if long.left(self.clock).is_none() {
                         self.backoff.reset();
                     }
                     let state = State::Watch { uid: uid.to_owned(), version };

@@ -28,26 +28,30 @@ impl Run<'_> {
             Discovery::Token { endpoints, .. } => Round::of(Unverified::to_each(system, endpoints)?),
             _ => Round::of(Vec::new()),
         };
+        // What comes is judged by the clock as it is then: it may have been set since it was asked for.
+        let now = || after_build(clock.now());
         loop {
-            let now = clock.now();
             let timeout = deadline.left(clock).unwrap_or_default().min(limits::REQUEST);
-            let attempt = after_build(now).and_then(|()| match &options.discovery {
+            let attempt = now().and_then(|_| match &options.discovery {
                 Discovery::Token { token, pins, credentials, .. } => {
-                    let cluster = round.ask(timeout, |info| trust::verify(info, token, pins, now))?;
+                    let cluster = round.ask(timeout, |info| trust::verify(info, token, pins, now()?))?;
                     Ok((cluster, credentials.clone()))
                 }
                 Discovery::ClusterInfo { info, token, pins, credentials } => {
                     let signed = match info {
-                        Source::Read(info) => trust::verify(info, token, pins, now)?,
-                        Source::Behind(file) => {
-                            trust::verify(&fetched::cluster_info(file, system, timeout)?, token, pins, now)?
-                        }
+                        Source::Read(info) => trust::verify(info, token, pins, now()?)?,
+                        Source::Behind(file) => trust::verify(
+                            &fetched::cluster_info(file, system, timeout)?,
+                            token,
+                            pins,
+                            now()?,
+                        )?,
                     };
                     Ok((signed.without_peer(system)?, credentials.clone()))
                 }
-                Discovery::Given(vouched) => given(vouched, system, now),
+                Discovery::Given(vouched) => given(vouched, system, now()?),
                 Discovery::Kubeconfig { download, token } => {
-                    given(&fetched::kubeconfig(download, token.as_ref(), system, timeout)?, system, now)
+                    given(&fetched::kubeconfig(download, token.as_ref(), system, timeout)?, system, now()?)
                 }
                 Discovery::Unknown(why) => Err(Error::new(Step::Options, Failure::Usage, why.clone())),
             });
@@ -99,14 +103,14 @@ fn tell(discovery: &Discovery, route: &str, cluster: &TrustedCluster, report: &R
     report.say(&format!("trust: {why} for token {}; the API server is {server}", token.id()));
 }
 
-/// A clock that is behind the program's own making is wrong, whatever certificates say.
+/// `now`: a clock that is behind the program's own making is wrong, whatever certificates say.
 ///
 /// # Errors
 /// [`Failure::Clock`], which may heal.
-pub(crate) fn after_build(now: SystemTime) -> Result<()> {
+pub(crate) fn after_build(now: SystemTime) -> Result<SystemTime> {
     let built = UNIX_EPOCH + Duration::from_secs(env!("NODESTRAP_BUILD_TIME").parse().unwrap_or_default());
     if now >= built {
-        return Ok(());
+        return Ok(now);
     }
     let message = format!(
         "the clock says {}, which is before this program was made ({}); set the clock",

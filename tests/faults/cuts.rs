@@ -34,7 +34,7 @@ fn cut_off(kind: Kind) {
 /// The calls that change a disk. Between them the power leaves the same.
 fn points(setting: &Setting) -> Vec<Point> {
     let machine = setting.machine();
-    let (points, run) = record(&machine.join(), Calls::On(&machine.paths()), &machine.log());
+    let (points, run) = record(&machine.join(), Calls::On(&machine.paths()));
     run.check_success();
     points.into_iter().filter(Point::is_change).collect()
 }
@@ -47,7 +47,7 @@ fn cut(setting: &Setting, blank: &Blank, point: &Point, is_at_once: bool) -> boo
     setting.leave(&machine.node);
     disk.sync();
     let paths = machine.paths();
-    let run = inject(&machine.join(), Calls::On(&paths), point, "signal=KILL", &machine.log());
+    let (run, _) = inject(&machine.join(), Calls::On(&paths), point, "signal=KILL");
     run.check(run.code.is_none(), "killed");
     if is_at_once {
         disk.cut();

@@ -1,6 +1,5 @@
 //! Every system call that touches the node's disk fails, in each of the ways in which disks do.
 
-use std::fs;
 use std::io;
 
 use super::campaign;
@@ -37,7 +36,7 @@ fn a_call_that_fails_is_told_and_the_next_run_heals() {
 /// All calls, each with another error than the one before; with all errors where everything is tried.
 fn points(setting: &Setting, is_first: bool) -> Vec<(Point, usize)> {
     let machine = setting.machine();
-    let (points, run) = record(&machine.join(), Calls::On(&machine.paths()), &machine.log());
+    let (points, run) = record(&machine.join(), Calls::On(&machine.paths()));
     run.check_success();
     let each = match (campaign::is_full(), is_first) {
         (true, true) => ERRORS.len(),
@@ -56,7 +55,7 @@ fn a_report_that_cannot_be_written_is_a_warning() {
     let machine = setting.machine();
     let beside =
         |machine: &Machine| [machine.node.beside("report.json").parent().expect("a directory").to_owned()];
-    let (calls, run) = record(&machine.join(), Calls::On(&beside(&machine)), &machine.log());
+    let (calls, run) = record(&machine.join(), Calls::On(&beside(&machine)));
     run.check_success();
     let points: Vec<_> =
         calls.into_iter().flat_map(|call| ERRORS.map(|(error, _)| (call.clone(), error))).collect();
@@ -64,7 +63,7 @@ fn a_report_that_cannot_be_written_is_a_warning() {
     campaign::run("errors, report", &points, name, |(point, error)| {
         let machine = setting.machine();
         let how = format!("error={error}");
-        let run = inject(&machine.join(), Calls::On(&beside(&machine)), point, &how, &machine.log());
+        let (run, _) = inject(&machine.join(), Calls::On(&beside(&machine)), point, &how);
         run.expect("joined");
         let is_told = run.stderr.contains("warning: files: the report ");
         run.check(is_told || run.report.is_some(), "a report, or a warning");
@@ -78,12 +77,11 @@ fn a_report_that_cannot_be_written_is_a_warning() {
 fn a_short_write_is_carried_on() {
     let setting = Setting::new(&FLOWS[2]);
     let machine = setting.machine();
-    let (calls, _) = record(&machine.join(), Calls::On(&machine.paths()), &machine.log());
+    let (calls, _) = record(&machine.join(), Calls::On(&machine.paths()));
     let points: Vec<_> = calls.into_iter().filter(|point| point.call == "write").collect();
     campaign::run("short writes", &points, ToString::to_string, |point| {
         let machine = setting.machine();
-        let run = inject(&machine.join(), Calls::On(&machine.paths()), point, "retval=1", &machine.log());
-        let log = fs::read_to_string(machine.log()).expect("strace's log");
+        let (run, log) = inject(&machine.join(), Calls::On(&machine.paths()), point, "retval=1");
         let mut writes = log.lines().skip_while(|line| !line.ends_with("= 1 (INJECTED)")).map(length);
         let (short, rest) = (writes.next().flatten(), writes.next().flatten());
         run.check(
@@ -92,7 +90,7 @@ fn a_short_write_is_carried_on() {
         );
 
         let machine = setting.machine();
-        let run = inject(&machine.join(), Calls::On(&machine.paths()), point, "retval=0", &machine.log());
+        let (run, _) = inject(&machine.join(), Calls::On(&machine.paths()), point, "retval=0");
         run.expect("files");
         setting.is_whole(&machine);
         setting.finish(&machine);
@@ -108,7 +106,7 @@ fn length(line: &str) -> Option<usize> {
 fn fail(setting: &Setting, point: &Point, (error, number): (&str, i32)) -> bool {
     let machine = setting.machine();
     let paths = machine.paths();
-    let run = inject(&machine.join(), Calls::On(&paths), point, &format!("error={error}"), &machine.log());
+    let (run, _) = inject(&machine.join(), Calls::On(&paths), point, &format!("error={error}"));
     setting.is_whole(&machine);
     match run.code {
         Some(10) => {

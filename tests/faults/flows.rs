@@ -196,11 +196,6 @@ impl Machine {
         self.node.join(&self.api).token("").secret("0123456789abcdef").args(&token).args(self.flags)
     }
 
-    /// A file for strace's log.
-    pub fn log(&self) -> PathBuf {
-        self.node.beside("strace.log")
-    }
-
     /// What is there, with a word instead of the server's address, which is another one for each machine.
     pub fn state(&self) -> State {
         State::of(&self.node.root(), &self.api.endpoint())

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::support::node::Join;
 use crate::support::run::Finished;
@@ -39,10 +38,19 @@ pub enum Calls<'a> {
     On(&'a [PathBuf]),
 }
 
+impl Calls<'_> {
+    /// As words of strace's.
+    fn words(self) -> Vec<OsString> {
+        match self {
+            Self::All => Vec::new(),
+            Self::On(paths) => paths.iter().flat_map(|path| ["-P".into(), path.into()]).collect(),
+        }
+    }
+}
+
 /// Runs it to its end and lists its calls, but for the first, which starts the program.
-pub fn record(join: &Join<'_>, calls: Calls<'_>, log: &Path) -> (Vec<Point>, Finished) {
-    let run = join.clone().through(strace(calls, log, None)).run();
-    let text = fs::read_to_string(log).expect("strace wrote a log");
+pub fn record(join: &Join<'_>, calls: Calls<'_>) -> (Vec<Point>, Finished) {
+    let (run, text) = join.traced(calls.words());
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut points = Vec::new();
     for call in text.lines().filter_map(call) {
@@ -55,28 +63,17 @@ pub fn record(join: &Join<'_>, calls: Calls<'_>, log: &Path) -> (Vec<Point>, Fin
     (points, run)
 }
 
-/// Runs it and has the point go wrong: `signal=KILL` on entering it, `error=EIO` or `retval=1` instead of it.
-pub fn inject(join: &Join<'_>, calls: Calls<'_>, point: &Point, how: &str, log: &Path) -> Finished {
-    let inject = format!("inject={}:{how}:when={}", point.call, point.nth);
-    join.clone().through(strace(calls, log, Some((&point.call, inject)))).run()
+/// Runs it and has the point go wrong: `signal=KILL` on entering it, `error=EIO` or `retval=1` instead of it. With
+/// strace's log of all such calls.
+pub fn inject(join: &Join<'_>, calls: Calls<'_>, point: &Point, how: &str) -> (Finished, String) {
+    let Point { call, nth } = point;
+    let inject = [format!("trace={call}"), format!("inject={call}:{how}:when={nth}")];
+    let inject = inject.into_iter().flat_map(|word| ["-e".into(), word.into()]);
+    join.traced(calls.words().into_iter().chain(inject))
 }
 
 /// The name of the call on a line of the log, behind the number of the process.
 fn call(line: &str) -> Option<&str> {
     let (name, _) = line.split_once(' ')?.1.trim_start().split_once('(')?;
     name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_').then_some(name)
-}
-
-fn strace(calls: Calls<'_>, log: &Path, inject: Option<(&str, String)>) -> Vec<OsString> {
-    let mut words: Vec<OsString> = ["strace", "-f", "-y", "-qq", "-o"].map(OsString::from).into();
-    words.push(log.into());
-    if let Calls::On(paths) = calls {
-        for path in paths {
-            words.extend(["-P".into(), path.into()]);
-        }
-    }
-    if let Some((call, inject)) = inject {
-        words.extend(["-e".into(), format!("trace={call}").into(), "-e".into(), inject.into()]);
-    }
-    words
 }

@@ -32,7 +32,7 @@ fn points(setting: &Setting, in_sample: impl Fn(&Point) -> bool) -> Vec<Point> {
     let machine = setting.machine();
     let paths = machine.paths();
     let calls = if campaign::is_full() { Calls::All } else { Calls::On(&paths) };
-    let (points, run) = record(&machine.join(), calls, &machine.log());
+    let (points, run) = record(&machine.join(), calls);
     run.check_success();
     points.into_iter().filter(|point| campaign::is_full() || in_sample(point)).collect()
 }
@@ -42,7 +42,7 @@ fn kill(setting: &Setting, point: &Point, starter: &[&str]) -> bool {
     let paths = machine.paths();
     let calls = if campaign::is_full() { Calls::All } else { Calls::On(&paths) };
     let join = machine.join().through(starter.iter().map(OsString::from));
-    let run = inject(&join, calls, point, "signal=KILL", &machine.log());
+    let (run, _) = inject(&join, calls, point, "signal=KILL");
     if run.code == Some(0) && campaign::is_full() {
         // How often the network is read or waited for is not the same in every run.
         return false;

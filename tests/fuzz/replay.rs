@@ -1,6 +1,9 @@
 //! The fuzz targets over their committed seeds, and over mutations of these, as ordinary tests. What they once found
-//! lies among the seeds. `MUTATIONS=100000 cargo test --test fuzz` looks longer.
+//! lies among the seeds. Beside them the exchange for a certificate, which the same network lets see step by step.
+//! `MUTATIONS=100000 cargo test --test fuzz` looks longer.
 
+mod answers;
+mod exchanges;
 mod mutate;
 mod targets;
 

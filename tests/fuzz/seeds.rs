@@ -1,9 +1,9 @@
 //! Writes the seeds of the fuzz targets into tests/fuzz/corpus: what Kubernetes, kubeadm and machines say, in small.
 //! `cargo run --example seeds`; beside these, the corpora hold what the fuzzer once found.
 
+mod answers;
 mod targets;
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
+use answers::{answers, bookmark, chunked, denied, event, issued, json, list, object, status};
 use targets::exchange::KUBECONFIG;
 use targets::fixtures::{CA, ENDPOINT, KEY, NODE, SERVER, TOKEN, URL};
 use targets::{TARGETS, fixtures, jws};
@@ -18,7 +19,6 @@ use targets::{TARGETS, fixtures, jws};
 const REQUEST: &str = include_str!("pki/client.csr");
 const SERVING: &str = include_str!("pki/serving.csr");
 const RSA: &str = include_str!("../vectors/rsa-client.pem");
-const CSR_NAME: &str = include_str!("../vectors/csr-name.txt");
 const KUBELET_CONFIG: &str = "apiVersion: kubelet.config.k8s.io/v1beta1\nauthentication:\n  x509:\n    \
     clientCAFile: /etc/kubernetes/pki/ca.crt\ncgroupDriver: systemd\ncontainerRuntimeEndpoint: \"\"\n\
     evictionHard: {}\nkind: KubeletConfiguration\nresolvConf: /etc/resolv.conf\nrotateCertificates: true\n";
@@ -196,72 +196,26 @@ fn identities() -> Vec<Vec<u8>> {
         .to_vec()
 }
 
-/// Our request, as the API server has it, with a status.
-fn object(version: u32, status: &Value) -> Value {
-    json!({
-        "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest",
-        "metadata": {"name": CSR_NAME.trim(), "uid": "u-1", "resourceVersion": version.to_string()},
-        "spec": {
-            "request": BASE64_STANDARD.encode(REQUEST), "signerName": "kubernetes.io/kube-apiserver-client-kubelet",
-            "usages": ["digital signature", "client auth"],
-        },
-        "status": status,
-    })
-}
-
-fn issued() -> Value {
-    json!({
-        "conditions": [{"type": "Approved", "status": "True", "reason": "AutoApproved", "message": "m"}],
-        "certificate": BASE64_STANDARD.encode(NODE),
-    })
-}
-
-fn event(kind: &str, object: &Value) -> String {
-    format!("{}\n", json!({"type": kind, "object": object}))
-}
-
-fn chunked(parts: &[String]) -> Vec<u8> {
-    let mut text =
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\n".to_owned();
-    for part in parts {
-        let _ = write!(text, "{:x}\r\n{part}\r\n", part.len());
-    }
-    text.into_bytes()
-}
-
-/// Answers one behind the other, with the mark between that begins a new one.
-fn answers(list: &[Vec<u8>]) -> Vec<u8> {
-    list.join(&[0xff, 0][..])
-}
-
 fn exchanges() -> Vec<Vec<u8>> {
-    let json = |value: &Value| value.to_string().into_bytes();
     let pending = json(&object(1, &json!({})));
-    let status = |status: u16, extra: &str, body: &str| {
-        format!("HTTP/1.1 {status} X\r\n{extra}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
-    };
-    let list = |items: &[Value]| json(&json!({"metadata": {"resourceVersion": "9"}, "items": items}));
-    let denied =
-        json!({"conditions": [{"type": "Denied", "status": "True", "reason": "R", "message": "no"}]});
-    let bookmark = json!({"metadata": {"resourceVersion": "12", "name": null}});
     let expired = json!({"code": 410, "message": "too old", "reason": "Expired"});
-    let whole = chunked(&[event("BOOKMARK", &bookmark), event("MODIFIED", &object(13, &issued()))]);
+    let whole = chunked(&[event("BOOKMARK", &bookmark(12)), event("MODIFIED", &object(13, &issued()))]);
     let mut torn = whole.clone();
     torn.splice(300..300, [0xff, 2]);
     torn.splice(200..200, [0xff, 2]);
     vec![
         answers(&[json(&object(2, &issued()))]),
         answers(&[pending.clone(), whole]),
-        answers(&[status(409, "", "{}"), list(&[object(3, &json!(null))]), torn]),
-        answers(&[status(409, "", "{}"), list(&[object(3, &denied)])]),
-        answers(&[status(429, "Retry-After: 1\r\n", "Too many requests"), list(&[]), pending.clone()]),
+        answers(&[status(409, "", "{}"), list(9, &[object(3, &json!(null))]), torn]),
+        answers(&[status(409, "", "{}"), list(9, &[object(3, &denied())])]),
+        answers(&[status(429, "Retry-After: 1\r\n", "Too many requests"), list(9, &[]), pending.clone()]),
         answers(&[
             pending.clone(),
             chunked(&[event("ERROR", &expired)]),
-            list(&[]),
+            list(9, &[]),
             pending.clone(),
             chunked(&[event("DELETED", &object(14, &json!({})))]),
-            list(&[object(15, &issued())]),
+            list(9, &[object(15, &issued())]),
         ]),
         answers(&[pending, [chunked(&[]), vec![0xff, 1]].concat(), status(410, "Connection: close\r\n", "")]),
         answers(&[status(
@@ -273,21 +227,20 @@ fn exchanges() -> Vec<Vec<u8>> {
 }
 
 fn joins() -> Vec<Vec<u8>> {
-    let json = |value: Value| value.to_string().into_bytes();
     let config = json!({"kind": "ConfigMap", "data": {"kubelet": KUBELET_CONFIG}});
     let missing = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec();
     let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
     let forbidden =
         b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}\xff\x01".to_vec();
     vec![
-        answers(&[json(cluster_info()), missing.clone(), json(config.clone()), json(object(2, &issued()))]),
-        answers(&[json(cluster_info()), json(ready)]),
+        answers(&[json(&cluster_info()), missing.clone(), json(&config), json(&object(2, &issued()))]),
+        answers(&[json(&cluster_info()), json(&ready)]),
         answers(&[
             forbidden,
-            json(cluster_info()),
+            json(&cluster_info()),
             missing,
-            json(config),
-            json(object(2, &json!({}))),
+            json(&config),
+            json(&object(2, &json!({}))),
             chunked(&[event("ADDED", &object(4, &issued()))]),
         ]),
     ]

@@ -10,9 +10,9 @@ use std::{
 
 use crate::{
     harness::{cluster::MANUAL, process::run, token::Wanted, wait_for},
-    lab::Lab,
+    lab::{Lab, SERVER},
     machine::{Machine, between, journal},
-    qemu::{Board, Emulated, Run, figures, ready_made},
+    qemu::{Board, Emulated, Gate, Run, figures, ready_made},
     readme::block,
 };
 
@@ -29,6 +29,7 @@ pub const BOOTS: &[crate::Boot] = &[
     ("clock: of 2035, no certificate holds and the boot goes on", after_all_certificates),
     ("clock: of 1970, set while nodestrap waits", before_all_certificates),
     ("clock: steps of three days, there and back, while the request is pending", clock_that_steps),
+    ("clock: back by three days before cluster-info is answered", clock_that_goes_back),
     ("systemd: a clock of 1970, set after the first attempt", clock_under_systemd),
     ("systemd: a credential by SMBIOS", |lab| from_firmware(lab, "smbios", &["-smbios", &smbios(lab)])),
     ("systemd: a credential by fw_cfg", |lab| {
@@ -212,6 +213,17 @@ while :; do
     done
 done";
 
+/// Three days back while the first question is on its way, and right again when the test says so.
+const BACK: &str = "step() {
+    now=$(/bin/busybox date +%s)
+    /bin/busybox date -s @$((now + $1)) >/dev/null
+    echo \"the clock steps by $1 s\" >/dev/console
+}
+until /bin/busybox grep -qs ' 01 ' /proc/net/tcp; do /bin/busybox sleep 0.1; done
+step -259200
+/bin/busybox nc SERVER 1 </dev/null
+step 259200";
+
 /// Puts a first program `/clock`, with these changes, into the initramfs.
 fn with_clock(machine: &Emulated, initramfs: &Path, changes: &str) {
     let tree = machine.scratch.path().join("clock");
@@ -276,6 +288,31 @@ fn clock_that_steps(lab: &Lab) -> String {
     assert!(!boot.console().contains("trying again"), "nothing went wrong:\n{}", boot.console());
     let requests = lab.cluster.signing_requests();
     assert_eq!(requests.iter().filter(|node| *node == name).count(), 1, "one request");
+    machine.assert_joined();
+    told
+}
+
+/// What comes is judged by the clock as it is then: no token goes out before that is right again.
+fn clock_that_goes_back(lab: &Lab) -> String {
+    let machine = Emulated::new(lab, Board::Microvm, "clock-back");
+    machine.shut(Gate::Server);
+    machine.shut(Gate::Nothing);
+    let initramfs = machine.initramfs("");
+    with_clock(&machine, &initramfs, &BACK.replace("SERVER", SERVER));
+    let root = machine.bare_root();
+    let line = format!("rdinit=/clock {DISK} {}", parameter(lab, ""));
+    let machine = machine.disk(&root).kernel(&initramfs, &line);
+    let mut boot = machine.boot();
+    boot.line_with("the clock steps by -259200 s");
+    machine.open(Gate::Server);
+    boot.line_with("set the clock; trying again");
+    machine.assert_never_asked();
+    machine.open(Gate::Nothing);
+    let told = joined(&mut boot);
+    let console = boot.console();
+    assert_eq!(console.matches("trying again").count(), 1, "that and nothing else:\n{console}");
+    let (wrong, right) = console.split_once("the clock steps by 259200 s").expect("the clock was set");
+    assert!(!wrong.contains("request:") && right.contains("request:"), "{console}");
     machine.assert_joined();
     told
 }

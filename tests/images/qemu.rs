@@ -91,6 +91,15 @@ pub fn kernel_version(root: &Path) -> String {
     versions.next().unwrap().unwrap().file_name().into_string().unwrap()
 }
 
+/// What a connection of a machine's waits at while it is shut.
+#[derive(Clone, Copy)]
+pub enum Gate {
+    /// On the way to the API server.
+    Server,
+    /// Behind port 1 of the API server's address, where nothing is: it ends then. So a machine can wait for a test.
+    Nothing,
+}
+
 /// A machine, before it is switched on.
 pub struct Emulated<'l> {
     pub name: String,
@@ -174,13 +183,38 @@ impl<'l> Emulated<'l> {
         root
     }
 
+    /// Shuts a gate: what connects from now on waits there.
+    pub fn shut(&self, gate: Gate) {
+        fs::write(self.gate(gate), "").unwrap();
+    }
+
+    /// Opens it again.
+    pub fn open(&self, gate: Gate) {
+        fs::remove_file(self.gate(gate)).unwrap();
+    }
+
+    /// The file that is there while it is shut: a machine that is gone leaves none shut.
+    fn gate(&self, gate: Gate) -> String {
+        self.scratch.file(match gate {
+            Gate::Server => "server.shut",
+            Gate::Nothing => "nothing.shut",
+        })
+    }
+
+    /// QEMU's words for a port of the API server's address and what is behind its gate: a program for each connection. The form
+    /// without one makes a single connection when the machine starts.
+    fn forward(&self, port: u16, gate: Gate, program: &str) -> String {
+        let wait = format!("while [ -e {} ]; do sleep 0.1; done", self.gate(gate));
+        format!("guestfwd=tcp:{SERVER}:{port}-cmd:sh -c '{wait}; exec {program}'")
+    }
+
     /// Switches it on.
     pub fn boot(&self) -> Run {
         let mut command = self.board.command();
         let port = self.lab.cluster.port;
-        // A program for each connection: the form without one makes a single connection when the machine starts.
-        let forward = format!("guestfwd=tcp:{SERVER}:{port}-cmd:nc {SERVER} {port}");
-        let network = format!("user,id=net,net=10.99.0.0/24,host=10.99.0.254,restrict=on,{forward}");
+        let server = self.forward(port, Gate::Server, &format!("nc {SERVER} {port}"));
+        let nothing = self.forward(1, Gate::Nothing, "true");
+        let network = format!("user,id=net,net=10.99.0.0/24,host=10.99.0.254,restrict=on,{server},{nothing}");
         command.args(["-netdev", &format!("{network}{}", self.tftp), "-device"]);
         command.arg(format!("{},netdev=net{}", self.board.device("net"), self.card)).args(&self.arguments);
         let log = self.scratch.path().join("console.log");

@@ -1,7 +1,5 @@
 //! Second runs: at the same time, on a disk that cannot be written any more, after damage, after an interruption.
 
-use std::ffi::OsString;
-use std::fs;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -121,11 +119,8 @@ fn an_identity_whose_name_may_not_be_durable_is_synced_by_the_next_run() {
     node.joins(&api);
     let key = node.read_key();
     let synced = || {
-        let log = node.beside("strace.log");
-        let strace = ["strace", "-y", "-o", &log.display().to_string(), "-e", "trace=fsync,fdatasync"];
-        let run = node.join(&api).with_cert().through(strace.map(OsString::from)).run();
+        let (run, log) = node.join(&api).with_cert().traced(["-e", "trace=fsync,fdatasync"]);
         run.expect("already-joined");
-        let log = fs::read_to_string(log).expect("a log");
         [PKI, "etc/kubernetes/pki", "etc/kubernetes"]
             .map(|at| log.contains(&format!("<{}>) = 0", node.at(at).display())))
     };

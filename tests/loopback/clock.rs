@@ -1,7 +1,8 @@
 //! A clock that is wrong, one that is set while the program waits, and waits of hours: the join as the library has it,
 //! with a clock that moves when the program sleeps and when a test says so.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nodestrap::clock::Clock;
@@ -11,7 +12,7 @@ use nodestrap::join::join;
 use nodestrap::options::{Command, Options, Surroundings};
 use nodestrap::report::{Report, Success};
 
-use crate::support::api::{Api, Reply, Route, Setup};
+use crate::support::api::{Api, Piece, Reply, Route, Setup};
 use crate::support::node::Node;
 use crate::support::pki::{Authority, DAY, valid};
 
@@ -19,21 +20,26 @@ use crate::support::pki::{Authority, DAY, valid};
 const WAIT: &str = "--discovery-timeout 40s";
 /// When the clock is set.
 const SET: Duration = Duration::from_secs(20);
+/// Far more real time than any of these joins needs, on any machine.
+const LIMIT: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Wall time says `wrong` until it is set, and `right` from then on; the running time moves only by sleep.
+/// The wall time is set when its running time has come; that moves only by sleep and when it is told to.
 #[derive(Debug)]
 struct TestClock {
-    wrong: SystemTime,
-    right: SystemTime,
-    /// When, in running time, the wall time is set.
-    set_at: Duration,
+    /// When, in running time, and to what begin of that.
+    set: Vec<(Duration, SystemTime)>,
     elapsed: Mutex<Duration>,
 }
 
 impl TestClock {
+    /// Says `wrong` until it is set, and `right` from then on.
     fn new(wrong: SystemTime, right: SystemTime, set_at: Duration) -> Arc<Self> {
-        Arc::new(Self { wrong, right, set_at, elapsed: Mutex::default() })
+        Self::of(&[(Duration::ZERO, wrong), (set_at, right)])
+    }
+
+    fn of(set: &[(Duration, SystemTime)]) -> Arc<Self> {
+        Arc::new(Self { set: set.to_vec(), elapsed: Mutex::default() })
     }
 
     /// Time passes.
@@ -45,7 +51,8 @@ impl TestClock {
 impl Clock for TestClock {
     fn now(&self) -> SystemTime {
         let elapsed = self.elapsed();
-        (if elapsed < self.set_at { self.wrong } else { self.right }) + elapsed
+        let set = self.set.iter().rfind(|(at, _)| *at <= elapsed);
+        set.expect("a time from the start").1 + elapsed
     }
 
     fn elapsed(&self) -> Duration {
@@ -72,7 +79,10 @@ fn join_under(clock: &Arc<TestClock>, node: &Node, api: &Api, flags: &str) -> Re
         proxies: Arc::new(Proxies::from_environment(|_| None)),
         traffic: Arc::new(Traffic::default()),
     };
-    join(&wanted, &system, &mut Report::new())
+    let (done, outcome) = mpsc::channel();
+    thread::spawn(move || done.send(join(&wanted, &system, &mut Report::new())));
+    // Its deadlines are this clock's, which may not move.
+    outcome.recv_timeout(LIMIT).expect("the join ends")
 }
 
 /// A cluster, and a wrong and a right time for it.
@@ -152,6 +162,39 @@ fn a_clock_that_is_set_while_it_waits_lets_the_join_through() {
     );
 }
 
+/// The answer is judged by the clock as it is when it comes. One from before the program's own making was not noticed
+/// once when the question had been asked under another, and the token was sent.
+#[test]
+fn a_clock_that_goes_back_before_the_answer_holds_the_join_up_until_it_is_right() {
+    let now = SystemTime::now();
+    let old = Authority::with("kubernetes", |params| valid(params, -3650 * DAY, 3650 * DAY));
+    let identity = Some(old.server_with(&["localhost"], |params| valid(params, -3650 * DAY, 3650 * DAY)));
+    let of_old = Api::with(Setup { authority: Arc::new(old), identity, ..Setup::default() });
+    for (name, api, back) in [
+        ("before the program and the CA", Api::start(), now - 24 * 365 * HOUR),
+        ("before the program", of_old, now - 24 * 365 * HOUR),
+    ] {
+        let node = Node::new();
+        let second = Duration::from_secs(1);
+        let clock = TestClock::of(&[(Duration::ZERO, now), (second, back), (SET, now)]);
+        let (passing, sent) = (Arc::clone(&clock), Arc::new(Mutex::new(Vec::new())));
+        api.on(Route::Discovery, move |number, _, _| {
+            passing.pass(if number == 0 { second } else { Duration::ZERO });
+            None
+        });
+        let (passing, telling) = (Arc::clone(&clock), Arc::clone(&sent));
+        api.on(Route::Create, move |_, _, _| {
+            telling.lock().expect("moments").push(passing.elapsed());
+            None
+        });
+        let success = join_under(&clock, &node, &api, WAIT);
+        assert!(matches!(success, Ok(Success::Joined)), "{name}: {success:?}");
+        let sent = sent.lock().expect("moments").clone();
+        assert!(matches!(sent[..], [at] if at >= SET), "{name}: the token was sent after {sent:?}");
+        assert_eq!(api.count(Route::Discovery), 2, "{name}: nobody is asked under a wrong clock");
+    }
+}
+
 /// Each watch ends after the five minutes that it was asked for. One request is filed, and looked at no more often
 /// than that.
 #[test]
@@ -179,6 +222,60 @@ fn approval_is_waited_for_as_long_as_it_takes() {
         assert_eq!(api.count(Route::Create), 1);
         assert!((hours * 11..=hours * 12 + 1).contains(&watches), "{watches} watches in {hours} hours");
     }
+}
+
+/// A server that ends each watch at once is asked less and less often; one that lets it last is not.
+#[test]
+fn pauses_begin_anew_behind_a_watch_that_lasted() {
+    let now = SystemTime::now();
+    for (lasts, pauses) in [(0, 250 + 500 + 1000), (4_999, 250 + 500 + 1000), (5_000, 3 * 250)] {
+        let (api, node) = (Api::manual(), Node::new());
+        let clock = TestClock::new(now, now, Duration::ZERO);
+        let passing = Arc::clone(&clock);
+        api.on(Route::Watch, move |number, _, cluster| {
+            if number == 3 {
+                cluster.grant();
+                return None;
+            }
+            passing.pass(Duration::from_millis(lasts));
+            Some(Reply::chunked(Vec::new()))
+        });
+        let success = join_under(&clock, &node, &api, "");
+        assert!(matches!(success, Ok(Success::Joined)), "{success:?}");
+        assert_eq!(clock.elapsed(), Duration::from_millis(3 * lasts + pauses), "{lasts}");
+    }
+}
+
+/// A connection that died without a word is noticed by its silence, for which bookmarks come too often.
+#[test]
+fn a_watch_that_stays_silent_is_opened_again() {
+    let now = SystemTime::now();
+    let (api, node) = (Api::manual(), Node::new());
+    let clock = TestClock::new(now, now, Duration::ZERO);
+    let (passing, begun) = (Arc::clone(&clock), Arc::new(Mutex::new(Vec::new())));
+    let telling = Arc::clone(&begun);
+    api.on(Route::Watch, move |number, _, cluster| {
+        telling.lock().expect("moments").push(passing.elapsed());
+        if number == 0 {
+            return Some(Reply::chunked(vec![Piece::Hold]));
+        }
+        cluster.grant();
+        None
+    });
+    let success = thread::scope(|scope| {
+        let join = scope.spawn(|| join_under(&clock, &node, &api, "--tls-bootstrap-timeout 6h"));
+        while !join.is_finished() {
+            if api.count(Route::Watch) == 1 {
+                clock.pass(Duration::from_secs(10));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        join.join().expect("no panic")
+    });
+    assert!(matches!(success, Ok(Success::Joined)), "{success:?}");
+    let [first, second] = begun.lock().expect("moments")[..] else { panic!("two watches") };
+    assert!(second >= first + Duration::from_secs(90), "{first:?}, {second:?}");
+    assert_eq!((api.count(Route::Create), api.count(Route::List), api.connections().len()), (1, 0, 2));
 }
 
 /// The wall time steps while approval is waited for: deadlines do not feel it, the request stays the one. Back before
@@ -213,7 +310,7 @@ fn a_splay_puts_the_first_request_off_and_leaves_half_of_the_time() {
         ("", 0),
         ("--splay 0s", 0),
         ("--splay 30s", 30),
-        ("--splay 20m --discovery-timeout 1s", 1200),
+        ("--splay 20m --discovery-timeout 30s", 1200),
         ("--splay 10m --timeout 1m", 30),
         ("--splay 10s --timeout 1m", 10),
     ] {

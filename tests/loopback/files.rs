@@ -1,6 +1,5 @@
 //! What is on the node's disk already, what cannot be written, and what was interrupted.
 
-use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
@@ -347,13 +346,10 @@ fn a_link_that_cannot_be_read_is_told_by_its_own_error() {
     node.write("srv/cluster.crt", api.authority.pem());
     fs::create_dir_all(node.at("etc/kubernetes/pki")).expect("a directory");
     symlink("/srv/cluster.crt", node.at(CA)).expect("a link");
-    let log = node.beside("strace.log");
-    let strace = ["strace", "-o", &log.display().to_string(), "-e", "inject=readlinkat:error=EIO:when=1+"]
-        .map(OsString::from);
-    let run = node.join(&api).with_cert().through(strace).run();
+    let (run, log) = node.join(&api).with_cert().traced(["-e", "inject=readlinkat:error=EIO:when=1+"]);
     run.expect("files").says(&["/etc/", "os error 5"]);
     run.check(!run.stderr.contains("os error 40"), "no loop");
-    assert!(fs::read_to_string(log).expect("a log").contains("EIO"), "the fault was met");
+    assert!(log.contains("EIO"), "the fault was met");
     assert!(!node.has(KUBELET_CONF));
 }
 
@@ -371,8 +367,7 @@ fn a_root_that_cannot_be_opened_is_a_usage_error_only_where_there_is_none() {
     let root = node.root().display().to_string();
     for (errno, number) in [("EACCES", 13), ("EIO", 5), ("EMFILE", 24)] {
         let inject = format!("inject=openat,open:error={errno}");
-        let strace = ["strace", "-o", "/dev/null", "-P", &root, "-e", &inject].map(OsString::from);
-        let run = node.join(&api).with_cert().through(strace).run();
+        let (run, _) = node.join(&api).with_cert().traced(["-P", &root, "-e", &inject]);
         run.expect("files").says(&["the root", &root, &format!("os error {number}")]);
     }
     assert!(api.connections().is_empty());

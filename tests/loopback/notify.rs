@@ -129,15 +129,7 @@ fn nobody_has_to_listen() {
 #[test]
 fn without_the_variable_nothing_is_sent() {
     let (api, node) = (Api::start(), Node::new());
-    let log = node.beside("strace.log");
-    let status = std::process::Command::new("strace")
-        .args(["-f", "-e", "trace=socket", "-o"])
-        .arg(&log)
-        .arg(crate::support::run::program())
-        .args(node.join(&api).with_cert().words())
-        .env_remove("NOTIFY_SOCKET")
-        .status()
-        .expect("strace is installed");
-    let log = fs::read_to_string(&log).expect("strace wrote a log");
-    assert!(status.success() && log.contains("SOCK_STREAM") && !log.contains("AF_UNIX"), "{log}");
+    let (run, log) = node.join(&api).with_cert().traced(["-e", "trace=socket"]);
+    run.expect("joined");
+    assert!(log.contains("SOCK_STREAM") && !log.contains("AF_UNIX"), "{log}");
 }

@@ -16,17 +16,8 @@ const SIZE: u64 = 1_474_560;
 /// Joins under strace and counts each system call that was traced, with the lines themselves.
 fn traced_join(calls: &str) -> (BTreeMap<String, usize>, String) {
     let (api, node) = (Api::start(), Node::new());
-    let log = node.beside("strace.log");
-    let status = Command::new("strace")
-        .args(["-f", "-o"])
-        .arg(&log)
-        .args(["-e", &format!("trace={calls}")])
-        .arg(run::program())
-        .args(node.join(&api).with_cert().words())
-        .status()
-        .expect("strace is installed");
-    assert!(status.success(), "the traced join failed");
-    let text = fs::read_to_string(&log).expect("strace wrote a log");
+    let (run, text) = node.join(&api).with_cert().traced(["-e", &format!("trace={calls}")]);
+    run.expect("joined");
     let mut counts = BTreeMap::new();
     for line in text.lines() {
         let call = line.split_whitespace().nth(1).and_then(|word| word.split('(').next()).unwrap_or_default();

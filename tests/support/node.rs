@@ -281,6 +281,20 @@ impl<'a> Join<'a> {
         self.start().finish()
     }
 
+    /// Runs it to its end under strace, which is given these words too, and what that wrote down: each system call behind
+    /// the number of its process, with the file behind each descriptor.
+    ///
+    /// # Panics
+    /// When strace is not there.
+    pub fn traced<W: Into<OsString>>(&self, words: impl IntoIterator<Item = W>) -> (Finished, String) {
+        let log = self.node.beside("strace.log");
+        let mut strace = ["strace", "-f", "-y", "-qq", "-o"].map(OsString::from).to_vec();
+        strace.push(log.clone().into());
+        strace.extend(words.into_iter().map(Into::into));
+        let run = self.clone().through(strace).run();
+        (run, fs::read_to_string(log).expect("strace wrote a log"))
+    }
+
     /// The command line after the program's name.
     pub fn words(&self) -> Vec<OsString> {
         let mut words: Vec<OsString> = self.prefix.then(|| "kubeadm".into()).into_iter().collect();

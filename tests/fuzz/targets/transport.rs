@@ -68,15 +68,24 @@ fn say(part: &[u8]) -> Act {
 #[derive(Debug, Default)]
 pub struct Other {
     answers: Mutex<VecDeque<Vec<Act>>>,
-    /// The requests, each with how many answers had been given before.
-    requests: Mutex<Vec<String>>,
+    /// The requests, each with the moment that it came at.
+    requests: Mutex<Vec<(Duration, String)>>,
     /// Bytes of answers, in the clear.
     said: Mutex<Vec<u8>>,
     clock: Arc<StepClock>,
 }
 
 impl Other {
+    /// The program's own pauses, in order.
+    pub fn pauses(&self) -> Vec<Duration> {
+        locked(&self.clock.pauses).clone()
+    }
+
     pub fn requests(&self) -> Vec<String> {
+        self.timed_requests().into_iter().map(|(_, text)| text).collect()
+    }
+
+    pub fn timed_requests(&self) -> Vec<(Duration, String)> {
         locked(&self.requests).clone()
     }
 
@@ -112,7 +121,16 @@ fn system(network: Arc<dyn Network>, clock: Arc<StepClock>) -> System {
 
 /// A clock that stands still but for sleep and time-outs. It draws the middle.
 #[derive(Debug, Default)]
-pub struct StepClock(Mutex<Duration>);
+pub struct StepClock {
+    elapsed: Mutex<Duration>,
+    pauses: Mutex<Vec<Duration>>,
+}
+
+impl StepClock {
+    fn pass(&self, time: Duration) {
+        *locked(&self.elapsed) += time;
+    }
+}
 
 impl Clock for StepClock {
     fn now(&self) -> SystemTime {
@@ -120,11 +138,12 @@ impl Clock for StepClock {
     }
 
     fn elapsed(&self) -> Duration {
-        *locked(&self.0)
+        *locked(&self.elapsed)
     }
 
     fn sleep(&self, time: Duration) {
-        *locked(&self.0) += time;
+        locked(&self.pauses).push(time);
+        self.pass(time);
     }
 
     fn random(&self) -> u32 {
@@ -190,7 +209,8 @@ impl TlsSocket {
     fn answer(&mut self) {
         while let Some(length) = length(&self.request) {
             let request: Vec<u8> = self.request.drain(..length).collect();
-            locked(&self.other.requests).push(String::from_utf8_lossy(&request).into_owned());
+            let text = String::from_utf8_lossy(&request).into_owned();
+            locked(&self.other.requests).push((self.other.clock.elapsed(), text));
             let answer = locked(&self.other.answers).pop_front();
             self.acts.extend(answer.unwrap_or_else(|| vec![Act::Close]));
         }
@@ -254,7 +274,7 @@ impl Read for TlsSocket {
             }
         }
         if self.coming.is_empty() {
-            self.other.clock.sleep(self.timeout);
+            self.other.clock.pass(self.timeout);
             return Err(io::ErrorKind::WouldBlock.into());
         }
         self.coming.read(buffer)
