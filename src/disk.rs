@@ -100,7 +100,8 @@ impl Root {
                 return Err(io::Error::other("it has too many entries"));
             }
             // There are few; the library's sort would be kilobytes of code.
-            names.insert(names.partition_point(|other| *other < name), name);
+            let (Ok(at) | Err(at)) = names.binary_search(&name);
+            names.insert(at, name);
         }
         Ok(names)
     }
@@ -119,7 +120,7 @@ impl Root {
         let mut rest: VecDeque<OsString> = components(OsStr::new(path)).collect();
         let mut opened: Vec<OwnedFd> = vec![self.0.try_clone()?];
         let mut unsynced = Vec::new();
-        let mut links = 0;
+        let mut links_left = limits::LINKS;
         while let Some(name) = rest.pop_front() {
             if name == ".." {
                 if opened.len() > 1 {
@@ -146,10 +147,7 @@ impl Root {
             };
             match fs::readlinkat(here, name.as_os_str(), Vec::new()) {
                 Ok(target) => {
-                    links += 1;
-                    if links > limits::LINKS {
-                        return Err(Errno::LOOP.into());
-                    }
+                    links_left = links_left.checked_sub(1).ok_or(Errno::LOOP)?;
                     let target = OsString::from_vec(target.into_bytes());
                     if target.as_bytes().starts_with(b"/") {
                         opened.truncate(1);
@@ -191,3 +189,5 @@ fn open_directory(here: &OwnedFd, name: &OsStr, create: Option<u32>) -> rustix::
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::Scratch;

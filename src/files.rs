@@ -344,3 +344,6 @@ fn unwritable(path: &str, error: io::Error) -> Error {
     let message = format!("{path} cannot be written; what was there is unchanged; run again when it can");
     Error::new(Step::Files, Failure::Files, message).caused_by(error)
 }
+
+#[cfg(test)]
+mod tests;

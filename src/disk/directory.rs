@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::io::{self, Read as _, Write as _};
+use std::iter;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
@@ -106,7 +107,7 @@ impl Directory {
         }
         let size = u64::try_from(found.st_size).unwrap_or_default().min(limits::FILE_BYTES);
         // Of the right size at once: a buffer that grows leaves copies of secrets behind.
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
         std::fs::File::from(file).take(limits::FILE_BYTES + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > limits::FILE_BYTES {
             return Err(io::Error::other("larger than 1 MiB"));
@@ -144,8 +145,9 @@ impl Directory {
         make().inspect_err(|_| drop(self.unlink(temporary)))
     }
 
-    fn write_and_sync(&self, name: &str, mode: u32, bytes: &[u8]) -> io::Result<()> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    /// Makes a file; whatever has the name already, a link included, is an error (open(2), `O_EXCL`).
+    pub(super) fn write_and_sync(&self, name: &str, mode: u32, bytes: &[u8]) -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mut file = std::fs::File::from(fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode))?);
         file.write_all(bytes)?;
         file.sync_all()
@@ -183,20 +185,20 @@ impl Directory {
     /// where that is taken: nothing is overwritten. Returns the new name; `None` when there was none of the old.
     ///
     /// # Errors
-    /// As the system has it.
+    /// As the system has it, and when [`limits::ENTRIES`] of them are taken.
     pub fn set_aside(&self, name: &str, ending: &str) -> io::Result<Option<String>> {
         if !self.has(name)? {
             return Ok(None);
         }
-        let mut aside = format!("{name}{ending}");
-        let mut number = 1;
-        while self.has(&aside)? {
-            number += 1;
-            aside = format!("{name}{ending}-{number}");
+        let numbered = (2..=limits::ENTRIES).map(|number| format!("{name}{ending}-{number}"));
+        for aside in iter::once(format!("{name}{ending}")).chain(numbered) {
+            if !self.has(&aside)? {
+                fs::renameat(&self.fd, name, &self.fd, &aside)?;
+                self.sync()?;
+                return Ok(Some(aside));
+            }
         }
-        fs::renameat(&self.fd, name, &self.fd, &aside)?;
-        self.sync()?;
-        Ok(Some(aside))
+        Err(io::Error::other("it has too many entries"))
     }
 
     /// Gives a temporary entry its name, or leaves none.

@@ -21,7 +21,7 @@ pub fn write_outside(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
         Some("/dev/stderr") => return io::stderr().write_all(bytes),
         _ => {}
     }
-    if std::fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
+    if is_no_file(path) {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NONBLOCK | OFlags::CLOEXEC;
         return std::fs::File::from(fs::open(path, flags, Mode::from_raw_mode(mode))?).write_all(bytes);
     }
@@ -39,10 +39,8 @@ pub fn write_outside(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// As the system has it. A file that is not there is none.
 pub fn remove_outside(path: &Path) -> io::Result<bool> {
-    match std::fs::symlink_metadata(path) {
-        Ok(found) if !found.is_file() => return Ok(false),
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
+    if is_no_file(path) {
+        return Ok(false);
     }
     let (parent, name) = outside(path)?;
     match Root::open(parent) {
@@ -50,6 +48,11 @@ pub fn remove_outside(path: &Path) -> io::Result<bool> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
         Err(e) => Err(e),
     }
+}
+
+/// Whether something else than a regular file is there.
+fn is_no_file(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|found| !found.is_file())
 }
 
 /// The directory and the name in it of a path that is the caller's own.

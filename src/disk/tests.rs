@@ -1,12 +1,15 @@
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use super::*;
 
-struct Scratch(PathBuf);
+/// A directory of a test's own, with an empty one for the root in it, until it is dropped.
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         take_modes_literally();
         let path = std::env::temp_dir().join(format!("nodestrap-disk-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
@@ -18,7 +21,7 @@ impl Scratch {
         Root::open(&self.0.join("root")).unwrap()
     }
 
-    fn path(&self, below: &str) -> PathBuf {
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
         self.0.join(below)
     }
 }
@@ -27,6 +30,13 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// What `work` returns, or a panic where it waits for somebody who does not come.
+fn at_once<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || drop(sender.send(work())));
+    receiver.recv_timeout(Duration::from_secs(20)).expect("it waits, or has panicked")
 }
 
 #[test]
@@ -85,8 +95,8 @@ fn loops_directories_and_fifos_are_errors() {
     let root = scratch.root();
     assert!(root.read("/a").is_err());
     assert!(root.read("/d").is_err());
-    assert!(root.read("/fifo").is_err());
     assert!(root.directory("/", None).unwrap().link("d", "x").is_err());
+    assert!(at_once(move || root.read("/fifo")).is_err());
 }
 
 #[test]
@@ -98,6 +108,43 @@ fn nothing_is_written_through_a_planted_link() {
     scratch.root().directory("/", None).unwrap().replace("f", 0o644, b"new").unwrap();
     assert_eq!(std::fs::read(scratch.path("victim")).unwrap(), b"old");
     assert_eq!(std::fs::read(scratch.path("root/f")).unwrap(), b"new");
+}
+
+/// Planted between the look at the temporary name and the file of that name.
+#[test]
+fn a_file_is_made_anew_or_not_at_all() {
+    let scratch = Scratch::new("anew");
+    std::fs::write(scratch.path("victim"), "old").unwrap();
+    std::fs::write(scratch.path("root/file"), "old").unwrap();
+    symlink(scratch.path("victim"), scratch.path("root/link")).unwrap();
+    symlink(scratch.path("nobody"), scratch.path("root/dangling")).unwrap();
+    let directory = scratch.root().directory("/", None).unwrap();
+    for name in ["file", "link", "dangling"] {
+        let error = directory.write_and_sync(name, 0o600, b"new").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{name}");
+    }
+    for file in ["victim", "root/file"] {
+        assert_eq!(std::fs::read(scratch.path(file)).unwrap(), b"old");
+    }
+    assert!(!scratch.path("nobody").exists());
+}
+
+#[test]
+fn a_file_of_another_user_is_not_ones_own() {
+    let scratch = Scratch::new("own");
+    std::fs::write(scratch.path("root/f"), "x").unwrap();
+    let own = scratch.root().directory("/", None).unwrap();
+    assert_eq!(own.read_own("f").unwrap().as_deref(), Some(&b"x"[..]));
+    // Root can give one away; for everybody else there is one of root's.
+    let (directory, name) = if process::geteuid().is_root() {
+        chown(scratch.path("root/f"), Some(65_534), None).unwrap();
+        (own, "f")
+    } else {
+        (Root::open(Path::new("/etc")).unwrap().directory("/", None).unwrap(), "passwd")
+    };
+    let text = directory.read(name).unwrap().unwrap();
+    assert_eq!(directory.read_own(name).unwrap(), None);
+    assert!(![0o600, 0o644].into_iter().any(|mode| directory.holds(name, mode, &text)));
 }
 
 #[test]
@@ -293,7 +340,8 @@ fn a_file_of_the_callers_own_is_written_where_it_belongs_and_removed() {
     assert_eq!(std::fs::read(&target).unwrap(), b"two");
     let fifo = scratch.path("fifo");
     fs::mknodat(fs::CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
-    assert!(write_outside(&fifo, 0o640, b"x").is_err(), "nobody reads, and nobody is waited for");
+    let unread = fifo.clone();
+    assert!(at_once(move || write_outside(&unread, 0o640, b"x")).is_err(), "nobody reads");
     assert_eq!((remove_outside(&link).unwrap(), remove_outside(&fifo).unwrap()), (false, false));
     for path in [&file, &file, &scratch.path("none/report")] {
         assert!(remove_outside(path).unwrap() && !path.exists());

@@ -123,6 +123,18 @@ mod tests {
     }
 
     #[test]
+    fn a_kubelet_is_told_of_places_that_are_not_the_usual_ones() {
+        let usual = Layout::default();
+        let (conf, pki) = (NodePath::parse("/k/conf").unwrap(), NodePath::parse("/k/pki").unwrap());
+        assert_eq!(usual.kubelet_flags(), []);
+        let moved = Layout { kubeconfig: conf.clone(), ..usual.clone() };
+        assert_eq!(moved.kubelet_flags(), [(KUBECONFIG, "/k/conf")]);
+        let ca = conf.clone(); // which no flag tells of
+        let moved = Layout { kubeconfig: conf, certificates: pki, ca };
+        assert_eq!(moved.kubelet_flags(), [(KUBECONFIG, "/k/conf"), (CERT_DIR, "/k/pki")]);
+    }
+
+    #[test]
     fn files_have_places_of_their_own() {
         let with = |kubeconfig: &str, certificates: &str, ca: &str| {
             let [kubeconfig, certificates, ca] =

@@ -47,6 +47,12 @@ fn a_joined_node_on_a_read_only_disk_is_joined_already() {
     disk.remount("ro,size=1m");
     node.join(&api).with_cert().run().expect("already-joined");
     assert_eq!((node.tree(), api.connections().len()), (tree, 1));
+    // A secret that should go and cannot is told.
+    disk.remount("rw,size=1m");
+    node.write(KEY_TMP, node.read_key());
+    disk.remount("ro,size=1m");
+    let run = node.join(&api).with_cert().run();
+    run.expect("files").says(&["kubelet-client.key.tmp cannot be removed", "Read-only file system"]);
 }
 
 #[test]

@@ -276,22 +276,40 @@ fn an_absolute_link_inside_an_image_is_followed_inside_it() {
 #[test]
 fn something_else_in_the_way_is_an_error_of_files() {
     type Plant = fn(&Node);
-    let cases: [(&str, Plant); 5] = [
-        ("a file where a directory belongs", |node| node.write("etc/kubernetes/pki", "x")),
-        ("a file where /var/lib/kubelet belongs", |node| node.write("var/lib/kubelet", "x")),
-        ("a directory where ca.crt belongs", |node| fs::create_dir_all(node.at(CA)).expect("a directory")),
-        ("a directory where the key belongs", |node| {
-            fs::create_dir_all(node.at(KEY_TMP)).expect("a directory");
-        }),
-        ("a file where the link belongs", |node| node.write(CURRENT, "x")),
+    let cases: [(&str, Plant, &str); 5] = [
+        (
+            "a file where a directory belongs",
+            |node| node.write("etc/kubernetes/pki", "x"),
+            "/etc/kubernetes/pki/ca.crt cannot be read",
+        ),
+        (
+            "a file where /var/lib/kubelet belongs",
+            |node| node.write("var/lib/kubelet", "x"),
+            "/var/lib/kubelet",
+        ),
+        (
+            "a directory where ca.crt belongs",
+            |node| fs::create_dir_all(node.at(CA)).expect("a directory"),
+            "/etc/kubernetes/pki/ca.crt cannot be read",
+        ),
+        (
+            "a directory where the key belongs",
+            |node| fs::create_dir_all(node.at(KEY_TMP)).expect("a directory"),
+            "/kubelet-client.key.tmp cannot be read",
+        ),
+        (
+            "a file where the link belongs",
+            |node| node.write(CURRENT, "x"),
+            "/kubelet-client-current.pem is a file where the kubelet has a link; remove it",
+        ),
     ];
     crate::support::all(
         &cases,
         |case| case.0.to_owned(),
-        |(_, plant)| {
+        |(_, plant, words)| {
             let (api, node) = (Api::start(), Node::new());
             plant(&node);
-            node.join(&api).with_cert().run().expect("files");
+            node.join(&api).with_cert().run().expect("files").says(&[words]);
             assert!(!node.has(KUBELET_CONF));
         },
     );

@@ -111,7 +111,8 @@ fn an_answer_that_nobody_reads_is_an_error() {
 fn a_signal_ends_it_at_once_and_the_next_run_goes_on() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let (api, node) = (Api::manual(), Node::new());
-        let running = start(&node, &api, "", "");
+        // What a shell starts in the background has some of them ignored, the tests and all that they start too.
+        let running = start(&node, &api, "exec env --default-signal \"$0\" \"$@\";", "");
         api.wait_for(Route::Watch, 1);
         kill_process(pid(running.id()), signal).expect("it runs");
         let run = running.finish();
@@ -134,7 +135,8 @@ fn no_core_is_left_and_no_other_process_of_its_user_looks_in() {
             .expect("a report of nobody's");
         let as_nobody = |program: &Path, words: &[OsString]| {
             let mut command = Command::new("sh");
-            command.args(["-c", "ulimit -c unlimited; exec \"$0\" \"$@\""]).arg(program).args(words);
+            let script = "ulimit -c unlimited; exec env --default-signal \"$0\" \"$@\"";
+            command.args(["-c", script]).arg(program).args(words);
             command.current_dir(&place).uid(NOBODY).gid(NOBODY);
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs")
         };

@@ -1,7 +1,9 @@
 //! Where the report goes: a file, a FIFO, standard output, a directory that other runs report into.
 
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -65,6 +67,32 @@ fn standard_output_gets_the_report_and_stays_what_it_is() {
         let report: Value =
             serde_json::from_slice(&fs::read(&output).expect("the output")).expect("one JSON object");
         assert_eq!(report["exitCode"], 0);
+    }
+}
+
+/// As systemd's journal is one: it cannot be opened by name.
+#[test]
+fn standard_output_and_error_may_be_sockets() {
+    for path in ["-", "/dev/stdout", "/dev/stderr"] {
+        let (api, node) = (Api::start(), Node::new());
+        let (ours, theirs) = UnixStream::pair().expect("a socket");
+        let socket = Stdio::from(OwnedFd::from(theirs));
+        let (stdout, stderr) =
+            if path == "/dev/stderr" { (Stdio::null(), socket) } else { (socket, Stdio::null()) };
+        let status = Command::new(run::program())
+            .args(node.join(&api).with_cert().report(path).words())
+            .current_dir(node.root())
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(stderr)
+            .status()
+            .expect("a run");
+        assert!(status.success(), "{status}");
+        let text = io::read_to_string(ours).expect("what it says");
+        let report = text.lines().find(|line| line.starts_with('{')).expect("a report");
+        let report: Value = serde_json::from_str(report).expect("one JSON object");
+        assert_eq!(report["outcome"], "joined", "{path}");
+        assert!(!node.has("-"), "a file of that name");
     }
 }
 

@@ -1,0 +1,152 @@
+//! What is foreign, and goes in which order.
+
+use super::existing::{conf, leave_identity, name};
+use super::*;
+
+/// What a kubelet may keep beside its certificates, in the order in which it goes.
+const PAIRS: [&str; 9] = [
+    "kubelet-client.key.tmp",
+    "kubelet-server.key.tmp",
+    "kubelet.crt",
+    "kubelet.key",
+    "kubelet-server-current.pem",
+    "kubelet-client-current.pem",
+    "kubelet-client-updated.pem",
+    "kubelet-server-2030-01-01-00-00-00.pem",
+    "kubelet-client-2030-01-01-00-00-00.pem",
+];
+/// What is not a kubelet's, or was moved aside before.
+const OTHERS: [&str; 4] = [
+    "kubelet-client-current.pem.old-2030-01-01-00-00-00",
+    "kubelet-client.txt",
+    "client-current.pem",
+    "ca.pem",
+];
+
+fn both() -> Vec<u8> {
+    [CA, OTHER].concat()
+}
+
+fn at_pki(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| format!("/{PKI}/{name}")).collect()
+}
+
+/// Asserts what goes when it may, for a node of this name in the cluster with the CA; where anything is refused
+/// otherwise, by these words.
+fn assert_goes(node: &Node, existing: &Existing, as_node: &str, refusal: Option<&str>, expected: &[String]) {
+    let authorities = Bundle::from_pem(CA.to_vec()).unwrap();
+    let find = |replace| node.files().replacement(&authorities, existing, &name(as_node), replace);
+    match refusal {
+        Some(words) => assert_files(find(false), words),
+        None => assert!(find(false).unwrap().is_empty()),
+    }
+    let replacement = find(true).unwrap();
+    assert_eq!(replacement.paths().collect::<Vec<_>>(), expected);
+    assert_eq!(replacement.is_empty(), expected.is_empty());
+}
+
+#[test]
+fn all_that_a_kubelet_keeps_goes_in_order() {
+    let node = Node::new("order");
+    for file in PAIRS.iter().chain(&OTHERS).rev() {
+        node.write(&format!("{PKI}/{file}"), KEY);
+    }
+    // The only one that tells whose they are.
+    node.write(&format!("{PKI}/{}", PAIRS[8]), format!("{KEY}{NODE}"));
+    let words = "2030-01-01-00-00-00.pem is for O=system:nodes, CN=system:node:n1, and this node is n2";
+    assert_goes(&node, &Existing::None, "n2", Some(words), &at_pki(&PAIRS));
+    assert_goes(&node, &Existing::None, "n1", None, &[]);
+    let mut with_conf = at_pki(&PAIRS);
+    with_conf.push(format!("/{CONF}"));
+    assert_goes(&node, &Existing::Unusable(None), "n2", Some(words), &with_conf);
+    assert_goes(&node, &Existing::Unusable(None), "n1", None, &[]);
+    node.write(CA_CRT, OTHER);
+    with_conf.insert(9, format!("/{CA_CRT}"));
+    let words = "/etc/kubernetes/pki/ca.crt is the CA of another cluster";
+    assert_goes(&node, &Existing::None, "n1", Some(words), &with_conf[..10]);
+    assert_goes(&node, &Existing::Unusable(None), "n1", Some(words), &with_conf);
+}
+
+#[test]
+fn an_identity_in_the_cluster_stays_through_a_rotation_of_its_ca() {
+    let node = Node::new("rotation");
+    leave_identity(&node);
+    let existing = || node.files().existing(&name("n1"), now()).unwrap();
+    assert_goes(&node, &existing(), "n1", None, &[]);
+    // The new CA beside the old one.
+    node.write(CA_CRT, both());
+    node.write(CONF, conf(&both()));
+    assert_goes(&node, &existing(), "n1", None, &[]);
+    node.write(CA_CRT, OTHER);
+    node.write(CONF, conf(OTHER));
+    let all =
+        [&at_pki(&["kubelet-client-current.pem"])[..], &[format!("/{CA_CRT}"), format!("/{CONF}")]].concat();
+    assert_goes(&node, &existing(), "n1", Some("kubelet.conf is an identity in another cluster"), &all);
+    let words = "kubelet.conf is the identity of O=system:nodes, CN=system:node:n1, and this node is n2";
+    assert_goes(&node, &node.files().existing(&name("n2"), now()).unwrap(), "n2", Some(words), &all);
+    node.write(CA_CRT, CA);
+    let without_ca = [all[0].clone(), all[2].clone()];
+    assert_goes(&node, &node.files().existing(&name("n2"), now()).unwrap(), "n2", Some(words), &without_ca);
+}
+
+#[test]
+fn of_an_identity_of_no_use_the_cas_tell_where_it_belongs() {
+    let node = Node::new("trusted");
+    node.write(&format!("{PKI}/kubelet.key"), KEY);
+    let (own, other) = (|| CA.to_vec(), || OTHER.to_vec());
+    let [key, ca, conf] = [format!("/{PKI}/kubelet.key"), format!("/{CA_CRT}"), format!("/{CONF}")];
+    let elsewhere = Some("kubelet.conf is an identity in another cluster");
+    let foreign = Some("ca.crt is the CA of another cluster");
+    let all = [key.clone(), conf.clone()];
+    assert_goes(&node, &Existing::Unusable(Some(own())), "n1", None, &[]);
+    assert_goes(&node, &Existing::Unusable(Some(other())), "n1", None, &all);
+    assert_goes(&node, &Existing::WithoutCa(own()), "n1", None, &[]);
+    assert_goes(&node, &Existing::WithoutCa(other()), "n1", elsewhere, &all);
+    node.write(CA_CRT, OTHER);
+    let all = [key, ca.clone(), conf];
+    for existing in [Existing::Unusable(Some(own())), Existing::OtherCa(own())] {
+        assert_goes(&node, &existing, "n1", foreign, std::slice::from_ref(&ca));
+    }
+    assert_goes(&node, &Existing::Unusable(Some(other())), "n1", foreign, &all);
+    assert_goes(&node, &Existing::OtherCa(other()), "n1", elsewhere, &all);
+}
+
+#[test]
+fn another_nodes_identity_is_refused_whatever_the_cluster() {
+    let node = Node::new("foreign");
+    leave_identity(&node);
+    let refuse = |as_node| {
+        let (files, as_node) = (node.files(), name(as_node));
+        files.refuse_foreign(&files.existing(&as_node, now()).unwrap(), &as_node)
+    };
+    refuse("n1").unwrap();
+    assert_files(refuse("n2"), "CN=system:node:n1, and this node is n2; move it away, or give --replace");
+    node.write(CA_CRT, OTHER);
+    assert_files(
+        refuse("n1"),
+        "/etc/kubernetes/kubelet.conf trusts another CA than /etc/kubernetes/pki/ca.crt",
+    );
+    std::fs::remove_file(node.at(CA_CRT)).unwrap();
+    refuse("n1").unwrap();
+    std::fs::remove_file(node.at(CONF)).unwrap();
+    refuse("n2").unwrap();
+}
+
+#[test]
+fn what_is_moved_aside_is_named_by_the_time() {
+    let node = Node::new("aside");
+    leave_identity(&node);
+    let files = node.files();
+    let existing = files.existing(&name("n2"), now()).unwrap();
+    let authorities = Bundle::from_pem(CA.to_vec()).unwrap();
+    let replacement = files.replacement(&authorities, &existing, &name("n2"), true).unwrap();
+    let aside = [PAIR, CONF].map(|path| format!("{path}.old-2030-01-01-00-00-00"));
+    assert_eq!(files.set_aside(&replacement, now()).unwrap(), aside.clone().map(|path| format!("/{path}")));
+    assert_eq!(node.names(), [&aside[1], CA_CRT, &aside[0]]);
+    assert_eq!(files.set_aside(&replacement, now()).unwrap(), [""; 0], "there is nothing left");
+    std::fs::remove_dir_all(node.at(PKI)).unwrap();
+    assert_files(files.set_aside(&replacement, now()), &format!("/{PAIR} cannot be moved aside"));
+    node.write(PKI, "a file");
+    let found = files.replacement(&authorities, &Existing::None, &name("n2"), true);
+    assert_files(found, "the directory /var/lib/kubelet/pki cannot be read");
+}
