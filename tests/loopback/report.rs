@@ -38,7 +38,8 @@ fn a_fifo_that_somebody_reads_gets_the_report() {
     let fifo = node.beside("fifo");
     mkfifoat(CWD, &fifo, Mode::from_raw_mode(0o600)).expect("a FIFO");
     // Opened for both and without waiting: what the program wrote stays in the FIFO, and an empty one is an error.
-    let reader = open(&fifo, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).expect("the FIFO");
+    let reader =
+        open(&fifo, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).expect("the FIFO");
     run_unread(&node.join(&api).with_cert().report(&fifo), &node).expect("joined");
     let mut text = vec![0; 65_536];
     let length = File::from(reader).read(&mut text).expect("a report");

@@ -90,8 +90,11 @@ fn is_no_text(scalar: &str) -> bool {
             && digits(exponent)
     };
     // 2006-1-2, with or without a time behind it.
+    let day: Vec<_> = scalar.split(['T', 't', ' ']).next().unwrap_or_default().split('-').collect();
     let is_date =
-        scalar.len() > 5 && scalar.as_bytes()[..4].iter().all(u8::is_ascii_digit) && &scalar[4..5] == "-";
+        day.iter().map(|part| part.len()).zip([4..=4, 1..=2, 1..=2]).all(|(n, fits)| fits.contains(&n))
+            && day.len() == 3
+            && day.iter().all(|part| part.bytes().all(|b| b.is_ascii_digit()));
     WORDS.contains(&scalar.to_ascii_lowercase().as_str()) || prefixed || is_float() || is_date
 }
 
