@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use nodestrap::discovery;
-use nodestrap::error::Failure::{NotTrusted, Unreachable};
+use nodestrap::error::Failure::{Clock, NotTrusted, Unreachable};
 use nodestrap::http::{Endpoint, Proxies, Unverified};
 use nodestrap::trust::{self, Pins, Token};
 use rustls::ServerConfig;
@@ -59,13 +59,22 @@ const CLASSES: &[Class<Shown, ()>] = &[
         reason: "Go takes a server's own certificate for its root; a CA bundle is for CAs here",
         explains: |case| {
             let is_root = ["the server's certificate is a root", "the server's certificate is the only root"];
-            case.stricter(NotTrusted, "") && is_root.iter().any(|name| case.input.has(name))
+            let is_stricter = case.stricter(NotTrusted, "") || case.stricter(Clock, "set the clock");
+            is_stricter && is_root.iter().any(|name| case.input.has(name))
         },
     },
     Class {
         name: "any purpose",
         reason: "webpki wants a server's purpose by its name where purposes are named",
         explains: |case| case.stricter(NotTrusted, "present: [KeyPurposeId(2.5.29.37.0)]"),
+    },
+    Class {
+        name: "a constraint on addresses of mail",
+        reason: "webpki does not judge such an address, and refuses one where there is such a constraint",
+        explains: |case| {
+            let has_both = case.input.has("name constraints") && case.input.has("other types of names");
+            case.stricter(NotTrusted, "NameConstraintViolation") && has_both
+        },
     },
     Class {
         name: "a CA as a server",

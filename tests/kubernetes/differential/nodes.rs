@@ -202,6 +202,11 @@ fn stored_pairs() {
             },
         },
         Class {
+            name: "DER that only nodestrap reads",
+            reason: "what tells whose identity it is is read, and no extension that says nothing about that",
+            explains: |case| case.laxer("malformed extension") && has(&case.input, "a damaged pair"),
+        },
+        Class {
             name: "a link that was not renamed, or two files",
             reason: "the store finishes the one and falls back to the other; a join stores a new pair",
             explains: |case| {

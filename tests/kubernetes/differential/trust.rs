@@ -58,8 +58,8 @@ pub const CLASSES: &[Class<Published, Cluster>] = &[
     },
     Class {
         name: "a key that lies on no curve",
-        reason: "its point is looked at when a signature is checked, and no chain verifies by it",
-        explains: |case| case.laxer("not on curve"),
+        reason: "curve and point are looked at when a signature is checked, and no chain verifies by it",
+        explains: |case| case.laxer("not on curve") || case.laxer("invalid ECDSA parameters"),
     },
     Class {
         name: "a cluster of another name",
@@ -84,8 +84,9 @@ pub const CLASSES: &[Class<Published, Cluster>] = &[
         reason: "YAML 1.2 here, 1.1 there; neither text is one that Kubernetes writes",
         explains: |case| {
             case.stricter(NotTrusted, "not well-formed YAML")
-                || case.laxer("error converting YAML to JSON")
-                || case.laxer("unsupported map key")
+                || ["error converting YAML to JSON", "unsupported map key", "yaml: line"]
+                    .iter()
+                    .any(|words| case.laxer(words))
         },
     },
 ];
