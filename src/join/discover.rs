@@ -38,15 +38,15 @@ impl Run<'_> {
                     Ok((cluster, credentials.clone()))
                 }
                 Discovery::ClusterInfo { info, token, pins, credentials } => {
-                    let signed = match info {
-                        Source::Read(info) => trust::verify(info, token, pins, now()?)?,
-                        Source::Behind(file) => trust::verify(
-                            &fetched::cluster_info(file, system, timeout)?,
-                            token,
-                            pins,
-                            now()?,
-                        )?,
+                    let answer;
+                    let info = match info {
+                        Source::Read(info) => info,
+                        Source::Behind(file) => {
+                            answer = fetched::cluster_info(file, system, timeout)?;
+                            &answer
+                        }
                     };
+                    let signed = trust::verify(info, token, pins, now()?)?;
                     Ok((signed.without_peer(system)?, credentials.clone()))
                 }
                 Discovery::Given(vouched) => given(vouched, system, now()?),

@@ -90,11 +90,11 @@ fn is_no_text(scalar: &str) -> bool {
             && digits(exponent)
     };
     // 2006-1-2, with or without a time behind it.
-    let day: Vec<_> = scalar.split(['T', 't', ' ']).next().unwrap_or_default().split('-').collect();
-    let is_date =
-        day.iter().map(|part| part.len()).zip([4..=4, 1..=2, 1..=2]).all(|(n, fits)| fits.contains(&n))
-            && day.len() == 3
-            && day.iter().all(|part| part.bytes().all(|b| b.is_ascii_digit()));
+    let digits =
+        |text: &str, most| (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    let date: Vec<_> = scalar.split(['T', 't', ' ']).next().unwrap_or_default().split('-').collect();
+    let is_date = matches!(date[..], [year, month, day]
+        if year.len() == 4 && digits(year, 4) && digits(month, 2) && digits(day, 2));
     WORDS.contains(&scalar.to_ascii_lowercase().as_str()) || prefixed || is_float() || is_date
 }
 
