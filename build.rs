@@ -1,6 +1,7 @@
 //! Facts that are fixed when the program is built: version, commit and time, the architecture's name, and how the
 //! program is linked.
 
+use std::path::Path;
 use std::process::Command;
 
 /// Added to the linker's own rules. crtbegin and crtend keep their frames: they mark where the section ends.
@@ -31,7 +32,10 @@ const UNWINDER: [&str; 13] = [
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=.git/logs/HEAD");
+    // In a worktree it is elsewhere. A file that is not there would have the program built anew by every command.
+    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists()) {
+        println!("cargo::rerun-if-changed={log}");
+    }
     println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
 
     let arch = match std::env::var("CARGO_CFG_TARGET_ARCH").as_deref() {
