@@ -44,9 +44,6 @@ fn main() {
         other => other.unwrap_or("unknown").to_owned(),
     };
     println!("cargo::rustc-env=NODESTRAP_GOARCH={arch}");
-    if arch == "arm64" {
-        link_position_independent();
-    }
 
     let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
     println!("cargo::rustc-env=NODESTRAP_COMMIT={commit}");
@@ -56,11 +53,18 @@ fn main() {
     let time = time.or_else(|| git(&["log", "-1", "--format=%ct"])).unwrap_or_else(|| "0".to_owned());
     println!("cargo::rustc-env=NODESTRAP_BUILD_TIME={time}");
 
-    link();
+    // Set by .cargo/shipped.toml. Any other build is a plain one, for every target that ring supports.
+    println!("cargo::rerun-if-env-changed=NODESTRAP_SHIPPED");
+    if std::env::var_os("NODESTRAP_SHIPPED").is_some() {
+        if arch == "arm64" {
+            link_position_independent();
+        }
+        link();
+    }
 }
 
-/// How the shipped program is linked; tests are linked plainly. Nobody unwinds it and nobody prints its stack: a panic
-/// is one line and the end (`panic = "abort"`, `main::exit_on_panic`).
+/// How the shipped program is linked. Nobody unwinds it and nobody prints its stack: a panic is one line and the end
+/// (`panic = "abort"`, `main::exit_on_panic`).
 const LINK: [&str; 8] = [
     // Relative relocations packed (DT_RELR), which musl's start-up code understands since 1.2.4: 60 KB.
     "-zpack-relative-relocs",
@@ -78,10 +82,6 @@ const LINK: [&str; 8] = [
 ];
 
 fn link() {
-    let is = |name: &str, word: &str| std::env::var(name).is_ok_and(|value| value.contains(word));
-    if is("PROFILE", "release") && !is("CARGO_ENCODED_RUSTFLAGS", "linker-plugin-lto") {
-        println!("cargo::warning=not linked as it ships; `make build` does that");
-    }
     for argument in LINK {
         println!("cargo::rustc-link-arg-bins={argument}");
     }

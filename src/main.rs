@@ -35,7 +35,10 @@ fn main() -> ExitCode {
 /// All of it, in a frame of its own: what it leaves on the stack lies below `main`.
 #[inline(never)]
 fn run() -> ExitCode {
-    std::panic::set_hook(Box::new(exit_on_panic));
+    // A build with debug assertions shows the panic itself, and its backtrace.
+    if cfg!(not(debug_assertions)) {
+        std::panic::set_hook(Box::new(exit_on_panic));
+    }
     disk::take_modes_literally();
     // A token and a key are in this memory: no core is made of it, wherever cores go, and no other process of the same
     // user looks into it (prctl(2), PR_SET_DUMPABLE). A kernel that does not know how is no reason to stop.
