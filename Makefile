@@ -1,4 +1,4 @@
-# Every target does its own set-up on a fresh Debian machine, as root.
+# `make build` builds and installs nothing; every other target does its own set-up on a fresh Debian machine, as root.
 
 TARGET := x86_64-unknown-linux-musl
 BINARY := target/$(TARGET)/release/nodestrap
@@ -12,12 +12,12 @@ CARGO := .ci/cargo
 
 all: build
 
-build: setup
+build:
 	$(CARGO) build --release --locked
 	@$(MAKE) --no-print-directory size
 
 # The shipped binary, whole suites: units, the hostile loopback server, real Kubernetes, machines that boot.
-test: lint build setup-faults setup-kubernetes setup-images build-aarch64
+test: setup lint build setup-faults setup-kubernetes setup-images build-aarch64
 	.ci/release x86_64
 	cargo test --locked --lib --test fuzz --test dependencies
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test hostile
@@ -27,13 +27,13 @@ test: lint build setup-faults setup-kubernetes setup-images build-aarch64
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test images -- --skip nightly
 
 # The tables of hostile servers; WORDS="tls: yaml:" plays only the cases whose area or name contains one of them.
-test-hostile: build
+test-hostile: setup build
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test hostile -- $(WORDS)
 
 # The long form of the suites, one line for each; each prints its counts.
 campaign: export NODESTRAP := $(CURDIR)/$(BINARY)
 campaign: export CAMPAIGN := full
-campaign: build setup-faults setup-kubernetes
+campaign: setup build setup-faults setup-kubernetes
 	cargo test --locked --no-fail-fast --test faults -- --test-threads=2
 	DIFFERENTIAL_COUNT=10000 DIFFERENTIAL_SEED=$$(date +%s) cargo test --locked --no-fail-fast --test differential -- --show-output
 	$(MAKE) --no-print-directory outage NODES=200
@@ -41,13 +41,13 @@ campaign: build setup-faults setup-kubernetes
 # Beside Kubernetes' own code: COUNT inputs for each question, drawn from SEED.
 differential: export DIFFERENTIAL_COUNT := $(or $(COUNT),1000)
 differential: export DIFFERENTIAL_SEED := $(or $(SEED),1)
-differential: build setup-kubernetes
+differential: setup build setup-kubernetes
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test differential -- --show-output
 
 # All that is held against real Kubernetes, with one version of it: VERSION=1.34 or another of tests/kubernetes/versions,
 # the newest when none is given.
 test-kubernetes: export KUBERNETES := $(VERSION)
-test-kubernetes: build setup-kubernetes
+test-kubernetes: setup build setup-kubernetes
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test kubernetes -- --test-threads=2
 
 lint: setup
@@ -71,7 +71,7 @@ mutants: setup
 
 # Boots machines with the files of image/, also those that take a minute or more; WORDS="credential cloud" boots only
 # those whose names contain one of them.
-test-images: build setup-kubernetes build-aarch64
+test-images: setup build setup-kubernetes build-aarch64
 	.ci/setup-images nightly
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test images -- $(WORDS)
 
@@ -95,23 +95,23 @@ bloat: setup
 	.ci/bloat
 
 # Joins a scratch directory to an embedded API server and shows what happened.
-demo: build
+demo: setup build
 	@echo "building the demo's API server"
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo run --quiet --locked --example demo
 
 # nodestrap beside its neighbours, against one real control plane, and held against its budgets. On a quiet machine.
-bench: build build-aarch64 setup-kubernetes
+bench: setup build build-aarch64 setup-kubernetes
 	$(CARGO) build --release --locked --example bench --example bare --example fleet
 	NODESTRAP=$(CURDIR)/$(BINARY) $(CARGO) run --quiet --release --locked --example bench
 	NODESTRAP=$(CURDIR)/$(BINARY) $(CARGO) run --quiet --release --locked --example fleet
 
 # NODES nodes join one control plane, beside as many naive clients; `make bench` has 500 of them.
-fleet: build setup-kubernetes
+fleet: setup build setup-kubernetes
 	NODESTRAP=$(CURDIR)/$(BINARY) $(CARGO) run --quiet --release --locked --example fleet $(or $(NODES),5000)
 
 # The control plane and the network fail in the middle of NODES joins each; `make test` has 40 of them.
 outage: export NODES := $(or $(NODES),200)
-outage: build setup-kubernetes
+outage: setup build setup-kubernetes
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test kubernetes -- --nocapture outage::all
 
 setup:
