@@ -1,14 +1,12 @@
 //! Discovery: the ConfigMap kube-public/cluster-info, fetched without any credential. Nothing of it is trusted. And files
 //! that lie behind a URL, from servers that are verified, without any credential either.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::http::{Reply, ServerUrl, Unverified, Verified};
+use crate::json;
 use crate::limits;
 use crate::secret::Secret;
 use crate::yaml;
@@ -16,45 +14,65 @@ use crate::yaml;
 /// Where an API server keeps it (`k8s.io/cluster-bootstrap/token/api/types.go`, `ConfigMapClusterInfo`).
 const PATH: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
 
-/// The data of the ConfigMap: the kubeconfig, and its signatures by token ID.
-#[derive(Debug, Deserialize)]
+/// What is used of the ConfigMap's data: the kubeconfig, and the signature of one token. A cluster has a signature for each
+/// of its tokens; the others are passed over.
+#[derive(Debug)]
 pub struct ClusterInfo {
-    data: Option<BTreeMap<String, String>>,
+    kubeconfig: String,
+    signature: String,
 }
 
 impl ClusterInfo {
-    /// The signed text, untouched.
-    pub(crate) fn kubeconfig(&self) -> Option<&str> {
-        self.get("kubeconfig")
-    }
-
-    /// The detached JWS for the token with this ID.
-    pub(crate) fn signature(&self, token_id: &str) -> Option<&str> {
-        self.get(&format!("jws-kubeconfig-{token_id}"))
-    }
-
-    fn get(&self, key: &str) -> Option<&str> {
-        self.data.as_ref()?.get(key).map(String::as_str).filter(|text| !text.is_empty())
-    }
-}
-
-impl ClusterInfo {
-    /// Reads the ConfigMap as `kubectl get -o json` or `-o yaml` prints it. Not trusted: whoever wrote the text, the
-    /// signature inside is judged.
+    /// Reads the API server's JSON, with the signature of the token with this ID. Not trusted: the signature is judged.
     ///
     /// # Errors
-    /// Why it is anything else.
-    pub fn from_text(text: &str) -> std::result::Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(serde_json::from_str(&yaml::to_json(text)?)?)
+    /// Why it is no ConfigMap; one that has `data`, the kubeconfig or the signature twice is none.
+    pub fn from_json(json: &[u8], token_id: &str) -> serde_json::Result<Self> {
+        let [kubeconfig, signature] = names(token_id);
+        let mut found = json::entries(json, &[&kubeconfig, &signature])?.into_iter();
+        let mut next = || found.next().unwrap_or_default();
+        Ok(Self { kubeconfig: next(), signature: next() })
+    }
+
+    /// Reads the ConfigMap as `kubectl get -o json` or `-o yaml` prints it, whoever wrote it, as [`Self::from_json`] does.
+    ///
+    /// # Errors
+    /// As of [`Self::from_json`], and for what is no YAML.
+    pub fn from_text(
+        text: &str,
+        token_id: &str,
+    ) -> std::result::Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        // What is no JSON may still be YAML.
+        if let Ok(info) = Self::from_json(text.as_bytes(), token_id) {
+            return Ok(info);
+        }
+        let [kubeconfig, signature] = names(token_id);
+        Ok(Self::from_json(yaml::entries(text, "data", &[&kubeconfig, &signature])?.as_bytes(), token_id)?)
+    }
+
+    /// The signed text, untouched.
+    pub(crate) fn kubeconfig(&self) -> Option<&str> {
+        Some(self.kubeconfig.as_str()).filter(|text| !text.is_empty())
+    }
+
+    /// The detached JWS of the token.
+    pub(crate) fn signature(&self) -> Option<&str> {
+        Some(self.signature.as_str()).filter(|text| !text.is_empty())
     }
 }
 
-/// Asks `peer` for cluster-info.
+/// Where the kubeconfig lies, and where the signature (`k8s.io/cluster-bootstrap/token/api/types.go`, `KubeConfigKey` and
+/// `JWSSignatureKeyPrefix`).
+fn names(token_id: &str) -> [String; 2] {
+    ["kubeconfig".to_owned(), ["jws-kubeconfig-", token_id].concat()]
+}
+
+/// Asks `peer` for cluster-info, as far as it matters to who has the token with this ID.
 ///
 /// # Errors
 /// [`Failure::Unreachable`] without an answer, [`Failure::NotPublished`] with any other answer than a ConfigMap. Both
 /// may heal: an API server that starts answers 403 for a moment, one without cluster-info answers it for good.
-pub fn fetch(peer: &Unverified, timeout: Duration) -> Result<ClusterInfo> {
+pub fn fetch(peer: &Unverified, token_id: &str, timeout: Duration) -> Result<ClusterInfo> {
     let reply = peer.get(PATH, timeout)?;
     if reply.status != 200 {
         let advice = match reply.status {
@@ -64,7 +82,7 @@ pub fn fetch(peer: &Unverified, timeout: Duration) -> Result<ClusterInfo> {
         };
         return Err(refusal(peer.endpoint(), &reply, advice));
     }
-    serde_json::from_slice(&reply.body).map_err(|e| {
+    ClusterInfo::from_json(&reply.body, token_id).map_err(|e| {
         let what = "answers with something else than a ConfigMap; check that an API server answers there";
         no_use(peer.endpoint(), what).caused_by(e)
     })

@@ -7,11 +7,12 @@ mod registration;
 pub use config::{RESOLVED, for_machine};
 pub use registration::{CERT_DIR, HOSTNAME_OVERRIDE, KUBECONFIG, NodeRegistration};
 
-use serde_json::Value;
+use serde::Deserialize;
 
 use crate::clock::{Clock, Deadline};
 use crate::error::{Error, Failure, Result, Retry, Step, foreign};
 use crate::http::{Bearer, Verified};
+use crate::json::{self, Item, few, or_default};
 use crate::limits;
 use crate::node::NodeName;
 use crate::report::Report;
@@ -79,9 +80,10 @@ impl Lookup<'_> {
         let name = node.as_str();
         let what =
             format!("the Node {name} cannot be looked up (kubeadm allows it by the role kubeadm:get-nodes)");
-        let Some(node) = self.get(&format!("/api/v1/nodes/{name}"), &what, report)? else { return Ok(()) };
-        if !is_ready(&node) {
-            return Ok(());
+        let read = |json: &[u8]| serde_json::from_slice::<Node>(json);
+        match self.get(&format!("/api/v1/nodes/{name}"), &what, read, report)? {
+            Some(node) if node.is_ready() => {}
+            _ => return Ok(()),
         }
         let message = format!(
             "a Node {name} is in the cluster and Ready; give this machine another name, or, when it takes that \
@@ -103,14 +105,14 @@ impl Lookup<'_> {
     ) -> Result<KubeletFiles> {
         let what = "the ConfigMap kube-system/kubelet-config cannot be fetched \
                     (kubeadm allows it by the role kubeadm:kubelet-config)";
-        let answer = self.get(CONFIG_MAP, what, report)?.unwrap_or_default();
-        let text = answer["data"][KEY].as_str().ok_or_else(|| {
+        let data = self.get(CONFIG_MAP, what, |json| json::entries(json, &[KEY]), report)?;
+        let text = data.and_then(|mut data| data.pop()).filter(|text| !text.is_empty()).ok_or_else(|| {
             not_published(
                 "the cluster has no ConfigMap kube-system/kubelet-config; make it with \
                  `kubeadm init phase upload-config kubelet`, or leave --with-kubelet-config out",
             )
         })?;
-        let config = config::for_machine(text, machine).map_err(|e| {
+        let config = config::for_machine(&text, machine).map_err(|e| {
             not_published("the ConfigMap kube-system/kubelet-config is of no use; correct it in the cluster")
                 .caused_by(e)
         })?;
@@ -126,13 +128,19 @@ impl Lookup<'_> {
     }
 
     /// Asks until there is an answer. `None` when there is no such object.
-    fn get(&self, path: &str, what: &str, report: &mut Report) -> Result<Option<Value>> {
+    fn get<T>(
+        &self,
+        path: &str,
+        what: &str,
+        read: impl Fn(&[u8]) -> serde_json::Result<T>,
+        report: &mut Report,
+    ) -> Result<Option<T>> {
         let mut backoff = Backoff::new(self.clock, self.deadline);
         loop {
             let timeout = self.deadline.left(self.clock).unwrap_or_default().min(limits::REQUEST);
             let error = match self.api.call(Step::Cluster, path, self.bearer, None, timeout) {
                 Ok(reply) if reply.status == 404 => return Ok(None),
-                Ok(reply) if reply.status == 200 => match serde_json::from_slice(&reply.body) {
+                Ok(reply) if reply.status == 200 => match read(&reply.body) {
                     Ok(object) => return Ok(Some(object)),
                     Err(e) => unreadable(what).caused_by(e),
                 },
@@ -144,11 +152,40 @@ impl Lookup<'_> {
     }
 }
 
-/// Whether a Node has the condition Ready (`k8s.io/api/core/v1`, `NodeStatus`).
-fn is_ready(node: &Value) -> bool {
-    let conditions = node["status"]["conditions"].as_array();
-    let is = |condition: &&Value| condition["type"] == "Ready" && condition["status"] == "True";
-    conditions.is_some_and(|conditions| conditions.iter().any(|condition| is(&condition)))
+/// A Node (`k8s.io/api/core/v1`, `NodeStatus`), as far as it is judged.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Node {
+    #[serde(deserialize_with = "or_default")]
+    status: NodeStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct NodeStatus {
+    #[serde(deserialize_with = "few")]
+    conditions: Vec<Condition>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Condition {
+    #[serde(deserialize_with = "or_default")]
+    r#type: String,
+    #[serde(deserialize_with = "or_default")]
+    status: String,
+}
+
+impl Item<'_> for Condition {
+    fn matters(&self) -> bool {
+        self.r#type == "Ready" && self.status == "True"
+    }
+}
+
+impl Node {
+    fn is_ready(&self) -> bool {
+        !self.status.conditions.is_empty()
+    }
 }
 
 /// An answer that is no JSON is a fault on the way, which another try may not meet.
@@ -169,6 +206,8 @@ mod tests {
         for (node, ready) in [
             ("{}", false),
             (r#"{"status":{}}"#, false),
+            (r#"{"status":null}"#, false),
+            (r#"{"status":{"conditions":[null,{"type":null,"status":"True"}]}}"#, false),
             (r#"{"status":{"conditions":null}}"#, false),
             (
                 r#"{"status":{"conditions":[{"type":"Ready","status":"False"},{"type":"X","status":"True"}]}}"#,
@@ -180,7 +219,7 @@ mod tests {
                 true,
             ),
         ] {
-            assert_eq!(is_ready(&serde_json::from_str(node).unwrap()), ready, "{node}");
+            assert_eq!(serde_json::from_str::<Node>(node).unwrap().is_ready(), ready, "{node}");
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod blocks;
 pub mod clock;
 pub mod disk;
 pub mod error;
+pub mod json;
 pub mod kubeconfig;
 pub mod limits;
 pub mod node;

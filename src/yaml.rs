@@ -1,9 +1,13 @@
 //! YAML to JSON text, as `sigs.k8s.io/yaml` does it: a document of maps, lists and scalars becomes the JSON that serde
-//! then reads, into types of their own ([`to_json`]) or into a tree that is wiped after use ([`trees`]).
+//! then reads, into a tree that is wiped after use ([`trees`]) or with a part of it left out ([`entries`]).
 //!
-//! The input is foreign. Bytes, depth and nodes are bounded, and what has no JSON meaning (aliases and anchors, tags,
+//! The input is foreign. Bytes, depth, nodes and what the scanner holds are bounded, and what has no JSON meaning (aliases and anchors, tags,
 //! duplicate keys, keys that are not strings, a second document) is refused instead of interpreted.
 
+mod input;
+mod scalar;
+
+use std::cell::Cell;
 use std::fmt::Write as _;
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
@@ -11,6 +15,7 @@ use serde_json::Value;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::limits;
+use input::Bounded;
 
 /// Why a text is not YAML that this program reads.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,7 +51,19 @@ enum Level {
 /// # Errors
 /// [`YamlError`] for anything that is not one plain document within the limits.
 pub fn to_json(text: &str) -> Result<String, YamlError> {
-    let mut documents = documents(text)?;
+    one(documents(text, None)?)
+}
+
+/// Translates one YAML document, of which only these entries of the map `map` at its top are kept: the others are passed
+/// over, whatever their number, and count for no limit but that of the depth.
+///
+/// # Errors
+/// As [`to_json`].
+pub fn entries(text: &str, map: &str, names: &[&str]) -> Result<String, YamlError> {
+    one(documents(text, Some((map, names)))?)
+}
+
+fn one(mut documents: Vec<String>) -> Result<String, YamlError> {
     match documents.len() {
         0 => Ok("null".to_owned()),
         1 => Ok(documents.swap_remove(0)),
@@ -100,7 +117,7 @@ pub fn tree(text: &str) -> Result<Document, YamlError> {
 /// As [`documents`].
 pub fn trees(text: &str) -> Result<Vec<Document>, YamlError> {
     let mut trees = Vec::new();
-    for json in documents(text)? {
+    for json in documents(text, None)? {
         let json = Zeroizing::new(json);
         let tree = serde_json::from_str(&json);
         trees.push(Document(tree.map_err(|_| YamlError { line: 0, problem: "a number is out of range" })?));
@@ -112,12 +129,32 @@ pub fn trees(text: &str) -> Result<Vec<Document>, YamlError> {
 ///
 /// # Errors
 /// [`YamlError`] for anything that is not plain documents within the limits, which count for all of them together.
-fn documents(text: &str) -> Result<Vec<String>, YamlError> {
+fn documents(text: &str, kept: Option<(&str, &[&str])>) -> Result<Vec<String>, YamlError> {
     if text.len() > limits::YAML_BYTES {
         return Err(YamlError { line: 0, problem: "the text is longer than 1 MiB" });
     }
-    let mut writer = Writer { json: String::new(), levels: Vec::new(), nodes: 0, documents: Vec::new() };
-    for event in Parser::new_from_str(text) {
+    // Behind this mark, what begins with a bracket is no key, and the scanner gives its parts away one by one.
+    let marked;
+    let text = if text.starts_with(['{', '[']) {
+        marked = Zeroizing::new(["--- ", text].concat());
+        &marked
+    } else {
+        text
+    };
+    let tokens = Cell::new(0);
+    let mut writer = Writer {
+        json: String::new(),
+        levels: Vec::new(),
+        nodes: 0,
+        documents: Vec::new(),
+        kept,
+        passing: None,
+    };
+    for event in Parser::new(Bounded::new(text, &tokens)) {
+        if tokens.get() > limits::YAML_TOKENS {
+            return Err(YamlError { line: 0, problem: "too much in brackets or braces; use lines instead" });
+        }
+        tokens.set(0);
         let (event, span) = event.map_err(|e| YamlError {
             line: e.marker().line(),
             problem: "the text is not well-formed YAML",
@@ -127,14 +164,18 @@ fn documents(text: &str) -> Result<Vec<String>, YamlError> {
     Ok(writer.documents)
 }
 
-struct Writer {
+struct Writer<'a> {
     json: String,
     levels: Vec<Level>,
     nodes: usize,
     documents: Vec<String>,
+    /// A map at the top, and what of it is kept; where there is none, all is.
+    kept: Option<(&'a str, &'a [&'a str])>,
+    /// The level of a key whose value is passed over.
+    passing: Option<usize>,
 }
 
-impl Writer {
+impl Writer<'_> {
     fn event(&mut self, event: &Event) -> Result<(), &'static str> {
         match event {
             Event::Scalar(_, _, anchor, tag) => plain_node(*anchor, tag.is_some())?,
@@ -161,18 +202,32 @@ impl Writer {
         if self.levels.len() == limits::YAML_DEPTH {
             return Err("nested too deeply");
         }
-        self.json.push(bracket);
+        self.push(bracket);
         self.levels.push(level);
         Ok(())
     }
 
     fn close(&mut self, bracket: char) {
         self.levels.pop();
-        self.json.push(bracket);
+        self.push(bracket);
+        self.pass_no_more();
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle) -> Result<(), &'static str> {
+        let level = self.levels.len();
         if let Some(Level::Map { keys, key_next: key_next @ true }) = self.levels.last_mut() {
+            let is_kept = match self.kept {
+                Some((map, _)) if level == 1 => text == map,
+                Some((_, names)) if level == 2 => names.contains(&text),
+                _ => true,
+            };
+            if !is_kept {
+                self.passing.get_or_insert(level);
+            }
+            if self.passing.is_some() {
+                *key_next = false;
+                return Ok(());
+            }
             if keys.iter().any(|key| key == text) {
                 return Err("a key stands twice in one map");
             }
@@ -190,19 +245,32 @@ impl Writer {
             return Ok(());
         }
         self.before_value()?;
-        match (style, text) {
-            (ScalarStyle::Plain, "" | "~" | "null" | "Null" | "NULL") => self.json.push_str("null"),
-            (ScalarStyle::Plain, "true" | "True" | "TRUE") => self.json.push_str("true"),
-            (ScalarStyle::Plain, "false" | "False" | "FALSE") => self.json.push_str("false"),
-            (ScalarStyle::Plain, number) if is_json_number(number) => self.json.push_str(number),
-            _ => self.string(text),
+        if self.passing.is_none() {
+            match scalar::json(text).filter(|_| style == ScalarStyle::Plain) {
+                Some(json) => self.json.push_str(&json),
+                None => self.string(text),
+            }
         }
+        self.pass_no_more();
         Ok(())
+    }
+
+    fn push(&mut self, c: char) {
+        if self.passing.is_none() {
+            self.json.push(c);
+        }
+    }
+
+    /// At the end of a value: of the one that was passed over, maybe.
+    fn pass_no_more(&mut self) {
+        self.passing = self.passing.filter(|level| *level != self.levels.len());
     }
 
     /// Writes the separator that a value needs here and flips a map from value to key.
     fn before_value(&mut self) -> Result<(), &'static str> {
-        self.count()?;
+        if self.passing.is_none() {
+            self.count()?;
+        }
         let (separator, misplaced) = match self.levels.last_mut() {
             Some(Level::List { first }) => (!std::mem::replace(first, false), false),
             Some(Level::Map { key_next, .. }) => (false, std::mem::replace(key_next, true)),
@@ -212,7 +280,7 @@ impl Writer {
             return Err("a key is not a plain string");
         }
         if separator {
-            self.json.push(',');
+            self.push(',');
         }
         Ok(())
     }
@@ -250,15 +318,6 @@ fn plain_node(anchor: usize, tagged: bool) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// RFC 8259, section 6, without exponents. Other spellings of numbers stay strings, which no field here takes for a
-/// number.
-fn is_json_number(text: &str) -> bool {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let text = text.strip_prefix('-').unwrap_or(text);
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    digits(whole) && digits(fraction) && (whole == "0" || !whole.starts_with('0'))
-}
-
 /// A text of printable ASCII in double quotes, as Go's `%q` has it, and as systemd's EnvironmentFile and YAML read it.
 #[must_use]
 pub fn quoted(text: &str) -> String {
@@ -276,54 +335,4 @@ pub fn quoted(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn problem(text: &str) -> &'static str {
-        to_json(text).expect_err("must be refused").problem
-    }
-
-    #[test]
-    fn maps_lists_and_scalars_become_json() {
-        let yaml =
-            "a: 1\nb: [x, 'true', true, ~, -0.5]\nc:\n- name: \"q\\\"\\n\"\n  d: {}\ne:\nf: |\n  l1\n  l2\n";
-        let json = r#"{"a":1,"b":["x","true",true,null,-0.5],"c":[{"name":"q\"\u000a","d":{}}],"e":null,"f":"l1\u000al2\u000a"}"#;
-        assert_eq!(to_json(yaml).unwrap(), json);
-    }
-
-    #[test]
-    fn json_is_yaml() {
-        let json = r#"{"a":[{"b":"c d"},null,false],"e":12}"#;
-        assert_eq!(to_json(json).unwrap(), json);
-    }
-
-    #[test]
-    fn an_empty_text_is_null() {
-        assert_eq!(to_json("").unwrap(), "null");
-        assert_eq!(to_json("# nothing\n").unwrap(), "null");
-    }
-
-    #[test]
-    fn what_json_cannot_say_is_refused() {
-        assert_eq!(problem("a: &x 1\nb: *x\n"), "anchors are not accepted");
-        assert_eq!(problem("a: *x\n"), "the text is not well-formed YAML");
-        assert_eq!(problem("a: !!binary x\n"), "tags are not accepted");
-        assert_eq!(problem("a: 1\na: 2\n"), "a key stands twice in one map");
-        assert_eq!(problem("a: 1\n<<: {b: 2}\n"), "merge keys are not accepted");
-        assert_eq!(problem("? [a]\n: b\n"), "a key is not a plain string");
-        assert_eq!(problem("a: 1\n---\nb: 2\n"), "more than one document");
-        assert_eq!(problem("a: [1\n"), "the text is not well-formed YAML");
-    }
-
-    #[test]
-    fn work_is_bounded() {
-        assert_eq!(problem(&"[".repeat(100)), "nested too deeply");
-        assert_eq!(problem(&"- x\n".repeat(limits::YAML_NODES + 1)), "too many nodes");
-        assert_eq!(problem(&" ".repeat(limits::YAML_BYTES + 1)), "the text is longer than 1 MiB");
-    }
-
-    #[test]
-    fn quotes_are_those_of_go() {
-        assert_eq!(quoted(r#"--a=b "c" \d"#), r#""--a=b \"c\" \\d""#);
-    }
-}
+mod tests;

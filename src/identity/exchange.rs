@@ -162,7 +162,7 @@ impl<'a> Exchange<'a> {
             return Err(self.refusal(&reply));
         }
         let list: List = read(&reply.body, "the list of requests")?;
-        match list.items.into_iter().flatten().find(|object| object.metadata.name == name) {
+        match list.items.into_iter().find(|object| object.metadata.name == name) {
             Some(mut object) => {
                 object.metadata.resource_version = list.metadata.resource_version;
                 self.judge(object)

@@ -10,12 +10,13 @@ use serde_json::value::RawValue;
 use super::csr::CertificateRequest;
 use super::issued::IssuedCertificate;
 use crate::error::{Error, Failure, Result, Step, foreign};
+use crate::json::{Item, few, or_default};
 
 /// An object, as far as it is judged.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct Object {
     pub(super) metadata: Metadata,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     spec: Spec,
     #[serde(default)]
     status: Option<Status>,
@@ -25,39 +26,58 @@ pub(super) struct Object {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Metadata {
+    #[serde(deserialize_with = "or_default")]
     pub(super) name: String,
+    #[serde(deserialize_with = "or_default")]
     pub(super) uid: String,
+    #[serde(deserialize_with = "or_default")]
     pub(super) resource_version: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Spec {
+    #[serde(deserialize_with = "or_default")]
     request: String,
+    #[serde(deserialize_with = "or_default")]
     signer_name: String,
+    #[serde(deserialize_with = "few")]
     usages: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Status {
-    conditions: Option<Vec<Condition>>,
+    #[serde(deserialize_with = "few")]
+    conditions: Vec<Condition>,
     certificate: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Condition {
+    #[serde(deserialize_with = "or_default")]
     r#type: String,
+    #[serde(deserialize_with = "or_default")]
     reason: String,
+    #[serde(deserialize_with = "or_default")]
     message: String,
 }
+
+impl Item<'_> for Condition {
+    fn matters(&self) -> bool {
+        matches!(self.r#type.as_str(), "Approved" | "Denied" | "Failed")
+    }
+}
+
+impl Item<'_> for Object {}
 
 /// A list of objects; its version is where a watch goes on.
 #[derive(Debug, Deserialize)]
 pub(super) struct List {
     pub(super) metadata: Metadata,
-    pub(super) items: Option<Vec<Object>>,
+    #[serde(default, deserialize_with = "few")]
+    pub(super) items: Vec<Object>,
 }
 
 /// One line of a watch (`k8s.io/apimachinery/pkg/apis/meta/v1/watch.go`).
@@ -69,7 +89,7 @@ pub(super) struct Event<'a> {
     pub(super) object: &'a RawValue,
 }
 
-/// The object of a bookmark: empty but for its version, with `null` where objects have text.
+/// The object of a bookmark: empty but for its version.
 #[derive(Debug, Deserialize)]
 pub(super) struct Bookmark {
     pub(super) metadata: Metadata,
@@ -79,7 +99,9 @@ pub(super) struct Bookmark {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct StreamError {
+    #[serde(deserialize_with = "or_default")]
     pub(super) code: u16,
+    #[serde(deserialize_with = "or_default")]
     pub(super) message: String,
 }
 
@@ -112,8 +134,7 @@ impl Object {
             return spent(Failure::Denied, format!("{name} exists but asks for something else; delete it"));
         }
         let Some(status) = &self.status else { return Ok(Judgement::Pending) };
-        let conditions = status.conditions.as_deref().unwrap_or_default();
-        let find = |kind: &str| conditions.iter().find(|condition| condition.r#type == kind);
+        let find = |kind: &str| status.conditions.iter().find(|condition| condition.r#type == kind);
         let words = |c: &Condition| foreign(&format!("{}: {}", c.reason, c.message));
         if let Some(condition) = find("Denied") {
             return spent(

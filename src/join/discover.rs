@@ -34,7 +34,8 @@ impl Run<'_> {
             let timeout = deadline.left(clock).unwrap_or_default().min(limits::REQUEST);
             let attempt = now().and_then(|_| match &options.discovery {
                 Discovery::Token { token, pins, credentials, .. } => {
-                    let cluster = round.ask(timeout, |info| trust::verify(info, token, pins, now()?))?;
+                    let judge = |info: &_| trust::verify(info, token, pins, now()?);
+                    let cluster = round.ask(token.id(), timeout, judge)?;
                     Ok((cluster, credentials.clone()))
                 }
                 Discovery::ClusterInfo { info, token, pins, credentials } => {
@@ -42,7 +43,7 @@ impl Run<'_> {
                     let info = match info {
                         Source::Read(info) => info,
                         Source::Behind(file) => {
-                            answer = fetched::cluster_info(file, system, timeout)?;
+                            answer = fetched::cluster_info(file, token, system, timeout)?;
                             &answer
                         }
                     };

@@ -7,13 +7,19 @@ use crate::error::Result;
 use crate::http::{Roots, System, Verified};
 use crate::options::{Download, Vouched};
 use crate::secret::Secret;
+use crate::trust::Token;
 
-/// Fetches a ConfigMap, of which nothing is trusted yet.
+/// Fetches a ConfigMap that `token` has signed, if anybody has: nothing of it is trusted yet.
 ///
 /// # Errors
 /// As [`discovery::fetch_file`]; what is no ConfigMap may heal.
-pub(super) fn cluster_info(file: &Download, system: &System, timeout: Duration) -> Result<ClusterInfo> {
-    ClusterInfo::from_text(text(file, system, timeout)?.expose()).map_err(|e| {
+pub(super) fn cluster_info(
+    file: &Download,
+    token: &Token,
+    system: &System,
+    timeout: Duration,
+) -> Result<ClusterInfo> {
+    ClusterInfo::from_text(text(file, system, timeout)?.expose(), token.id()).map_err(|e| {
         discovery::no_use(file.url.as_str(), "answers with no ConfigMap in JSON or YAML; check the URL")
             .caused_by(e)
     })

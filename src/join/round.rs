@@ -27,13 +27,14 @@ impl Round {
     /// As of [`discovery::fetch`], `judge` and [`SignedCluster::over`].
     pub(super) fn ask(
         &mut self,
+        token_id: &str,
         timeout: Duration,
         judge: impl Fn(&ClusterInfo) -> Result<SignedCluster>,
     ) -> Result<TrustedCluster> {
         let turn = self.turn;
         self.turn = (turn + 1) % self.peers.len();
         let peer = &mut self.peers[turn];
-        let signed = discovery::fetch(peer, timeout).and_then(|info| judge(&info))?;
+        let signed = discovery::fetch(peer, token_id, timeout).and_then(|info| judge(&info))?;
         self.route = peer.route();
         let next = peer.anew()?;
         signed.over(std::mem::replace(peer, next))

@@ -120,11 +120,11 @@ pub(super) fn decide(settings: &Settings) -> Result<Discovery> {
             Ok(Discovery::Token { endpoints, token, pins, credentials: request_token(settings)?.into() })
         }
         "cluster-info" => {
+            let (token, pins) = (bootstrap_token(settings, "discovery-token")?, pins(settings)?);
             let info = match Place::of(way, value, settings)? {
-                Place::File(file) => Source::Read(read_cluster_info(file)?),
+                Place::File(file) => Source::Read(read_cluster_info(file, &token)?),
                 Place::Url(download) => Source::Behind(download),
             };
-            let (token, pins) = (bootstrap_token(settings, "discovery-token")?, pins(settings)?);
             Ok(Discovery::ClusterInfo { info, token, pins, credentials: request_token(settings)?.into() })
         }
         "server" => {
@@ -156,12 +156,12 @@ pub(super) fn decide(settings: &Settings) -> Result<Discovery> {
 /// # Errors
 /// A usage error that says what is missing or unreadable.
 pub(super) fn published(file: &str, settings: &Settings) -> Result<Published> {
-    let info = read_cluster_info(Path::new(file))?;
-    Ok(Published { info, token: bootstrap_token(settings, "discovery-token")?, pins: pins(settings)? })
+    let token = bootstrap_token(settings, "discovery-token")?;
+    Ok(Published { info: read_cluster_info(Path::new(file), &token)?, token, pins: pins(settings)? })
 }
 
-fn read_cluster_info(file: &Path) -> Result<ClusterInfo> {
-    ClusterInfo::from_text(sources::read_file(file)?.expose())
+fn read_cluster_info(file: &Path, token: &Token) -> Result<ClusterInfo> {
+    ClusterInfo::from_text(sources::read_file(file)?.expose(), token.id())
         .map_err(|e| usage("the given cluster-info is no ConfigMap in JSON or YAML").caused_by(e))
 }
 

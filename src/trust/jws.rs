@@ -23,7 +23,7 @@ pub(super) fn verify<'a>(info: &'a ClusterInfo, token: &Token) -> Result<&'a str
     };
     let id = token.id();
     let kubeconfig = info.kubeconfig().ok_or_else(|| missing("kubeconfig", "publish one with kubeadm"))?;
-    let signature = info.signature(id).ok_or_else(|| {
+    let signature = info.signature().ok_or_else(|| {
         missing(
             &format!("signature for token ID {id}"),
             "the token may be expired, unknown or without the usage \"signing\": make one with kubeadm token create",
@@ -84,7 +84,8 @@ mod tests {
         let token = Token::parse(&format!("{ID}.{SECRET}")).unwrap();
         let info = |data: &[(&str, &str)]| -> ClusterInfo {
             let data: std::collections::BTreeMap<_, _> = data.iter().copied().collect();
-            serde_json::from_value(serde_json::json!({ "data": data })).unwrap()
+            let json = serde_json::json!({ "data": data }).to_string();
+            ClusterInfo::from_json(json.as_bytes(), token.id()).unwrap()
         };
         let good = sign(r#"{"alg":"HS256","kid":"abcdef"}"#, "payload", SECRET);
         let (text, ours) = (("kubeconfig", "payload"), "jws-kubeconfig-abcdef");

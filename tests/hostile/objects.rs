@@ -151,7 +151,7 @@ const TOLD: [Told; 49] = [
     }),
     ("no status", PENDING, |object| modified(object, |object| object["status"] = Value::Null)),
     ("no conditions", PENDING, |object| conditions(object, Value::Null)),
-    ("a condition without a type", UNREADABLE, |object| conditions(object, json!([{"type": null}]))),
+    ("a condition without a type", PENDING, |object| conditions(object, json!([{"type": null}]))),
     ("approved and not issued", PENDING, |object| {
         modified(object, |object| object["status"]["certificate"] = json!(""))
     }),

@@ -19,7 +19,7 @@ pub mod jws;
 /// Nothing is trusted but what the reference would have signed with the token, and it has a key that is pinned.
 pub fn cluster_info(data: &[u8]) -> bool {
     let Some(text) = text(data) else { return false };
-    let Ok(info) = ClusterInfo::from_text(text) else { return false };
+    let Ok(info) = ClusterInfo::from_text(text, "abcdef") else { return false };
     let Some(signed) = judge(&info) else { return false };
     let map: Value = serde_json::from_str(&yaml::to_json(text).expect("it was read")).expect("JSON");
     let kubeconfig = map["data"]["kubeconfig"].as_str().expect("a kubeconfig");
@@ -67,7 +67,7 @@ pub fn connection(data: &[u8]) -> bool {
         let (system, other) = transport::server(data);
         let endpoint = Endpoint::parse(endpoint).expect("an endpoint");
         let peer = Unverified::to_each(&system, &[endpoint]).expect("no proxy").swap_remove(0);
-        let Ok(info) = discovery::fetch(&peer, Duration::from_secs(5)) else { continue };
+        let Ok(info) = discovery::fetch(&peer, "abcdef", Duration::from_secs(5)) else { continue };
         let Ok(signed) = trust::verify(&info, &fixtures::token(), &pins, fixtures::now()) else { continue };
         let outcome = signed.over(peer);
         assert_eq!(outcome.is_ok(), trusted, "{outcome:?}");
@@ -88,7 +88,7 @@ fn flipped(text: &str, sum: usize) -> Option<String> {
 
 fn published(kubeconfig: &str, signature: &str) -> ClusterInfo {
     let map = json!({"data": {"kubeconfig": kubeconfig, "jws-kubeconfig-abcdef": signature}});
-    serde_json::from_value(map).expect("a ConfigMap")
+    ClusterInfo::from_json(map.to_string().as_bytes(), "abcdef").expect("a ConfigMap")
 }
 
 fn decide(info: &ClusterInfo) -> Result<SignedCluster> {

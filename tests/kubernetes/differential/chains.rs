@@ -207,8 +207,8 @@ fn ours(shown: &Shown, now: SystemTime) -> Result<(), Refusal> {
     let system = system(now, Arc::new(network), Proxies::default());
     let endpoint = Endpoint::parse(&format!("{bracketed}:6443")).ok_or("no endpoint")?;
     let peer = Unverified::to_each(&system, &[endpoint])?.remove(0);
-    let info = discovery::fetch(&peer, Duration::from_secs(10))?;
     let token = Token::parse(token).ok_or("no token")?;
+    let info = discovery::fetch(&peer, token.id(), Duration::from_secs(10))?;
     let signed = trust::verify(&info, &token, &Pins::UnsafeSkip, now)?;
     signed.over(peer)?;
     Ok(())

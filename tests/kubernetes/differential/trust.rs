@@ -94,8 +94,8 @@ pub const CLASSES: &[Class<Published, Cluster>] = &[
 /// nodestrap's decision.
 pub fn decide(published: &Published, now: SystemTime) -> Result<Cluster, Refusal> {
     let text = json!({"data": published.data}).to_string();
-    let info = ClusterInfo::from_text(&text).map_err(|e| e.to_string())?;
     let token = Token::parse(&published.token).ok_or("no token")?;
+    let info = ClusterInfo::from_text(&text, token.id()).map_err(|e| e.to_string())?;
     let pins: Option<Vec<Pin>> = published.pins.iter().map(|pin| Pin::parse(pin)).collect();
     let pins = pins.ok_or("no pin")?;
     let pins = if pins.is_empty() { Pins::UnsafeSkip } else { Pins::Required(pins) };

@@ -1,0 +1,119 @@
+use super::*;
+
+fn problem(text: &str) -> &'static str {
+    to_json(text).expect_err("must be refused").problem
+}
+
+#[test]
+fn maps_lists_and_scalars_become_json() {
+    let yaml =
+        "a: 1\nb: [x, 'true', true, ~, -0.5]\nc:\n- name: \"q\\\"\\n\"\n  d: {}\ne:\nf: |\n  l1\n  l2\n";
+    let json = r#"{"a":1,"b":["x","true",true,null,-0.5],"c":[{"name":"q\"\u000a","d":{}}],"e":null,"f":"l1\u000al2\u000a"}"#;
+    assert_eq!(to_json(yaml).unwrap(), json);
+}
+
+#[test]
+fn json_is_yaml() {
+    let json = r#"{"a":[{"b":"c d"},null,false],"e":12}"#;
+    assert_eq!(to_json(json).unwrap(), json);
+}
+
+#[test]
+fn an_empty_text_is_null() {
+    assert_eq!(to_json("").unwrap(), "null");
+    assert_eq!(to_json("# nothing\n").unwrap(), "null");
+}
+
+#[test]
+fn what_json_cannot_say_is_refused() {
+    assert_eq!(problem("a: &x 1\nb: *x\n"), "anchors are not accepted");
+    assert_eq!(problem("a: *x\n"), "the text is not well-formed YAML");
+    assert_eq!(problem("a: !!binary x\n"), "tags are not accepted");
+    assert_eq!(problem("a: 1\na: 2\n"), "a key stands twice in one map");
+    assert_eq!(problem("a: 1\n<<: {b: 2}\n"), "merge keys are not accepted");
+    assert_eq!(problem("? [a]\n: b\n"), "a key is not a plain string");
+    assert_eq!(problem("a: 1\n---\nb: 2\n"), "more than one document");
+    assert_eq!(problem("a: [1\n"), "the text is not well-formed YAML");
+}
+
+#[test]
+fn work_is_bounded() {
+    assert_eq!(problem(&"[".repeat(100)), "nested too deeply");
+    assert_eq!(problem(&"- x\n".repeat(limits::YAML_NODES + 1)), "too many nodes");
+    assert_eq!(problem(&" ".repeat(limits::YAML_BYTES + 1)), "the text is longer than 1 MiB");
+}
+
+#[test]
+fn what_the_scanner_holds_is_bounded_and_legal_flow_style_is_read() {
+    let much = "too much in brackets or braces; use lines instead";
+    let fill = |text: &str| text.repeat((limits::YAML_BYTES - 64) / text.len());
+    for (before, part, problem_) in [
+        ("# x\n{", "a:,", much),
+        ("\n{", "\"\":1,", much),
+        ("x: [{", "a: b,\n ", much),
+        ("- [", "0,", much),
+        ("[[", "[],", much),
+        ("[{", "a: b,", much),
+        ("[{", "? ", much),
+        ("%X", " a", much),
+        ("# a\n%X", " a", much),
+        ("", "%TAG !a! x\n", "the text is not well-formed YAML"),
+        ("[", "[],", "too many nodes"),
+        ("[", "a: b,", "too many nodes"),
+        ("{", "a:,", "a key stands twice in one map"),
+        ("{x: {", "a:,", "a key stands twice in one map"),
+    ] {
+        let text = format!("{before}{}", fill(part));
+        assert_eq!(problem(&text), problem_, "{before}{part}");
+    }
+    for part in ["{a:,", "[0,", "{,", "[ #", "{\"a\": [],"] {
+        let sum: String = fill(part);
+        for text in [
+            format!("a: '{sum}'\n"),
+            format!("a: \"{}\"\n", sum.replace('"', "\\\"")),
+            format!("a: |\n  {sum}\n"),
+            format!("a: >-\n  {sum}\n"),
+            format!("# {sum}\na: x\n"),
+            format!("a: [x] # {sum}\n"),
+            format!("{{a: '{sum}'}}\n"),
+            format!("a: x{}\n", sum.replace([' ', '#'], "")),
+        ] {
+            assert!(text.len() > limits::YAML_BYTES || to_json(&text).is_ok(), "{}", &text[..20]);
+        }
+    }
+    // As many entries as any kubeconfig has, in one pair of braces, and more in many.
+    let map = |count: usize| -> String {
+        (0..count).map(|n| ["k", &n.to_string(), ": [v, {a: b}],\n"].concat()).collect()
+    };
+    assert!(to_json(&format!("{{{}}}", map(limits::YAML_NODES / 6))).is_ok());
+    assert!(to_json(&format!("# in braces\n{{{}}}", map(900))).is_ok());
+    assert!(to_json(&"- {a: [b, c]}\n".repeat(limits::YAML_NODES / 6)).is_ok());
+}
+
+#[test]
+fn of_a_map_only_the_named_entries_are_kept_and_counted() {
+    let many: Vec<_> = (0..20_000).map(|n| format!("  k{n}: [x, {{y: z}}]\n")).collect();
+    let many = many.concat();
+    let text = format!("x: &no\ndata:\n{many}  a: '1'\n  b: {{c: [2]}}\ny: {{data: {{a: 3}}}}\n")
+        .replace(" &no", "");
+    assert_eq!(entries(&text, "data", &["a", "b"]).unwrap(), r#"{"data":{"a":"1","b":{"c":[2]}}}"#);
+    for (text, json) in [
+        ("data: ~", r#"{"data":null}"#),
+        ("b: {a: 1}\ndata: {b: {a: 2}}", r#"{"data":{}}"#),
+        ("data: [a, {a: 1, b: 2}]", r#"{"data":["a",{"a":1,"b":2}]}"#),
+        ("[a]", r#"["a"]"#),
+        ("", "null"),
+        ("{b: [[{}], 1], data: {b: 1, a: 2, c: 3}, c: 4}", r#"{"data":{"a":2}}"#),
+        ("b: 1\nb: 2\ndata: {b: 1, b: 2, a: 3}", r#"{"data":{"a":3}}"#),
+    ] {
+        assert_eq!(entries(text, "data", &["a"]).as_deref(), Ok(json), "{text}");
+    }
+    for text in ["data: {a: 1, a: 2}", "data: {a: 1}\ndata: {}", "b: &x 1", "a: 1\n---\na: 1"] {
+        assert!(entries(text, "data", &["a"]).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn quotes_are_those_of_go() {
+    assert_eq!(quoted(r#"--a=b "c" \d"#), r#""--a=b \"c\" \\d""#);
+}
