@@ -5,6 +5,7 @@
 //! `openat2` with `RESOLVE_IN_ROOT` needs Linux 5.6.
 
 mod directory;
+mod lock;
 mod outside;
 
 use std::collections::VecDeque;
@@ -14,13 +15,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
-use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process;
 
 use crate::limits;
 pub use directory::{Directory, Staged, TEMPORARIES};
-pub use outside::{remove_outside, write_outside};
+pub use lock::{Lock, RUNTIME};
+pub use outside::{open_outside, remove_outside, write_outside};
 
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -33,7 +35,9 @@ pub fn take_modes_literally() {
 
 /// A directory that stands for `/`.
 #[derive(Debug)]
-pub struct Root(OwnedFd);
+pub struct Root {
+    fd: OwnedFd,
+}
 
 impl Root {
     /// Opens the directory at `path`, which is the caller's word and may itself be a link.
@@ -41,19 +45,7 @@ impl Root {
     /// # Errors
     /// As the system has it.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self(fs::open(path, DIRECTORY.difference(OFlags::NOFOLLOW), Mode::empty())?))
-    }
-
-    /// Keeps other processes that ask out of this root until this process ends. `false` when another one is in.
-    ///
-    /// # Errors
-    /// As the system has it.
-    pub fn try_lock(&self) -> io::Result<bool> {
-        match fs::flock(&self.0, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(true),
-            Err(Errno::WOULDBLOCK) => Ok(false),
-            Err(errno) => Err(errno.into()),
-        }
+        Ok(Self { fd: fs::open(path, DIRECTORY.difference(OFlags::NOFOLLOW), Mode::empty())? })
     }
 
     /// Opens the directory at `path`; with `create`, makes what is missing, the last component with that mode and its
@@ -118,17 +110,15 @@ impl Root {
     /// else it is opened like the others.
     fn walk(&self, path: &str, to_file: bool, create: Option<u32>) -> io::Result<(Directory, OsString)> {
         let mut rest: VecDeque<OsString> = components(OsStr::new(path)).collect();
-        let mut opened: Vec<OwnedFd> = vec![self.0.try_clone()?];
+        let mut opened: Vec<OwnedFd> = Vec::new();
         let mut unsynced = Vec::new();
         let mut links_left = limits::LINKS;
         while let Some(name) = rest.pop_front() {
             if name == ".." {
-                if opened.len() > 1 {
-                    opened.pop();
-                }
+                opened.pop();
                 continue;
             }
-            let here = opened.last().ok_or(io::ErrorKind::NotFound)?;
+            let here = opened.last().unwrap_or(&self.fd);
             let last_of_file = to_file && rest.is_empty();
             let failure = if last_of_file {
                 None
@@ -150,7 +140,7 @@ impl Root {
                     links_left = links_left.checked_sub(1).ok_or(Errno::LOOP)?;
                     let target = OsString::from_vec(target.into_bytes());
                     if target.as_bytes().starts_with(b"/") {
-                        opened.truncate(1);
+                        opened.clear();
                     }
                     for (at, component) in components(&target).enumerate() {
                         rest.insert(at, component);
@@ -158,13 +148,18 @@ impl Root {
                 }
                 // No link: the file itself, or what kept the directory from being opened.
                 Err(Errno::INVAL | Errno::NOENT) => match failure {
-                    None => return Ok((Directory::new(opened, unsynced)?, name)),
+                    None => return Ok((self.last(opened, unsynced)?, name)),
                     Some(errno) => return Err(errno.into()),
                 },
                 Err(errno) => return Err(errno.into()),
             }
         }
-        Ok((Directory::new(opened, unsynced)?, OsString::from(".")))
+        Ok((self.last(opened, unsynced)?, OsString::from(".")))
+    }
+
+    /// The last of the `opened` directories, or the root.
+    fn last(&self, mut opened: Vec<OwnedFd>, unsynced: Vec<OwnedFd>) -> io::Result<Directory> {
+        Ok(Directory::of(opened.pop().map_or_else(|| self.fd.try_clone(), Ok)?, unsynced))
     }
 }
 

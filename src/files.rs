@@ -20,10 +20,11 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::clock::{Clock, Deadline};
-use crate::disk::{Directory, Root, Staged};
+use crate::disk::{Directory, Lock, Root, Staged};
 use crate::error::{Error, Failure, Result, Step};
 use crate::identity::{Credentials, IssuedCertificate, Key, Kind};
 use crate::kubeconfig;
+use crate::report::Report;
 use crate::secret::Secret;
 use crate::trust::TrustedCluster;
 use crate::x509;
@@ -71,19 +72,35 @@ impl NodeFiles {
         Ok(lines.find(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned))
     }
 
-    /// Waits until no other run works on this root, and keeps others out until the process ends.
+    /// Waits until no other run works on this root, and keeps others out while the lock is held: a file in the directory
+    /// `runtime`. Where that cannot be used, which is told, the root directory itself is locked: any user who can read it
+    /// can keep it so.
     ///
     /// # Errors
     /// [`Failure::Files`] when another run is still at work at the deadline.
-    pub fn lock(&self, clock: &dyn Clock, deadline: Deadline) -> Result<()> {
+    pub fn lock(
+        &self,
+        runtime: &Path,
+        clock: &dyn Clock,
+        deadline: Deadline,
+        report: &Report,
+    ) -> Result<Lock> {
+        let mut place = Some(runtime);
         loop {
-            match self.root.try_lock() {
-                Ok(true) => return Ok(()),
-                Ok(false) if deadline.left(clock).is_some() => clock.sleep(LOCK_PAUSE),
-                Ok(false) => {
+            match self.root.try_lock(place) {
+                Ok(Some(lock)) => return Ok(lock),
+                Ok(None) if deadline.left(clock).is_some() => clock.sleep(LOCK_PAUSE),
+                Ok(None) => {
                     let message =
                         "another run of nodestrap is still at work on this root; wait for it, or end it";
                     return Err(Error::new(Step::Files, Failure::Files, message));
+                }
+                Err(e) if place.is_some() => {
+                    let runtime = runtime.display();
+                    report.say(&format!(
+                        "lock: cannot use {runtime} ({e}); locking the root directory, which any user can do"
+                    ));
+                    place = None;
                 }
                 Err(e) => {
                     let message = "the root cannot be locked against a second run";

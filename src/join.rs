@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::clock::Deadline;
-use crate::disk;
+use crate::disk::{self, Lock};
 use crate::error::{Error, Failure, Result, Step};
 use crate::files::{Existing, Identity, NodeFiles};
 use crate::http::{Bearer, System};
@@ -59,6 +59,7 @@ struct Run<'a> {
     overall: Option<Deadline>,
     /// The node's disk, which no other run works on meanwhile.
     files: NodeFiles,
+    _lock: Lock,
     node: NodeName,
 }
 
@@ -87,8 +88,9 @@ impl<'a> Run<'a> {
         let patience = [options.discovery_timeout, options.tls_bootstrap_timeout, serving, options.splay]
             .into_iter()
             .fold(Duration::ZERO, Duration::saturating_add);
-        files.lock(clock, Deadline::after(clock, patience).earlier(overall))?;
-        Ok(Self { options, system, overall, files, node })
+        let deadline = Deadline::after(clock, patience).earlier(overall);
+        let lock = files.lock(Path::new(disk::RUNTIME), clock, deadline, report)?;
+        Ok(Self { options, system, overall, files, _lock: lock, node })
     }
 
     /// What is there to do for a node that has an identity. Without `--replace` nobody is asked whose cluster it is; with

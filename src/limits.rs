@@ -86,6 +86,9 @@ pub const PATH: usize = 4096;
 pub const ENTRIES: usize = 10_000;
 /// Symbolic links followed in one path, as Linux has it (`fs/namei.c`, `MAXSYMLINKS`).
 pub const LINKS: usize = 40;
+/// How often a file is looked at that is replaced by another one between the look and the opening. Whoever replaces files
+/// in good faith does so once.
+pub const LOOKS: usize = 3;
 
 /// What a request may ask for, in seconds: at least ten minutes (`pkg/apis/certificates/validation`,
 /// `validateCertificateSigningRequest`), and what the field, an int32, holds.

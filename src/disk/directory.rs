@@ -6,11 +6,10 @@ use std::io::{self, Read as _, Write as _};
 use std::iter;
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 use rustix::process;
 
-use super::Root;
 use crate::limits;
 use crate::secret::Secret;
 
@@ -20,6 +19,9 @@ const TEMPORARY: &str = ".nodestrap.new";
 
 /// The same for a file that waits for its moment ([`Directory::stage`]).
 const STAGED: &str = ".nodestrap.staged";
+
+/// Why a file does not get its name.
+const STRANGER: &str = "another process has put something else in its place";
 
 /// Both names.
 pub const TEMPORARIES: [&str; 2] = [TEMPORARY, STAGED];
@@ -37,18 +39,14 @@ pub struct Directory {
 pub struct Staged {
     directory: Directory,
     name: String,
+    /// What was written.
+    file: (u64, u64),
 }
 
 impl Directory {
-    /// The last of the `opened` ones.
-    pub(super) fn new(mut opened: Vec<OwnedFd>, unsynced: Vec<OwnedFd>) -> io::Result<Self> {
-        let fd = opened.pop().ok_or(io::ErrorKind::NotFound)?;
-        Ok(Self { fd, unsynced: RefCell::new(unsynced) })
-    }
-
-    /// The root itself.
-    pub(super) fn of(root: Root) -> Self {
-        Self { fd: root.0, unsynced: RefCell::default() }
+    /// One that is open for reading already.
+    pub(super) fn of(fd: OwnedFd, unsynced: Vec<OwnedFd>) -> Self {
+        Self { fd, unsynced: RefCell::new(unsynced) }
     }
 
     /// Has what was made on the way to `parent` synced with this one.
@@ -94,17 +92,7 @@ impl Directory {
     }
 
     fn read_with_facts(&self, name: &OsStr) -> io::Result<Option<(Stat, Vec<u8>)>> {
-        // Without NONBLOCK a planted FIFO would hold the program up.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match fs::openat(&self.fd, name, flags, Mode::empty()) {
-            Ok(file) => file,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(errno) => return Err(errno.into()),
-        };
-        let found = fs::fstat(&file)?;
-        if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
-            return Err(io::Error::other("not a regular file"));
-        }
+        let Some((file, found)) = open_regular(&self.fd, name)? else { return Ok(None) };
         let size = u64::try_from(found.st_size).unwrap_or_default().min(limits::FILE_BYTES);
         // Of the right size at once: a buffer that grows leaves copies of secrets behind.
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
@@ -126,8 +114,8 @@ impl Directory {
     }
 
     pub(super) fn replace_by(&self, temporary: &str, name: &str, mode: u32, bytes: &[u8]) -> io::Result<()> {
-        self.prepare(temporary, || self.write_and_sync(temporary, mode, bytes))?;
-        self.rename(temporary, name)
+        let file = self.prepare(temporary, || self.write_and_sync(temporary, mode, bytes))?;
+        self.rename(temporary, name, file)
     }
 
     /// Does all of [`Self::replace`] but the last: the file gets its name when it is [committed](Staged::commit).
@@ -135,22 +123,23 @@ impl Directory {
     /// # Errors
     /// As of [`Self::replace`].
     pub fn stage(self, name: &str, mode: u32, bytes: &[u8]) -> io::Result<Staged> {
-        self.prepare(STAGED, || self.write_and_sync(STAGED, mode, bytes))?;
-        Ok(Staged { directory: self, name: name.to_owned() })
+        let file = self.prepare(STAGED, || self.write_and_sync(STAGED, mode, bytes))?;
+        Ok(Staged { directory: self, name: name.to_owned(), file })
     }
 
     /// Has `make` make a temporary entry, or leaves none.
-    fn prepare(&self, temporary: &str, make: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    fn prepare<T>(&self, temporary: &str, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         self.unlink(temporary)?; // left by a run that was interrupted
         make().inspect_err(|_| drop(self.unlink(temporary)))
     }
 
-    /// Makes a file; whatever has the name already, a link included, is an error (open(2), `O_EXCL`).
-    pub(super) fn write_and_sync(&self, name: &str, mode: u32, bytes: &[u8]) -> io::Result<()> {
+    /// Makes a file; whatever has the name already, a link included, is an error (open(2), `O_EXCL`). Returns its identity.
+    pub(super) fn write_and_sync(&self, name: &str, mode: u32, bytes: &[u8]) -> io::Result<(u64, u64)> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mut file = std::fs::File::from(fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode))?);
         file.write_all(bytes)?;
-        file.sync_all()
+        file.sync_all()?;
+        Ok(identity(&fs::fstat(&file)?))
     }
 
     /// Removes what an interrupted write has left, which may hold a key.
@@ -177,12 +166,20 @@ impl Directory {
             Ok(_) | Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno.into()),
         }
-        self.prepare(TEMPORARY, || Ok(fs::symlinkat(target, &self.fd, TEMPORARY)?))?;
-        self.rename(TEMPORARY, name)
+        let link = self.prepare(TEMPORARY, || {
+            fs::symlinkat(target, &self.fd, TEMPORARY)?;
+            self.look(TEMPORARY)
+        })?;
+        self.rename(TEMPORARY, name, link)?;
+        if fs::readlinkat(&self.fd, name, Vec::new())?.as_bytes() == target.as_bytes() {
+            return Ok(());
+        }
+        Err(self.refuse_stranger(name))
     }
 
     /// Renames `name`, a link itself and not its target, durably to `name` with this ending, and a number behind it
-    /// where that is taken: nothing is overwritten. Returns the new name; `None` when there was none of the old.
+    /// where that is taken: nothing is overwritten, whoever makes a file of that name meanwhile. Returns the new name;
+    /// `None` when there was none of the old.
     ///
     /// # Errors
     /// As the system has it, and when [`limits::ENTRIES`] of them are taken.
@@ -192,19 +189,53 @@ impl Directory {
         }
         let numbered = (2..=limits::ENTRIES).map(|number| format!("{name}{ending}-{number}"));
         for aside in iter::once(format!("{name}{ending}")).chain(numbered) {
-            if !self.has(&aside)? {
-                fs::renameat(&self.fd, name, &self.fd, &aside)?;
-                self.sync()?;
-                return Ok(Some(aside));
+            match self.rename_to_new(name, &aside) {
+                Ok(()) => {
+                    self.sync()?;
+                    return Ok(Some(aside));
+                }
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno.into()),
             }
         }
         Err(io::Error::other("it has too many entries"))
     }
 
-    /// Gives a temporary entry its name, or leaves none.
-    fn rename(&self, temporary: &str, name: &str) -> io::Result<()> {
-        fs::renameat(&self.fd, temporary, &self.fd, name).inspect_err(|_| drop(self.unlink(temporary)))?;
-        Ok(())
+    /// Renames `name`; `EEXIST` where the new name is taken.
+    pub(super) fn rename_to_new(&self, name: &str, new: &str) -> rustix::io::Result<()> {
+        match fs::renameat_with(&self.fd, name, &self.fd, new, RenameFlags::NOREPLACE) {
+            // NFS and 9p have no such rename (renameat2(2)), and Linux before 3.15 has none at all.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                fs::linkat(&self.fd, name, &self.fd, new, AtFlags::empty())?;
+                fs::unlinkat(&self.fd, name, AtFlags::empty())
+            }
+            result => result,
+        }
+    }
+
+    /// Gives a temporary entry, which is `file`, its name, or leaves none. Whoever may change this directory can put
+    /// something else there: before the rename, when the name keeps what it shows, or in the moment of it, when the name is
+    /// taken away again.
+    fn rename(&self, temporary: &str, name: &str, file: (u64, u64)) -> io::Result<()> {
+        let renamed = self.look(temporary).and_then(|found| {
+            if found != file {
+                return Err(io::Error::other(STRANGER));
+            }
+            Ok(fs::renameat(&self.fd, temporary, &self.fd, name)?)
+        });
+        renamed.inspect_err(|_| drop(self.unlink(temporary)))?;
+        if self.look(name)? == file { Ok(()) } else { Err(self.refuse_stranger(name)) }
+    }
+
+    /// Which file has this name, a link itself and not its target.
+    fn look(&self, name: &str) -> io::Result<(u64, u64)> {
+        Ok(identity(&fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?))
+    }
+
+    /// Removes what somebody else has put under a name that was just written.
+    fn refuse_stranger(&self, name: &str) -> io::Error {
+        let _ = self.unlink(name);
+        io::Error::other(STRANGER)
     }
 
     /// Removes `name` durably.
@@ -242,9 +273,50 @@ impl Directory {
     }
 }
 
+/// Opens a regular file for reading, and returns what it is; `None` when there is none. Anything else stays closed: opening
+/// a device can have an effect, such as starting a watchdog. So the name is looked at first, and what was opened is looked
+/// at again.
+///
+/// # Errors
+/// As the system has it, for anything but a regular file, and when the name changes hands all the time.
+pub(super) fn open_regular(at: &OwnedFd, name: &OsStr) -> io::Result<Option<(OwnedFd, Stat)>> {
+    // Should something take the file's place after the look: a FIFO without NONBLOCK would hold the program up.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    for _ in 0..limits::LOOKS {
+        let seen = match fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(seen) => seen,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+        };
+        if FileType::from_raw_mode(seen.st_mode) != FileType::RegularFile {
+            return Err(io::Error::other("not a regular file"));
+        }
+        let file = match fs::openat(at, name, flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => continue,
+            Err(errno) => return Err(errno.into()),
+        };
+        let opened = fs::fstat(&file)?;
+        if identity(&opened) == identity(&seen) {
+            return Ok(Some((file, opened)));
+        }
+    }
+    Err(io::Error::other("another file takes its place again and again"))
+}
+
+/// Which file it is, whatever its name.
+pub(super) fn identity(file: &Stat) -> (u64, u64) {
+    (file.st_dev, file.st_ino)
+}
+
 /// Whether a file is this user's.
-fn is_own(file: &Stat) -> bool {
+pub(super) fn is_own(file: &Stat) -> bool {
     file.st_uid == process::geteuid().as_raw()
+}
+
+/// Whether a file is this user's, for nobody else's eyes, and under one name only.
+pub(super) fn is_private(file: &Stat) -> bool {
+    is_own(file) && file.st_nlink == 1 && matches!(file.st_mode & 0o077, 0)
 }
 
 impl Staged {
@@ -253,7 +325,7 @@ impl Staged {
     /// # Errors
     /// As the system has it; what was there before is still there.
     pub fn commit(self) -> io::Result<()> {
-        self.directory.rename(STAGED, &self.name)?;
+        self.directory.rename(STAGED, &self.name, self.file)?;
         self.directory.sync()
     }
 }

@@ -1,3 +1,6 @@
+mod lock;
+mod outside;
+
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -177,6 +180,75 @@ fn what_is_set_aside_overwrites_nothing() {
     assert!(directory.set_aside(&"n".repeat(300), ".old-now").is_err());
 }
 
+/// What takes the name between the look and the rename stays.
+#[test]
+fn a_name_that_is_taken_is_left_to_who_has_it() {
+    let scratch = Scratch::new("taken");
+    let directory = scratch.root().directory("/", None).unwrap();
+    for name in ["f", "taken"] {
+        std::fs::write(scratch.path("root").join(name), name).unwrap();
+    }
+    assert_eq!(directory.rename_to_new("f", "taken"), Err(Errno::EXIST));
+    assert_eq!(directory.rename_to_new("none", "new"), Err(Errno::NOENT));
+    directory.rename_to_new("f", "new").unwrap();
+    assert_eq!(scratch.root().names("/").unwrap(), ["new", "taken"]);
+    assert_eq!(std::fs::read(scratch.path("root/taken")).unwrap(), b"taken");
+}
+
+/// Swapped between the write and the rename.
+#[test]
+fn only_what_was_written_gets_the_name() {
+    let scratch = Scratch::new("swapped");
+    let stage = || scratch.root().directory("/", None).unwrap().stage("f", 0o600, b"own").unwrap();
+    let staged = scratch.path("root/.nodestrap.staged");
+    std::fs::write(scratch.path("root/f"), "old").unwrap();
+    let swaps: [&dyn Fn(); 3] = [
+        &|| std::fs::write(scratch.path("other"), "other").unwrap(),
+        &|| symlink("/etc/passwd", scratch.path("other")).unwrap(),
+        &|| std::fs::create_dir(scratch.path("other")).unwrap(),
+    ];
+    for (number, make) in swaps.iter().enumerate() {
+        let file = stage();
+        make();
+        std::fs::remove_file(&staged).unwrap();
+        std::fs::rename(scratch.path("other"), &staged).unwrap();
+        assert!(file.commit().unwrap_err().to_string().contains("something else"), "{number}");
+        assert_eq!(std::fs::read(scratch.path("root/f")).unwrap(), b"old", "{number}");
+        let _ = std::fs::remove_dir(&staged);
+    }
+    let file = stage();
+    std::fs::remove_file(&staged).unwrap();
+    assert_eq!(file.commit().unwrap_err().kind(), io::ErrorKind::NotFound);
+    stage().commit().unwrap();
+    assert_eq!(std::fs::read(scratch.path("root/f")).unwrap(), b"own");
+}
+
+/// Opening one can have an effect; a FIFO shows it: who writes to it waits for a reader.
+#[test]
+fn what_is_no_regular_file_is_not_opened() {
+    let scratch = Scratch::new("closed");
+    let fifo = scratch.path("root/fifo");
+    fs::mknodat(fs::CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    let (is_over, opened) =
+        (std::sync::atomic::AtomicBool::new(false), std::sync::atomic::AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            use std::sync::atomic::Ordering::Relaxed;
+            while !is_over.load(Relaxed) {
+                // Without a reader this is ENXIO.
+                if fs::open(&fifo, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()).is_ok() {
+                    opened.store(true, Relaxed);
+                }
+            }
+        });
+        for _ in 0..300 {
+            assert!(scratch.root().read("/fifo").is_err());
+        }
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(!opened.into_inner(), "it was opened");
+}
+
 /// Nothing can be renamed to no name at all: the last step fails. A link that it happened to stayed under the temporary
 /// name once.
 #[test]
@@ -275,15 +347,6 @@ fn a_socket_is_told_from_a_file_and_from_nothing() {
 }
 
 #[test]
-fn one_is_in_at_a_time() {
-    let scratch = Scratch::new("lock");
-    let (one, other) = (scratch.root(), scratch.root());
-    assert!(one.try_lock().unwrap() && !other.try_lock().unwrap());
-    drop(one);
-    assert!(other.try_lock().unwrap());
-}
-
-#[test]
 fn a_file_is_held_with_its_mode_and_bytes_or_not_at_all() {
     let scratch = Scratch::new("holds");
     let directory = scratch.root().directory("/", None).unwrap();
@@ -324,30 +387,4 @@ fn what_is_removed_was_there_or_not() {
     directory.remove("l").unwrap();
     assert!(scratch.root().names("/").unwrap().is_empty());
     assert!(directory.unlink(&"n".repeat(300)).is_err());
-}
-
-#[test]
-fn a_file_of_the_callers_own_is_written_where_it_belongs_and_removed() {
-    let scratch = Scratch::new("outside");
-    let (file, link, target) = (scratch.path("report"), scratch.path("link"), scratch.path("target"));
-    std::fs::write(&file, "a longer text that was there").unwrap();
-    write_outside(&file, 0o640, b"one").unwrap();
-    assert_eq!(std::fs::read(&file).unwrap(), b"one");
-    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o640);
-    std::fs::write(&target, "a longer text that was there").unwrap();
-    symlink(&target, &link).unwrap();
-    write_outside(&link, 0o640, b"two").unwrap();
-    assert_eq!(std::fs::read(&target).unwrap(), b"two");
-    let fifo = scratch.path("fifo");
-    fs::mknodat(fs::CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
-    let unread = fifo.clone();
-    assert!(at_once(move || write_outside(&unread, 0o640, b"x")).is_err(), "nobody reads");
-    assert_eq!((remove_outside(&link).unwrap(), remove_outside(&fifo).unwrap()), (false, false));
-    for path in [&file, &file, &scratch.path("none/report")] {
-        assert!(remove_outside(path).unwrap() && !path.exists());
-    }
-    assert!(link.symlink_metadata().is_ok() && fifo.exists());
-    assert!(remove_outside(&target.join("below")).is_err());
-    assert!(write_outside(&scratch.path("none/report"), 0o640, b"x").is_err());
-    assert!(write_outside(&scratch.path("root/.."), 0o640, b"x").is_err());
 }

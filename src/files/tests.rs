@@ -140,16 +140,25 @@ fn the_host_name_is_the_first_line_that_is_no_comment() {
 
 #[test]
 fn another_run_is_waited_for_until_the_deadline() {
-    let node = Node::new("lock");
-    let (first, second) = (node.files(), node.files());
-    let clock = FakeClock::at(now());
-    let deadline = || Deadline::after(&clock, Duration::from_secs(1));
-    first.lock(&clock, deadline()).unwrap();
-    assert_eq!(clock.elapsed(), Duration::ZERO, "nobody is in");
-    assert_files(second.lock(&clock, deadline()), "another run of nodestrap");
-    assert_eq!(clock.elapsed(), Duration::from_secs(1));
-    drop(first);
-    second.lock(&clock, deadline()).unwrap();
+    // A directory for locks, and none: then the root itself is locked.
+    for run in ["run", "none"] {
+        let node = Node::new(&format!("lock-{run}"));
+        std::fs::create_dir(node.0.path("run")).unwrap();
+        let runtime = node.0.path(run).join("nodestrap");
+        let (first, second) = (node.files(), node.files());
+        let clock = FakeClock::at(now());
+        let lock = |files: &NodeFiles| {
+            let deadline = Deadline::after(&clock, Duration::from_secs(1));
+            files.lock(&runtime, &clock, deadline, &Report::silent())
+        };
+        let held = lock(&first).unwrap();
+        assert_eq!(clock.elapsed(), Duration::ZERO, "nobody is in");
+        assert_files(lock(&second), "another run of nodestrap");
+        assert_eq!(clock.elapsed(), Duration::from_secs(1));
+        drop((held, first));
+        lock(&second).unwrap();
+        assert_eq!(node.names(), [""; 0]);
+    }
 }
 
 #[test]

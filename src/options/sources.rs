@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::settings::{Origin, Settings, Takes};
 use super::{configuration, flags, usage};
+use crate::disk;
 use crate::error::{Error, Result, foreign};
 use crate::limits;
 use crate::secret::Secret;
@@ -146,7 +147,7 @@ pub(super) fn read_file(path: &Path) -> Result<Secret<String>> {
     if path == Path::new("-") {
         std::io::stdin().lock().take(most).read_to_string(&mut text).map_err(failed)?;
     } else {
-        std::fs::File::open(path)
+        disk::open_outside(path)
             .and_then(|file| file.take(most).read_to_string(&mut text))
             .map_err(failed)?;
     }

@@ -1,11 +1,14 @@
 //! Every system call that touches the node's disk fails, in each of the ways in which disks do.
 
+use std::fs;
 use std::io;
+use std::path::PathBuf;
 
 use super::campaign;
 use super::flows::{FLOWS, Machine, Setting};
 use super::injection::{Calls, Point, inject, record};
 use super::state::is_temporary;
+use crate::support::node::Join;
 
 /// How calls fail: full, broken, over quota, read-only, not allowed, out of descriptors, interrupted.
 const ERRORS: [(&str, i32); 7] = [
@@ -48,14 +51,13 @@ fn points(setting: &Setting, is_first: bool) -> Vec<(Point, usize)> {
     points.enumerate().flat_map(|(at, point)| errors(at).map(move |error| (point.clone(), error))).collect()
 }
 
-/// The report is no part of the join: that it cannot be written is a warning.
+/// The report is no part of the join: that it cannot be written is a warning. It has a directory of its own here; the one
+/// beside the root is walked for the token, too.
 #[test]
 fn a_report_that_cannot_be_written_is_a_warning() {
     let setting = Setting::new(&FLOWS[0]);
     let machine = setting.machine();
-    let beside =
-        |machine: &Machine| [machine.node.beside("report.json").parent().expect("a directory").to_owned()];
-    let (calls, run) = record(&machine.join(), Calls::On(&beside(&machine)));
+    let (calls, run) = record(&reporting(&machine), Calls::On(&reports(&machine)));
     run.check_success();
     let points: Vec<_> =
         calls.into_iter().flat_map(|call| ERRORS.map(|(error, _)| (call.clone(), error))).collect();
@@ -63,13 +65,23 @@ fn a_report_that_cannot_be_written_is_a_warning() {
     campaign::run("errors, report", &points, name, |(point, error)| {
         let machine = setting.machine();
         let how = format!("error={error}");
-        let (run, _) = inject(&machine.join(), Calls::On(&beside(&machine)), point, &how);
+        let (run, _) = inject(&reporting(&machine), Calls::On(&reports(&machine)), point, &how);
         run.expect("joined");
         let is_told = run.stderr.contains("warning: files: the report ");
         run.check(is_told || run.report.is_some(), "a report, or a warning");
         setting.judge(&machine);
         true
     });
+}
+
+fn reports(machine: &Machine) -> [PathBuf; 1] {
+    let at = machine.node.beside("reports");
+    fs::create_dir_all(&at).expect("a directory");
+    [at]
+}
+
+fn reporting(machine: &Machine) -> Join<'_> {
+    machine.join().report(reports(machine)[0].join("report.json"))
 }
 
 /// A disk may take less than it is given; the rest comes then, and no byte twice.
@@ -96,6 +108,34 @@ fn a_short_write_is_carried_on() {
         setting.finish(&machine);
         true
     });
+}
+
+/// NFS and 9p refuse a rename that never overwrites.
+#[test]
+fn without_a_rename_that_never_overwrites_it_is_linked_and_removed() {
+    let setting = Setting::new(&FLOWS[4]);
+    for error in ["EINVAL", "ENOSYS"] {
+        let machine = setting.machine();
+        let inject = format!("inject=renameat2:error={error}");
+        let (run, log) = machine.join().traced(["-e", "trace=renameat2,linkat", "-e", &inject]);
+        run.expect("joined");
+        run.check(log.contains("linkat("), "it was linked");
+        setting.is_done(&machine);
+        setting.finish(&machine);
+    }
+    // Nor does a link: what is there by the moment of it stays, and the number behind it is taken.
+    let machine = setting.machine();
+    let (run, log) = machine.join().traced([
+        "-e",
+        "trace=renameat2,linkat",
+        "-e",
+        "inject=renameat2:error=EINVAL",
+        "-e",
+        "inject=linkat:error=EEXIST:when=1",
+    ]);
+    run.expect("joined");
+    run.check(log.contains(".old-") && log.contains("-2\""), "the next name");
+    setting.is_whole(&machine);
 }
 
 /// How many bytes a call of `write` was given.
