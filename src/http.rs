@@ -107,7 +107,7 @@ impl Unverified {
         let name = line.endpoint().server_name();
         let now = self.0.system.clock.now();
         (roots.0.verify(&line.chain(), &name, now))
-            .map_err(|e| self.0.certificate_failure(Step::Trust, &e).caused_by(e))
+            .map_err(|e| self.0.certificate_failure(Step::Trust, &e.clone(), e))
     }
 
     /// Turns the connection in use into a verified one, and has every later redial verified too.

@@ -19,7 +19,7 @@ use crate::http::{Bearer, System};
 use crate::identity::Credentials;
 use crate::kubelet::{KubeletFiles, Lookup};
 use crate::node::NodeName;
-use crate::options::Join;
+use crate::options::{Comparison, Join};
 use crate::report::{CertificateFacts, Phase, Report, Success};
 use crate::trust::TrustedCluster;
 pub(crate) use discover::after_build;
@@ -93,12 +93,17 @@ impl<'a> Run<'a> {
         Ok(Self { options, system, overall, files, _lock: lock, node })
     }
 
-    /// What is there to do for a node that has an identity. Without `--replace` nobody is asked whose cluster it is; with
-    /// it, only where no pin tells.
+    /// What is there to do for a node that has an identity. Whose cluster it is in, the given pins and CAs tell; where
+    /// there are none nobody is asked, unless `--replace` is given.
     fn stay(&self, identity: &Identity, existing: &Existing, report: &mut Report) -> Result<Success> {
         let Self { options, files, .. } = self;
-        let is_here =
-            !options.replace || identity.authorities().is_some_and(|own| options.discovery.is_of(&own));
+        let keys = files.cluster_keys(identity)?;
+        let is_here = match options.compare(&keys) {
+            Comparison::Same => true,
+            Comparison::Other if !options.replace => return Err(files.other_cluster(&keys)),
+            Comparison::Other => false,
+            Comparison::Unknown => !options.replace,
+        };
         if is_here {
             self.tell_of(identity, report);
         }

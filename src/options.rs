@@ -26,7 +26,7 @@ use crate::error::{Error, Failure, Result, Step};
 use crate::files::{Layout, NodePath};
 use crate::kubelet::NodeRegistration;
 use crate::limits;
-use crate::trust::{Bundle, Published};
+use crate::trust::{Bundle, Pins, Published};
 use crate::x509::{AltName, AltNames};
 use flags::Verb;
 use settings::{FILE, Origin, Settings};
@@ -55,6 +55,8 @@ pub enum Command {
 pub struct Join {
     /// How the cluster is found, and what submits the request and goes into bootstrap-kubelet.conf.
     pub discovery: Discovery,
+    /// Which CA keys are accepted, however the cluster is found.
+    pub pins: Pins,
     /// Files with tokens that go once the machine is joined.
     pub token_files: Vec<PathBuf>,
     /// The node's name, as it was given.
@@ -91,6 +93,34 @@ pub struct Join {
     pub tls_bootstrap_timeout: Duration,
     /// What a user should know, one line each.
     pub warnings: Vec<String>,
+}
+
+/// Whether a node's cluster is the one that is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// It has a CA key that is given.
+    Same,
+    /// CA keys are given, and it has none of them.
+    Other,
+    /// No key is given.
+    Unknown,
+}
+
+impl Join {
+    /// Compares a node's cluster, by its CA `keys` as [`crate::x509::Certificate::pin`] has them, with what is given: pins
+    /// and CAs. Nobody is asked, so a CA behind a URL is not among them.
+    #[must_use]
+    pub fn compare(&self, keys: &[String]) -> Comparison {
+        let authorities = match &self.discovery {
+            Discovery::Given(given) => given.cluster.authorities.pins(),
+            _ => Vec::new(),
+        };
+        if authorities.is_empty() && self.pins.given().is_empty() {
+            return Comparison::Unknown;
+        }
+        let is_given = |key: &String| self.pins.name(key) || authorities.contains(key);
+        if keys.iter().any(is_given) { Comparison::Same } else { Comparison::Other }
+    }
 }
 
 /// What serving certificate is asked for.
@@ -190,8 +220,10 @@ impl Options {
         let removes = settings.is_on("remove-token-file");
         let files = settings.secret_files().filter(|(file, _)| removes && *file != "-");
         let name = settings.stronger(["hostname-override", "node-name"]);
+        let pins = discovery::pins(settings)?;
         Ok(Join {
-            discovery: discovery::decide(settings)?,
+            discovery: discovery::decide(settings, &pins)?,
+            pins,
             token_files: files.map(|(file, _)| PathBuf::from(file)).collect(),
             node_name: name.map(|(_, value, _)| value.to_owned()),
             dry_run: settings.is_on("dry-run"),

@@ -1,8 +1,9 @@
 //! The trust decision: from an answer that anybody may have sent to a cluster whose CA and server are known.
 //!
-//! In this order: the signature with the token over the raw bytes ([`jws`]); the content, strictly; the pins over the
-//! CAs' keys ([`ca`]), which makes a [`SignedCluster`]; the chain and host name of the very connection that delivered the
-//! bytes, which makes the [`TrustedCluster`] that all later stages take. Neither can be made in another way.
+//! In this order: the signature with the token over the raw bytes ([`jws`]); the content, strictly; whether a CA's key is
+//! pinned ([`ca`]), which makes a [`SignedCluster`]; the chain and host name of the very connection that delivered the
+//! bytes, by the pinned CAs alone, which makes the [`TrustedCluster`] that all later stages take. Neither can be made in
+//! another way. Where no server of the cluster has delivered the bytes, each key is pinned.
 
 mod ca;
 mod jws;
@@ -52,14 +53,16 @@ impl TrustedCluster {
 pub struct SignedCluster {
     server: ServerUrl,
     authorities: Bundle,
+    /// All CAs, which verify what comes once the cluster is trusted.
     roots: Roots,
-    pinned: bool,
+    pins: Pins,
+    now: SystemTime,
 }
 
 /// Decides whether `info` is what the token's cluster has signed.
 ///
 /// `info` is not trusted at all; `token` and `pins` are. Without pins, whoever knows the token can forge cluster-info,
-/// which is why [`Pins::UnsafeSkip`] has to be asked for.
+/// which is why [`Pins::None`] has to be asked for.
 ///
 /// # Errors
 /// [`Failure::NotPublished`], which may heal, when there is no signature for this token; [`Failure::Clock`], which may
@@ -76,7 +79,7 @@ pub fn verify(info: &ClusterInfo, token: &Token, pins: &Pins, now: SystemTime) -
         Bundle::from_base64(&cluster.certificate_authority_data).map_err(|problem| malformed(&problem))?;
     pins.check(&authorities)?;
     let roots = authorities.roots(now)?;
-    Ok(SignedCluster { server, authorities, roots, pinned: !matches!(pins, Pins::UnsafeSkip) })
+    Ok(SignedCluster { server, authorities, roots, pins: pins.clone(), now })
 }
 
 impl SignedCluster {
@@ -95,17 +98,23 @@ impl SignedCluster {
     /// Judges the connection that delivered the content, and trusts it from then on, or goes over to the server that
     /// the content names.
     ///
-    /// With pins, the dialled endpoint's chain must verify even where cluster-info names another server, as in kubeadm;
-    /// without them the signature is enough in that case (`cmd/kubeadm/app/discovery/token`).
+    /// With pins, the dialled endpoint's chain must verify even where cluster-info names another server, as in kubeadm,
+    /// and by the pinned CAs alone, which kubeadm does not ask: a holder of the token could publish his own CA beside the
+    /// pinned one. Whoever holds a chain by a pinned CA is the cluster, and vouches for the rest of the bundle. Without
+    /// pins the signature is enough where another server is named (`cmd/kubeadm/app/discovery/token`).
     ///
     /// # Errors
     /// [`Failure::Clock`], which may heal, when only the time is wrong; else [`Failure::NotTrusted`].
     pub fn over(self, peer: Unverified) -> Result<TrustedCluster> {
-        let Self { server, authorities, roots, pinned } = self;
+        let missing = self.pins.missing_of(&self.authorities);
+        if !missing.is_empty() {
+            self.check_by_pinned(&peer, &missing)?;
+        }
+        let Self { server, authorities, roots, pins, .. } = self;
         let api = if peer.endpoint() == server.endpoint() {
             peer.verify(&roots, &server)?
         } else {
-            if pinned {
+            if missing.is_empty() && !pins.given().is_empty() {
                 peer.check_chain(&roots)?;
             }
             peer.leave_for(&server, &roots)?
@@ -113,31 +122,64 @@ impl SignedCluster {
         Ok(TrustedCluster { server, authorities, api })
     }
 
+    /// Judges the connection by the pinned CAs alone, where the keys in `missing` are not.
+    fn check_by_pinned(&self, peer: &Unverified, missing: &[String]) -> Result<()> {
+        let check = |is_root: &dyn Fn(&str) -> bool| {
+            let roots = self.authorities.roots_among(self.now, &|c| is_root(&c.pin()))?;
+            peer.check_chain(&roots)
+        };
+        let Err(error) = check(&|key| self.pins.name(key)) else { return Ok(()) };
+        let mut enough = missing.to_vec();
+        enough.retain(|missing| check(&|key| key == missing).is_ok());
+        if enough.is_empty() {
+            return Err(error);
+        }
+        let message = format!(
+            "the certificate of {} leads to no pinned CA, but to {}; if that CA is the cluster's, give a pin for its key too",
+            peer.route(),
+            enough.join(" or ")
+        );
+        Err(Error::new(Step::Trust, Failure::NotTrusted, message))
+    }
+
+    /// Takes content that no server of the cluster has delivered, so that nobody vouches for what is not pinned.
+    ///
+    /// # Errors
+    /// [`Failure::NotTrusted`] when there are pins, and not one for each certificate.
+    fn alone(self) -> Result<Self> {
+        self.pins.check_each(&self.authorities, "cluster-info")?;
+        Ok(self)
+    }
+
     /// Trusts content that came by another way than the API server's connection: from a file, say. Every connection to
     /// the server that it names is verified in its handshake.
     ///
     /// # Errors
-    /// A usage error when the server is to be reached through a proxy that cannot be used. The first request dials.
+    /// [`Failure::NotTrusted`] when there are pins, and not one for each certificate. A usage error when the server is to
+    /// be reached through a proxy that cannot be used. The first request dials.
     pub fn without_peer(self, system: &System) -> Result<TrustedCluster> {
-        let Self { server, authorities, roots, .. } = self;
+        let Self { server, authorities, roots, .. } = self.alone()?;
         let api = Verified::dial(system, &server, &roots, None)?;
         Ok(TrustedCluster { server, authorities, api })
     }
 }
 
 /// Trusts a server and CAs on the operator's own word: a kubeconfig or a CA file that he put on the machine, or that
-/// lies behind a URL of his. The server will know this machine by `identity` where one is given.
+/// lies behind a URL of his. The pins hold beside it. The server will know this machine by `identity` where one is given.
 ///
 /// # Errors
-/// [`Failure::NotTrusted`] when none of the certificates is a CA; [`Failure::Clock`], which may heal, when none of the
-/// CAs is valid `now`; a usage error as of [`SignedCluster::without_peer`].
+/// [`Failure::NotTrusted`] when none of the certificates is a CA, or there are pins, and not one for each certificate;
+/// [`Failure::Clock`], which may heal, when none of the CAs is valid `now`; a usage error as of
+/// [`SignedCluster::without_peer`].
 pub fn given(
     system: &System,
     given: &GivenCluster,
+    pins: &Pins,
     identity: Option<ClientIdentity>,
     now: SystemTime,
 ) -> Result<TrustedCluster> {
     let authorities = given.authorities.clone();
+    pins.check_each(&authorities, "the given CA data")?;
     let api = Verified::dial(system, &given.server, &authorities.roots(now)?, identity)?;
     Ok(TrustedCluster { server: given.server.clone(), authorities, api })
 }
@@ -154,12 +196,12 @@ pub struct Published {
 }
 
 impl Published {
-    /// The decision of [`verify`].
+    /// The decision of [`verify`], where no server of the cluster has delivered it.
     ///
     /// # Errors
-    /// As of [`verify`].
+    /// As of [`verify`], and [`Failure::NotTrusted`] when there are pins, and not one for each certificate.
     pub fn verify(&self, now: SystemTime) -> Result<SignedCluster> {
-        verify(&self.info, &self.token, &self.pins, now)
+        verify(&self.info, &self.token, &self.pins, now)?.alone()
     }
 }
 

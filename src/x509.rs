@@ -181,6 +181,34 @@ pub fn is_certificate(block: &pem::Pem) -> bool {
     block.tag() == "CERTIFICATE" && block.headers().iter().next().is_none()
 }
 
+/// Whether the subject of a certificate names this organization, in ASCII, in any type of string: a signer may copy the
+/// bytes of a request. Foreign input, of which only so much is read.
+///
+/// # Errors
+/// Whatever is not strict DER of the expected shape, up to the subject's end.
+pub fn is_of_organization(der: &[u8], organization: &str) -> asn1::Result<bool> {
+    let mut tbs = Fields::of_sequence(der)?.expect(Tag::Sequence)?.fields()?;
+    if tbs.any()?.tag == context(0) {
+        tbs.any()?; // serialNumber
+    }
+    for _ in ["signature", "issuer", "validity"] {
+        tbs.any()?;
+    }
+    let mut found = false;
+    let mut sets = tbs.expect(Tag::Sequence)?.fields()?;
+    while let Some(set) = sets.read()? {
+        let mut attributes = set.fields()?;
+        while let Some(attribute) = attributes.read()? {
+            let mut fields = attribute.fields()?;
+            let is_organization = fields.any()?.value == oid::ORGANIZATION;
+            // A BMPString has two bytes for a character, a UniversalString four.
+            let text = fields.any()?.value.iter().filter(|byte| **byte != 0);
+            found |= is_organization && text.eq(organization.as_bytes());
+        }
+    }
+    Ok(found)
+}
+
 /// A moment as RFC 3339 in UTC, to the second.
 #[must_use]
 pub fn utc(time: SystemTime) -> String {

@@ -125,6 +125,22 @@ impl NodeFiles {
         })
     }
 
+    /// The CA keys by which the node knows the cluster that it is joined to, as pins: those of kubelet.conf and of ca.crt.
+    ///
+    /// # Errors
+    /// [`Failure::Files`] when ca.crt cannot be read.
+    pub fn cluster_keys(&self, identity: &Identity) -> Result<Vec<String>> {
+        let mut keys = Vec::new();
+        for text in [Some(identity.authorities.clone()), self.ca()?].into_iter().flatten() {
+            for key in Certificate::chain_from_pem(&text).iter().flatten().map(Certificate::pin) {
+                if !keys.contains(&key) {
+                    keys.push(key);
+                }
+            }
+        }
+        Ok(keys)
+    }
+
     /// The certificate of the stored pair that is what is `wanted`, if that pair is whole and in time.
     ///
     /// # Errors

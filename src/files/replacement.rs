@@ -59,6 +59,14 @@ impl NodeFiles {
         }
     }
 
+    /// The refusal of a node that is joined to another cluster than the one that is meant. `keys` are those of its own.
+    #[must_use]
+    pub fn other_cluster(&self, keys: &[String]) -> Error {
+        let conf = self.layout.kubeconfig.as_str();
+        let keys = keys.join(" ");
+        refusal(&format!("{conf} is an identity in another cluster: none of its CA keys ({keys}) is given"))
+    }
+
     /// Finds what keeps the node from joining the cluster with these CAs, which is trusted. Nothing is written.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use crate::clock::fake::FakeClock;
 use crate::disk::Scratch;
 use crate::http::{Proxies, ServerUrl, System, SystemNetwork, Traffic};
 use crate::kubelet::KubeletFiles;
-use crate::trust::{Bundle, GivenCluster, given};
+use crate::trust::{Bundle, GivenCluster, Pins, given};
 
 const CA: &[u8] = include_bytes!("../../tests/fuzz/pki/ca.pem");
 /// For `system:node:n1`, in time from 2026 to 2126.
@@ -96,7 +96,7 @@ fn cluster(authorities: &[u8]) -> TrustedCluster {
     };
     let server = ServerUrl::parse("https://192.0.2.1:6443").unwrap();
     let authorities = Bundle::from_pem(authorities.to_vec()).unwrap();
-    given(&system, &GivenCluster { server, authorities }, None, now()).unwrap()
+    given(&system, &GivenCluster { server, authorities }, &Pins::None, None, now()).unwrap()
 }
 
 /// Asserts that it is an error of files that says this.

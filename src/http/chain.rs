@@ -1,6 +1,6 @@
 //! A server's certificate chain, judged by webpki's rules (RFC 5280, section 6; RFC 6125 for the name), and by two that
 //! webpki leaves out and Go keeps: whoever signs a certificate may do so by its own key usage, and as far down as the
-//! root's path length allows.
+//! root's path length allows. And by one of our own: a kubelet is no API server.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,33 +10,44 @@ use rustls::{CertificateError, Error, OtherError};
 use webpki::{EndEntityCert, InvalidNameContext, KeyUsage, VerifiedPath, anchor_from_trusted_cert};
 
 use super::tls::SIGNATURES;
-use crate::x509::Certificate;
+use crate::node::ORGANIZATION;
+use crate::x509::{Certificate, is_of_organization};
+
+/// What is said of a chain that verifies, and whose leaf is a kubelet's serving certificate
+/// (`pkg/apis/certificates`, `ValidateKubeletServingCSR`).
+pub(super) const KUBELETS_CERTIFICATE: CertificateError = CertificateError::ApplicationVerificationFailure;
 
 /// What chains may end at.
 #[derive(Debug)]
 pub(super) struct Anchors {
-    anchors: Vec<TrustAnchor<'static>>,
+    roots: Vec<TrustAnchor<'static>>,
     /// For each the most CAs below it, where its certificate says so (pathLenConstraint).
     depths: Vec<Option<usize>>,
+    /// What may stand between an anchor and a server, beside what the server sends.
+    between: Vec<CertificateDer<'static>>,
 }
 
 impl Anchors {
     /// Those of a programme that has judged them.
     pub(super) fn of(anchors: &[TrustAnchor<'static>]) -> Self {
-        Self { anchors: anchors.to_vec(), depths: vec![None; anchors.len()] }
+        Self { roots: anchors.to_vec(), depths: vec![None; anchors.len()], between: Vec::new() }
     }
 
-    /// Reads the certificates of roots.
+    /// Reads the certificates of roots, and takes those of others that may stand between.
     ///
     /// # Errors
-    /// When webpki cannot read one.
-    pub(super) fn read<'a>(roots: impl IntoIterator<Item = &'a Certificate>) -> Result<Self, webpki::Error> {
+    /// When webpki cannot read a root.
+    pub(super) fn read<'a>(
+        roots: impl IntoIterator<Item = &'a Certificate>,
+        between: impl IntoIterator<Item = &'a Certificate>,
+    ) -> Result<Self, webpki::Error> {
         let (mut anchors, mut depths) = (Vec::new(), Vec::new());
         for root in roots {
             anchors.push(anchor_from_trusted_cert(&CertificateDer::from_slice(&root.der))?.to_owned());
             depths.push(root.path_length);
         }
-        Ok(Self { anchors, depths })
+        let between = between.into_iter().map(|other| other.der.clone().into()).collect();
+        Ok(Self { roots: anchors, depths, between })
     }
 
     /// Judges a chain that a server has shown, leaf first.
@@ -51,7 +62,7 @@ impl Anchors {
     ) -> Result<(), Error> {
         let (leaf, others) = chain.split_first().ok_or(Error::NoCertificatesPresented)?;
         let now = UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).unwrap_or_default());
-        self.judge(leaf, others, server_name, now).map_err(|e| Error::InvalidCertificate(error(e)))
+        self.judge(leaf, others, server_name, now).map_err(Error::InvalidCertificate)
     }
 
     /// The same, as a handshake asks.
@@ -61,11 +72,29 @@ impl Anchors {
         others: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
         now: UnixTime,
+    ) -> Result<(), CertificateError> {
+        self.find_path(leaf, others, server_name, now).map_err(error)?;
+        // A cluster's CA signs kubelets' serving certificates too, for names that an approver has let pass.
+        match is_of_organization(leaf, ORGANIZATION) {
+            Ok(false) => Ok(()),
+            _ => Err(KUBELETS_CERTIFICATE),
+        }
+    }
+
+    /// What webpki says.
+    fn find_path(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        now: UnixTime,
     ) -> Result<(), webpki::Error> {
         let leaf = EndEntityCert::try_from(leaf)?;
+        let others: Vec<CertificateDer<'_>> =
+            others.iter().chain(&self.between).map(|other| CertificateDer::from_slice(other)).collect();
         let rules = |path: &VerifiedPath<'_>| self.check_path(path);
         let usage = KeyUsage::server_auth();
-        leaf.verify_for_usage(SIGNATURES.all, &self.anchors, others, now, usage, None, Some(&rules))?;
+        leaf.verify_for_usage(SIGNATURES.all, &self.roots, &others, now, usage, None, Some(&rules))?;
         leaf.verify_is_valid_for_subject_name(server_name)
     }
 
@@ -78,7 +107,7 @@ impl Anchors {
             }
             below += 1;
         }
-        let mut anchors = self.anchors.iter().zip(&self.depths);
+        let mut anchors = self.roots.iter().zip(&self.depths);
         let depth = anchors.find_map(|(anchor, depth)| (anchor == path.anchor()).then_some(*depth));
         match depth.flatten() {
             Some(depth) if below > depth => Err(webpki::Error::PathLenConstraintViolated),
@@ -88,7 +117,7 @@ impl Anchors {
 }
 
 /// webpki's word, as rustls passes it on: what is about the time, and what has words for people.
-pub(super) fn error(error: webpki::Error) -> CertificateError {
+fn error(error: webpki::Error) -> CertificateError {
     use webpki::Error as Webpki;
     match error {
         Webpki::CertExpired { .. } => CertificateError::Expired,

@@ -10,12 +10,14 @@ use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use ureq::http::{Method, Request, Response};
 
 use super::address::Endpoint;
+use super::chain::KUBELETS_CERTIFICATE;
 use super::connection::{Dialler, Line, NoLookup};
 use super::proxy::{Refusal, USER_AGENT};
 use super::system::System;
 use super::tls;
 use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::limits;
+use crate::node::ORGANIZATION;
 
 /// One endpoint with its kept connection.
 #[derive(Debug)]
@@ -105,7 +107,7 @@ impl Client {
         };
         let message = match inner.and_then(|inner| inner.downcast_ref()) {
             Some(tls @ rustls::Error::InvalidCertificate(_)) => {
-                return self.certificate_failure(step, tls).caused_by(error);
+                return self.certificate_failure(step, &tls.clone(), error);
             }
             Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
                 format!("something else than TLS answers at {self}; check the address and the port")
@@ -123,15 +125,29 @@ impl Client {
     }
 
     /// What a chain that does not verify means: only the time may heal.
-    pub(super) fn certificate_failure(&self, step: Step, error: &rustls::Error) -> Error {
+    pub(super) fn certificate_failure(
+        &self,
+        step: Step,
+        error: &rustls::Error,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Error {
         if tls::is_about_time(error) {
             let message =
                 format!("the certificate of {self} is not valid at this machine's time; set the clock");
-            return Error::new(step, Failure::Clock, message).healing(Retry::UntilDeadline(None));
+            return Error::new(step, Failure::Clock, message)
+                .healing(Retry::UntilDeadline(None))
+                .caused_by(cause);
+        }
+        if *error == rustls::Error::InvalidCertificate(KUBELETS_CERTIFICATE) {
+            let message = format!(
+                "the certificate of {self} is a kubelet's serving certificate (O={ORGANIZATION}) and no API server's; \
+                 check the address and who answers there"
+            );
+            return Error::new(step, Failure::NotTrusted, message);
         }
         let message =
             format!("the certificate of {self} does not verify; check the address and who answers there");
-        Error::new(step, Failure::NotTrusted, message)
+        Error::new(step, Failure::NotTrusted, message).caused_by(cause)
     }
 }
 

@@ -17,12 +17,16 @@ const SCHEME: &str = "Bearer ";
 pub struct Roots(pub(super) Arc<Anchors>);
 
 impl Roots {
-    /// Takes certificates that the caller has found to be CAs and to be trusted.
+    /// Takes certificates that the caller has found to be CAs and to be trusted, and others that may stand between one of
+    /// them and a server, whether the server sends them or not.
     ///
     /// # Errors
-    /// [`Failure::NotTrusted`] when webpki cannot read one.
-    pub fn new<'a>(authorities: impl IntoIterator<Item = &'a Certificate>) -> Result<Self> {
-        let anchors = Anchors::read(authorities).map_err(|e| {
+    /// [`Failure::NotTrusted`] when webpki cannot read one of the roots.
+    pub fn new<'a>(
+        authorities: impl IntoIterator<Item = &'a Certificate>,
+        between: impl IntoIterator<Item = &'a Certificate>,
+    ) -> Result<Self> {
+        let anchors = Anchors::read(authorities, between).map_err(|e| {
             Error::new(Step::Trust, Failure::NotTrusted, "a CA certificate cannot be used as a root")
                 .caused_by(e)
         })?;

@@ -21,7 +21,7 @@ use rustls::time_provider::TimeProvider;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedCipherSuite};
 use webpki::ring as algorithms;
 
-use super::chain::{self, Anchors};
+use super::chain::Anchors;
 use super::client_auth::ClientIdentity;
 use crate::clock::Clock;
 
@@ -121,7 +121,7 @@ impl ServerCertVerifier for ServerCertificate {
             Self::Verified(anchors) => anchors
                 .judge(end_entity, intermediates, server_name, now)
                 .map(|()| ServerCertVerified::assertion())
-                .map_err(|e| rustls::Error::InvalidCertificate(chain::error(e))),
+                .map_err(rustls::Error::InvalidCertificate),
         }
     }
 

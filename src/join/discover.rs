@@ -8,7 +8,7 @@ use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::http::{System, Unverified};
 use crate::identity::Credentials;
 use crate::limits;
-use crate::options::{Discovery, Source, Vouched};
+use crate::options::{Discovery, Join, Source, Vouched};
 use crate::report::{Phase, Report};
 use crate::retry::Backoff;
 use crate::trust::{self, Pins, TrustedCluster};
@@ -21,7 +21,7 @@ impl Run<'_> {
     /// The last failure to find or to trust it.
     pub(super) fn discover(&self, report: &mut Report) -> Result<(TrustedCluster, Credentials)> {
         let Self { options, system, overall, .. } = *self;
-        let clock = &*system.clock;
+        let (clock, pins) = (&*system.clock, &options.pins);
         let deadline = Deadline::after(clock, options.discovery_timeout).earlier(overall);
         let mut backoff = Backoff::new(clock, deadline);
         let mut round = match &options.discovery {
@@ -33,12 +33,12 @@ impl Run<'_> {
         loop {
             let timeout = deadline.left(clock).unwrap_or_default().min(limits::REQUEST);
             let attempt = now().and_then(|_| match &options.discovery {
-                Discovery::Token { token, pins, credentials, .. } => {
+                Discovery::Token { token, credentials, .. } => {
                     let judge = |info: &_| trust::verify(info, token, pins, now()?);
                     let cluster = round.ask(token.id(), timeout, judge)?;
                     Ok((cluster, credentials.clone()))
                 }
-                Discovery::ClusterInfo { info, token, pins, credentials } => {
+                Discovery::ClusterInfo { info, token, credentials } => {
                     let answer;
                     let info = match info {
                         Source::Read(info) => info,
@@ -50,9 +50,10 @@ impl Run<'_> {
                     let signed = trust::verify(info, token, pins, now()?)?;
                     Ok((signed.without_peer(system)?, credentials.clone()))
                 }
-                Discovery::Given(vouched) => given(vouched, system, now()?),
+                Discovery::Given(vouched) => given(vouched, pins, system, now()?),
                 Discovery::Kubeconfig { download, token } => {
-                    given(&fetched::kubeconfig(download, token.as_ref(), system, timeout)?, system, now()?)
+                    let vouched = fetched::kubeconfig(download, token.as_ref(), system, timeout)?;
+                    given(&vouched, pins, system, now()?)
                 }
                 Discovery::Unknown(why) => Err(Error::new(Step::Options, Failure::Usage, why.clone())),
             });
@@ -61,7 +62,7 @@ impl Run<'_> {
                     report.server = Some(cluster.server().as_str().to_owned());
                     report.ca_hashes = cluster.authorities().pins();
                     report.end_phase(Phase::Discovery, clock);
-                    tell(&options.discovery, round.route(), &cluster, report);
+                    tell(options, round.route(), &cluster, report);
                     return Ok((cluster, credentials));
                 }
                 Err(error) if round.goes_on() => backoff.go_on(error, report)?,
@@ -71,34 +72,42 @@ impl Run<'_> {
     }
 }
 
-fn given(vouched: &Vouched, system: &System, now: SystemTime) -> Result<(TrustedCluster, Credentials)> {
+fn given(
+    vouched: &Vouched,
+    pins: &Pins,
+    system: &System,
+    now: SystemTime,
+) -> Result<(TrustedCluster, Credentials)> {
     let Vouched { cluster, credentials } = vouched;
-    Ok((trust::given(system, cluster, credentials.identity(), now)?, credentials.clone()))
+    Ok((trust::given(system, cluster, pins, credentials.identity(), now)?, credentials.clone()))
 }
 
 /// Says how the cluster was found and why it is trusted.
-fn tell(discovery: &Discovery, route: &str, cluster: &TrustedCluster, report: &Report) {
+fn tell(options: &Join, route: &str, cluster: &TrustedCluster, report: &Report) {
     let server = cluster.server().as_str();
-    let (source, token, pins) = match discovery {
-        Discovery::Token { token, pins, .. } => (format!("fetched from {route}"), token, pins),
-        Discovery::ClusterInfo { info: Source::Read(_), token, pins, .. } => {
-            ("given, nobody was asked".to_owned(), token, pins)
+    let pinned = if matches!(options.pins, Pins::None) { "" } else { ", each CA key is pinned" };
+    let (source, token) = match &options.discovery {
+        Discovery::Token { token, .. } => (format!("fetched from {route}"), token),
+        Discovery::ClusterInfo { info: Source::Read(_), token, .. } => {
+            ("given, nobody was asked".to_owned(), token)
         }
-        Discovery::ClusterInfo { info: Source::Behind(file), token, pins, .. } => {
-            (format!("fetched from {}", file.url.as_str()), token, pins)
+        Discovery::ClusterInfo { info: Source::Behind(file), token, .. } => {
+            (format!("fetched from {}", file.url.as_str()), token)
         }
         Discovery::Given(_) | Discovery::Unknown(_) => {
-            return report.say(&format!("trust: server and CA are given; the API server is {server}"));
+            return report
+                .say(&format!("trust: server and CA are given{pinned}; the API server is {server}"));
         }
         Discovery::Kubeconfig { download: file, .. } => {
             let url = file.url.as_str();
-            return report
-                .say(&format!("trust: server and CA are those of {url}; the API server is {server}"));
+            return report.say(&format!(
+                "trust: server and CA are those of {url}{pinned}; the API server is {server}"
+            ));
         }
     };
     report.say(&format!("discovery: cluster-info {source}"));
-    let why = match pins {
-        Pins::UnsafeSkip => "the signature holds, without a pin,",
+    let why = match options.pins {
+        Pins::None => "the signature holds, without a pin,",
         _ => "signature and CA pin hold",
     };
     report.say(&format!("trust: {why} for token {}; the API server is {server}", token.id()));

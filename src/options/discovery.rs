@@ -21,8 +21,6 @@ pub enum Discovery {
         endpoints: Vec<Endpoint>,
         /// The token that signs cluster-info.
         token: Token,
-        /// Which CA keys are accepted.
-        pins: Pins,
         /// What requests the certificate.
         credentials: Credentials,
     },
@@ -32,8 +30,6 @@ pub enum Discovery {
         info: Source<ClusterInfo>,
         /// The token that signs it.
         token: Token,
-        /// Which CA keys are accepted.
-        pins: Pins,
         /// What requests the certificate.
         credentials: Credentials,
     },
@@ -69,19 +65,6 @@ pub struct Download {
     pub authorities: Option<Bundle>,
 }
 
-impl Discovery {
-    /// Whether the cluster with these CAs is the one that is meant, by what is known before anybody is asked: a pin, or
-    /// the operator's own word. `false` where that can only be found out.
-    #[must_use]
-    pub fn is_of(&self, authorities: &Bundle) -> bool {
-        match self {
-            Self::Token { pins, .. } | Self::ClusterInfo { pins, .. } => pins.name_one_of(authorities),
-            Self::Given(given) => given.cluster.authorities.shares_a_key_with(authorities),
-            Self::Kubeconfig { .. } | Self::Unknown(_) => false,
-        }
-    }
-}
-
 /// The settings that each name a way. The stronger source decides; two ways from one source are a contradiction.
 const WAYS: [&str; 5] = [ENDPOINT, "cluster-info", "discovery-file", "bootstrap-kubeconfig", "server"];
 
@@ -89,7 +72,7 @@ const WAYS: [&str; 5] = [ENDPOINT, "cluster-info", "discovery-file", "bootstrap-
 ///
 /// # Errors
 /// A usage error that says what is missing, contradictory or unreadable.
-pub(super) fn decide(settings: &Settings) -> Result<Discovery> {
+pub(super) fn decide(settings: &Settings, pins: &Pins) -> Result<Discovery> {
     let ways = || WAYS.iter().filter_map(|way| Some((*way, settings.origin(way)?)));
     let strongest = ways().map(|(_, origin)| origin).max();
     let mut chosen = ways().filter(|(_, origin)| Some(*origin) == strongest).map(|(way, _)| way);
@@ -107,7 +90,7 @@ pub(super) fn decide(settings: &Settings) -> Result<Discovery> {
     if settings.value("discovery-ca").is_some() && !is_url {
         return Err(usage("--discovery-ca is for the https:// URL of a --discovery-file or --cluster-info"));
     }
-    match way {
+    let discovery = match way {
         ENDPOINT => {
             // Not repeated: it may be a token that lost its flag.
             let endpoints = Endpoint::parse_list(value).ok_or_else(|| {
@@ -116,16 +99,16 @@ pub(super) fn decide(settings: &Settings) -> Result<Discovery> {
                      several with commas between",
                 )
             })?;
-            let (token, pins) = (bootstrap_token(settings, "discovery-token")?, pins(settings)?);
-            Ok(Discovery::Token { endpoints, token, pins, credentials: request_token(settings)?.into() })
+            let token = bootstrap_token(settings, "discovery-token")?;
+            Discovery::Token { endpoints, token, credentials: request_token(settings)?.into() }
         }
         "cluster-info" => {
-            let (token, pins) = (bootstrap_token(settings, "discovery-token")?, pins(settings)?);
+            let token = bootstrap_token(settings, "discovery-token")?;
             let info = match Place::of(way, value, settings)? {
                 Place::File(file) => Source::Read(read_cluster_info(file, &token)?),
                 Place::Url(download) => Source::Behind(download),
             };
-            Ok(Discovery::ClusterInfo { info, token, pins, credentials: request_token(settings)?.into() })
+            Discovery::ClusterInfo { info, token, credentials: request_token(settings)?.into() }
         }
         "server" => {
             let server = ServerUrl::parse(value)
@@ -134,21 +117,25 @@ pub(super) fn decide(settings: &Settings) -> Result<Discovery> {
                 usage("--server needs --certificate-authority FILE, the CA that it is verified by")
             })?;
             let cluster = GivenCluster { server, authorities: bundle(file)? };
-            Ok(Discovery::Given(Vouched { cluster, credentials: request_token(settings)?.into() }))
+            Discovery::Given(Vouched { cluster, credentials: request_token(settings)?.into() })
         }
         // The rest are kubeconfigs. The kubelet's own is a file, for the kubelet too.
         _ => match (Place::of(way, value, settings)?, operators_token(settings)?) {
             (Place::File(file), token) => {
-                Ok(Discovery::Given(Vouched::from_file(file, way == "bootstrap-kubeconfig", token)?))
+                Discovery::Given(Vouched::from_file(file, way == "bootstrap-kubeconfig", token)?)
             }
             (Place::Url(download), token) if way == "discovery-file" => {
-                Ok(Discovery::Kubeconfig { download, token })
+                Discovery::Kubeconfig { download, token }
             }
             (Place::Url(_), _) => {
-                Err(usage(format!("--{way} takes a file; --discovery-file takes an https:// URL too")))
+                return Err(usage(format!(
+                    "--{way} takes a file; --discovery-file takes an https:// URL too"
+                )));
             }
         },
-    }
+    };
+    require_pin(settings, pins, matches!(way, ENDPOINT | "cluster-info"))?;
+    Ok(discovery)
 }
 
 /// A cluster-info in a file, with the token and the pins to judge it by.
@@ -156,8 +143,11 @@ pub(super) fn decide(settings: &Settings) -> Result<Discovery> {
 /// # Errors
 /// A usage error that says what is missing or unreadable.
 pub(super) fn published(file: &str, settings: &Settings) -> Result<Published> {
+    let pins = pins(settings)?;
     let token = bootstrap_token(settings, "discovery-token")?;
-    Ok(Published { info: read_cluster_info(Path::new(file), &token)?, token, pins: pins(settings)? })
+    require_pin(settings, &pins, true)?;
+    let info = read_cluster_info(Path::new(file), &token)?;
+    Ok(Published { info, token, pins })
 }
 
 fn read_cluster_info(file: &Path, token: &Token) -> Result<ClusterInfo> {
@@ -236,20 +226,36 @@ pub(super) fn is_bearer_token(text: &str) -> bool {
     text.chars().all(|c| c.is_ascii_alphanumeric() || "-._~+/=".contains(c))
 }
 
-/// Pins that are given hold, whatever else is given (`cmd/kubeadm/app/apis/kubeadm/validation`).
-fn pins(settings: &Settings) -> Result<Pins> {
+/// The pins. Those that are given hold, whatever the way and whatever else is given
+/// (`cmd/kubeadm/app/apis/kubeadm/validation`; kubeadm itself looks at them on one way only).
+///
+/// # Errors
+/// A usage error for what is no pin.
+pub(super) fn pins(settings: &Settings) -> Result<Pins> {
     let pins: Option<Vec<Pin>> = settings.list("discovery-token-ca-cert-hash").map(Pin::parse).collect();
-    let each = settings.is_on("pin-every-ca");
-    match pins {
-        Some(pins) if !pins.is_empty() && each => Ok(Pins::EachRequired(pins)),
-        Some(pins) if !pins.is_empty() => Ok(Pins::Required(pins)),
-        Some(_) if !each && settings.is_on("discovery-token-unsafe-skip-ca-verification") => {
-            Ok(Pins::UnsafeSkip)
-        }
-        Some(_) => Err(usage(
+    let pins = pins.ok_or_else(|| usage("--discovery-token-ca-cert-hash takes sha256: and 64 hex digits"))?;
+    Ok(match pins.is_empty() {
+        true => Pins::None,
+        false if settings.is_on("pin-every-ca") => Pins::EachRequired(pins),
+        false => Pins::Required(pins),
+    })
+}
+
+/// Refuses to do without a pin where nobody has allowed it; where content is `signed` with a token, that is always asked.
+fn require_pin(settings: &Settings, pins: &Pins, signed: bool) -> Result<()> {
+    if !matches!(pins, Pins::None) {
+        return Ok(());
+    }
+    if settings.is_on("pin-every-ca") {
+        return Err(usage(
+            "the CA pin is missing, and --pin-every-ca wants one for each CA; give --discovery-token-ca-cert-hash",
+        ));
+    }
+    if signed && !settings.is_on("discovery-token-unsafe-skip-ca-verification") {
+        return Err(usage(
             "the CA pin is missing; give --discovery-token-ca-cert-hash, or \
              --discovery-token-unsafe-skip-ca-verification to trust whoever knows the token",
-        )),
-        None => Err(usage("--discovery-token-ca-cert-hash takes sha256: and 64 hex digits")),
+        ));
     }
+    Ok(())
 }

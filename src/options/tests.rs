@@ -29,7 +29,7 @@ fn join(line: &str) -> Join {
 /// What a join by token says.
 fn by_token(join: &Join) -> (String, &Token, &Pins) {
     match &join.discovery {
-        Discovery::Token { endpoints, token, pins, .. } => (endpoints[0].to_string(), token, pins),
+        Discovery::Token { endpoints, token, .. } => (endpoints[0].to_string(), token, &join.pins),
         other => panic!("{other:?}"),
     }
 }
@@ -99,7 +99,7 @@ fn no_pin_needs_the_unsafe_flag() {
             .contains("pin is missing")
     );
     let unsafe_line = format!("{line} --discovery-token-unsafe-skip-ca-verification");
-    assert!(matches!(by_token(&join(&unsafe_line)).2, Pins::UnsafeSkip));
+    assert!(matches!(by_token(&join(&unsafe_line)).2, Pins::None));
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn the_older_version_and_json_are_read_too() {
         "bootstrapToken":{"token":"cccccc.0123456789abcdef","apiServerEndpoint":"h:1","unsafeSkipCAVerification":true}},
         "nodeRegistration":{"name":"n","kubeletExtraArgs":{"hostname-override":"other"}}}"#.to_string();
     let join = join_in("join", &configured(&json));
-    assert!(matches!(by_token(&join).2, Pins::UnsafeSkip));
+    assert!(matches!(by_token(&join).2, Pins::None));
     assert_eq!(token_id(&join), "cccccc", "the discovery token serves both");
     assert_eq!(join.discovery_timeout.as_secs(), 7);
     assert_eq!(join.node_name.as_deref(), Some("other"), "the kubelet's own name wins");

@@ -56,13 +56,32 @@ impl Bundle {
     /// # Errors
     /// [`Failure::NotTrusted`] when none is a CA; [`Failure::Clock`], which may heal, when none of the CAs is valid.
     pub fn roots(&self, now: SystemTime) -> Result<Roots> {
-        Roots::new(self.usable_at(now)?)
+        self.roots_among(now, &|_| true)
+    }
+
+    /// The same with some of the certificates only. Other CAs that are valid `now` may stand between one of these and a
+    /// server, as intermediates, whether the server sends them or not.
+    ///
+    /// # Errors
+    /// As of [`Self::roots`].
+    pub(super) fn roots_among(
+        &self,
+        now: SystemTime,
+        is_root: &dyn Fn(&Certificate) -> bool,
+    ) -> Result<Roots> {
+        let stands_between = |c: &&Certificate| !is_root(c) && c.may_issue && c.is_valid_at(now);
+        Roots::new(self.usable_at(now, is_root)?, self.certificates.iter().filter(stands_between))
     }
 
     /// The certificates that can be roots: CAs that may issue for servers and are valid `now`. Go demands all of that of
     /// a root, webpki nothing (`crypto/x509`, `isValid`, `CheckSignatureFrom` and `checkChainForKeyUsage`).
-    fn usable_at(&self, now: SystemTime) -> Result<Vec<&Certificate>> {
-        let authorities: Vec<_> = self.certificates.iter().filter(|c| c.may_issue && c.for_servers).collect();
+    fn usable_at(
+        &self,
+        now: SystemTime,
+        is_root: &dyn Fn(&Certificate) -> bool,
+    ) -> Result<Vec<&Certificate>> {
+        let usable = |c: &&Certificate| is_root(c) && c.may_issue && c.for_servers;
+        let authorities: Vec<_> = self.certificates.iter().filter(usable).collect();
         let Some(first) = authorities.first() else {
             let message = "no certificate in the cluster's CA data is a CA that may sign; publish the cluster's CA certificate";
             return Err(Error::new(Step::Trust, Failure::NotTrusted, message));
@@ -125,46 +144,68 @@ impl Pin {
 /// Which CA keys are accepted.
 #[derive(Clone, Debug)]
 pub enum Pins {
-    /// At least one certificate of the bundle must have one of these; the whole bundle is trusted then, as in kubeadm.
+    /// The connection that delivers the bundle must lead to a certificate that has one of these: that server vouches for
+    /// the rest. Where no server delivers it, every certificate must have one.
     Required(Vec<Pin>),
-    /// Every certificate of the bundle must have one of these, so that no holder of the token can add a CA of his own.
+    /// Every certificate of the bundle must have one of these, however it was delivered.
     EachRequired(Vec<Pin>),
-    /// `--discovery-token-unsafe-skip-ca-verification` without any pin: whoever knows the token can forge the cluster.
-    UnsafeSkip,
+    /// No pin is given. Of a cluster-info, whoever knows the token can forge the cluster then.
+    None,
 }
 
 impl Pins {
-    /// Whether a key of this bundle is among the pins.
+    /// The given ones.
     #[must_use]
-    pub fn name_one_of(&self, bundle: &Bundle) -> bool {
+    pub fn given(&self) -> &[Pin] {
         match self {
-            Self::Required(pins) | Self::EachRequired(pins) => {
-                bundle.pins().iter().any(|pin| pins.iter().any(|pinned| pinned.0 == *pin))
-            }
-            Self::UnsafeSkip => false,
+            Self::Required(pins) | Self::EachRequired(pins) => pins,
+            Self::None => &[],
         }
     }
 
-    /// Holds the bundle against the pins.
+    /// Whether this key, as [`Certificate::pin`] has it, is pinned.
+    #[must_use]
+    pub fn name(&self, key: &str) -> bool {
+        self.given().iter().any(|pin| pin.0 == key)
+    }
+
+    /// The keys of a bundle that are not pinned, each once; none where no pin is given.
+    pub(super) fn missing_of(&self, bundle: &Bundle) -> Vec<String> {
+        let mut missing = Vec::new();
+        for key in bundle.pins() {
+            if !matches!(self, Self::None) && !self.name(&key) && !missing.contains(&key) {
+                missing.push(key);
+            }
+        }
+        missing
+    }
+
+    /// Holds the bundle of a cluster-info against the pins, before it is known who has delivered it.
     ///
     /// # Errors
-    /// [`Failure::NotTrusted`] when too few of its keys are pinned.
+    /// [`Failure::NotTrusted`] when none of its keys is pinned, or one is not and each has to be.
     pub(super) fn check(&self, bundle: &Bundle) -> Result<()> {
-        let (pins, each) = match self {
-            Self::Required(pins) => (pins, false),
-            Self::EachRequired(pins) => (pins, true),
-            Self::UnsafeSkip => return Ok(()),
-        };
-        let mut stray = bundle.pins();
-        let all = stray.len();
-        stray.retain(|pin| pins.iter().all(|pinned| pinned.0 != *pin));
-        if stray.is_empty() || !each && stray.len() < all {
+        let is_enough = matches!(self, Self::Required(_)) && bundle.pins().iter().any(|key| self.name(key));
+        if is_enough { Ok(()) } else { self.check_each(bundle, "cluster-info") }
+    }
+
+    /// Holds a bundle that nobody else vouches for against the pins: each certificate counts, one of no CA too, since a
+    /// kubelet that is given it as clientCAFile takes it for a chain by itself (`crypto/x509`, `Certificate.Verify`).
+    /// `place` is what holds it, for people.
+    ///
+    /// # Errors
+    /// [`Failure::NotTrusted`] when a key is not pinned, which names each that is not.
+    pub(super) fn check_each(&self, bundle: &Bundle, place: &str) -> Result<()> {
+        let missing = self.missing_of(bundle);
+        if missing.is_empty() {
             return Ok(());
         }
-        let message = format!(
-            "CA keys in cluster-info are not pinned ({}); check the pin: it is mistyped, or this is another cluster",
-            stray.join(" ")
-        );
+        let advice = if bundle.pins().iter().any(|key| self.name(key)) {
+            "give a pin for each that is the cluster's, and take the others out"
+        } else {
+            "check the pin: it is mistyped, or this is another cluster"
+        };
+        let message = format!("CA keys in {place} are not pinned ({}); {advice}", missing.join(" "));
         Err(Error::new(Step::Trust, Failure::NotTrusted, message))
     }
 }
@@ -202,10 +243,24 @@ mod tests {
             let bundle = bundle(held);
             let (one, all) = (Pins::Required(pins(pinned)), Pins::EachRequired(pins(pinned)));
             assert_eq!((one.check(&bundle).is_ok(), all.check(&bundle).is_ok()), (any, each), "{pinned:?}");
-            assert_eq!((one.name_one_of(&bundle), all.name_one_of(&bundle)), (any, any), "{pinned:?}");
+            assert_eq!(one.check_each(&bundle, "it").is_ok(), each, "nobody else vouches for it: {pinned:?}");
         }
         let bundle = bundle(&[CA]);
-        assert!(Pins::UnsafeSkip.check(&bundle).is_ok() && !Pins::UnsafeSkip.name_one_of(&bundle));
+        assert!(Pins::None.check(&bundle).is_ok() && Pins::None.check_each(&bundle, "it").is_ok());
+        assert!(!Pins::None.name(&bundle.pins()[0]));
+    }
+
+    #[test]
+    fn each_key_that_is_not_pinned_is_named_once() {
+        let held = bundle(&[CA, SERVER, SERVER, NODE]);
+        let [ca, server, _, node] = &held.pins()[..] else { panic!("four") };
+        let error = Pins::Required(pins(&[CA])).check_each(&held, "this").unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("CA keys in this are not pinned ({server} {node}); give a pin")),
+            "{error}"
+        );
+        let error = Pins::Required(pins(&[])).check(&held).unwrap_err().to_string();
+        assert!(error.contains(&format!("({ca} {server} {node}); check the pin")), "{error}");
     }
 
     #[test]
@@ -224,10 +279,11 @@ mod tests {
     fn roots_are_authorities_in_time() {
         let (now, early) = (UNIX_EPOCH + Duration::from_hours(701_280), UNIX_EPOCH);
         let both = bundle(&[SERVER, CA]);
-        let usable: Vec<_> = both.usable_at(now).unwrap().into_iter().map(|c| c.der.clone()).collect();
+        let usable: Vec<_> =
+            both.usable_at(now, &|_| true).unwrap().into_iter().map(|c| c.der.clone()).collect();
         assert_eq!(usable, [both.certificates()[1].der.clone()]);
-        assert_eq!(both.usable_at(early).unwrap_err().failure(), Failure::Clock);
-        assert_eq!(bundle(&[SERVER]).usable_at(now).unwrap_err().failure(), Failure::NotTrusted);
+        assert_eq!(both.usable_at(early, &|_| true).unwrap_err().failure(), Failure::Clock);
+        assert_eq!(bundle(&[SERVER]).usable_at(now, &|_| true).unwrap_err().failure(), Failure::NotTrusted);
         assert!(both.roots(now).is_ok() && bundle(&[NODE]).roots(now).is_err());
     }
 

@@ -15,7 +15,7 @@ use nodestrap::http::Bearer;
 use nodestrap::identity::{CertificateRequest, Exchange, Verdict, Wait, Wanted};
 use nodestrap::notify::Notify;
 use nodestrap::report::Report;
-use nodestrap::trust;
+use nodestrap::trust::{self, Pins};
 
 use crate::answers::{answers, bookmark, chunked, denied, event, issued, json, list, object, status};
 use crate::targets::{fixtures, transport};
@@ -64,7 +64,8 @@ fn play(list: &[Vec<u8>]) -> Played {
 fn play_as(list: &[Vec<u8>], waits_for_others: bool) -> Played {
     let (system, other) = transport::server(&answers(list));
     let clock = &*system.clock;
-    let cluster = trust::given(&system, &fixtures::cluster(), None, fixtures::now()).expect("a cluster");
+    let cluster =
+        trust::given(&system, &fixtures::cluster(), &Pins::None, None, fixtures::now()).expect("a cluster");
     let request = CertificateRequest::new(&fixtures::key(), &Wanted::client(&fixtures::node()));
     let request = request.expect("a request");
     let bearer = Bearer::new(fixtures::token().whole()).expect("a header");

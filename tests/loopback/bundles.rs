@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa};
+use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 
 use crate::support::api::{Api, Route, Setup, jws};
 use crate::support::node::{CA, Node};
-use crate::support::pki::{Authority, DAY, ServerIdentity, pem_text, valid};
+use crate::support::pki::{Authority, DAY, ServerIdentity, pem_text, pin_of, valid};
 
 const NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
 
@@ -66,11 +66,24 @@ fn a_rotation_is_joined_at_any_of_its_steps() {
             let pins = vec![old.pin(), new.pin()];
             Bundle { pem: old.pem() + &new.pem(), shown: old.server(&NAMES), pins }
         }),
-        ("the old one pinned, the new one serves", "joined", || {
+        ("both pinned, the new one serves", "joined", || {
+            let (old, new) = rotation();
+            let pins = vec![old.pin(), new.pin()];
+            Bundle { pem: old.pem() + &new.pem(), shown: new.server(&NAMES), pins }
+        }),
+        ("the old one pinned, the old one serves", "joined", || {
+            let (old, new) = rotation();
+            Bundle { pem: old.pem() + &new.pem(), shown: old.server(&NAMES), pins: vec![old.pin()] }
+        }),
+        ("the old one pinned, the new one serves", "not-trusted", || {
             let (old, new) = rotation();
             Bundle { pem: old.pem() + &new.pem(), shown: new.server(&NAMES), pins: vec![old.pin()] }
         }),
-        ("the new one pinned, the old one serves", "joined", || {
+        ("the new one pinned, the new one serves", "joined", || {
+            let (old, new) = rotation();
+            Bundle { pem: old.pem() + &new.pem(), shown: new.server(&NAMES), pins: vec![new.pin()] }
+        }),
+        ("the new one pinned, the old one serves", "not-trusted", || {
             let (old, new) = rotation();
             Bundle { pem: old.pem() + &new.pem(), shown: old.server(&NAMES), pins: vec![new.pin()] }
         }),
@@ -93,6 +106,28 @@ fn a_cross_signed_ca_is_one_in_the_bundle_and_in_the_chain() {
             let (old, new) = rotation();
             let cross = pem_text("CERTIFICATE", &new.cross_signed_by(&old));
             Bundle { pem: old.pem() + &cross, shown: new.server(&NAMES), pins: vec![new.pin()] }
+        }),
+        ("in the bundle, below the pinned one", "joined", || {
+            let (old, new) = rotation();
+            let cross = pem_text("CERTIFICATE", &new.cross_signed_by(&old));
+            Bundle { pem: old.pem() + &cross, shown: new.server(&NAMES), pins: vec![old.pin()] }
+        }),
+        ("in the bundle, before its self-signed form, below the pinned one", "joined", || {
+            let (old, new) = rotation();
+            let cross = pem_text("CERTIFICATE", &new.cross_signed_by(&old));
+            let pem = cross + &new.pem() + &old.pem();
+            Bundle { pem, shown: new.server(&NAMES), pins: vec![old.pin()] }
+        }),
+        ("in the bundle, the old one's below the new one, which is not pinned", "not-trusted", || {
+            let (old, new) = rotation();
+            let cross = pem_text("CERTIFICATE", &old.cross_signed_by(&new));
+            let pem = old.pem() + &cross + &new.pem();
+            Bundle { pem, shown: new.server(&NAMES), pins: vec![old.pin()] }
+        }),
+        ("in the bundle, without the one that has signed it, which is pinned", "not-trusted", || {
+            let (old, new) = rotation();
+            let cross = pem_text("CERTIFICATE", &new.cross_signed_by(&old));
+            Bundle { pem: cross, shown: new.server(&NAMES), pins: vec![old.pin()] }
         }),
         ("in the bundle, beside its self-signed form", "joined", || {
             let (old, new) = rotation();
@@ -127,6 +162,19 @@ fn an_expired_ca_is_no_root_and_harms_no_other() {
             let (old, new) = (expired(), Authority::new("kubernetes"));
             Bundle { pem: old.pem() + &new.pem(), shown: old.server(&NAMES), pins: vec![new.pin()] }
         }),
+        ("the pinned one, before the one that serves", "not-trusted", || {
+            let (old, new) = (expired(), Authority::new("kubernetes"));
+            Bundle { pem: old.pem() + &new.pem(), shown: new.server(&NAMES), pins: vec![old.pin()] }
+        }),
+        ("the pinned one, which serves beside a good one", "clock", || {
+            let (old, new) = (expired(), Authority::new("other"));
+            Bundle { pem: old.pem() + &new.pem(), shown: old.server(&NAMES), pins: vec![old.pin()] }
+        }),
+        ("one between the pinned one and the server", "not-trusted", || {
+            let (root, middle) = (Authority::new("root"), expired());
+            let pem = root.pem() + &pem_text("CERTIFICATE", &middle.cross_signed_by(&root));
+            Bundle { pem, shown: middle.server(&NAMES), pins: vec![root.pin()] }
+        }),
         ("all of them", "clock", || {
             let (old, older) = (expired(), expired());
             Bundle { pem: old.pem() + &older.pem(), shown: old.server(&NAMES), pins: vec![old.pin()] }
@@ -146,6 +194,12 @@ fn a_certificate_twice_or_one_of_no_ca_does_no_harm_and_is_no_root() {
             let shown = ca.server(&NAMES);
             let pem = pem_text("CERTIFICATE", &shown.chain[0]) + &ca.pem();
             Bundle { pem, shown, pins: vec![ca.pin()] }
+        }),
+        ("a server's beside the CA that has signed it, and pinned", "not-trusted", || {
+            let (ca, key) = (Authority::new("kubernetes"), KeyPair::generate().expect("a key"));
+            let other = ca.server_of(&key, &["other"], |_| {});
+            let pem = ca.pem() + &pem_text("CERTIFICATE", &other.chain[0]);
+            Bundle { pem, shown: ca.server(&NAMES), pins: vec![pin_of(&key)] }
         }),
         ("the server's own beside a CA that did not sign it", "not-trusted", || {
             let (ca, other) = rotation();

@@ -205,12 +205,13 @@ fn an_identity_in_this_cluster_stays_beside_a_ca_that_goes() {
 }
 
 #[test]
-fn a_node_of_the_same_name_elsewhere_is_joined_already_unless_it_is_to_be_replaced() {
+fn a_node_of_the_same_name_elsewhere_is_refused_unless_it_is_to_be_replaced() {
     let (here, there, node) = (Api::start(), Api::start(), Node::new());
     joined_as("n1", &node, &there);
-    node.join(&here).with_cert().args("--keep-bootstrap-kubeconfig").run().expect("already-joined");
-    assert_eq!(here.connections().len(), 0);
     let (_, before) = state(&node);
+    let run = node.join(&here).with_cert().run();
+    run.expect("files").says(&["kubelet.conf is an identity in another cluster", &there.authority.pin()]);
+    assert_eq!((here.connections().len(), state(&node).1), (0, before.clone()));
     replacing(&node, &here).run().expect("joined");
     is_new(&node, &here, &before);
 }

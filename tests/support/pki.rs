@@ -76,8 +76,7 @@ impl Authority {
 
     /// The pin that `kubeadm token create --print-join-command` prints for it.
     pub fn pin(&self) -> String {
-        let digest = ring::digest::digest(&ring::digest::SHA256, &self.key.subject_public_key_info());
-        format!("sha256:{}", hex(digest.as_ref()))
+        pin_of(&self.key)
     }
 
     /// A server certificate for these names (DNS names or addresses), with its key.
@@ -215,6 +214,12 @@ fn request(key: &KeyPair, organization: &str, common_name: &str) -> String {
     params.distinguished_name.push(DnType::CommonName, common_name);
     let request = params.serialize_request(key).expect("a request");
     pem_text("CERTIFICATE REQUEST", request.der())
+}
+
+/// The pin of a key, whoever's.
+pub fn pin_of(key: &KeyPair) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, &key.subject_public_key_info());
+    format!("sha256:{}", hex(digest.as_ref()))
 }
 
 /// The value of one attribute of a subject, as text.

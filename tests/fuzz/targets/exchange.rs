@@ -11,7 +11,7 @@ use nodestrap::identity::{CertificateRequest, Exchange, Verdict, Wanted};
 use nodestrap::join;
 use nodestrap::options::{Command, Options, Surroundings};
 use nodestrap::report::{Report, Success};
-use nodestrap::trust;
+use nodestrap::trust::{self, Pins};
 use nodestrap::x509::Certificate;
 
 use super::trust::jws;
@@ -24,7 +24,8 @@ const REQUESTS: usize = 400;
 /// ends it well, and nothing makes it ask without end.
 pub fn exchange(data: &[u8]) -> bool {
     let (system, other) = transport::server(data);
-    let cluster = trust::given(&system, &fixtures::cluster(), None, fixtures::now()).expect("a cluster");
+    let cluster =
+        trust::given(&system, &fixtures::cluster(), &Pins::None, None, fixtures::now()).expect("a cluster");
     let (key, wanted) = (fixtures::key(), Wanted::client(&fixtures::node()));
     let request = CertificateRequest::new(&key, &wanted).expect("a request");
     let bearer = Bearer::new(fixtures::token().whole()).expect("a header");

@@ -60,9 +60,9 @@ pub fn connection(data: &[u8]) -> bool {
     let mut taken = 0;
     for (endpoint, pins, trusted) in [
         (fixtures::ENDPOINT, fixtures::pins(), true),
-        (fixtures::ENDPOINT, Pins::UnsafeSkip, true),
+        (fixtures::ENDPOINT, Pins::None, true),
         ("other.example.org:6443", fixtures::pins(), false),
-        ("other.example.org:6443", Pins::UnsafeSkip, true),
+        ("other.example.org:6443", Pins::None, true),
     ] {
         let (system, other) = transport::server(data);
         let endpoint = Endpoint::parse(endpoint).expect("an endpoint");

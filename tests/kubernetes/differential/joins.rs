@@ -6,7 +6,6 @@ use nodestrap::error::Failure::Usage;
 use nodestrap::http::Endpoint;
 use nodestrap::options::{Command, Discovery, Options, Surroundings};
 use nodestrap::secret::Secret;
-use nodestrap::trust::Pins;
 use serde_json::{Value, json};
 
 use super::damage::Damage;
@@ -250,16 +249,10 @@ fn ours(text: &str) -> Result<Said, Refusal> {
     let Command::Join(join) = options.command()? else { panic!("a join") };
     let show =
         |endpoints: &[Endpoint]| endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    let (endpoint, credentials, pins, file) = match &join.discovery {
-        Discovery::Token { endpoints, credentials, pins, .. } => {
-            let pins = match pins {
-                Pins::Required(pins) | Pins::EachRequired(pins) => pins.len(),
-                Pins::UnsafeSkip => 0,
-            };
-            (show(endpoints), Some(credentials), pins, false)
-        }
-        Discovery::Given(given) => (String::new(), Some(&given.credentials), 0, true),
-        Discovery::Kubeconfig { .. } => (String::new(), None, 0, true),
+    let (endpoint, credentials, file) = match &join.discovery {
+        Discovery::Token { endpoints, credentials, .. } => (show(endpoints), Some(credentials), false),
+        Discovery::Given(given) => (String::new(), Some(&given.credentials), true),
+        Discovery::Kubeconfig { .. } => (String::new(), None, true),
         Discovery::ClusterInfo { .. } => panic!("no flag says so"),
         Discovery::Unknown(why) => return Err(why.as_str().into()),
     };
@@ -272,7 +265,7 @@ fn ours(text: &str) -> Result<Said, Refusal> {
             credentials.and_then(|own| own.embedded().token.map(str::to_owned)).unwrap_or_default()
         },
         file,
-        pins,
+        pins: join.pins.given().len(),
         name: join
             .node_name
             .map(|name| nodestrap::node::NodeName::new(&name).map(|name| name.as_str().to_owned()))

@@ -1,0 +1,190 @@
+//! Pins where no API server delivers the CAs: nobody vouches for a certificate whose key is not pinned.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use rcgen::KeyPair;
+
+use crate::support::api::{Api, Reply, Route, Setup, TOKEN, jws};
+use crate::support::node::{BOOTSTRAP_CONF, Node};
+use crate::support::pki::{Authority, pem_text, pin_of};
+use crate::way::{Way, path};
+
+/// A way in, and how it is gone with these CAs; the web server on it has to stay.
+type Case = (&'static str, fn(Way, &str) -> (Way, Option<Api>));
+
+/// A kubeconfig with these CAs.
+fn kubeconfig(way: &Way, bundle: &str) -> String {
+    let encode = |text: &str| BASE64_STANDARD.encode(text);
+    let text = way.kubeconfig(&format!("{{token: {TOKEN}}}"));
+    text.replace(&encode(&way.api.authority.pem()), &encode(bundle))
+}
+
+/// A signed cluster-info with these CAs.
+fn cluster_info(way: &Way, bundle: &str) -> String {
+    let server = format!("https://{}", way.api.endpoint());
+    way.api.cluster(|cluster| cluster.publish(&jws::kubeconfig(bundle, &server)));
+    way.config_map().to_string()
+}
+
+/// Has a file behind a URL.
+fn behind_url(way: Way, flag: &str, text: String) -> (Way, Option<Api>) {
+    let web = Api::with(Setup { authority: Arc::new(Authority::new("web")), ..Setup::default() });
+    web.on(Route::Other, move |_, _, _| Some(Reply::text(200, "text/plain", &text)));
+    let ca = way.file("web.pem", &web.authority.pem());
+    let url = format!("https://{}/a", web.endpoint());
+    (way.with(&[flag, &url, "--discovery-ca", path(&ca)]), Some(web))
+}
+
+/// Every way on which no API server delivers the CAs.
+const WAYS: [Case; 6] = [
+    ("--server", |way, bundle| (way.by_the_operators_word(bundle), None)),
+    ("--discovery-file FILE", |way, bundle| {
+        let file = way.file("discovery.conf", &kubeconfig(&way, bundle));
+        (way.with(&["--discovery-file", path(&file)]), None)
+    }),
+    ("--discovery-file URL", |way, bundle| {
+        let text = kubeconfig(&way, bundle);
+        behind_url(way, "--discovery-file", text)
+    }),
+    ("--bootstrap-kubeconfig", |way, bundle| {
+        let file = way.file("bootstrap.conf", &kubeconfig(&way, bundle));
+        (way.with(&["--bootstrap-kubeconfig", path(&file)]), None)
+    }),
+    ("--cluster-info FILE", |way, bundle| {
+        let (file, token) = (way.file("info", &cluster_info(&way, bundle)), way.file("token", TOKEN));
+        (way.with(&["--cluster-info", path(&file), "--token-file", path(&token)]), None)
+    }),
+    ("--cluster-info URL", |way, bundle| {
+        let (text, token) = (cluster_info(&way, bundle), way.file("token", TOKEN));
+        behind_url(way.with(&["--token-file", path(&token)]), "--cluster-info", text)
+    }),
+];
+
+/// Goes each way with these CAs and flags, and asserts that the cluster is not even dialled.
+fn refused(code: i32, words: &str, bundle: impl Fn(&Authority) -> String + Sync, flags: &[&str]) {
+    crate::support::all(
+        &WAYS,
+        |case| case.0.to_owned(),
+        |(_, make)| {
+            let way = Way::new();
+            let bundle = bundle(&way.api.authority);
+            let pin = way.api.authority.pin();
+            let flags: Vec<&str> =
+                flags.iter().map(|flag| if *flag == "PIN" { &pin } else { *flag }).collect();
+            let (way, _web) = make(way, &bundle);
+            let way = way.with(&flags).with(&["--discovery-timeout", "3s"]);
+            way.is_refused(code, words);
+            assert_eq!(way.api.connections().len(), 0);
+        },
+    );
+}
+
+const HASH: &str = "--discovery-token-ca-cert-hash";
+
+#[test]
+fn a_pin_of_another_ca_holds_on_every_way() {
+    let other = Authority::new("other").pin();
+    for more in [&["--pin-every-ca"][..], &["--discovery-token-unsafe-skip-ca-verification"], &[]] {
+        refused(5, "are not pinned (sha256:", Authority::pem, &[&[HASH, &other], more].concat());
+    }
+}
+
+#[test]
+fn each_certificate_must_be_pinned_on_every_way_and_the_missing_key_is_named() {
+    let added = Authority::new("kubernetes");
+    let words = format!("are not pinned ({}); give a pin", added.pin());
+    refused(5, &words, |ca| ca.pem() + &added.pem(), &[HASH, "PIN"]);
+    refused(5, &words, |ca| added.pem() + &ca.pem(), &[HASH, "PIN"]);
+
+    // A leaf, too, even one that the pinned CA has signed: as a clientCAFile it would be a chain by itself.
+    let key = KeyPair::generate().expect("a key");
+    let words = format!("are not pinned ({})", pin_of(&key));
+    let with_leaf =
+        |ca: &Authority| ca.pem() + &pem_text("CERTIFICATE", &ca.server_of(&key, &["x"], |_| {}).chain[0]);
+    refused(5, &words, with_leaf, &[HASH, "PIN"]);
+}
+
+#[test]
+fn what_is_no_pin_is_a_usage_error_on_every_way() {
+    for bad in ["sha256:xyz", "", "sha1:00", "PIN,sha256:xyz", "hunter2"] {
+        let bad = bad.replace("PIN", &Authority::new("other").pin());
+        refused(2, "takes sha256: and 64 hex digits", Authority::pem, &[HASH, &bad]);
+        Way::new().with(&[HASH, &bad]).is_refused(2, "takes sha256: and 64 hex digits");
+    }
+    refused(2, "--discovery-token-ca-cert-hash", Authority::pem, &["--pin-every-ca"]);
+}
+
+#[test]
+fn every_way_is_good_with_a_pin_for_each_certificate() {
+    let added = Authority::new("kubernetes");
+    for flag in ["--dry-run=false", "--pin-every-ca"] {
+        crate::support::all(
+            &WAYS,
+            |case| case.0.to_owned(),
+            |(_, make)| {
+                let way = Way::new();
+                let bundle = way.api.authority.pem() + &added.pem();
+                let pins = [added.pin(), way.api.authority.pin()].join(",");
+                let (way, _web) = make(way, &bundle);
+                way.with(&[HASH, &pins, flag]).joins();
+            },
+        );
+    }
+}
+
+/// A join line from a weaker source cannot switch off the pin that the image brings.
+#[test]
+fn a_pin_holds_from_wherever_it_comes() {
+    let pin = Authority::new("image").pin();
+    let configuration = |file: &str| {
+        format!(
+            "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\ndiscovery:\n  bootstrapToken:\n    \
+             caCertHashes: ['{pin}']\n{file}"
+        )
+    };
+    for case in 0..4 {
+        let way = Way::new();
+        let file = way.file("discovery.conf", &kubeconfig(&way, &way.api.authority.pem()));
+        let line = format!("kubeadm join --discovery-file {}", path(&file));
+        let way = match case {
+            0 => way.with(&[HASH, &pin]).variable("NODESTRAP_JOIN", line),
+            1 => {
+                let config = way.file("join.yaml", &configuration(""));
+                way.variable("NODESTRAP_JOIN", line).with(&["--config", path(&config)])
+            }
+            2 => way.variable("NODESTRAP_CONFIG", configuration("")).with(&["--discovery-file", path(&file)]),
+            _ => {
+                let file = format!("  file:\n    kubeConfigPath: {}\n", path(&file));
+                way.variable("NODESTRAP_CONFIG", configuration(&file))
+            }
+        };
+        way.is_refused(5, "are not pinned");
+        assert_eq!(way.api.connections().len(), 0);
+    }
+}
+
+#[test]
+fn a_prepared_node_needs_a_pin_for_each_ca_that_was_prepared() {
+    let (way, new) = (Way::new(), Authority::new("kubernetes"));
+    let bundle = way.api.authority.pem() + &new.pem();
+    cluster_info(&way, &bundle);
+    way.node.join(&way.api).run().expect("prepared");
+    let seen = way.api.requests().len();
+    let (file, pin) = (way.node.at(BOOTSTRAP_CONF), way.api.authority.pin());
+    let way = way.with(&["--bootstrap-kubeconfig", path(&file), HASH, &pin]);
+    let output = way.run();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(5) && said.contains(&new.pin()), "{said}");
+    assert_eq!(way.api.requests().len(), seen);
+    let both = new.pin();
+    way.with(&[HASH, &both]).joins();
+}
+
+#[test]
+fn what_is_no_pin_is_a_usage_error_on_a_joined_node() {
+    let (api, node) = (Api::start(), Node::new());
+    node.joins(&api);
+    node.join(&api).pins(&["sha256:xyz".to_owned()]).run().expect("usage");
+}
