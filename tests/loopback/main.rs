@@ -21,6 +21,7 @@ mod kubelet;
 mod lock;
 mod kubelets;
 mod notify;
+mod other_cluster;
 mod pins;
 mod places;
 mod planted;
