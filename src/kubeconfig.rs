@@ -108,8 +108,7 @@ impl Kubeconfig {
                     server: text_of(cluster, "server")?,
                     certificate_authority_data: data_of(cluster, "certificate-authority-data")?,
                     certificate_authority: text_of(cluster, "certificate-authority")?,
-                    insecure_skip_tls_verify: cluster.get("insecure-skip-tls-verify")
-                        == Some(&Value::Bool(true)),
+                    insecure_skip_tls_verify: switch_of(cluster, "insecure-skip-tls-verify")?,
                     unsupported: first_of(cluster, &["proxy-url", "tls-server-name"]),
                 })
             })?,
@@ -178,8 +177,17 @@ fn text_of(map: &Value, field: &str) -> Result<String, KubeconfigError> {
         Some(Value::String(text)) => Ok(text.clone()),
         // Not quoted: in a kubeconfig it can be a secret.
         Some(_) => {
-            Err(KubeconfigError::Content("a field that holds text in a kubeconfig holds something else"))
+            Err(KubeconfigError::Content("a field holds something else than text; put its value in quotes"))
         }
+    }
+}
+
+/// A field's true or false, false when it is missing or null.
+fn switch_of(map: &Value, field: &str) -> Result<bool, KubeconfigError> {
+    match map.get(field) {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(on)) => Ok(*on),
+        Some(_) => Err(KubeconfigError::Content("insecure-skip-tls-verify is neither true nor false")),
     }
 }
 
@@ -195,11 +203,16 @@ fn is_map(value: &Value) -> bool {
     value.is_object() || value.is_null()
 }
 
-/// The first of these fields that holds anything.
+/// The first of these fields that holds anything. Many programs write all fields that there are, empty ones too; only
+/// objects are there whatever they hold (`AuthInfo`, pointers).
 fn first_of(map: &Value, fields: &[&'static str]) -> Option<&'static str> {
     let holds = |field: &&&str| match map.get(field) {
         None | Some(Value::Null) => false,
-        Some(value) => value != "",
+        Some(_) if matches!(**field, "exec" | "auth-provider") => true,
+        Some(Value::String(text)) => !text.is_empty(),
+        Some(Value::Array(items)) => !items.is_empty(),
+        Some(Value::Object(map)) => !map.is_empty(),
+        Some(_) => true,
     };
     fields.iter().find(holds).copied()
 }

@@ -28,7 +28,10 @@ pub struct YamlError {
 
 impl std::fmt::Display for YamlError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "YAML line {}: {}", self.line, self.problem)
+        match self.line {
+            0 => write!(f, "YAML: {}", self.problem),
+            line => write!(f, "YAML line {line}: {}", self.problem),
+        }
     }
 }
 
@@ -152,7 +155,7 @@ fn documents(text: &str, kept: Option<(&str, &[&str])>) -> Result<Vec<String>, Y
     };
     for event in Parser::new(Bounded::new(text, &tokens)) {
         if tokens.get() > limits::YAML_TOKENS {
-            return Err(YamlError { line: 0, problem: "too much in brackets or braces; use lines instead" });
+            return Err(YamlError { line: 0, problem: "too much in brackets or braces; put it in lines" });
         }
         tokens.set(0);
         let (event, span) = event.map_err(|e| YamlError {

@@ -27,12 +27,13 @@ impl Endpoint {
         Some(Self { host: parse_host(host)?, port })
     }
 
-    /// Reads endpoints with commas between them. One that is there twice counts once.
+    /// Reads endpoints with commas between them, each with or without a slash at its end, which kubeadm takes for a path of
+    /// nothing. One that is there twice counts once.
     #[must_use]
     pub fn parse_list(text: &str) -> Option<Vec<Self>> {
         let mut endpoints = Vec::new();
         for item in text.split(',') {
-            let endpoint = Self::parse(item)?;
+            let endpoint = Self::parse(item.trim_end_matches('/'))?;
             if !endpoints.contains(&endpoint) {
                 endpoints.push(endpoint);
             }

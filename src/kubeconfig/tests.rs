@@ -67,7 +67,20 @@ fn what_is_not_followed_is_named() {
         ("auth-provider: {name: gcp}", Some("auth-provider")),
         ("username: u, password: p", Some("username")),
         ("as: other", Some("as")),
+        ("exec: {}", Some("exec")),
+        ("auth-provider: {}", Some("auth-provider")),
+        ("password: p", Some("password")),
+        ("as-groups: [g]", Some("as-groups")),
+        ("as-groups: [null]", Some("as-groups")),
+        ("as-user-extra: {a: null}", Some("as-user-extra")),
+        ("as-uid: x", Some("as-uid")),
         ("exec: null, username: ''", None),
+        ("as: '', as-uid: '', as-groups: [], as-user-extra: {}, password: ''", None),
+        (
+            "auth-provider: ~, exec: , as: , as-groups: null, as-user-extra: null, username: , password: ",
+            None,
+        ),
+        ("extensions: [], client-key: , tokenFile: , client-certificate-data: ~", None),
         ("other: x", None),
     ] {
         let text = format!(
@@ -98,6 +111,63 @@ fn several_clusters_need_one_that_is_meant() {
     let nameless = two.replace("name: a, ", "");
     assert_eq!(Kubeconfig::parse(&nameless).unwrap().discovery_cluster().unwrap().server, "https://a");
     assert!(Kubeconfig::parse("").unwrap().discovery_cluster().is_err());
+}
+
+#[test]
+fn null_is_absent_in_every_field_and_an_empty_field_says_nothing() {
+    let full = "apiVersion: v1
+kind: Config
+preferences: {}
+extensions: []
+clusters:
+- name: c
+  cluster: {server: 'https://h', certificate-authority-data: QQ==, proxy-url: '', tls-server-name: '', extensions: []}
+contexts:
+- name: x
+  context: {cluster: c, user: u, namespace: ''}
+users:
+- name: u
+  user: {token: t, tokenFile: ''}
+current-context: x
+";
+    let read = |text: &str| {
+        let config = Kubeconfig::parse(text).unwrap_or_else(|e| panic!("{e}: {text}"));
+        let (cluster, user) = config.current().expect(text);
+        assert_eq!((cluster.unsupported, user.unsupported), (None, None), "{text}");
+        assert_eq!((cluster.server.as_str(), user.token.expose().as_str()), ("https://h", "t"), "{text}");
+        cluster.insecure_skip_tls_verify
+    };
+    read(full);
+    for (field, null) in [
+        ("apiVersion: v1", "apiVersion: null"),
+        ("kind: Config", "kind:"),
+        ("preferences: {}", "preferences: ~"),
+        ("extensions: []\nclusters", "extensions: null\nclusters"),
+        ("proxy-url: ''", "proxy-url: null"),
+        ("tls-server-name: ''", "tls-server-name: ~"),
+        ("extensions: []}", "extensions: null}"),
+        ("namespace: ''", "namespace: null"),
+        ("tokenFile: ''", "tokenFile: null"),
+        ("- name: c\n", "- null\n- name: c\n"),
+        ("- name: u\n", "-\n- name: u\n"),
+    ] {
+        assert!(full.contains(field), "{field}");
+        read(&full.replacen(field, null, 1));
+    }
+    let skip = |value: &str| full.replace("proxy-url: ''", &format!("insecure-skip-tls-verify: {value}"));
+    for (value, on) in
+        [("", false), ("null", false), ("no", false), ("off", false), ("yes", true), ("On", true)]
+    {
+        assert_eq!(read(&skip(value)), on, "{value}");
+    }
+    for bad in ["''", "'yes'", "1", "[]", "yEs"] {
+        assert!(Kubeconfig::parse(&skip(bad)).is_err(), "{bad}");
+    }
+    for (field, other) in
+        [("server: 'https://h'", "server: yes"), ("token: t", "token: on"), ("name: x", "name: no")]
+    {
+        assert!(Kubeconfig::parse(&full.replace(field, other)).is_err(), "as client-go has it: {other}");
+    }
 }
 
 #[test]

@@ -132,12 +132,12 @@ fn walk(path: &str, map: &Value, version: Version, origin: Origin, settings: &mu
         };
         // null and a missing field are the same to Go's decoder.
         match (field, value) {
+            (_, Value::Null) | (Field::Ignored, _) => {}
             (Field::Refused, _) => {
                 return Err(usage(format!(
                     "{path}: nodestrap joins workers only; use kubeadm for this node"
                 )));
             }
-            (Field::Ignored, _) | (_, Value::Null) => {}
             (Field::Map, value) => walk(&path, value, version, origin, settings)?,
             // So are an empty text and a missing one, except where a duration is read of it.
             (Field::Text(name, _), Value::String(text)) if text.is_empty() && !name.ends_with("-timeout") => {
@@ -150,18 +150,26 @@ fn walk(path: &str, map: &Value, version: Version, origin: Origin, settings: &mu
             }
             (Field::Texts(name), Value::Array(items)) => {
                 for item in items {
-                    let Some(text) = item.as_str() else { return wrong(&path, "a list of texts") };
+                    let Some(text) = text(Some(item)) else { return wrong(&path, "a list of texts") };
                     settings.put(name, Takes::List, false, text.to_owned(), origin);
                 }
             }
             (Field::KubeletArguments, value) => kubelet_arguments(&path, value, version, origin, settings)?,
             (Field::Taints, value) => taints(&path, value, origin, settings)?,
-            (Field::Text(..), _) => return wrong(&path, "a text"),
+            (Field::Text(..), _) => return wrong(&path, "a text; put its value in quotes"),
             (Field::Switch(_), _) => return wrong(&path, "true or false"),
             (Field::Texts(_), _) => return wrong(&path, "a list of texts"),
         }
     }
     Ok(())
+}
+
+/// A text of an item, which is empty where it is null or missing. `None` for anything else.
+fn text(value: Option<&Value>) -> Option<&str> {
+    match value {
+        None | Some(Value::Null) => Some(""),
+        Some(value) => value.as_str(),
+    }
 }
 
 /// The kubelet's arguments, in the order of their names in v1beta3. Some decide here too: `hostname-override` is the
@@ -175,16 +183,24 @@ fn kubelet_arguments(
 ) -> Result<()> {
     let pairs: Option<Vec<(&str, &str)>> = match value {
         Value::Object(map) if version == Version::V1Beta3 => {
-            map.iter().map(|(name, value)| Some((name.as_str(), value.as_str()?))).collect()
+            map.iter().map(|(name, value)| Some((name.as_str(), text(Some(value))?))).collect()
         }
         Value::Array(items) if version == Version::V1Beta4 => items
             .iter()
-            .map(|item| Some((item.get("name")?.as_str()?, item.get("value")?.as_str()?)))
+            .enumerate()
+            .map(|(at, item)| {
+                tell_unknown(&format!("{path}[{at}]"), item, &["name", "value"], settings);
+                Some((text(item.get("name"))?, text(item.get("value"))?))
+            })
             .collect(),
         _ => None,
     };
-    let Some(pairs) = pairs else {
-        return Err(usage(format!("{path} in the JoinConfiguration is not a list of names and values")));
+    // An argument may lack its value, and not its name.
+    let Some(pairs) = pairs.filter(|pairs| pairs.iter().all(|(name, _)| !name.is_empty())) else {
+        return Err(usage(format!(
+            "{path} in the JoinConfiguration is not a list of names and values; put numbers and words such as yes in \
+             quotes"
+        )));
     };
     for (name, value) in pairs {
         settings.put_kubelets(name, value, origin);
@@ -195,14 +211,23 @@ fn kubelet_arguments(
 
 /// `taints` (`k8s.io/api/core/v1`, `Taint`), in the form of the kubelet's `--register-with-taints`.
 fn taints(path: &str, value: &Value, origin: Origin, settings: &mut Settings) -> Result<()> {
-    let text =
-        |item: &Value, field: &str| item.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let Some(items) = value.as_array() else {
-        return Err(usage(format!("{path} in the JoinConfiguration is not a list of taints")));
-    };
-    for item in items {
-        let taint = format!("{}={}:{}", text(item, "key"), text(item, "value"), text(item, "effect"));
-        settings.put("taint", Takes::Each, false, taint, origin);
+    let wrong = || usage(format!("{path} in the JoinConfiguration is not a list of taints"));
+    for (at, item) in value.as_array().ok_or_else(wrong)?.iter().enumerate() {
+        if !matches!(item, Value::Object(_) | Value::Null) {
+            return Err(wrong());
+        }
+        tell_unknown(&format!("{path}[{at}]"), item, &["key", "value", "effect", "timeAdded"], settings);
+        let part = |name: &str| text(item.get(name)).ok_or_else(wrong);
+        let [key, value, effect] = [part("key")?, part("value")?, part("effect")?];
+        if !(key.is_empty() && value.is_empty() && effect.is_empty()) {
+            settings.put("taint", Takes::Each, false, format!("{key}={value}:{effect}"), origin);
+        }
     }
     Ok(())
+}
+
+fn tell_unknown(path: &str, item: &Value, known: &[&str], settings: &mut Settings) {
+    let keys = item.as_object().into_iter().flat_map(|map| map.keys());
+    let unknown = keys.filter(|key| !known.contains(&key.as_str()));
+    settings.unknown.extend(unknown.map(|key| foreign(&format!("{path}.{key}"))));
 }

@@ -151,8 +151,10 @@ pub(super) fn published(file: &str, settings: &Settings) -> Result<Published> {
 }
 
 fn read_cluster_info(file: &Path, token: &Token) -> Result<ClusterInfo> {
-    ClusterInfo::from_text(sources::read_file(file)?.expose(), token.id())
-        .map_err(|e| usage("the given cluster-info is no ConfigMap in JSON or YAML").caused_by(e))
+    ClusterInfo::from_text(sources::read_file(file)?.expose(), token.id()).map_err(|e| {
+        usage("the given cluster-info is no ConfigMap in JSON or YAML; give it as kubectl prints it")
+            .caused_by(e)
+    })
 }
 
 /// What a setting names that takes a file or an `https://` URL, as kubeadm tells them apart

@@ -45,7 +45,7 @@ fn work_is_bounded() {
 
 #[test]
 fn what_the_scanner_holds_is_bounded_and_legal_flow_style_is_read() {
-    let much = "too much in brackets or braces; use lines instead";
+    let much = "too much in brackets or braces; put it in lines";
     let fill = |text: &str| text.repeat((limits::YAML_BYTES - 64) / text.len());
     for (before, part, problem_) in [
         ("# x\n{", "a:,", much),

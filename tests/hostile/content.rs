@@ -90,7 +90,7 @@ const SIGNATURES: [Signature; 32] = [
 /// What is done to the ConfigMap.
 type Map = (&'static str, Expect, fn(&mut Value));
 
-const MAPS: [Map; 16] = [
+const MAPS: [Map; 17] = [
     ("no data", UNSIGNED, |map| map["data"] = Value::Null),
     ("no kubeconfig", UNSIGNED, |map| map["data"]["kubeconfig"] = json!("")),
     ("no signature", UNSIGNED, |map| map["data"]["jws-kubeconfig-abcdef"] = json!("")),
@@ -113,6 +113,13 @@ const MAPS: [Map; 16] = [
     ("data that is a number", NO_MAP, |map| map["data"] = json!(1)),
     ("a kubeconfig that is an object", NO_MAP, |map| map["data"]["kubeconfig"] = json!({"kind": "Config"})),
     ("a kubeconfig that is null", UNSIGNED, |map| map["data"]["kubeconfig"] = Value::Null),
+    ("null in each place that may be empty", JOINED, |map| {
+        for place in ["binaryData", "immutable", "other"] {
+            map[place] = Value::Null;
+        }
+        map["data"]["jws-kubeconfig-ghijkl"] = Value::Null;
+        map["metadata"] = Value::Null;
+    }),
     ("a signature that is a number", NO_MAP, |map| map["data"]["jws-kubeconfig-abcdef"] = json!(1)),
     ("a string", NO_MAP, |map| *map = json!("cluster-info")),
     ("null", NO_MAP, |map| *map = Value::Null),
@@ -155,7 +162,7 @@ fn stage(api: Api, expect: Expect) -> Stage {
     if expect.says.is_empty() { Stage::with_friend(api) } else { Stage::with_stranger(api) }
 }
 
-fn answered(
+pub fn answered(
     name: &str,
     expect: Expect,
     answer: impl Fn(Value) -> Vec<u8> + Send + Sync + Clone + 'static,

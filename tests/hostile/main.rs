@@ -18,6 +18,7 @@ mod objects;
 mod old;
 mod openssl;
 mod raw;
+mod size;
 mod statuses;
 mod suite;
 mod tls;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         ("issued", issued::cases()),
         ("content", content::cases()),
         ("yaml", yaml::cases()),
+        ("size", size::cases()),
         ("trust", trust::cases()),
     ];
     let names: Vec<&str> = areas.iter().map(|(area, _)| *area).collect();

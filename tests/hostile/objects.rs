@@ -97,7 +97,7 @@ fn replaced(object: &Value, from: &str, to: &str) -> Vec<u8> {
     text.replacen(from, to, 1).into_bytes()
 }
 
-const TOLD: [Told; 49] = [
+const TOLD: [Told; 52] = [
     ("all in order", JOINED, |object| line("MODIFIED", object)),
     ("a type that there is not", JOINED, |object| line("RENAMED", object)),
     ("no type", UNREADABLE, |object| format!("{}\n", json!({"object": object})).into_bytes()),
@@ -148,6 +148,29 @@ const TOLD: [Told; 49] = [
         let mut list = vec![other; 30_000];
         list.push(json!({"type": "Approved", "status": "True"}));
         conditions(object, json!(list))
+    }),
+    ("six hundred thousand empty conditions", JOINED, |object| {
+        let mut list = vec![json!({}); 600_000];
+        list.push(json!({"type": "Approved", "status": "True"}));
+        conditions(object, json!(list))
+    }),
+    ("six hundred thousand usages", UNREADABLE, |object| {
+        modified(object, |object| object["spec"]["usages"] = json!(vec![""; 600_000]))
+    }),
+    ("null in each place that may be empty", JOINED, |object| {
+        modified(object, |object| {
+            object["status"]["conditions"] = json!([
+                null,
+                {"type": null, "status": null, "reason": null, "message": null},
+                {"type": "Approved", "status": "True", "reason": null, "message": null, "lastUpdateTime": null},
+            ]);
+            for field in ["labels", "annotations", "managedFields", "generateName"] {
+                object["metadata"][field] = Value::Null;
+            }
+            for field in ["expirationSeconds", "username", "uid", "groups", "extra"] {
+                object["spec"][field] = Value::Null;
+            }
+        })
     }),
     ("no status", PENDING, |object| modified(object, |object| object["status"] = Value::Null)),
     ("no conditions", PENDING, |object| conditions(object, Value::Null)),

@@ -32,6 +32,84 @@ fn a_field_of_the_other_version_is_unknown() {
     }
 }
 
+/// Each line of a configuration says nothing when its value is null, in both versions.
+#[test]
+fn null_is_absent_in_every_field() {
+    for (version, lines, arguments) in [
+        (
+            "v1beta4",
+            "dryRun:\ntimeouts:\n",
+            "[{name: v}, {name: w, value: null}, {name: hostname-override, value: }]",
+        ),
+        ("v1beta3", "", "{v: , w: null, hostname-override: ~}"),
+    ] {
+        let text = format!(
+            "apiVersion: kubeadm.k8s.io/{version}
+kind: JoinConfiguration
+{lines}controlPlane:
+caCertPath: null
+skipPhases: ~
+patches: null
+discovery:
+  file: null
+  tlsBootstrapToken: null
+  bootstrapToken:
+    token: cccccc.0123456789abcdef
+    apiServerEndpoint: h:1/
+    caCertHashes: null
+    unsafeSkipCAVerification: yes
+nodeRegistration:
+  name: null
+  criSocket: ~
+  taints: [null, {{key: k, value: null, effect: NoSchedule}}, {{key: , value: , effect: , timeAdded: }}]
+  kubeletExtraArgs: {arguments}
+  ignorePreflightErrors: null
+  imagePullPolicy: null
+"
+        );
+        let join = join_in("join --with-kubelet-config", &configured(&text));
+        assert_eq!(by_token(&join).0, "h:1");
+        assert!(matches!(by_token(&join).2, Pins::UnsafeSkip));
+        assert_eq!(join.warnings, Vec::<String>::new());
+        assert_eq!((join.node_name, join.dry_run), (None, false));
+        assert_eq!(join.registration.taints, ["k:NoSchedule"]);
+        assert_eq!(join.registration.cri_socket, None);
+        let mut arguments = join.registration.kubelet_extra_args;
+        arguments.sort();
+        assert_eq!(arguments, ["hostname-override=", "v=", "w="]);
+        let shorter =
+            text.split_once("nodeRegistration:").expect("it is there").0.to_owned() + "nodeRegistration:\n";
+        assert_eq!(join_in("join", &configured(&shorter)).warnings, Vec::<String>::new());
+    }
+}
+
+/// What kubeadm refuses for its type, or for want of a name, is refused here too.
+#[test]
+fn a_value_of_another_type_is_told_with_its_place() {
+    for (from, to, words) in [
+        ("[{name: v, value: '2'}]", "[{value: '2'}]", "kubeletExtraArgs in the JoinConfiguration is not"),
+        ("[{name: v, value: '2'}]", "[null]", "kubeletExtraArgs in the JoinConfiguration is not"),
+        ("[{name: v, value: '2'}]", "[{name: v, value: 2}]", "numbers and words such as yes in quotes"),
+        ("[{name: v, value: '2'}]", "[{name: v, value: on}]", "numbers and words such as yes in quotes"),
+        ("name: from-config", "name: yes", "nodeRegistration.name in the JoinConfiguration is not a text"),
+        ("name: from-config", "name: 0x1f", "nodeRegistration.name in the JoinConfiguration is not a text"),
+        ("taints: []", "taints: [a]", "is not a list of taints"),
+        ("taints: []", "taints: [{key: 1}]", "is not a list of taints"),
+        ("patches: null", "dryRun: 'yes'", "dryRun in the JoinConfiguration is not true or false"),
+    ] {
+        assert!(CONFIGURATION.contains(from), "{from}");
+        let error = parse_in("join", &configured(&CONFIGURATION.replace(from, to))).unwrap_err();
+        assert!(error.to_string().contains(words), "{to}: {error}");
+    }
+    for (from, to, path) in [
+        ("[{name: v, value: '2'}]", "[{name: v, vlaue: '2'}]", "nodeRegistration.kubeletExtraArgs[0].vlaue"),
+        ("taints: []", "taints: [null, {kye: a}]", "nodeRegistration.taints[1].kye"),
+    ] {
+        let join = join_in("join", &configured(&CONFIGURATION.replace(from, to)));
+        assert_eq!(join.warnings, [format!("unknown field {path} in the JoinConfiguration")]);
+    }
+}
+
 #[test]
 fn an_empty_text_in_a_configuration_says_nothing() {
     let text = CONFIGURATION.replace("name: from-config", "name: ''");

@@ -36,7 +36,6 @@ struct Said {
 }
 
 const CLASSES: &[Class<String, Said>] = &[
-    refused!("a control plane", "nodestrap joins workers only", Usage, "joins workers only"),
     refused!(
         "an endpoint that nobody could dial",
         "kubeadm looks for a colon",
@@ -142,7 +141,7 @@ fn draw(random: &mut Random, file: &str) -> String {
     let version = if random.once_in(3) { "v1beta3" } else { "v1beta4" };
     let token = random.token();
     let bootstrap = json!({
-        "apiServerEndpoint": odd(random, "api.example:6443", &["10.0.0.1:6443", "[fd00::1]:6443", "h", "", "https://h:1", "h:0", "H:1"]),
+        "apiServerEndpoint": odd(random, "api.example:6443", &["10.0.0.1:6443", "api.example:6443/", "[fd00::1]:6443", "h", "", "https://h:1", "h:0", "H:1"]),
         "token": odd(random, &token, &["", "abcdef", "ABCDEF.0123456789abcdef"]),
     });
     let mut discovery = if random.once_in(5) {
@@ -184,6 +183,8 @@ fn draw(random: &mut Random, file: &str) -> String {
     let change = match random.below(40) {
         0 => ("caCertPath", odd(random, "/etc/pki/ca.crt", &["ca.crt", "/a/ca.pem", "", "/a b/ca.crt"])),
         1 => ("controlPlane", json!({"localAPIEndpoint": {"advertiseAddress": "192.0.2.1"}})),
+        11 => ("controlPlane", Value::Null),
+        12 => ("controlPlane", json!({})),
         2 => ("dryRun", json!(true)),
         3 => ("patches", json!({"directory": "/p"})),
         4 => ("skipPhases", json!(["preflight"])),
@@ -196,6 +197,7 @@ fn draw(random: &mut Random, file: &str) -> String {
         _ => ("kind", "JoinConfiguration".into()),
     };
     config[change.0] = change.1;
+    yaml::with_a_null(random, &mut config);
     let mut text = yaml::write(random, &config);
     match random.below(16) {
         0 => text = Damage::yaml(random, &text),
@@ -226,8 +228,9 @@ fn registration(random: &mut Random, version: &str) -> Value {
     if random.once_in(3) {
         let name = odd(random, "v", &["node-labels", "hostname-override", "", "cert-dir", "max-pods"]);
         let value = odd(random, "2", &["", "/var/lib/kubelet/pki2", "a=b", "a \"b\" \\c"]);
+        let other = if random.once_in(2) { json!({"name": "x"}) } else { json!({"name": "x", "value": "1"}) };
         registration["kubeletExtraArgs"] = if (version == "v1beta4") ^ random.once_in(12) {
-            json!([{"name": name, "value": value}, {"name": "x", "value": "1"}])
+            json!([{"name": name, "value": value}, other])
         } else {
             json!({name.as_str().expect("a text"): value, "x": "1"})
         };
@@ -283,6 +286,9 @@ fn ours(text: &str) -> Result<Said, Refusal> {
 
 fn theirs(oracle: &mut Oracle, text: &str) -> Result<Said, String> {
     let value = oracle.ask("join configuration", &json!(text))?;
+    if value["controlPlane"] == json!(true) {
+        return Err("nodestrap joins workers only".to_owned());
+    }
     let list =
         |value: &Value| value.as_array().map_or(Vec::new(), |items| items.iter().map(given_text).collect());
     let time = |name: &str| value[name].as_i64().map(i64::cast_unsigned).expect("a number");
@@ -291,12 +297,15 @@ fn theirs(oracle: &mut Oracle, text: &str) -> Result<Said, String> {
     let overriding = arguments.iter().rev().find_map(|argument| argument.strip_prefix("hostname-override="));
     let file = value["file"].is_string();
     Ok(Said {
-        endpoint: Endpoint::parse(&endpoint).map_or(endpoint, |endpoint| endpoint.to_string()),
+        // The path of nothing goes into a URL, and means nothing there.
+        endpoint: Endpoint::parse(endpoint.trim_end_matches('/'))
+            .map_or(endpoint, |endpoint| endpoint.to_string()),
         token: if file { String::new() } else { given_text(&value["tlsBootstrapToken"]) },
         file,
         pins: value["pins"].as_array().map_or(0, Vec::len),
         name: overriding.map_or_else(|| given_text(&value["name"]), str::to_owned),
-        taints: list(&value["taints"]),
+        // A taint without anything is none to the kubelet.
+        taints: list(&value["taints"]).into_iter().filter(|taint| !taint.is_empty()).collect(),
         arguments,
         cri_socket: given_text(&value["criSocket"]),
         ca: given_text(&value["caCertPath"]),

@@ -210,8 +210,15 @@ fn user(random: &mut Random, pair: &(String, String)) -> Value {
         6 => ("client-key-data", data(&pair.1)),
         7 => ("client-certificate", "client.crt".into()),
         8 => ("auth-provider", json!({"name": "gcp"})),
-        9 => ("as-groups", json!([])),
-        10 => ("extensions", Value::Null),
+        9 => ("as-groups", [json!([]), Value::Null, json!(["g"]), json!([null])][random.below(4)].clone()),
+        10 => ("extensions", [Value::Null, json!([])][random.below(2)].clone()),
+        11 => ("as-user-extra", [json!({}), Value::Null, json!({"a": []})][random.below(3)].clone()),
+        12 => (random.pick(&["as", "as-uid", "username", "password", "client-key"]), json!("")),
+        13 => (
+            random.pick(&["exec", "auth-provider", "as", "username", "client-certificate-data"]),
+            Value::Null,
+        ),
+        14 => (random.pick(&["exec", "auth-provider"]), json!({})),
         _ => return user,
     };
     user[odd.0] = odd.1;
@@ -251,6 +258,7 @@ fn draw(random: &mut Random, bundles: &Bundles, pair: &(String, String)) -> Stri
         13 => config["unknown"] = json!([1, "a"]),
         _ => {}
     }
+    yaml::with_a_null(random, &mut config);
     let text = yaml::write(random, &config);
     match random.below(8) {
         0 => Damage::yaml(random, &text),

@@ -31,6 +31,32 @@ pub fn write(random: &mut Random, value: &Value) -> String {
     text
 }
 
+/// Now and then, one of the places in the value becomes null.
+pub fn with_a_null(random: &mut Random, value: &mut Value) {
+    if !random.once_in(4) {
+        return;
+    }
+    let mut place = value;
+    loop {
+        let next = match place {
+            Value::Object(map) if !map.is_empty() => {
+                let at = random.below(map.len());
+                map.values_mut().nth(at)
+            }
+            Value::Array(items) if !items.is_empty() => {
+                let at = random.below(items.len());
+                items.get_mut(at)
+            }
+            _ => return,
+        };
+        place = next.expect("one of them");
+        if random.once_in(3) || !(place.is_object() || place.is_array()) {
+            *place = Value::Null;
+            return;
+        }
+    }
+}
+
 struct Style {
     /// 0: only where needed; 1: single; 2: double; 3: any.
     quotes: usize,
@@ -94,7 +120,13 @@ fn is_block(style: &Style, value: &Value) -> bool {
 }
 
 fn scalar(random: &mut Random, style: &Style, value: &Value) -> String {
-    let Value::String(text) = value else { return value.to_string() };
+    let text = match value {
+        Value::String(text) => text,
+        Value::Null => return random.pick(&["null", "~", "", "Null"]).to_owned(),
+        Value::Bool(true) => return random.pick(&["true", "True", "yes", "on", "YES", "y"]).to_owned(),
+        Value::Bool(false) => return random.pick(&["false", "False", "no", "off", "No", "n"]).to_owned(),
+        other => return other.to_string(),
+    };
     let quotes = if style.quotes == 3 { random.below(3) } else { style.quotes };
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"._/-@=".contains(&b);
     let needs = |text: &str| {
