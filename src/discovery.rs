@@ -18,8 +18,8 @@ const PATH: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
 /// of its tokens; the others are passed over.
 #[derive(Debug)]
 pub struct ClusterInfo {
-    kubeconfig: String,
-    signature: String,
+    kubeconfig: Option<String>,
+    signature: Option<String>,
 }
 
 impl ClusterInfo {
@@ -30,7 +30,7 @@ impl ClusterInfo {
     pub fn from_json(json: &[u8], token_id: &str) -> serde_json::Result<Self> {
         let [kubeconfig, signature] = names(token_id);
         let mut found = json::entries(json, &[&kubeconfig, &signature])?.into_iter();
-        let mut next = || found.next().unwrap_or_default();
+        let mut next = || found.next().flatten().filter(|text| !text.is_empty());
         Ok(Self { kubeconfig: next(), signature: next() })
     }
 
@@ -52,12 +52,12 @@ impl ClusterInfo {
 
     /// The signed text, untouched.
     pub(crate) fn kubeconfig(&self) -> Option<&str> {
-        Some(self.kubeconfig.as_str()).filter(|text| !text.is_empty())
+        self.kubeconfig.as_deref()
     }
 
     /// The detached JWS of the token.
     pub(crate) fn signature(&self) -> Option<&str> {
-        Some(self.signature.as_str()).filter(|text| !text.is_empty())
+        self.signature.as_deref()
     }
 }
 

@@ -10,22 +10,21 @@ use serde::{Deserialize, de};
 
 use crate::limits;
 
-/// The texts under these names in `data` of an object, as a ConfigMap has it; empty ones where there are none.
+/// The texts under these names in `data` of an object, as a ConfigMap has it.
 ///
 /// # Errors
 /// What is no object, has a value under one of the names that is no text, or has one of the names or `data` twice.
-pub fn entries(json: &[u8], names: &[&str]) -> serde_json::Result<Vec<String>> {
+pub fn entries(json: &[u8], names: &[&str]) -> serde_json::Result<Vec<Option<String>>> {
     let mut found = vec![None; names.len()];
     let mut parser = serde_json::Deserializer::from_slice(json);
     parser.deserialize_map(Entries { names, found: &mut found, inside: false })?;
     parser.end()?;
-    Ok(found.into_iter().map(Option::unwrap_or_default).collect())
+    Ok(found)
 }
 
 /// The object, or inside of it the map `data`.
 struct Entries<'a> {
     names: &'a [&'a str],
-    /// An empty text for null: it was there.
     found: &'a mut [Option<String>],
     inside: bool,
 }
@@ -43,19 +42,18 @@ impl<'de> Visitor<'de> for Entries<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let names = if self.inside { self.names } else { &["data"] };
-        let mut seen = false;
+        let mut seen = 0_u32;
         while let Some(key) = map.next_key::<String>()? {
             let Some(at) = names.iter().position(|name| *name == key) else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
-            let before =
-                if self.inside { self.found[at].is_some() } else { std::mem::replace(&mut seen, true) };
-            if before {
+            if seen & (1 << at) != 0 {
                 return Err(A::Error::custom("a key stands twice"));
             }
+            seen |= 1 << at;
             if self.inside {
-                self.found[at] = Some(map.next_value::<Option<String>>()?.unwrap_or_default());
+                self.found[at] = map.next_value()?;
             } else {
                 map.next_value_seed(Entries { names: self.names, found: self.found, inside: true })?;
             }
@@ -131,21 +129,22 @@ impl<'de, T: Item<'de>> Visitor<'de> for Few<T> {
 mod tests {
     use super::*;
 
-    fn read(json: &str) -> Result<Vec<String>, String> {
-        entries(json.as_bytes(), &["a", "b"]).map_err(|e| e.to_string())
+    fn read(json: &str) -> Result<[Option<String>; 2], String> {
+        let found = entries(json.as_bytes(), &["a", "b"]).map_err(|e| e.to_string())?;
+        Ok(found.try_into().expect("as many as were asked for"))
     }
 
     #[test]
     fn of_a_map_the_named_entries_are_kept() {
         for (json, a, b) in [
-            (r#"{"data":{"a":"1","b":"2"}}"#, "1", "2"),
-            (r#"{"data":{"b":"2","c":{"a":"3"},"d":[1,null]},"x":{"a":"4","data":{"a":"5"}}}"#, "", "2"),
-            (r#"{"data":{"a":null}}"#, "", ""),
-            (r#"{"data":null}"#, "", ""),
-            ("{}", "", ""),
-            (r#"{"a":"1","x":1,"x":2,"data":{"c":1,"c":2,"\u0061":"1"}}"#, "1", ""),
+            (r#"{"data":{"a":"1","b":""}}"#, Some("1"), Some("")),
+            (r#"{"data":{"b":"2","c":{"a":"3"},"d":[1,null]},"x":{"a":"4","data":{"a":"5"}}}"#, None, Some("2")),
+            (r#"{"data":{"a":null}}"#, None, None),
+            (r#"{"data":null}"#, None, None),
+            ("{}", None, None),
+            (r#"{"a":"1","x":1,"x":2,"data":{"c":1,"c":2,"\u0061":"1"}}"#, Some("1"), None),
         ] {
-            assert_eq!(read(json).unwrap(), [a, b], "{json}");
+            assert_eq!(read(json).unwrap().each_ref().map(Option::as_deref), [a, b], "{json}");
         }
     }
 

@@ -106,7 +106,7 @@ impl Lookup<'_> {
         let what = "the ConfigMap kube-system/kubelet-config cannot be fetched \
                     (kubeadm allows it by the role kubeadm:kubelet-config)";
         let data = self.get(CONFIG_MAP, what, |json| json::entries(json, &[KEY]), report)?;
-        let text = data.and_then(|mut data| data.pop()).filter(|text| !text.is_empty()).ok_or_else(|| {
+        let text = data.and_then(|mut data| data.pop()).flatten().ok_or_else(|| {
             not_published(
                 "the cluster has no ConfigMap kube-system/kubelet-config; make it with \
                  `kubeadm init phase upload-config kubelet`, or leave --with-kubelet-config out",
