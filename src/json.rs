@@ -138,7 +138,11 @@ mod tests {
     fn of_a_map_the_named_entries_are_kept() {
         for (json, a, b) in [
             (r#"{"data":{"a":"1","b":""}}"#, Some("1"), Some("")),
-            (r#"{"data":{"b":"2","c":{"a":"3"},"d":[1,null]},"x":{"a":"4","data":{"a":"5"}}}"#, None, Some("2")),
+            (
+                r#"{"data":{"b":"2","c":{"a":"3"},"d":[1,null]},"x":{"a":"4","data":{"a":"5"}}}"#,
+                None,
+                Some("2"),
+            ),
             (r#"{"data":{"a":null}}"#, None, None),
             (r#"{"data":null}"#, None, None),
             ("{}", None, None),

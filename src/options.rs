@@ -219,9 +219,9 @@ impl Options {
         let settings = &self.settings;
         let removes = settings.is_on("remove-token-file");
         let files = settings.secret_files().filter(|(file, _)| removes && *file != "-");
+        let pins = discovery::pins(settings)?;
         // To the kubelet, an empty override is none, whatever else was said.
         let name = settings.stronger(["hostname-override", "node-name"]);
-        let pins = discovery::pins(settings)?;
         let name = name.filter(|(setting, name, _)| *setting == "node-name" || !name.is_empty());
         Ok(Join {
             discovery: discovery::decide(settings, &pins)?,

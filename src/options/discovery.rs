@@ -103,10 +103,14 @@ pub(super) fn decide(settings: &Settings, pins: &Pins) -> Result<Discovery> {
             Discovery::Token { endpoints, token, credentials: request_token(settings)?.into() }
         }
         "cluster-info" => {
-            let token = bootstrap_token(settings, "discovery-token")?;
-            let info = match Place::of(way, value, settings)? {
-                Place::File(file) => Source::Read(read_cluster_info(file, &token)?),
+            let source = match Place::of(way, value, settings)? {
+                Place::File(file) => Source::Read(sources::read_file(file)?),
                 Place::Url(download) => Source::Behind(download),
+            };
+            let token = bootstrap_token(settings, "discovery-token")?;
+            let info = match source {
+                Source::Read(text) => Source::Read(cluster_info(&text, &token)?),
+                Source::Behind(download) => Source::Behind(download),
             };
             Discovery::ClusterInfo { info, token, credentials: request_token(settings)?.into() }
         }
@@ -144,14 +148,14 @@ pub(super) fn decide(settings: &Settings, pins: &Pins) -> Result<Discovery> {
 /// A usage error that says what is missing or unreadable.
 pub(super) fn published(file: &str, settings: &Settings) -> Result<Published> {
     let pins = pins(settings)?;
+    let text = sources::read_file(Path::new(file))?;
     let token = bootstrap_token(settings, "discovery-token")?;
     require_pin(settings, &pins, true)?;
-    let info = read_cluster_info(Path::new(file), &token)?;
-    Ok(Published { info, token, pins })
+    Ok(Published { info: cluster_info(&text, &token)?, token, pins })
 }
 
-fn read_cluster_info(file: &Path, token: &Token) -> Result<ClusterInfo> {
-    ClusterInfo::from_text(sources::read_file(file)?.expose(), token.id()).map_err(|e| {
+fn cluster_info(text: &Secret<String>, token: &Token) -> Result<ClusterInfo> {
+    ClusterInfo::from_text(text.expose(), token.id()).map_err(|e| {
         usage("the given cluster-info is no ConfigMap in JSON or YAML; give it as kubectl prints it")
             .caused_by(e)
     })

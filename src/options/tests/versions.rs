@@ -69,7 +69,7 @@ nodeRegistration:
         );
         let join = join_in("join --with-kubelet-config", &configured(&text));
         assert_eq!(by_token(&join).0, "h:1");
-        assert!(matches!(by_token(&join).2, Pins::UnsafeSkip));
+        assert!(matches!(by_token(&join).2, Pins::None));
         assert_eq!(join.warnings, Vec::<String>::new());
         assert_eq!((join.node_name, join.dry_run), (None, false));
         assert_eq!(join.registration.taints, ["k:NoSchedule"]);
