@@ -81,6 +81,12 @@ impl Deadline {
         Self(clock.elapsed().saturating_add(budget))
     }
 
+    /// `budget` from the start of the program.
+    #[must_use]
+    pub fn at(budget: Duration) -> Self {
+        Self(budget)
+    }
+
     /// The earlier of two.
     #[must_use]
     pub fn earlier(self, other: Option<Self>) -> Self {

@@ -2,8 +2,10 @@
 
 mod ca_hash;
 mod check;
+mod print_config;
 mod verify;
 
 pub use ca_hash::ca_hash;
 pub use check::check;
+pub use print_config::print_config;
 pub use verify::verify;

@@ -19,7 +19,7 @@ use crate::http::{Bearer, System};
 use crate::identity::Credentials;
 use crate::kubelet::{KubeletFiles, Lookup};
 use crate::node::NodeName;
-use crate::options::{Comparison, Join};
+use crate::options::{Comparison, Discovery, Join, Wait};
 use crate::report::{CertificateFacts, Phase, Report, Success};
 use crate::trust::TrustedCluster;
 pub(crate) use discover::after_build;
@@ -51,15 +51,25 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
     Ok(success)
 }
 
+/// Goes as far as a join does before it asks anybody or looks at an identity: what is wrong or missing is told.
+///
+/// # Errors
+/// As of [`join`].
+pub(crate) fn rehearse(options: &Join, system: &System, report: &mut Report) -> Result<()> {
+    let run = Run::open(options, system, report)?;
+    run.method().map(|_| ())
+}
+
 /// One run: what it was told, and what it works with.
 struct Run<'a> {
     options: &'a Join,
     system: &'a System,
     /// When all of it has to be over, if there is such a time.
     overall: Option<Deadline>,
-    /// The node's disk, which no other run works on meanwhile.
+    /// The node's disk.
     files: NodeFiles,
-    _lock: Lock,
+    /// Keeps other runs from working on it meanwhile.
+    lock: Option<Lock>,
     node: NodeName,
 }
 
@@ -76,21 +86,34 @@ struct Joining {
 }
 
 impl<'a> Run<'a> {
-    /// Opens the node's disk, names the node, and waits for another run to end.
-    fn begin(options: &'a Join, system: &'a System, report: &mut Report) -> Result<Self> {
-        let clock = &*system.clock;
-        let overall = options.timeout.map(|budget| Deadline::after(clock, budget));
+    /// Opens the node's disk, and names the node.
+    fn open(options: &'a Join, system: &'a System, report: &mut Report) -> Result<Self> {
+        let overall = options.timeout.map(Deadline::at);
         let root = options.root.as_deref().unwrap_or(Path::new("/"));
         let files = NodeFiles::open(root, options.layout.clone())?;
-        let node = machine::node_name(options, &files, report)?;
+        let node = machine::node_name(options, &files, system.clock.now(), report)?;
         report.node_name = Some(node.as_str().to_owned());
+        Ok(Self { options, system, overall, files, lock: None, node })
+    }
+
+    /// The same, and waits for another run to end.
+    fn begin(options: &'a Join, system: &'a System, report: &mut Report) -> Result<Self> {
+        let mut run = Self::open(options, system, report)?;
+        let clock = &*system.clock;
         let serving = options.serving.as_ref().map_or(Duration::ZERO, |serving| serving.timeout);
         let patience = [options.discovery_timeout, options.tls_bootstrap_timeout, serving, options.splay]
             .into_iter()
             .fold(Duration::ZERO, Duration::saturating_add);
-        let deadline = Deadline::after(clock, patience).earlier(overall);
-        let lock = files.lock(Path::new(disk::RUNTIME), clock, deadline, report)?;
-        Ok(Self { options, system, overall, files, _lock: lock, node })
+        let deadline = Deadline::after(clock, patience).earlier(run.overall);
+        run.lock = Some(run.files.lock(Path::new(disk::RUNTIME), clock, deadline, report)?);
+        Ok(run)
+    }
+
+    /// How the cluster is found, now that this has to be known.
+    fn method(&self) -> Result<&'a Discovery> {
+        let clock = self.system.clock.clone();
+        let deadline = Deadline::after(&*clock, self.options.discovery_timeout).earlier(self.overall);
+        self.options.method.discovery(Wait { clock, deadline })
     }
 
     /// What is there to do for a node that has an identity. Whose cluster it is in, the given pins and CAs tell; where
@@ -143,8 +166,9 @@ impl<'a> Run<'a> {
         if matches!(existing, Existing::Unusable(_)) {
             report.say("files: kubelet.conf holds no identity that a kubelet could start from; joining anew");
         }
+        let method = self.method()?;
         self.spread(report);
-        let (cluster, credentials) = self.discover(report)?;
+        let (cluster, credentials) = self.discover(method, report)?;
         let replacement = files.replacement(cluster.authorities(), existing, node, options.replace)?;
         let joined = matches!(existing, Existing::Joined(_)) && replacement.is_empty();
         if options.dry_run {

@@ -55,7 +55,7 @@ fn run() -> ExitCode {
     let mut options = Options::default();
     let mut report = Report::new();
     report.manager = Notify::to(std::env::var_os("NOTIFY_SOCKET"));
-    let result = options.read(std::env::args_os().skip(1), &Surroundings::of_process());
+    let result = options.read(std::env::args_os().skip(1), &Surroundings::of_process(clock.clone()));
     let result = result.and_then(|()| options.command());
     let result = match result {
         Ok(Command::Join(options)) => join(&options, &system, &mut report),
@@ -64,7 +64,12 @@ fn run() -> ExitCode {
             commands::verify(&published, &warnings, &*clock, &mut report)
         }
         Ok(Command::Check(root)) => commands::check(&root, &mut report),
-        Ok(Command::PrintConfig(text)) => return print(&text, &report),
+        Ok(Command::PrintConfig(options, text)) => {
+            match commands::print_config(&options, &text, &system, &mut report) {
+                Ok(()) => return ExitCode::SUCCESS,
+                Err(error) => Err(error),
+            }
+        }
         Ok(Command::Help) => return print(&help(), &report),
         Ok(Command::Version) => return print(VERSION, &report),
         Err(error) => Err(error),

@@ -9,19 +9,25 @@ mod discovery;
 mod duration;
 mod flags;
 mod help;
+mod method;
+mod reader;
 mod settings;
 mod sources;
 mod vouched;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use discovery::{Discovery, Download, Source};
 pub use help::help;
+pub use method::Method;
+pub use reader::{Missing, Wait};
 pub use sources::Surroundings;
 pub use vouched::Vouched;
 
+use crate::clock::{Clock, Deadline};
 use crate::error::{Error, Failure, Result, Step};
 use crate::files::{Layout, NodePath};
 use crate::kubelet::NodeRegistration;
@@ -29,7 +35,8 @@ use crate::limits;
 use crate::trust::{Bundle, Pins, Published};
 use crate::x509::{AltName, AltNames};
 use flags::Verb;
-use settings::{FILE, Origin, Settings};
+use reader::Reader;
+use settings::{ENDPOINT, FILE, Origin, Settings};
 
 /// What the program is asked to do.
 #[derive(Debug)]
@@ -42,8 +49,8 @@ pub enum Command {
     Verify(Box<Published>, Vec<String>),
     /// Check the image in this directory.
     Check(PathBuf),
-    /// Print what was decided, and where each value came from.
-    PrintConfig(String),
+    /// Print what was decided for this join, and where each value came from.
+    PrintConfig(Box<Join>, String),
     /// Print the help.
     Help,
     /// Print version and commit.
@@ -54,9 +61,11 @@ pub enum Command {
 #[derive(Debug)]
 pub struct Join {
     /// How the cluster is found, and what submits the request and goes into bootstrap-kubelet.conf.
-    pub discovery: Discovery,
+    pub method: Method,
     /// Which CA keys are accepted, however the cluster is found.
     pub pins: Pins,
+    /// A source of settings that is named and cannot be read: what it would say of the node is not known.
+    pub unread: Option<Missing>,
     /// Files with tokens that go once the machine is joined.
     pub token_files: Vec<PathBuf>,
     /// The node's name, as it was given.
@@ -111,10 +120,7 @@ impl Join {
     /// and CAs. Nobody is asked, so a CA behind a URL is not among them.
     #[must_use]
     pub fn compare(&self, keys: &[String]) -> Comparison {
-        let authorities = match &self.discovery {
-            Discovery::Given(given) => given.cluster.authorities.pins(),
-            _ => Vec::new(),
-        };
+        let authorities = self.method.authorities().map(Bundle::pins).unwrap_or_default();
         if authorities.is_empty() && self.pins.given().is_empty() {
             return Comparison::Unknown;
         }
@@ -137,6 +143,7 @@ pub struct Serving {
 pub struct Options {
     settings: Settings,
     verb: Option<Verb>,
+    clock: Option<Arc<dyn Clock>>,
 }
 
 impl Options {
@@ -150,21 +157,31 @@ impl Options {
         arguments: impl IntoIterator<Item = OsString>,
         surroundings: &Surroundings,
     ) -> Result<()> {
-        let settings = &mut self.settings;
-        self.verb = flags::read(arguments, Origin::Flags, settings)?;
+        self.clock = Some(surroundings.clock.clone());
+        self.verb = flags::read(arguments, Origin::Flags, &mut self.settings)?;
         if !matches!(self.verb, Some(Verb::Join | Verb::Verify)) {
             return Ok(());
         }
-        surroundings.read(settings)?;
-        if let Some(file) = settings.value("config").map(PathBuf::from) {
-            let text = sources::read_file(&file)?;
+        let mut reader = self.reader()?;
+        let settings = &mut self.settings;
+        surroundings.read(settings, &mut reader)?;
+        if let Some(file) = settings.value("config").map(str::to_owned)
+            && let Some(text) = reader.text(&settings.label("config"), &file)?
+        {
             configuration::read(text.expose(), Origin::Configuration, settings)?;
         }
-        // The run that joined this machine may have removed it; whether that matters, the join finds out.
-        settings.read_secrets(|file| {
-            let gone = file != "-" && matches!(Path::new(file).try_exists(), Ok(false));
-            if gone { Ok(None) } else { sources::read_file(Path::new(file)).map(Some) }
-        })
+        // What is missing may not be missed: that, the join finds out.
+        settings.unread = reader.missing();
+        settings.reads_standard_input_once()
+    }
+
+    /// A reader that waits as long as a run may.
+    fn reader(&self) -> Result<Reader> {
+        let Some(clock) = self.clock.clone() else { return Ok(Reader::of_files()) };
+        let cap = self.duration("timeout")?.map(Deadline::at);
+        let patience = self.duration("discovery-timeout")?.unwrap_or(limits::DISCOVERY);
+        let deadline = Deadline::after(&*clock, patience).earlier(cap);
+        Ok(Reader::waiting(Wait { clock, deadline }))
     }
 
     /// Where the report goes, if anywhere.
@@ -185,13 +202,15 @@ impl Options {
             Some(Verb::CaHash) => {
                 let file = self.settings.value(FILE).ok_or_else(|| usage("ca-hash needs FILE"))?;
                 self.takes_only(&[FILE, "report"])?;
-                return Ok(Command::CaHash(discovery::bundle(file)?));
+                let mut reader = self.reader()?;
+                let bundle = discovery::bundle("ca-hash", file, &mut reader)?;
+                return needed(bundle, reader).map(Command::CaHash);
             }
             Some(Verb::Verify) => {
-                let file = self.settings.value("cluster-info").ok_or_else(|| {
-                    usage("verify judges a cluster-info that is given: --cluster-info FILE")
-                })?;
-                let published = discovery::published(file, &self.settings)?;
+                if self.settings.origin("cluster-info").is_none() {
+                    return Err(usage("verify judges a cluster-info that is given: --cluster-info FILE"));
+                }
+                let published = self.published()?;
                 return Ok(Command::Verify(Box::new(published), self.warnings()?));
             }
             Some(Verb::Check) => {
@@ -200,14 +219,22 @@ impl Options {
             }
             None => return Err(usage("a command is missing; to join a machine: nodestrap join HOST:PORT")),
         }
-        let join = self.join()?;
+        let join = Box::new(self.join()?);
         if self.settings.is_on("print-config") {
-            if let Discovery::Unknown(why) = join.discovery {
-                return Err(usage(why));
-            }
-            return Ok(Command::PrintConfig(self.settings.print()));
+            return Ok(Command::PrintConfig(join, self.settings.print()));
         }
-        Ok(Command::Join(Box::new(join)))
+        Ok(Command::Join(join))
+    }
+
+    fn published(&self) -> Result<Published> {
+        let mut reader = self.reader()?;
+        let mut settings = self.settings.clone();
+        if let Some(unread) = settings.unread.take() {
+            reader.note(unread);
+        }
+        settings.read_secrets(&mut reader)?;
+        let published = discovery::published(&settings, &mut reader)?;
+        needed(published, reader)
     }
 
     fn takes_only(&self, names: &[&str]) -> Result<()> {
@@ -218,15 +245,16 @@ impl Options {
     fn join(&self) -> Result<Join> {
         let settings = &self.settings;
         let removes = settings.is_on("remove-token-file");
-        let files = settings.secret_files().filter(|(file, _)| removes && *file != "-");
+        let files = settings.secret_files().filter(|file| removes && *file != reader::STANDARD_INPUT);
         let pins = discovery::pins(settings)?;
         // To the kubelet, an empty override is none, whatever else was said.
         let name = settings.stronger(["hostname-override", "node-name"]);
         let name = name.filter(|(setting, name, _)| *setting == "node-name" || !name.is_empty());
         Ok(Join {
-            discovery: discovery::decide(settings, &pins)?,
+            method: Method::of(settings, &pins)?,
             pins,
-            token_files: files.map(|(file, _)| PathBuf::from(file)).collect(),
+            unread: settings.unread.clone(),
+            token_files: files.map(PathBuf::from).collect(),
             node_name: name.map(|(_, value, _)| value.to_owned()),
             dry_run: settings.is_on("dry-run"),
             with_client_cert: self.with_client_cert(),
@@ -257,7 +285,8 @@ impl Options {
             if let Some(text) = self.settings.value(name) {
                 *path = NodePath::parse(text).ok_or_else(|| {
                     usage(format!(
-                        "--{name} takes an absolute path of letters, digits and ._-+@= without . and .."
+                        "{} takes an absolute path of letters, digits and ._-+@= without . and ..",
+                        self.settings.label(name)
                     ))
                 })?;
             }
@@ -285,7 +314,8 @@ impl Options {
         }
         for name in ["cri-socket", "taint", "kubelet-extra-arg"] {
             for value in settings.list(name) {
-                registration.take(name, value).map_err(usage)?;
+                let label = settings.label(name);
+                registration.take(name, value).map_err(|takes| usage(format!("{label} takes {takes}")))?;
             }
         }
         Ok(registration)
@@ -304,8 +334,9 @@ impl Options {
             ));
         }
         let seconds = text.parse().ok().filter(|seconds| limits::EXPIRATION_SECONDS.contains(seconds));
+        let label = self.settings.label("expiration-seconds");
         let seconds =
-            seconds.ok_or_else(|| usage("--expiration-seconds takes a number from 600 to 2147483647"))?;
+            seconds.ok_or_else(|| usage(format!("{label} takes a number from 600 to 2147483647")))?;
         Ok(Some(seconds))
     }
 
@@ -318,7 +349,10 @@ impl Options {
         }
         let mut names = AltNames::default();
         for name in self.settings.list("san") {
-            names.add(AltName::parse(name).ok_or_else(|| usage("--san takes DNS names and IP addresses"))?);
+            let name = AltName::parse(name).ok_or_else(|| {
+                usage(format!("{} takes DNS names and IP addresses", self.settings.label("san")))
+            })?;
+            names.add(name);
         }
         if names.as_slice().len() > limits::ALT_NAMES {
             return Err(usage(format!("--san: more than {} names and addresses", limits::ALT_NAMES)));
@@ -329,7 +363,7 @@ impl Options {
 
     fn duration(&self, name: &str) -> Result<Option<Duration>> {
         match self.any_duration(name)? {
-            Some(Duration::ZERO) => Err(no_duration(name)),
+            Some(Duration::ZERO) => Err(self.no_duration(name)),
             time => Ok(time),
         }
     }
@@ -337,7 +371,11 @@ impl Options {
     /// A duration, which may be none at all.
     fn any_duration(&self, name: &str) -> Result<Option<Duration>> {
         let Some(text) = self.settings.value(name) else { return Ok(None) };
-        duration::parse(text).map(Some).ok_or_else(|| no_duration(name))
+        duration::parse(text).map(Some).ok_or_else(|| self.no_duration(name))
+    }
+
+    fn no_duration(&self, name: &str) -> Error {
+        usage(format!("{} takes a duration such as 90s or 5m0s", self.settings.label(name)))
     }
 
     fn warnings(&self) -> Result<Vec<String>> {
@@ -347,13 +385,25 @@ impl Options {
                 "unknown field {first} in the JoinConfiguration, and --strict is given"
             )));
         }
-        let unknown = unknown.iter().map(|path| format!("unknown field {path} in the JoinConfiguration"));
-        Ok(unknown.chain(self.settings.public_secrets()).collect())
+        let mut warnings: Vec<String> =
+            unknown.iter().map(|path| format!("unknown field {path} in the JoinConfiguration")).collect();
+        if discovery::ignored_endpoint(&self.settings) {
+            warnings.push(format!(
+                "{} is not asked: the configuration names a discovery file, as which kubeadm takes it alone",
+                self.settings.label(ENDPOINT)
+            ));
+        }
+        warnings.extend(self.settings.public_secrets());
+        Ok(warnings)
     }
 }
 
-fn no_duration(name: &str) -> Error {
-    usage(format!("--{name} takes a duration such as 90s or 5m0s"))
+/// What has to be there now.
+fn needed<T>(found: Option<T>, reader: Reader) -> Result<T> {
+    match (found, reader.missing()) {
+        (Some(found), None) => Ok(found),
+        (_, missing) => Err(missing.map_or_else(|| usage("something is missing"), Error::from)),
+    }
 }
 
 fn usage(message: impl Into<String>) -> Error {

@@ -61,7 +61,7 @@ impl Place {
     }
 }
 
-/// Opens a file that is the caller's own for reading. A FIFO is waited for, as everywhere.
+/// Opens a file that is the caller's own for reading, a FIFO too, whether or not anybody writes to it yet.
 ///
 /// # Errors
 /// As the system has it, and for a link of another user on the way.
@@ -70,7 +70,7 @@ pub fn open_outside(path: &Path) -> io::Result<File> {
     if place.found.is_none() {
         return Err(io::ErrorKind::NotFound.into());
     }
-    place.open(OFlags::RDONLY)
+    place.open(OFlags::RDONLY | OFlags::NONBLOCK)
 }
 
 /// Writes a file that is the caller's own, not the node's: atomically where a regular file belongs, so that a power cut

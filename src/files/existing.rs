@@ -12,7 +12,7 @@ use crate::error::{Error, Failure, Result, Step};
 use crate::http::{ClientIdentity, ServerUrl, System, Verified};
 use crate::identity::{Key, Wanted};
 use crate::kubeconfig::{Cluster, Kubeconfig, User};
-use crate::node::NodeName;
+use crate::node::{NodeName, USER_PREFIX};
 use crate::secret::Secret;
 use crate::trust::{self, Bundle};
 use crate::x509::{Certificate, Name};
@@ -139,6 +139,23 @@ impl NodeFiles {
             }
         }
         Ok(keys)
+    }
+
+    /// The name of the node that the identity on this disk is for, where there is one that a kubelet can start from.
+    ///
+    /// # Errors
+    /// As of [`Self::existing`].
+    pub fn own_name(&self, now: SystemTime) -> Result<Option<NodeName>> {
+        // It is for another node than the one that is asked about, or for this one.
+        let asked = NodeName::new("n")?;
+        Ok(match self.existing(&asked, now)? {
+            Existing::OtherNode(subject) => {
+                let mut users = subject.common_names.iter();
+                users.find_map(|user| NodeName::new(user.strip_prefix(USER_PREFIX)?).ok())
+            }
+            Existing::None | Existing::Unusable(_) => None,
+            _ => Some(asked),
+        })
     }
 
     /// The certificate of the stored pair that is what is `wanted`, if that pair is whole and in time.

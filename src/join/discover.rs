@@ -8,7 +8,7 @@ use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::http::{System, Unverified};
 use crate::identity::Credentials;
 use crate::limits;
-use crate::options::{Discovery, Join, Source, Vouched};
+use crate::options::{Discovery, Source, Vouched};
 use crate::report::{Phase, Report};
 use crate::retry::Backoff;
 use crate::trust::{self, Pins, TrustedCluster};
@@ -19,12 +19,16 @@ impl Run<'_> {
     ///
     /// # Errors
     /// The last failure to find or to trust it.
-    pub(super) fn discover(&self, report: &mut Report) -> Result<(TrustedCluster, Credentials)> {
+    pub(super) fn discover(
+        &self,
+        method: &Discovery,
+        report: &mut Report,
+    ) -> Result<(TrustedCluster, Credentials)> {
         let Self { options, system, overall, .. } = *self;
         let (clock, pins) = (&*system.clock, &options.pins);
         let deadline = Deadline::after(clock, options.discovery_timeout).earlier(overall);
         let mut backoff = Backoff::new(clock, deadline);
-        let mut round = match &options.discovery {
+        let mut round = match method {
             Discovery::Token { endpoints, .. } => Round::of(Unverified::to_each(system, endpoints)?),
             _ => Round::of(Vec::new()),
         };
@@ -32,7 +36,7 @@ impl Run<'_> {
         let now = || after_build(clock.now());
         loop {
             let timeout = deadline.left(clock).unwrap_or_default().min(limits::REQUEST);
-            let attempt = now().and_then(|_| match &options.discovery {
+            let attempt = now().and_then(|_| match method {
                 Discovery::Token { token, credentials, .. } => {
                     let judge = |info: &_| trust::verify(info, token, pins, now()?);
                     let cluster = round.ask(token.id(), timeout, judge)?;
@@ -55,14 +59,13 @@ impl Run<'_> {
                     let vouched = fetched::kubeconfig(download, token.as_ref(), system, timeout)?;
                     given(&vouched, pins, system, now()?)
                 }
-                Discovery::Unknown(why) => Err(Error::new(Step::Options, Failure::Usage, why.clone())),
             });
             match attempt {
                 Ok((cluster, credentials)) => {
                     report.server = Some(cluster.server().as_str().to_owned());
                     report.ca_hashes = cluster.authorities().pins();
                     report.end_phase(Phase::Discovery, clock);
-                    tell(options, round.route(), &cluster, report);
+                    tell(method, pins, round.route(), &cluster, report);
                     return Ok((cluster, credentials));
                 }
                 Err(error) if round.goes_on() => backoff.go_on(error, report)?,
@@ -83,10 +86,10 @@ fn given(
 }
 
 /// Says how the cluster was found and why it is trusted.
-fn tell(options: &Join, route: &str, cluster: &TrustedCluster, report: &Report) {
+fn tell(method: &Discovery, pins: &Pins, route: &str, cluster: &TrustedCluster, report: &Report) {
     let server = cluster.server().as_str();
-    let pinned = if matches!(options.pins, Pins::None) { "" } else { ", each CA key is pinned" };
-    let (source, token) = match &options.discovery {
+    let pinned = if matches!(pins, Pins::None) { "" } else { ", each CA key is pinned" };
+    let (source, token) = match method {
         Discovery::Token { token, .. } => (format!("fetched from {route}"), token),
         Discovery::ClusterInfo { info: Source::Read(_), token, .. } => {
             ("given, nobody was asked".to_owned(), token)
@@ -94,7 +97,7 @@ fn tell(options: &Join, route: &str, cluster: &TrustedCluster, report: &Report) 
         Discovery::ClusterInfo { info: Source::Behind(file), token, .. } => {
             (format!("fetched from {}", file.url.as_str()), token)
         }
-        Discovery::Given(_) | Discovery::Unknown(_) => {
+        Discovery::Given(_) => {
             return report
                 .say(&format!("trust: server and CA are given{pinned}; the API server is {server}"));
         }
@@ -106,7 +109,7 @@ fn tell(options: &Join, route: &str, cluster: &TrustedCluster, report: &Report) 
         }
     };
     report.say(&format!("discovery: cluster-info {source}"));
-    let why = match options.pins {
+    let why = match pins {
         Pins::None => "the signature holds, without a pin,",
         _ => "signature and CA pin hold",
     };

@@ -1,7 +1,9 @@
 //! What the machine says about itself, and the kubelet's files that are made of it.
 
+use std::time::SystemTime;
+
 use super::Run;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files::NodeFiles;
 use crate::kubelet::{KubeletFiles, Lookup, Machine};
 use crate::node::NodeName;
@@ -34,13 +36,25 @@ impl Run<'_> {
     }
 }
 
-/// The node's name: the given one, else the machine's.
-pub(super) fn node_name(options: &Join, files: &NodeFiles, report: &Report) -> Result<NodeName> {
-    let name = match &options.node_name {
-        Some(given) => given.clone(),
-        None => hostname(options, files)?.unwrap_or_default(),
+/// The node's name: the given one, else the machine's. Where a source of settings is named and cannot be read, it may
+/// have given one: the identity's own name counts then.
+pub(super) fn node_name(
+    options: &Join,
+    files: &NodeFiles,
+    now: SystemTime,
+    report: &Report,
+) -> Result<NodeName> {
+    let node = match (&options.node_name, &options.unread) {
+        (Some(given), _) => NodeName::new(given)?,
+        (None, None) => NodeName::new(&hostname(options, files)?.unwrap_or_default())?,
+        (None, Some(unread)) => {
+            let missing = || Error::from(unread.clone());
+            let own = files.own_name(now)?.ok_or_else(missing)?;
+            let told = missing().with_note(&format!("; the node is {}, as its identity says", own.as_str()));
+            report.say(&format!("warning: {told}"));
+            own
+        }
     };
-    let node = NodeName::new(&name)?;
     if !node.fits_label() {
         report.say("warning: the node name is longer than 63 characters, no kubelet can register under it");
     }

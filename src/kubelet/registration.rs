@@ -27,21 +27,19 @@ impl NodeRegistration {
     /// Takes the value of one of the command line's flags `cri-socket`, `kubelet-extra-arg` and `taint`.
     ///
     /// # Errors
-    /// What the flag takes, when the value is something else.
+    /// What it takes, when the value is something else.
     pub fn take(&mut self, flag: &str, value: &str) -> Result<(), &'static str> {
         match flag {
             "cri-socket" => {
-                let problem = "--cri-socket takes a URL such as unix:///run/containerd/containerd.sock";
+                let problem = "a URL such as unix:///run/containerd/containerd.sock";
                 self.cri_socket = Some(Self::cri_socket(value).ok_or(problem)?);
             }
             "taint" => {
-                let problem =
-                    "--taint takes KEY=VALUE:EFFECT, the effect NoSchedule, PreferNoSchedule or NoExecute";
+                let problem = "KEY=VALUE:EFFECT, the effect NoSchedule, PreferNoSchedule or NoExecute";
                 self.taints.push(Self::taint(value).ok_or(problem)?);
             }
             _ => {
-                let problem =
-                    "--kubelet-extra-arg takes NAME=VALUE, a flag of the kubelet in printable ASCII";
+                let problem = "NAME=VALUE, a flag of the kubelet in printable ASCII";
                 self.kubelet_extra_args.push(Self::kubelet_extra_arg(value).ok_or(problem)?);
             }
         }

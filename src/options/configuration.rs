@@ -5,9 +5,9 @@
 
 use serde_json::Value;
 
-use super::settings::{ENDPOINT, Origin, Settings, Takes};
+use super::settings::{ENDPOINT, Form, Origin, Settings, Takes};
 use super::usage;
-use crate::error::{Result, foreign};
+use crate::error::{Error, Result, foreign};
 use crate::yaml;
 
 /// What a known field means.
@@ -91,11 +91,17 @@ fn field(path: &str, version: Version) -> Option<Field> {
 /// Unknown fields become warnings, as in kubeadm, which makes them errors in no case.
 ///
 /// # Errors
-/// A usage error for text that is no YAML, holds no JoinConfiguration or two of them, has an API version that is not
-/// known, joins a control plane, or gives a known field a value of another type.
+/// A usage error, which names the source, for text that is no YAML, holds no JoinConfiguration or two of them, has an API
+/// version that is not known, joins a control plane, names two ways to find the cluster, or gives a known field a value of
+/// another type.
 pub(super) fn read(text: &str, origin: Origin, settings: &mut Settings) -> Result<()> {
-    let documents = yaml::trees(text)
-        .map_err(|e| usage(format!("the configuration ({origin}) cannot be read")).caused_by(e))?;
+    settings.form = Form::Configuration;
+    let place = settings.place(origin, Form::Configuration);
+    documents(text, origin, settings).map_err(|e| e.with_note(&format!(" (in {place})")))
+}
+
+fn documents(text: &str, origin: Origin, settings: &mut Settings) -> Result<()> {
+    let documents = yaml::trees(text).map_err(|e| usage("the configuration cannot be read").caused_by(e))?;
     let mut found = 0;
     for document in documents {
         let text = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -106,18 +112,44 @@ pub(super) fn read(text: &str, origin: Origin, settings: &mut Settings) -> Resul
         let version = match text("apiVersion") {
             "kubeadm.k8s.io/v1beta3" => Version::V1Beta3,
             "kubeadm.k8s.io/v1beta4" => Version::V1Beta4,
-            _ => {
-                return Err(usage(
-                    "the apiVersion of the JoinConfiguration is not known; use kubeadm.k8s.io/v1beta4 or v1beta3",
-                ));
-            }
+            other => return Err(unknown_version(other)),
         };
         walk("", &document, version, origin, settings)?;
+        let discovery = &document["discovery"];
+        if discovery["bootstrapToken"].is_object() && discovery["file"].is_object() {
+            return Err(usage(
+                "discovery.bootstrapToken and discovery.file are two ways to find the cluster; give one of them",
+            ));
+        }
     }
     match found {
         1 => Ok(()),
-        0 => Err(usage(format!("the configuration ({origin}) holds no JoinConfiguration"))),
-        _ => Err(usage(format!("the configuration ({origin}) holds more than one JoinConfiguration"))),
+        0 => Err(usage("the configuration holds no JoinConfiguration")),
+        _ => Err(usage("the configuration holds more than one JoinConfiguration")),
+    }
+}
+
+/// Versions that kubeadm has read once, and the last kubeadm that migrates them (`cmd/kubeadm/app/util/config/common.go`,
+/// `oldKnownAPIVersions`).
+const MIGRATED: [(&str, &str); 5] = [
+    ("v1alpha1", "v1.11"),
+    ("v1alpha2", "v1.12"),
+    ("v1alpha3", "v1.14"),
+    ("v1beta1", "v1.15"),
+    ("v1beta2", "v1.22"),
+];
+
+/// The version is told only where it is one of kubeadm's.
+fn unknown_version(found: &str) -> Error {
+    let name = found.strip_prefix("kubeadm.k8s.io/").unwrap_or_default();
+    match MIGRATED.into_iter().find(|(old, _)| *old == name) {
+        Some((old, kubeadm)) => usage(format!(
+            "the JoinConfiguration has the old apiVersion kubeadm.k8s.io/{old}, which kubeadm {kubeadm} migrates: \
+             kubeadm config migrate --old-config FILE --new-config FILE; nodestrap reads v1beta4 and v1beta3"
+        )),
+        None => usage(
+            "the apiVersion of the JoinConfiguration is not known; use kubeadm.k8s.io/v1beta4 or v1beta3",
+        ),
     }
 }
 

@@ -1,10 +1,9 @@
 //! How the cluster is found: one of five ways, and the credential that goes with it.
 
-use std::path::Path;
-
+use super::reader::{Reader, read_from};
 use super::settings::{ENDPOINT, Settings};
+use super::usage;
 use super::vouched::Vouched;
-use super::{sources, usage};
 use crate::discovery::ClusterInfo;
 use crate::error::Result;
 use crate::http::{Endpoint, ServerUrl};
@@ -42,9 +41,6 @@ pub enum Discovery {
         /// The operator's token, instead of what the kubeconfig's user is known by.
         token: Option<Secret<String>>,
     },
-    /// Not at all, and this is what is missing: nobody has said where the cluster is, or a token's file is not there. A
-    /// machine that is joined needs neither.
-    Unknown(String),
 }
 
 /// Something that a file has told already, or that has to be fetched.
@@ -68,24 +64,22 @@ pub struct Download {
 /// The settings that each name a way. The stronger source decides; two ways from one source are a contradiction.
 const WAYS: [&str; 5] = [ENDPOINT, "cluster-info", "discovery-file", "bootstrap-kubeconfig", "server"];
 
-/// Decides the way, and what the machine is known by on it.
+/// Decides the way, and what the machine is known by on it. `None` where `reader` misses something; CAs on the operator's
+/// word are in `given` then too.
 ///
 /// # Errors
-/// A usage error that says what is missing, contradictory or unreadable.
-pub(super) fn decide(settings: &Settings, pins: &Pins) -> Result<Discovery> {
-    let ways = || WAYS.iter().filter_map(|way| Some((*way, settings.origin(way)?)));
-    let strongest = ways().map(|(_, origin)| origin).max();
-    let mut chosen = ways().filter(|(_, origin)| Some(*origin) == strongest).map(|(way, _)| way);
-    let Some(way) = chosen.next() else {
-        return Ok(Discovery::Unknown("the API server is missing; give HOST:PORT".to_owned()));
+/// A usage error for what is wrong in itself: contradictory, or malformed.
+pub(super) fn decide(
+    settings: &Settings,
+    pins: &Pins,
+    reader: &mut Reader,
+    given: &mut Option<Bundle>,
+) -> Result<Option<Discovery>> {
+    let Some(way) = way(settings)? else {
+        return Ok(reader.lacks("the API server is missing; give HOST:PORT"));
     };
-    if let Some(other) = chosen.next() {
-        return Err(usage(format!("{way} and {other} are two ways to find the cluster; give one of them")));
-    }
-    if let Some((file, _)) = settings.secret_files().find(|(_, gone)| *gone) {
-        return Ok(Discovery::Unknown(format!("the token's file {file} is not there; write a new one")));
-    }
     let value = settings.value(way).unwrap_or_default();
+    let label = settings.label(way);
     let is_url = matches!(way, "cluster-info" | "discovery-file") && value.contains("://");
     if settings.value("discovery-ca").is_some() && !is_url {
         return Err(usage("--discovery-ca is for the https:// URL of a --discovery-file or --cluster-info"));
@@ -94,135 +88,200 @@ pub(super) fn decide(settings: &Settings, pins: &Pins) -> Result<Discovery> {
         ENDPOINT => {
             // Not repeated: it may be a token that lost its flag.
             let endpoints = Endpoint::parse_list(value).ok_or_else(|| {
-                usage(
-                    "the given word is no API server; give HOST:PORT without https://, an IPv6 address in brackets, \
-                     several with commas between",
-                )
+                usage(format!(
+                    "{label}: the given word is no API server; give HOST:PORT without https://, an IPv6 address in \
+                     brackets, several with commas between"
+                ))
             })?;
-            let token = bootstrap_token(settings, "discovery-token")?;
-            Discovery::Token { endpoints, token, credentials: request_token(settings)?.into() }
+            by_token(settings, reader)?.map(|(token, credentials)| Discovery::Token {
+                endpoints,
+                token,
+                credentials,
+            })
         }
         "cluster-info" => {
-            let source = match Place::of(way, value, settings)? {
-                Place::File(file) => Source::Read(sources::read_file(file)?),
-                Place::Url(download) => Source::Behind(download),
+            let source = match Place::of(way, value, settings, reader)? {
+                Place::File(file) => reader.text(&label, file)?.map(Source::Read),
+                Place::Url(download) => download.map(Source::Behind),
             };
-            let token = bootstrap_token(settings, "discovery-token")?;
+            let by_token = by_token(settings, reader)?;
+            let (Some(source), Some((token, credentials))) = (source, by_token) else { return Ok(None) };
             let info = match source {
-                Source::Read(text) => Source::Read(cluster_info(&text, &token)?),
+                Source::Read(text) => Source::Read(cluster_info(&read_from(&label, value), &text, &token)?),
                 Source::Behind(download) => Source::Behind(download),
             };
-            Discovery::ClusterInfo { info, token, credentials: request_token(settings)?.into() }
+            Some(Discovery::ClusterInfo { info, token, credentials })
         }
         "server" => {
-            let server = ServerUrl::parse(value)
-                .ok_or_else(|| usage("--server takes an https:// URL of a host, a port and a path"))?;
-            let file = settings.value("certificate-authority").ok_or_else(|| {
-                usage("--server needs --certificate-authority FILE, the CA that it is verified by")
+            let server = ServerUrl::parse(value).ok_or_else(|| {
+                usage(format!("{label} takes an https:// URL of a host, a port and a path"))
             })?;
-            let cluster = GivenCluster { server, authorities: bundle(file)? };
-            Discovery::Given(Vouched { cluster, credentials: request_token(settings)?.into() })
+            *given = match settings.value("certificate-authority") {
+                Some(file) => bundle(&settings.label("certificate-authority"), file, reader)?,
+                None => {
+                    reader.lacks("--server needs --certificate-authority FILE, the CA that it is verified by")
+                }
+            };
+            let token = request_token(settings, reader)?;
+            given.clone().zip(token).map(|(authorities, token)| {
+                let cluster = GivenCluster { server, authorities };
+                Discovery::Given(Vouched { cluster, credentials: token.into() })
+            })
         }
         // The rest are kubeconfigs. The kubelet's own is a file, for the kubelet too.
-        _ => match (Place::of(way, value, settings)?, operators_token(settings)?) {
-            (Place::File(file), token) => {
-                Discovery::Given(Vouched::from_file(file, way == "bootstrap-kubeconfig", token)?)
+        _ => {
+            let token = operators_token(settings, reader)?;
+            match Place::of(way, value, settings, reader)? {
+                Place::File(file) => {
+                    let kubelets = way == "bootstrap-kubeconfig";
+                    Vouched::from_file(&label, file, kubelets, token, reader, given)?.map(Discovery::Given)
+                }
+                Place::Url(download) if way == "discovery-file" => {
+                    download.map(|download| Discovery::Kubeconfig { download, token })
+                }
+                Place::Url(_) => {
+                    return Err(usage(format!(
+                        "{label} takes a file; --discovery-file takes an https:// URL too"
+                    )));
+                }
             }
-            (Place::Url(download), token) if way == "discovery-file" => {
-                Discovery::Kubeconfig { download, token }
-            }
-            (Place::Url(_), _) => {
-                return Err(usage(format!(
-                    "--{way} takes a file; --discovery-file takes an https:// URL too"
-                )));
-            }
-        },
+        }
     };
-    require_pin(settings, pins, matches!(way, ENDPOINT | "cluster-info"))?;
+    needs_pin(settings, pins, matches!(way, ENDPOINT | "cluster-info"), reader);
     Ok(discovery)
 }
 
-/// A cluster-info in a file, with the token and the pins to judge it by.
+/// The way that is said by the strongest source, if any.
 ///
 /// # Errors
-/// A usage error that says what is missing or unreadable.
-pub(super) fn published(file: &str, settings: &Settings) -> Result<Published> {
-    let pins = pins(settings)?;
-    let text = sources::read_file(Path::new(file))?;
-    let token = bootstrap_token(settings, "discovery-token")?;
-    require_pin(settings, &pins, true)?;
-    Ok(Published { info: cluster_info(&text, &token)?, token, pins })
+/// A usage error for two of them.
+fn way(settings: &Settings) -> Result<Option<&'static str>> {
+    let ignored = ignored_endpoint(settings);
+    let ways = || {
+        let said = WAYS.iter().filter_map(|way| Some((*way, settings.origin(way)?)));
+        said.filter(|(way, _)| !(ignored && *way == ENDPOINT))
+    };
+    let strongest = ways().map(|(_, origin)| origin).max();
+    let mut chosen = ways().filter(|(_, origin)| Some(*origin) == strongest).map(|(way, _)| way);
+    match (chosen.next(), chosen.next()) {
+        (Some(way), Some(other)) => Err(usage(format!(
+            "{} and {} are two ways to find the cluster; give one of them",
+            settings.label(way),
+            settings.label(other)
+        ))),
+        (way, _) => Ok(way),
+    }
 }
 
-fn cluster_info(text: &Secret<String>, token: &Token) -> Result<ClusterInfo> {
+/// Whether the endpoint says nothing: beside a configuration that names a discovery file kubeadm does not look at it,
+/// wherever it comes from (`cmd/kubeadm/app/cmd/join.go`).
+pub(super) fn ignored_endpoint(settings: &Settings) -> bool {
+    settings.origin(ENDPOINT).is_some()
+        && !settings.is_configured(ENDPOINT)
+        && settings.is_configured("discovery-file")
+}
+
+/// A cluster-info in a file, with the token and the pins to judge it by; `None` where `reader` misses something.
+///
+/// # Errors
+/// A usage error that says what is malformed.
+pub(super) fn published(settings: &Settings, reader: &mut Reader) -> Result<Option<Published>> {
+    let (name, pins) = ("cluster-info", pins(settings)?);
+    let (label, file) = (settings.label(name), settings.value(name).unwrap_or_default());
+    let text = reader.text(&label, file)?;
+    let token = bootstrap_token(settings, reader, "discovery-token")?;
+    needs_pin(settings, &pins, true, reader);
+    let (Some(text), Some(token)) = (text, token) else { return Ok(None) };
+    let info = cluster_info(&read_from(&label, file), &text, &token)?;
+    Ok(Some(Published { info, token, pins }))
+}
+
+fn cluster_info(who: &str, text: &Secret<String>, token: &Token) -> Result<ClusterInfo> {
     ClusterInfo::from_text(text.expose(), token.id()).map_err(|e| {
-        usage("the given cluster-info is no ConfigMap in JSON or YAML; give it as kubectl prints it")
-            .caused_by(e)
+        usage(format!("{who} is no ConfigMap in JSON or YAML; give it as kubectl prints it")).caused_by(e)
     })
 }
 
 /// What a setting names that takes a file or an `https://` URL, as kubeadm tells them apart
 /// (`cmd/kubeadm/app/discovery`, `isHTTPSURL`).
 enum Place<'a> {
-    File(&'a Path),
-    Url(Download),
+    File(&'a str),
+    /// None where the CA for it is missing.
+    Url(Option<Download>),
 }
 
 impl<'a> Place<'a> {
     /// # Errors
     /// A usage error for another URL, which is not repeated: it may hold a password. And for a CA that cannot be used.
-    fn of(name: &str, value: &'a str, settings: &Settings) -> Result<Self> {
+    fn of(name: &str, value: &'a str, settings: &Settings, reader: &mut Reader) -> Result<Self> {
         if !value.contains("://") {
-            return Ok(Self::File(Path::new(value)));
+            return Ok(Self::File(value));
         }
         let url = ServerUrl::parse(value).ok_or_else(|| {
             usage(format!(
-                "--{name} takes a file or an https:// URL of a host, a port and a path, without user or query"
+                "{} takes a file or an https:// URL of a host, a port and a path, without user or query",
+                settings.label(name)
             ))
         })?;
-        let authorities = settings.value("discovery-ca").map(bundle).transpose()?;
-        Ok(Self::Url(Download { url, authorities }))
+        let Some(file) = settings.value("discovery-ca") else {
+            return Ok(Self::Url(Some(Download { url, authorities: None })));
+        };
+        let authorities = bundle(&settings.label("discovery-ca"), file, reader)?;
+        Ok(Self::Url(authorities.map(|authorities| Download { url, authorities: Some(authorities) })))
     }
 }
 
-/// The certificates in a PEM file.
+/// The certificates in a PEM file; `None` where it is missing.
 ///
 /// # Errors
 /// A usage error that names the file and says what is wrong with it.
-pub(super) fn bundle(file: &str) -> Result<Bundle> {
-    let pem = sources::read_file(Path::new(file))?.expose().clone().into_bytes();
-    Bundle::from_pem(pem).map_err(|problem| usage(format!("{file} cannot be used: {problem}")))
+pub(super) fn bundle(label: &str, file: &str, reader: &mut Reader) -> Result<Option<Bundle>> {
+    let Some(pem) = reader.text(label, file)? else { return Ok(None) };
+    let bundle = Bundle::from_pem(pem.expose().clone().into_bytes());
+    bundle.map(Some).map_err(|problem| usage(format!("{} cannot be used: {problem}", read_from(label, file))))
+}
+
+/// The tokens of the ways that have two; `None` where `reader` misses one.
+fn by_token(settings: &Settings, reader: &mut Reader) -> Result<Option<(Token, Credentials)>> {
+    let token = bootstrap_token(settings, reader, "discovery-token")?;
+    let request = request_token(settings, reader)?;
+    Ok(token.zip(request).map(|(token, request)| (token, request.into())))
 }
 
 /// The token for one of the two purposes; `--token` serves both.
-fn bootstrap_token(settings: &Settings, purpose: &str) -> Result<Token> {
-    let Some((name, text, origin)) = settings.stronger([purpose, "token"]) else {
-        return Err(usage("the bootstrap token is missing; give --token-file or --token"));
+fn bootstrap_token(settings: &Settings, reader: &mut Reader, purpose: &str) -> Result<Option<Token>> {
+    let Some((name, text, _)) = settings.stronger([purpose, "token"]) else {
+        return Ok(reader.lacks("the bootstrap token is missing; give --token-file or --token"));
     };
-    Token::parse(text).ok_or_else(|| {
+    Token::parse(text).map(Some).ok_or_else(|| {
         usage(format!(
-            "--{name} ({origin}) is no bootstrap token, which has the form [a-z0-9]{{6}}.[a-z0-9]{{16}}"
+            "{} is no bootstrap token, which has the form [a-z0-9]{{6}}.[a-z0-9]{{16}}",
+            settings.label(name)
         ))
     })
 }
 
 /// The token that the operator wants to be used instead of a kubeconfig's own user.
-fn operators_token(settings: &Settings) -> Result<Option<Secret<String>>> {
+fn operators_token(settings: &Settings, reader: &mut Reader) -> Result<Option<Secret<String>>> {
     let given = ["tls-bootstrap-token", "token", "bearer-token"].map(|name| settings.origin(name));
-    given.iter().any(Option::is_some).then(|| request_token(settings)).transpose()
+    if given.iter().any(Option::is_some) { request_token(settings, reader) } else { Ok(None) }
 }
 
 /// The token that requests the certificate: a bootstrap token, or with `--bearer-token` any other (static tokens of
 /// `--token-auth-file`, service account tokens).
-fn request_token(settings: &Settings) -> Result<Secret<String>> {
+fn request_token(settings: &Settings, reader: &mut Reader) -> Result<Option<Secret<String>>> {
     match (settings.stronger(["tls-bootstrap-token", "token"]), settings.value("bearer-token")) {
         (None, Some(token)) => {
             if token.is_empty() || !is_bearer_token(token) {
-                return Err(usage("--bearer-token has characters that no bearer token has"));
+                let label = settings.label("bearer-token");
+                return Err(usage(format!("{label} has characters that no bearer token has")));
             }
-            Ok(Secret::new(token.to_owned()))
+            Ok(Some(Secret::new(token.to_owned())))
         }
-        _ => bootstrap_token(settings, "tls-bootstrap-token").map(|token| token.whole().clone()),
+        _ => {
+            let token = bootstrap_token(settings, reader, "tls-bootstrap-token")?;
+            Ok(token.map(|token| token.whole().clone()))
+        }
     }
 }
 
@@ -238,8 +297,10 @@ pub(super) fn is_bearer_token(text: &str) -> bool {
 /// # Errors
 /// A usage error for what is no pin.
 pub(super) fn pins(settings: &Settings) -> Result<Pins> {
-    let pins: Option<Vec<Pin>> = settings.list("discovery-token-ca-cert-hash").map(Pin::parse).collect();
-    let pins = pins.ok_or_else(|| usage("--discovery-token-ca-cert-hash takes sha256: and 64 hex digits"))?;
+    let name = "discovery-token-ca-cert-hash";
+    let pins: Option<Vec<Pin>> = settings.list(name).map(Pin::parse).collect();
+    let pins =
+        pins.ok_or_else(|| usage(format!("{} takes sha256: and 64 hex digits", settings.label(name))))?;
     Ok(match pins.is_empty() {
         true => Pins::None,
         false if settings.is_on("pin-every-ca") => Pins::EachRequired(pins),
@@ -247,21 +308,19 @@ pub(super) fn pins(settings: &Settings) -> Result<Pins> {
     })
 }
 
-/// Refuses to do without a pin where nobody has allowed it; where content is `signed` with a token, that is always asked.
-fn require_pin(settings: &Settings, pins: &Pins, signed: bool) -> Result<()> {
+/// Does not do without a pin where nobody has allowed it; where content is `signed` with a token, that is always asked.
+fn needs_pin(settings: &Settings, pins: &Pins, signed: bool, reader: &mut Reader) {
     if !matches!(pins, Pins::None) {
-        return Ok(());
+        return;
     }
     if settings.is_on("pin-every-ca") {
-        return Err(usage(
+        reader.lacks::<()>(
             "the CA pin is missing, and --pin-every-ca wants one for each CA; give --discovery-token-ca-cert-hash",
-        ));
-    }
-    if signed && !settings.is_on("discovery-token-unsafe-skip-ca-verification") {
-        return Err(usage(
+        );
+    } else if signed && !settings.is_on("discovery-token-unsafe-skip-ca-verification") {
+        reader.lacks::<()>(
             "the CA pin is missing; give --discovery-token-ca-cert-hash, or \
              --discovery-token-unsafe-skip-ca-verification to trust whoever knows the token",
-        ));
+        );
     }
-    Ok(())
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use lexopt::{Arg, Parser, ValueExt as _};
 
-use super::settings::{ENDPOINT, FILE, Origin, Settings, Takes, flag};
+use super::settings::{ENDPOINT, FILE, Form, Origin, Settings, Takes, flag};
 use super::usage;
 use crate::error::{Error, Result, foreign};
 
@@ -95,10 +95,13 @@ pub(super) fn read(
 /// # Errors
 /// As [`read`], and when it is no join line.
 pub(super) fn read_line(line: &str, origin: Origin, settings: &mut Settings) -> Result<()> {
+    let place = settings.place(origin, Form::Words);
     let words = || line.split_whitespace().filter(|word| *word != "\\");
     let begins = words().find(|word| *word != "kubeadm") == Some("join");
-    if !begins || read(words().map(OsString::from), origin, settings)? != Some(Verb::Join) {
-        return Err(usage(format!("the join line of the {origin} is none; it begins with: kubeadm join")));
+    let mut read = || read(words().map(OsString::from), origin, settings);
+    let verb = if begins { read().map_err(|e| e.with_note(&format!(" (in {place})")))? } else { None };
+    if verb != Some(Verb::Join) {
+        return Err(usage(format!("{place} is no join command; it begins with: kubeadm join")));
     }
     Ok(())
 }

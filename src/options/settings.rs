@@ -3,8 +3,10 @@
 //! Every source, from a JoinConfiguration to the command line, says the same things under the same names, those of the
 //! flags. A stronger source wins whatever the order in which sources are read.
 
-use std::fmt::Write as _;
+mod shown;
 
+use super::reader::{Missing, Reader, read_from};
+use crate::error::Result;
 use crate::kubelet::{CERT_DIR, HOSTNAME_OVERRIDE, KUBECONFIG};
 use crate::secret::Secret;
 
@@ -33,6 +35,18 @@ impl std::fmt::Display for Origin {
             Self::Flags => "command line",
         })
     }
+}
+
+/// What a source consists of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Words: a command line, or a join command.
+    #[default]
+    Words,
+    /// A JoinConfiguration.
+    Configuration,
+    /// A token, and nothing else.
+    Token,
 }
 
 /// What follows a flag.
@@ -116,21 +130,26 @@ pub(super) fn flag(name: &str) -> Option<(&'static str, Takes, bool)> {
     (*takes == Takes::Secret).then_some((*flag, *takes, true))
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Setting {
     name: &'static str,
     origin: Origin,
+    form: Form,
     values: Vec<Secret<String>>,
     /// The file that holds the secret, `-` for standard input.
     file: Option<String>,
 }
 
 /// What all sources together say.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
-    settings: Vec<Setting>,
+    said: Vec<Setting>,
+    /// What the source consists of that is being read.
+    pub(super) form: Form,
     /// Fields of a configuration that nobody knows; `--strict` makes them an error.
     pub(super) unknown: Vec<String>,
+    /// A source that is named and cannot be read. What it would say is not known.
+    pub(super) unread: Option<Missing>,
 }
 
 impl Settings {
@@ -143,18 +162,18 @@ impl Settings {
         value: String,
         origin: Origin,
     ) {
-        let file = in_file.then(|| value.clone());
+        let (file, form) = (in_file.then(|| value.clone()), self.form);
         let values: Vec<_> = match takes {
             Takes::List => value.split(',').map(|part| Secret::new(part.to_owned())).collect(),
             _ => vec![Secret::new(value)],
         };
-        match self.settings.iter_mut().find(|setting| setting.name == name) {
+        match self.said.iter_mut().find(|setting| setting.name == name) {
             Some(setting) if setting.origin > origin => {}
             Some(setting) if setting.origin == origin && matches!(takes, Takes::List | Takes::Each) => {
                 setting.values.extend(values);
             }
-            Some(setting) => *setting = Setting { name, origin, values, file },
-            None => self.settings.push(Setting { name, origin, values, file }),
+            Some(setting) => *setting = Setting { name, origin, form, values, file },
+            None => self.said.push(Setting { name, origin, form, values, file }),
         }
     }
 
@@ -167,7 +186,7 @@ impl Settings {
 
     /// The last value of a setting, and who said it.
     fn get(&self, name: &str) -> Option<(&str, Origin)> {
-        let setting = self.settings.iter().find(|setting| setting.name == name)?;
+        let setting = self.said.iter().find(|setting| setting.name == name)?;
         Some((setting.values.last()?.expose(), setting.origin))
     }
 
@@ -183,12 +202,12 @@ impl Settings {
 
     /// The first setting that is none of these.
     pub(super) fn beside(&self, names: &[&str]) -> Option<&'static str> {
-        self.settings.iter().map(|setting| setting.name).find(|name| !names.contains(name))
+        self.said.iter().map(|setting| setting.name).find(|name| !names.contains(name))
     }
 
     /// All values of a list.
     pub(super) fn list(&self, name: &str) -> impl Iterator<Item = &str> {
-        let found = self.settings.iter().filter(move |setting| setting.name == name);
+        let found = self.said.iter().filter(move |setting| setting.name == name);
         found.flat_map(|setting| setting.values.iter().map(|value| value.expose().as_str()))
     }
 
@@ -197,24 +216,68 @@ impl Settings {
         self.value(name) == Some("true")
     }
 
-    /// Replaces each `-file` by what `read` finds in it, without the line break at its end. A setting whose file is
-    /// gone, for which `read` has nothing, is left without a value.
-    pub(super) fn read_secrets<E>(
-        &mut self,
-        mut read: impl FnMut(&str) -> Result<Option<Secret<String>>, E>,
-    ) -> Result<(), E> {
-        for setting in &mut self.settings {
+    /// Replaces each `-file` by what is in it, without the line break at its end. A setting whose file is missing is left
+    /// without a value.
+    ///
+    /// # Errors
+    /// As of [`Reader::text`].
+    pub(super) fn read_secrets(&mut self, reader: &mut Reader) -> Result<()> {
+        for at in 0..self.said.len() {
+            let setting = &self.said[at];
             let Some(file) = &setting.file else { continue };
-            let text = read(file)?;
+            let who = match setting.form {
+                Form::Token => self.place(setting.origin, setting.form),
+                _ => self.label_of(setting, "-file"),
+            };
+            let text = reader.text(&who, file)?;
             let value = text.map(|text| Secret::new(text.expose().trim_end_matches(['\r', '\n']).to_owned()));
-            setting.values = value.into_iter().collect();
+            self.said[at].values = value.into_iter().collect();
         }
         Ok(())
     }
 
-    /// The files that secrets were read from; of each, whether it was gone.
-    pub(super) fn secret_files(&self) -> impl Iterator<Item = (&str, bool)> {
-        self.settings.iter().filter_map(|setting| Some((setting.file.as_deref()?, setting.values.is_empty())))
+    /// The files that flags name for secrets.
+    pub(super) fn secret_files(&self) -> impl Iterator<Item = &str> {
+        let named = self.said.iter().filter(|setting| setting.form != Form::Token);
+        named.filter_map(|setting| setting.file.as_deref())
+    }
+
+    /// Whether a JoinConfiguration has said a setting.
+    pub(super) fn is_configured(&self, name: &str) -> bool {
+        self.said.iter().any(|setting| setting.name == name && setting.form == Form::Configuration)
+    }
+
+    /// How a message names a setting: with its source, where that is not the command line.
+    pub(super) fn label(&self, name: &str) -> String {
+        match self.said.iter().find(|setting| setting.name == name) {
+            Some(setting) => self.label_of(setting, if setting.file.is_some() { "-file" } else { "" }),
+            None => format!("--{name}"),
+        }
+    }
+
+    fn label_of(&self, setting: &Setting, suffix: &str) -> String {
+        let Setting { name, origin, form, .. } = setting;
+        let flag = if *name == ENDPOINT { "HOST:PORT".to_owned() } else { format!("--{name}{suffix}") };
+        match origin {
+            Origin::Flags => flag,
+            _ => format!("{flag} ({})", self.place(*origin, *form)),
+        }
+    }
+
+    /// How a message names a source.
+    pub(super) fn place(&self, origin: Origin, form: Form) -> String {
+        let (name, variable) = match form {
+            Form::Words => ("nodestrap.join", "NODESTRAP_JOIN"),
+            Form::Configuration => ("nodestrap.config", "NODESTRAP_CONFIG"),
+            Form::Token => ("nodestrap.token", "NODESTRAP_TOKEN"),
+        };
+        match origin {
+            Origin::Configuration => read_from("--config", self.value("config").unwrap_or_default()),
+            Origin::Credential => format!("the credential {name}"),
+            Origin::KernelCommandLine => format!("{name} on the kernel command line"),
+            Origin::Environment => variable.to_owned(),
+            Origin::Flags => "the command line".to_owned(),
+        }
     }
 
     /// The stronger one of two settings that mean the same; of one source, the first.
@@ -224,35 +287,6 @@ impl Settings {
             (Some(first), Some(second)) if second.2 > first.2 => Some(second),
             (first, second) => first.or(second),
         }
-    }
-
-    /// Secrets where others can read them, one warning each: `ps` shows a command line, /proc/cmdline the kernel's.
-    pub(super) fn public_secrets(&self) -> impl Iterator<Item = String> {
-        let public = self.settings.iter().filter(|setting| {
-            FLAGS.contains(&(setting.name, Takes::Secret))
-                && matches!(setting.origin, Origin::Flags | Origin::KernelCommandLine)
-                && setting.file.is_none()
-        });
-        public.map(|setting| {
-            let Setting { name, origin, .. } = setting;
-            format!("every user of this machine can read the {name} on the {origin}; --{name}-file is safer")
-        })
-    }
-
-    /// The decided settings as lines `NAME: VALUE (ORIGIN)`, secrets as `***`.
-    #[must_use]
-    pub fn print(&self) -> String {
-        let mut lines = String::new();
-        for (name, takes) in FLAGS {
-            let Some((_, origin)) = self.get(name) else { continue };
-            let value = if takes == Takes::Secret {
-                "***".to_owned()
-            } else {
-                crate::error::foreign(&self.list(name).collect::<Vec<_>>().join(","))
-            };
-            let _ = writeln!(lines, "{name}: {value} ({origin})");
-        }
-        lines
     }
 }
 
@@ -296,15 +330,5 @@ mod tests {
         assert_eq!(flag("token-file"), Some(("token", Takes::Secret, true)));
         assert_eq!(flag("node-name-file"), None);
         assert_eq!(flag(ENDPOINT), None);
-    }
-
-    #[test]
-    fn printed_settings_hide_secrets() {
-        let mut settings = Settings::default();
-        settings.put("token", Takes::Secret, false, "hunter2".to_owned(), Origin::Flags);
-        settings.put("root", Takes::Value, false, "/r".to_owned(), Origin::Environment);
-        assert_eq!(settings.print(), "token: *** (command line)\nroot: /r (environment)\n");
-        let warnings: Vec<_> = settings.public_secrets().collect();
-        assert!(warnings.len() == 1 && !warnings[0].contains("hunter2"));
     }
 }

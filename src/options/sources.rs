@@ -3,25 +3,27 @@
 //! There is no key per field: what a cluster's administrator hands out is one line or one file, and it is passed on as
 //! it is.
 
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::settings::{Origin, Settings, Takes};
+use super::reader::Reader;
+use super::settings::{Form, Origin, Settings, Takes};
 use super::{configuration, flags, usage};
-use crate::disk;
-use crate::error::{Error, Result, foreign};
-use crate::limits;
+use crate::clock::{Clock, SystemClock};
+use crate::error::Result;
 use crate::secret::Secret;
 
 /// The kernel's command line (proc(5)).
 const KERNEL_COMMAND_LINE: &str = "/proc/cmdline";
 
 /// What the process finds around it. Passed in, so that tests can set it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Surroundings {
+    /// What the deadlines of sources that have to be waited for go by.
+    pub clock: Arc<dyn Clock>,
     /// systemd's `$CREDENTIALS_DIRECTORY`, which holds `nodestrap.token`, `nodestrap.join`, `nodestrap.config`.
     pub credentials: Option<PathBuf>,
     /// The kernel's command line with `nodestrap.token=`, `nodestrap.join="…"`, `nodestrap.config=BASE64`.
@@ -34,12 +36,28 @@ pub struct Surroundings {
     pub config: Option<Secret<String>>,
 }
 
+/// Nothing around it, but for the time.
+impl Default for Surroundings {
+    fn default() -> Self {
+        let [token, join, config, kernel_command_line] = [const { None }; 4];
+        Self {
+            clock: Arc::new(SystemClock::start()),
+            credentials: None,
+            kernel_command_line,
+            token,
+            join,
+            config,
+        }
+    }
+}
+
 impl Surroundings {
     /// Those of this process.
     #[must_use]
-    pub fn of_process() -> Self {
+    pub fn of_process(clock: Arc<dyn Clock>) -> Self {
         let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty()).map(Secret::new);
         Self {
+            clock,
             credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             kernel_command_line: std::fs::read_to_string(KERNEL_COMMAND_LINE).ok().map(Secret::new),
             token: variable("NODESTRAP_TOKEN"),
@@ -48,25 +66,28 @@ impl Surroundings {
         }
     }
 
-    /// Reads all of them into `settings`.
+    /// Reads all of them into `settings`; what `reader` misses of them is noted there.
     ///
     /// # Errors
     /// A usage error that names the source and never quotes it.
-    pub(super) fn read(&self, settings: &mut Settings) -> Result<()> {
-        let [mut token, mut join, mut config] = [const { None }; 3];
+    pub(super) fn read(&self, settings: &mut Settings, reader: &mut Reader) -> Result<()> {
         if let Some(directory) = &self.credentials {
-            for (name, text) in [
-                ("nodestrap.token", &mut token),
-                ("nodestrap.join", &mut join),
-                ("nodestrap.config", &mut config),
-            ] {
-                let path = directory.join(name);
-                if path.exists() {
-                    *text = Some(read_file(&path)?);
+            let [mut join, mut config] = [const { None }; 2];
+            for (form, text) in [(Form::Words, &mut join), (Form::Configuration, &mut config)] {
+                let place = settings.place(Origin::Credential, form);
+                let path = directory.join(place.rsplit(' ').next().unwrap_or_default());
+                if !matches!(path.try_exists(), Ok(false)) {
+                    *text = reader.read(&place, &path.to_string_lossy(), &path)?;
                 }
             }
+            whole(None, join.as_ref(), config.as_ref(), Origin::Credential, settings)?;
+            let token = directory.join("nodestrap.token");
+            if !matches!(token.try_exists(), Ok(false)) {
+                settings.form = Form::Token;
+                let token = token.to_string_lossy().into_owned();
+                settings.put("token", Takes::Secret, true, token, Origin::Credential);
+            }
         }
-        whole(token.as_ref(), join.as_ref(), config.as_ref(), Origin::Credential, settings)?;
         let [mut token, mut join, mut config] = [const { None }; 3];
         for (name, value) in
             kernel_parameters(self.kernel_command_line.as_ref().map_or("", |line| line.expose()))
@@ -76,8 +97,9 @@ impl Surroundings {
                 "nodestrap.join" => join = Some(Secret::new(value)),
                 "nodestrap.config" => {
                     let bytes = STANDARD.decode(&value).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-                    let text = bytes
-                        .ok_or_else(|| usage("nodestrap.config on the kernel command line is no base64"))?;
+                    let text = bytes.ok_or_else(|| {
+                        usage("nodestrap.config on the kernel command line is no base64 of a text")
+                    })?;
                     config = Some(Secret::new(text));
                 }
                 _ => {}
@@ -100,9 +122,11 @@ fn whole(
         configuration::read(text.expose(), origin, settings)?;
     }
     if let Some(line) = join {
+        settings.form = Form::Words;
         flags::read_line(line.expose(), origin, settings)?;
     }
     if let Some(token) = token {
+        settings.form = Form::Token;
         let text = token.expose().trim_end_matches(['\r', '\n']).to_owned();
         settings.put("token", Takes::Secret, false, text, origin);
     }
@@ -132,30 +156,6 @@ fn kernel_parameters(line: &str) -> impl Iterator<Item = (&str, String)> {
         let (name, value) = word.split_once('=').unwrap_or((word, ""));
         Some((name, value.replace('"', "")))
     })
-}
-
-/// Reads a file that the caller named, `-` for standard input: text of at most [`limits::FILE_BYTES`].
-///
-/// # Errors
-/// A usage error that names the file.
-pub(super) fn read_file(path: &Path) -> Result<Secret<String>> {
-    let shown = || foreign(&path.display().to_string());
-    let failed = |e: std::io::Error| -> Error { usage(format!("{} cannot be read", shown())).caused_by(e) };
-    // Tokens and join lines fit at once; a buffer that grows leaves copies of secrets behind.
-    let mut text = String::with_capacity(8192);
-    let most = limits::FILE_BYTES + 1;
-    if path == Path::new("-") {
-        std::io::stdin().lock().take(most).read_to_string(&mut text).map_err(failed)?;
-    } else {
-        disk::open_outside(path)
-            .and_then(|file| file.take(most).read_to_string(&mut text))
-            .map_err(failed)?;
-    }
-    let text = Secret::new(text);
-    if text.expose().len() as u64 >= most {
-        return Err(usage(format!("{} is larger than 1 MiB", shown())));
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

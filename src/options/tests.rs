@@ -28,21 +28,31 @@ fn join(line: &str) -> Join {
 
 /// What a join by token says.
 fn by_token(join: &Join) -> (String, &Token, &Pins) {
-    match &join.discovery {
+    match join.method.decided().unwrap() {
         Discovery::Token { endpoints, token, .. } => (endpoints[0].to_string(), token, &join.pins),
         other => panic!("{other:?}"),
     }
 }
 
 fn token_id(join: &Join) -> &str {
-    match &join.discovery {
+    match join.method.decided().unwrap() {
         Discovery::Token { credentials, .. } => &credentials.embedded().token.unwrap()[..6],
         other => panic!("{other:?}"),
     }
 }
 
+/// What a run that needs all of it is told.
+fn needed(line: &str, surroundings: &Surroundings) -> Result<Command> {
+    let command = parse_in(line, surroundings)?;
+    if let Command::Join(join) | Command::PrintConfig(join, _) = &command {
+        let deadline = Deadline::at(limits::DISCOVERY);
+        join.method.discovery(Wait { clock: surroundings.clock.clone(), deadline })?;
+    }
+    Ok(command)
+}
+
 fn problem(line: &str) -> String {
-    let error = parse(line).unwrap_err();
+    let error = needed(line, &Surroundings::default()).unwrap_err();
     assert_eq!(error.failure(), Failure::Usage);
     error.to_string()
 }
@@ -84,8 +94,8 @@ fn each_flag_means_what_it_says() {
 fn there_may_be_several_endpoints() {
     let line = format!("--token abcdef.0123456789abcdef --discovery-token-ca-cert-hash {PIN}");
     let join = join(&format!("kubeadm join h:1,[::1]:2,10.0.0.1:3 {line}"));
-    assert!(matches!(join.discovery, Discovery::Token { endpoints, .. }
-        if endpoints == Endpoint::parse_list("h:1,[::1]:2,10.0.0.1:3").unwrap()));
+    assert!(matches!(join.method.decided(), Some(Discovery::Token { endpoints, .. })
+        if *endpoints == Endpoint::parse_list("h:1,[::1]:2,10.0.0.1:3").unwrap()));
     assert!(problem(&format!("join h:1,hunter2 {line}")).contains("no API server"));
     assert!(problem(&format!("join h:1, h:2 {line}")).contains("more than one word"));
 }
@@ -306,13 +316,16 @@ fn unknown_fields_warn_and_fail_when_strict() {
 fn configurations_of_no_worker_are_refused() {
     for (from, to, words) in [
         ("kind: JoinConfiguration", "kind: InitConfiguration", "holds no JoinConfiguration"),
-        ("v1beta4", "v1beta2", "apiVersion"),
+        ("v1beta4", "v1beta2", "which kubeadm v1.22 migrates"),
+        ("v1beta4", "v1beta1", "which kubeadm v1.15 migrates"),
+        ("v1beta4", "v1beta5", "apiVersion of the JoinConfiguration is not known"),
+        ("discovery:\n", "discovery:\n  file: {kubeConfigPath: /f}\n", "two ways to find the cluster"),
         ("patches: null", "controlPlane: {}", "workers only"),
-        ("caCertPath: /etc", "caCertPath: etc", "--ca-cert-path takes an absolute path"),
+        ("caCertPath: /etc", "caCertPath: etc", "--ca-cert-path (NODESTRAP_CONFIG) takes an absolute path"),
         (
             "[{name: v, value: '2'}]",
             "[{name: cert-dir, value: hunter2}]",
-            "--cert-dir takes an absolute path",
+            "--cert-dir (NODESTRAP_CONFIG) takes an absolute path",
         ),
         ("    token: cccccc.0123456789abcdef", "    token: 5", "is not a text"),
         ("  imagePullSerial: true", "  name: twice", "cannot be read"),
@@ -328,7 +341,7 @@ fn configurations_of_no_worker_are_refused() {
         ("discovery: 1m0s", "discovery: hunter2", "takes a duration"),
     ] {
         assert!(CONFIGURATION.contains(from), "{from}");
-        let error = parse_in("join", &configured(&CONFIGURATION.replace(from, to))).unwrap_err();
+        let error = needed("join", &configured(&CONFIGURATION.replace(from, to))).unwrap_err();
         assert_eq!(error.failure(), Failure::Usage);
         assert!(error.to_string().contains(words), "{to}: {error}");
         assert!(!error.to_string().contains("hunter2"), "{error}");
@@ -369,7 +382,7 @@ fn a_join_line_may_be_broken_over_lines() {
 
 #[test]
 fn print_config_hides_secrets_and_tells_origins() {
-    let Command::PrintConfig(text) =
+    let Command::PrintConfig(_, text) =
         parse_in("join --print-config --node-name n", &configured(CONFIGURATION)).unwrap()
     else {
         panic!("not printed");

@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::discovery::is_bearer_token;
-use super::{sources, usage};
+use super::reader::{Reader, read_from};
+use super::usage;
 use crate::discovery;
 use crate::error::{Error, Result, Retry};
 use crate::http::ServerUrl;
@@ -26,13 +27,23 @@ pub struct Vouched {
 
 impl Vouched {
     /// Reads a kubeconfig that the operator put on the machine: kubeadm's discovery file, or with `kubelets` the kubelet's
-    /// bootstrap kubeconfig. `token` is his, and stands for the user's own credentials.
+    /// bootstrap kubeconfig. `token` is his, and stands for the user's own credentials. `None` where `reader` misses
+    /// something.
     ///
     /// # Errors
     /// A usage error that names the file, says what is wrong with it and what to do.
-    pub(super) fn from_file(file: &Path, kubelets: bool, token: Option<Secret<String>>) -> Result<Self> {
-        let text = sources::read_file(file)?;
-        Word { name: &file.display().to_string(), folder: file.parent(), kubelets }.read(text.expose(), token)
+    pub(super) fn from_file(
+        label: &str,
+        file: &str,
+        kubelets: bool,
+        token: Option<Secret<String>>,
+        reader: &mut Reader,
+        given: &mut Option<Bundle>,
+    ) -> Result<Option<Self>> {
+        let Some(text) = reader.text(label, file)? else { return Ok(None) };
+        let name = &read_from(label, file);
+        let folder = Some(Path::new(file).parent().unwrap_or(Path::new("")));
+        Word { name, folder, kubelets }.read(text.expose(), token, reader, given)
     }
 
     /// Reads a kubeconfig that was fetched from `url`, whose server was verified. Its text is foreign: it must not lead
@@ -41,9 +52,15 @@ impl Vouched {
     /// # Errors
     /// [`crate::error::Failure::NotPublished`]; only what is no kubeconfig at all may heal.
     pub fn fetched(url: &ServerUrl, text: &str, token: Option<Secret<String>>) -> Result<Self> {
-        Word { name: url.as_str(), folder: None, kubelets: false }.read(text, token)
+        let word = Word { name: url.as_str(), folder: None, kubelets: false };
+        let read = word.read(text, token, &mut Reader::of_files(), &mut None)?;
+        // It names no files: nothing else can be missing.
+        read.ok_or_else(|| word.unusable(NO_CREDENTIALS))
     }
 }
+
+const NO_CREDENTIALS: &str =
+    "it has no bearer token and no client certificate; add one, or give --tls-bootstrap-token-file";
 
 /// Whose word it is.
 struct Word<'a> {
@@ -58,7 +75,13 @@ struct Word<'a> {
 impl Word<'_> {
     /// Unlike kubeadm, the text must bring the CA: nothing is asked of an API server over a connection that public roots
     /// would vouch for.
-    fn read(&self, text: &str, token: Option<Secret<String>>) -> Result<Vouched> {
+    fn read(
+        &self,
+        text: &str,
+        token: Option<Secret<String>>,
+        reader: &mut Reader,
+        given: &mut Option<Bundle>,
+    ) -> Result<Option<Vouched>> {
         let config = Kubeconfig::parse(text).map_err(|e| {
             let error = self.unusable("it is no kubeconfig").caused_by(e);
             if self.folder.is_none() { error.healing(Retry::UntilDeadline(None)) } else { error }
@@ -79,18 +102,17 @@ impl Word<'_> {
         }
         let server = ServerUrl::parse(&cluster.server)
             .ok_or_else(|| self.unusable("its server is no https:// URL of a host, a port and a path"))?;
-        let authorities = self.authorities(cluster)?;
-        let own = match (token, user) {
+        *given = self.authorities(cluster, reader)?;
+        let credentials = match (token, user) {
             (Some(token), _) => Some(token.into()),
-            (None, Some(user)) => self.credentials(user)?,
+            (None, Some(user)) => self.credentials(user, reader)?,
             (None, None) => None,
         };
-        let credentials = own.ok_or_else(|| {
-            self.unusable(
-                "it has no bearer token and no client certificate; add one, or give --tls-bootstrap-token-file",
-            )
-        })?;
-        Ok(Vouched { cluster: GivenCluster { server, authorities }, credentials })
+        let credentials = credentials.or_else(|| reader.lacks(self.cannot_be_used(NO_CREDENTIALS)));
+        let (Some(authorities), Some(credentials)) = (given.clone(), credentials) else {
+            return Ok(None);
+        };
+        Ok(Some(Vouched { cluster: GivenCluster { server, authorities }, credentials }))
     }
 
     /// Foreign text names no files, whether they would be read or not.
@@ -111,19 +133,23 @@ impl Word<'_> {
         }
     }
 
-    fn authorities(&self, cluster: &Cluster) -> Result<Bundle> {
+    fn authorities(&self, cluster: &Cluster, reader: &mut Reader) -> Result<Option<Bundle>> {
         let bundle = match (cluster.certificate_authority_data.as_str(), &cluster.certificate_authority) {
             ("", name) if name.is_empty() => {
                 return Err(self.unusable("it has no certificate authority; add the cluster's CA"));
             }
-            ("", name) => Bundle::from_pem(self.beside(name)?.expose().clone().into_bytes()),
+            ("", name) => {
+                let Some(text) = self.beside("certificate-authority", name, reader)? else { return Ok(None) };
+                Bundle::from_pem(text.expose().clone().into_bytes())
+            }
             (data, _) => Bundle::from_base64(data),
         };
-        bundle.map_err(|problem| self.unusable(&problem))
+        bundle.map(Some).map_err(|problem| self.unusable(&problem))
     }
 
-    /// A token file beats a token, embedded data beat files (`k8s.io/client-go/tools/clientcmd`).
-    fn credentials(&self, user: &User) -> Result<Option<Credentials>> {
+    /// A token file beats a token, embedded data beat files (`k8s.io/client-go/tools/clientcmd`). `None` where there are
+    /// none, or `reader` misses a file of theirs.
+    fn credentials(&self, user: &User, reader: &mut Reader) -> Result<Option<Credentials>> {
         if let Some(field) = user.unsupported {
             return Err(self.unusable(&format!(
                 "its user has {field}, which nodestrap does not support; give it a token or a client certificate, or \
@@ -131,33 +157,45 @@ impl Word<'_> {
             )));
         }
         let token = if user.token_file.is_empty() {
-            user.token.clone()
+            Some(user.token.clone())
         } else {
-            Secret::new(self.beside(&user.token_file)?.expose().trim_end().to_owned())
+            let text = self.beside("tokenFile", &user.token_file, reader)?;
+            text.map(|text| Secret::new(text.expose().trim_end().to_owned()))
         };
-        if !is_bearer_token(token.expose()) {
+        if token.as_ref().is_some_and(|token| !is_bearer_token(token.expose())) {
             return Err(self.unusable("its token has characters that no bearer token has"));
         }
-        let token = Some(token).filter(|token| !token.expose().is_empty());
-        let certificate = self.content(&user.client_certificate_data, &user.client_certificate)?;
-        let key = self.content(&user.client_key_data, &user.client_key)?;
+        let token = token.filter(|token| !token.expose().is_empty());
+        let (data, file) = (&user.client_certificate_data, &user.client_certificate);
+        let certificate = self.content("client-certificate", data, file, reader)?;
+        let key = self.content("client-key", &user.client_key_data, &user.client_key, reader)?;
+        let has = |data: &Secret<String>, file: &str| !data.expose().is_empty() || !file.is_empty();
+        if has(data, file) != has(&user.client_key_data, &user.client_key) {
+            return Err(self.unusable("it has one of client certificate and client key; give it both"));
+        }
         let pair = match (certificate, key) {
             (Some(certificate), Some(key)) => {
                 let pair = ClientPair::from_pem(certificate.expose(), key.expose());
                 Some(pair.map_err(|problem| self.unusable(&problem))?)
             }
-            (None, None) => None,
-            _ => {
-                return Err(self.unusable("it has one of client certificate and client key; give it both"));
-            }
+            _ => None,
         };
         Ok(Credentials::of_user(token, pair))
     }
 
-    fn content(&self, data: &Secret<String>, file: &str) -> Result<Option<Secret<Vec<u8>>>> {
+    fn content(
+        &self,
+        field: &str,
+        data: &Secret<String>,
+        file: &str,
+        reader: &mut Reader,
+    ) -> Result<Option<Secret<Vec<u8>>>> {
         match (data.expose().as_str(), file) {
             ("", "") => Ok(None),
-            ("", file) => Ok(Some(Secret::new(self.beside(file)?.expose().clone().into_bytes()))),
+            ("", file) => {
+                let text = self.beside(field, file, reader)?;
+                Ok(text.map(|text| Secret::new(text.expose().clone().into_bytes())))
+            }
             (data, _) => match STANDARD.decode(data) {
                 Ok(bytes) => Ok(Some(Secret::new(bytes))),
                 Err(_) => Err(self.unusable("the data of its client certificate or key are no base64")),
@@ -166,15 +204,22 @@ impl Word<'_> {
     }
 
     /// A file that the kubeconfig names; relative names are relative to it.
-    fn beside(&self, name: &str) -> Result<Secret<String>> {
-        sources::read_file(&self.folder.unwrap_or(Path::new("")).join(name))
+    fn beside(&self, field: &str, name: &str, reader: &mut Reader) -> Result<Option<Secret<String>>> {
+        let path = self.folder.unwrap_or(Path::new("")).join(name);
+        reader.read(&format!("{}: its {field}", self.name), name, &path)
     }
 
     fn unusable(&self, problem: &str) -> Error {
-        let what = format!("cannot be used: {problem}");
         match self.folder {
-            Some(_) => usage(format!("{} {what}", self.name)),
-            None => discovery::no_use(self.name, &what).healing(Retry::Never),
+            Some(_) => usage(self.cannot_be_used(problem)),
+            None => {
+                let what = format!("cannot be used: {problem}");
+                discovery::no_use(self.name, &what).healing(Retry::Never)
+            }
         }
+    }
+
+    fn cannot_be_used(&self, problem: &str) -> String {
+        format!("{} cannot be used: {problem}", self.name)
     }
 }

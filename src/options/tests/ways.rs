@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn what_only_a_join_needs_may_be_missing() {
     for line in ["join", "join h:1 --token-file /nonexistent/token"] {
-        assert!(matches!(join(line).discovery, Discovery::Unknown(_)), "{line}");
+        assert!(join(line).method.decided().is_none(), "{line}");
         problem(&format!("{line} --print-config"));
     }
 }
@@ -14,14 +14,15 @@ fn what_only_a_join_needs_may_be_missing() {
 fn a_url_is_not_read_before_the_join() {
     let file = "join --discovery-file https://files.example/pool/a.conf";
     for (line, own) in [(file.to_owned(), true), (format!("{file} --token abcdef.0123456789abcdef"), false)] {
-        let Discovery::Kubeconfig { download, token } = join(&line).discovery else { panic!("{line}") };
+        let join = join(&line);
+        let Some(Discovery::Kubeconfig { download, token }) = join.method.decided() else { panic!("{line}") };
         assert_eq!((download.url.as_str(), token.is_none()), ("https://files.example/pool/a.conf", own));
         assert!(download.authorities.is_none());
     }
     assert!(problem(&format!("{file} --token hunter2")).contains("no bootstrap token"));
     let pinned = format!("--token abcdef.0123456789abcdef --discovery-token-ca-cert-hash {PIN}");
     let info = join(&format!("join --cluster-info https://files.example/info {pinned}"));
-    assert!(matches!(info.discovery, Discovery::ClusterInfo { info: Source::Behind(_), .. }));
+    assert!(matches!(info.method.decided(), Some(Discovery::ClusterInfo { info: Source::Behind(_), .. })));
     assert!(problem(&format!("join h:1 {pinned} --discovery-ca /c")).contains("--discovery-ca is for"));
 }
 
@@ -32,6 +33,6 @@ fn a_join_line_that_is_none_is_told_with_its_source() {
         let surroundings =
             Surroundings { join: Some(Secret::new(line.to_owned())), ..Surroundings::default() };
         let text = parse_in("join", &surroundings).unwrap_err().to_string();
-        assert!(text.contains("the join line of the environment is none"), "{line}: {text}");
+        assert!(text.contains("NODESTRAP_JOIN is no join command"), "{line}: {text}");
     }
 }

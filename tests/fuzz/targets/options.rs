@@ -58,7 +58,7 @@ fn say(surroundings: &Surroundings) -> Result<String, String> {
     let arguments = ["join", "--print-config", "--root", "/nowhere"].map(OsString::from);
     let mut options = Options::default();
     match options.read(arguments, surroundings).and_then(|()| options.command()) {
-        Ok(Command::PrintConfig(text)) => Ok(text),
+        Ok(Command::PrintConfig(_, text)) => Ok(text),
         Ok(other) => panic!("{other:?}"),
         Err(error) => {
             assert_eq!(error.failure(), Failure::Usage, "{error}");

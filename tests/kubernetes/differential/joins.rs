@@ -2,9 +2,11 @@
 
 use std::fs;
 
+use nodestrap::clock::Deadline;
 use nodestrap::error::Failure::Usage;
 use nodestrap::http::Endpoint;
-use nodestrap::options::{Command, Discovery, Options, Surroundings};
+use nodestrap::limits::DISCOVERY as LIMIT;
+use nodestrap::options::{Command, Discovery, Options, Surroundings, Wait};
 use nodestrap::secret::Secret;
 use serde_json::{Value, json};
 
@@ -252,12 +254,12 @@ fn ours(text: &str) -> Result<Said, Refusal> {
     let Command::Join(join) = options.command()? else { panic!("a join") };
     let show =
         |endpoints: &[Endpoint]| endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    let (endpoint, credentials, file) = match &join.discovery {
+    let wait = Wait { clock: surroundings.clock.clone(), deadline: Deadline::at(LIMIT) };
+    let (endpoint, credentials, file) = match join.method.discovery(wait)? {
         Discovery::Token { endpoints, credentials, .. } => (show(endpoints), Some(credentials), false),
         Discovery::Given(given) => (String::new(), Some(&given.credentials), true),
         Discovery::Kubeconfig { .. } => (String::new(), None, true),
         Discovery::ClusterInfo { .. } => panic!("no flag says so"),
-        Discovery::Unknown(why) => return Err(why.as_str().into()),
     };
     let nanoseconds = |time: std::time::Duration| u64::try_from(time.as_nanos()).expect("292 years");
     Ok(Said {

@@ -5,8 +5,10 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use nodestrap::clock::Deadline;
 use nodestrap::error::Failure::Usage;
-use nodestrap::options::{Command, Discovery, Options, Surroundings};
+use nodestrap::limits::DISCOVERY as LIMIT;
+use nodestrap::options::{Command, Discovery, Options, Surroundings, Wait};
 use serde_json::{Value, json};
 
 use super::damage::Damage;
@@ -276,9 +278,11 @@ fn blocks(text: &[u8], tag: &str) -> Vec<Vec<u8>> {
 fn ours(flag: &str, path: &Path) -> Result<Known, Refusal> {
     let mut options = Options::default();
     let arguments = ["join".into(), flag.into(), path.into()];
-    options.read(arguments, &Surroundings::default())?;
+    let surroundings = Surroundings::default();
+    options.read(arguments, &surroundings)?;
     let Command::Join(join) = options.command()? else { panic!("a join") };
-    let Discovery::Given(given) = join.discovery else { panic!("a given cluster") };
+    let wait = Wait { clock: surroundings.clock.clone(), deadline: Deadline::at(LIMIT) };
+    let Discovery::Given(given) = join.method.discovery(wait)? else { panic!("a given cluster") };
     let user = given.credentials.embedded();
     let pair = user.pair.map_or(Vec::new(), |(certificate, key)| {
         [blocks(certificate.as_bytes(), "CERTIFICATE"), blocks(key.as_bytes(), "KEY")].concat()

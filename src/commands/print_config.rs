@@ -1,0 +1,17 @@
+//! `--print-config`: what a join would do, and who said so.
+
+use crate::error::Result;
+use crate::http::System;
+use crate::join;
+use crate::options::Join;
+use crate::report::Report;
+
+/// Prints the settings, which `text` has already, if a join with them would begin.
+///
+/// # Errors
+/// What a join would refuse before it asks anybody; [`crate::error::Failure::Files`] when the answer cannot be printed.
+pub fn print_config(options: &Join, text: &str, system: &System, report: &mut Report) -> Result<()> {
+    report.warn(&options.warnings);
+    join::rehearse(options, system, report)?;
+    report.answer(text)
+}

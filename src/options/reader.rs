@@ -1,0 +1,201 @@
+//! The one reader of what settings name: files, pipes, standard input.
+//!
+//! What is there is read at once. A pipe is waited for until the deadline: that nobody writes to it yet, and that no
+//! byte has come, is not its end. What is missing, empty or unreadable is noted and no error before the run needs it.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::usage;
+use crate::clock::{Clock, Deadline};
+use crate::disk;
+use crate::error::{Error, Result};
+use crate::limits;
+use crate::secret::Secret;
+
+/// Standard input, where a file is named.
+pub(super) const STANDARD_INPUT: &str = "-";
+
+/// How long whoever reads may wait for what is not there yet.
+#[derive(Clone, Debug)]
+pub struct Wait {
+    /// What the deadline goes by.
+    pub clock: Arc<dyn Clock>,
+    /// Until when.
+    pub deadline: Deadline,
+}
+
+/// Reads what settings name.
+#[derive(Debug)]
+pub(super) struct Reader {
+    /// Without it only regular files are read, and nothing else is opened: who writes to a pipe writes once.
+    wait: Option<Wait>,
+    /// The first thing that was not there.
+    missing: Option<Missing>,
+}
+
+/// Something that is not there, which only a run that needs it is told.
+#[derive(Clone, Debug)]
+pub struct Missing {
+    what: String,
+    cause: Option<String>,
+}
+
+impl From<Missing> for Error {
+    fn from(Missing { what, cause }: Missing) -> Self {
+        let error = usage(what);
+        match cause {
+            Some(cause) => error.caused_by(cause),
+            None => error,
+        }
+    }
+}
+
+impl Reader {
+    /// A reader of what is there already.
+    pub(super) fn of_files() -> Self {
+        Self { wait: None, missing: None }
+    }
+
+    /// A reader that waits for what is not there yet.
+    pub(super) fn waiting(wait: Wait) -> Self {
+        Self { wait: Some(wait), missing: None }
+    }
+
+    /// Notes that something is missing; of several the first is told.
+    pub(super) fn lacks<T>(&mut self, what: impl Into<String>) -> Option<T> {
+        self.lack(what.into(), None);
+        None
+    }
+
+    /// The same with its cause.
+    fn lack(&mut self, what: String, cause: Option<String>) {
+        self.note(Missing { what, cause });
+    }
+
+    /// Notes what another reader has missed.
+    pub(super) fn note(&mut self, missing: Missing) {
+        self.missing.get_or_insert(missing);
+    }
+
+    /// The first thing that was missing.
+    pub(super) fn missing(self) -> Option<Missing> {
+        self.missing
+    }
+
+    /// The text that `setting` names, of at most [`limits::FILE_BYTES`]; `-` is standard input. `None` where it is
+    /// missing.
+    ///
+    /// # Errors
+    /// A usage error for what is there and no text, or too long.
+    pub(super) fn text(&mut self, setting: &str, name: &str) -> Result<Option<Secret<String>>> {
+        self.read(setting, name, Path::new(name))
+    }
+
+    /// The same of a file that has been found for `name`, such as one beside the file that names it.
+    ///
+    /// # Errors
+    /// As of [`Self::text`].
+    pub(super) fn read(&mut self, setting: &str, name: &str, path: &Path) -> Result<Option<Secret<String>>> {
+        let who = shown(setting, name);
+        if self.wait.is_none()
+            && (path == Path::new(STANDARD_INPUT) || fs::metadata(path).is_ok_and(|found| !found.is_file()))
+        {
+            return Ok(self.lacks(format!("{who} is read when the run needs it")));
+        }
+        // Not through the library's buffer: it would keep what was read, and a poll does not see it.
+        let file = if path == Path::new(STANDARD_INPUT) {
+            io::stdin().as_fd().try_clone_to_owned().map(File::from)
+        } else {
+            disk::open_outside(path)
+        };
+        let bytes = match file.and_then(|mut file| self.bytes(&mut file)) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::TimedOut => {
+                return Ok(self.lacks(format!(
+                    "{who}: its end has not come by the deadline; write to it and close it"
+                )));
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Ok(self.lacks(format!("{who} is not there")));
+            }
+            Err(e) => {
+                self.lack(format!("{who} cannot be read"), Some(e.to_string()));
+                return Ok(None);
+            }
+        };
+        let who = read_from(setting, name);
+        if bytes.expose().len() as u64 > limits::FILE_BYTES {
+            return Err(usage(format!("{who} is larger than 1 MiB")));
+        }
+        let text = std::str::from_utf8(bytes.expose());
+        let text = text.map_err(|_| usage(format!("{who} is no text")))?;
+        if text.trim().is_empty() {
+            return Ok(self.lacks(format!("{who} is empty")));
+        }
+        Ok(Some(Secret::new(text.to_owned())))
+    }
+
+    /// All bytes to the end, or one more than may be.
+    fn bytes(&self, file: &mut File) -> io::Result<Secret<Vec<u8>>> {
+        const PIECE: usize = 8192;
+        let most = usize::try_from(limits::FILE_BYTES).unwrap_or(usize::MAX - 1) + 1;
+        // Tokens and join lines fit at once; the allocator wipes what a buffer that grows leaves behind.
+        let mut secret = Secret::new(Vec::with_capacity(PIECE));
+        let bytes = secret.expose_mut();
+        let mut length = 0;
+        loop {
+            if let Some(wait) = &self.wait {
+                wait.until_readable(file)?;
+            }
+            bytes.resize((length + PIECE).min(most), 0);
+            match file.read(&mut bytes[length..]) {
+                Ok(0) => {
+                    bytes.truncate(length);
+                    return Ok(secret);
+                }
+                Ok(more) => length += more,
+                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+}
+
+impl Wait {
+    /// Waits until there is a byte, or an end: a pipe that nobody has opened for writing yet has neither (poll(2)).
+    fn until_readable(&self, source: &File) -> io::Result<()> {
+        loop {
+            let left = self.deadline.left(&*self.clock).ok_or(io::ErrorKind::TimedOut)?;
+            // Rounded up: a poll of no time at all would spin.
+            let left = Timespec::try_from(left + Duration::from_millis(1)).ok();
+            match poll(&mut [PollFd::new(source, PollFlags::IN)], left.as_ref()) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return Ok(()),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+}
+
+/// How a message names what a setting names, before it was read. Only what is surely a path is shown: in the place of a
+/// file's name there may be a secret that was given to the wrong flag.
+fn shown(setting: &str, name: &str) -> String {
+    match name {
+        STANDARD_INPUT => format!("{setting}: standard input"),
+        _ if name.starts_with('/') => format!("{setting}: {name}"),
+        _ => format!("{setting}: the given file"),
+    }
+}
+
+/// The same of what was read: there is such a file.
+pub(super) fn read_from(setting: &str, name: &str) -> String {
+    if name == STANDARD_INPUT { shown(setting, name) } else { format!("{setting}: {name}") }
+}
