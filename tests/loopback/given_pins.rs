@@ -138,12 +138,8 @@ fn every_way_is_good_with_a_pin_for_each_certificate() {
 #[test]
 fn a_pin_holds_from_wherever_it_comes() {
     let pin = Authority::new("image").pin();
-    let configuration = |file: &str| {
-        format!(
-            "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\ndiscovery:\n  bootstrapToken:\n    \
-             caCertHashes: ['{pin}']\n{file}"
-        )
-    };
+    let kind = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\ndiscovery:\n";
+    let pinned = format!("{kind}  bootstrapToken:\n    caCertHashes: ['{pin}']\n");
     for case in 0..4 {
         let way = Way::new();
         let file = way.file("discovery.conf", &kubeconfig(&way, &way.api.authority.pem()));
@@ -151,13 +147,14 @@ fn a_pin_holds_from_wherever_it_comes() {
         let way = match case {
             0 => way.with(&[HASH, &pin]).variable("NODESTRAP_JOIN", line),
             1 => {
-                let config = way.file("join.yaml", &configuration(""));
+                let config = way.file("join.yaml", &pinned);
                 way.variable("NODESTRAP_JOIN", line).with(&["--config", path(&config)])
             }
-            2 => way.variable("NODESTRAP_CONFIG", configuration("")).with(&["--discovery-file", path(&file)]),
+            2 => way.variable("NODESTRAP_CONFIG", pinned.clone()).with(&["--discovery-file", path(&file)]),
             _ => {
-                let file = format!("  file:\n    kubeConfigPath: {}\n", path(&file));
-                way.variable("NODESTRAP_CONFIG", configuration(&file))
+                let config = way.file("join.yaml", &pinned);
+                let file = format!("{kind}  file:\n    kubeConfigPath: {}\n", path(&file));
+                way.variable("NODESTRAP_CONFIG", file).with(&["--config", path(&config)])
             }
         };
         way.is_refused(5, "are not pinned");
