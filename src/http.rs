@@ -15,6 +15,7 @@ mod credentials;
 mod network;
 mod proxy;
 mod reply;
+mod resolver;
 mod system;
 mod tls;
 mod watch;
@@ -30,6 +31,7 @@ pub use credentials::{Bearer, Roots};
 pub use network::{Network, Socket, SystemNetwork};
 pub use proxy::Proxies;
 pub use reply::Reply;
+pub use resolver::NameSources;
 pub use system::{System, Traffic};
 pub use watch::{Next, Watch};
 

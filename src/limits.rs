@@ -17,6 +17,25 @@ pub const CONNECT_ONE_OF_MANY: Duration = Duration::from_secs(1);
 /// How long a connection to one of several endpoints may take with all that belongs to it: name look-up, a proxy's
 /// CONNECT, the TLS handshake. Behind a load balancer or a proxy a black hole has an open port.
 pub const DIAL_ONE_OF_MANY: Duration = Duration::from_secs(3);
+/// How long one name server is waited for (resolv.conf(5), `timeout`).
+pub const DNS_TIMEOUT: Duration = Duration::from_secs(5);
+/// The shortest time before another name server is asked too, however little is left.
+pub const DNS_STEP: Duration = Duration::from_millis(100);
+/// How often one name server is asked at most. glibc takes 5 (resolv.conf(5), `attempts`), Go any number; time ends it sooner.
+pub const DNS_ATTEMPTS: usize = 100;
+/// Name servers that are asked, the first ones (resolv.conf(5), `MAXNS`).
+pub const NAME_SERVERS: usize = 3;
+/// A DNS message over UDP, which no network of today tears apart (DNS flag day 2020; `net/dnsclient_unix.go`,
+/// `maxDNSPacketSize`).
+pub const DNS_DATAGRAM: u16 = 1232;
+/// A DNS name in text, with the dot at its end (RFC 1035, section 2.3.4: 255 bytes in a message).
+pub const DNS_NAME: usize = 254;
+/// Addresses of one name that are tried; a whole message over TCP could bring thousands.
+pub const ADDRESSES: usize = 256;
+/// One line of `/etc/hosts` and `/etc/resolv.conf`, as in Go (`net/parse.go`).
+pub const HOSTS_LINE: u64 = 64 * 1024;
+/// Either of the two files; lists that block half of the Internet have about 5 MiB. It is read line by line.
+pub const HOSTS_BYTES: u64 = 16 * 1024 * 1024;
 /// How long 401 and 403 are taken for "not known yet": the API server learns of a new token or role binding through
 /// its informers, which are seconds behind at most.
 pub const CREDENTIAL_GRACE: Duration = Duration::from_secs(10);

@@ -11,7 +11,7 @@ use nodestrap::clock::SystemClock;
 use nodestrap::commands;
 use nodestrap::disk;
 use nodestrap::error::{Error, Failure, Result, Step};
-use nodestrap::http::{Proxies, System, SystemNetwork, Traffic};
+use nodestrap::http::{NameSources, Proxies, System, SystemNetwork, Traffic};
 use nodestrap::join::join;
 use nodestrap::notify::Notify;
 use nodestrap::options::{Command, Options, Surroundings, help};
@@ -46,7 +46,7 @@ fn run() -> ExitCode {
     let clock = Arc::new(SystemClock::start());
     let system = System {
         clock: clock.clone(),
-        network: Arc::new(SystemNetwork::new(clock.clone())),
+        network: Arc::new(SystemNetwork::new(clock.clone(), NameSources::of_system())),
         proxies: Arc::new(Proxies::from_environment(|name| {
             std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
         })),

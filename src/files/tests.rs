@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::*;
 use crate::clock::fake::FakeClock;
 use crate::disk::Scratch;
-use crate::http::{Proxies, ServerUrl, System, SystemNetwork, Traffic};
+use crate::http::{NameSources, Proxies, ServerUrl, System, SystemNetwork, Traffic};
 use crate::kubelet::KubeletFiles;
 use crate::trust::{Bundle, GivenCluster, Pins, given};
 
@@ -89,7 +89,7 @@ impl Node {
 fn cluster(authorities: &[u8]) -> TrustedCluster {
     let clock: Arc<dyn Clock> = Arc::new(FakeClock::at(now()));
     let system = System {
-        network: Arc::new(SystemNetwork::new(clock.clone())),
+        network: Arc::new(SystemNetwork::new(clock.clone(), NameSources::of_system())),
         clock,
         proxies: Arc::new(Proxies::default()),
         traffic: Arc::new(Traffic::default()),

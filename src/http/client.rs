@@ -13,6 +13,7 @@ use super::address::Endpoint;
 use super::chain::KUBELETS_CERTIFICATE;
 use super::connection::{Dialler, Line, NoLookup};
 use super::proxy::{Refusal, USER_AGENT};
+use super::resolver::Unresolved;
 use super::system::System;
 use super::tls;
 use crate::error::{Error, Failure, Result, Retry, Step};
@@ -120,6 +121,10 @@ impl Client {
         };
         if let Some(refusal) = inner.and_then(|inner| inner.downcast_ref::<Refusal>()) {
             return refusal.failure(step);
+        }
+        if let Some(unresolved) = inner.and_then(|inner| inner.downcast_ref::<Unresolved>()) {
+            let message = format!("{unresolved}; check the name and the name servers of this machine");
+            return Error::new(step, Failure::Unreachable, message).healing(Retry::UntilDeadline(None));
         }
         Error::new(step, Failure::Unreachable, message).healing(Retry::UntilDeadline(None)).caused_by(error)
     }

@@ -1,15 +1,15 @@
-//! The network, which is passed in: name look-up and TCP.
+//! The network, which is passed in: name lookup and TCP.
 //!
-//! Every wait on a socket is bounded by its caller. A look-up is bounded by the resolver's own settings
-//! (resolv.conf(5): five seconds and two attempts, unless set otherwise).
+//! Every wait is bounded by its caller, the lookup of a name too.
 
 use std::fmt::Debug;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::address::Endpoint;
+use super::resolver::{NameSources, Resolver};
 use crate::clock::{Clock, shuffle};
 use crate::limits;
 
@@ -48,13 +48,14 @@ pub trait Socket: Read + Write + Debug + Send + Sync {
 #[derive(Debug)]
 pub struct SystemNetwork {
     clock: Arc<dyn Clock>,
+    resolver: Resolver,
 }
 
 impl SystemNetwork {
-    /// The machine's network, whose choice among addresses is drawn from `clock`.
+    /// The machine's network, whose choice among addresses is drawn from `clock`. Names are looked up in `names`.
     #[must_use]
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock }
+    pub fn new(clock: Arc<dyn Clock>, names: NameSources) -> Self {
+        Self { resolver: Resolver::new(clock.clone(), names), clock }
     }
 }
 
@@ -62,7 +63,7 @@ impl Network for SystemNetwork {
     /// Looks the name up once and tries its addresses in turn.
     fn connect(&self, endpoint: &Endpoint, timeout: Duration, hurry: bool) -> io::Result<Box<dyn Socket>> {
         let until = Instant::now() + timeout;
-        let addresses: Vec<_> = (endpoint.host(), endpoint.port()).to_socket_addrs()?.collect();
+        let addresses = self.resolver.lookup(endpoint.host(), endpoint.port(), until)?;
         let stream = connect_one(&spread(&*self.clock, &addresses), until, hurry)?;
         stream.set_nodelay(true)?;
         Ok(Box::new(stream))

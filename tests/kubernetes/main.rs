@@ -7,9 +7,13 @@
 mod approval;
 mod commands;
 mod crashes;
+#[path = "../support/dns/mod.rs"]
+#[allow(dead_code, missing_docs, reason = "the loopback tests use the rest")]
+mod dns;
 mod harness;
 mod joins;
 mod judge;
+mod names;
 mod neighbours;
 mod networks;
 mod outage;

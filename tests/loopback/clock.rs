@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nodestrap::clock::Clock;
 use nodestrap::error::{Failure, Result};
-use nodestrap::http::{Proxies, System, SystemNetwork, Traffic};
+use nodestrap::http::{NameSources, Proxies, System, SystemNetwork, Traffic};
 use nodestrap::join::join;
 use nodestrap::options::{Command, Options, Surroundings};
 use nodestrap::report::{Report, Success};
@@ -75,7 +75,7 @@ fn join_under(clock: &Arc<TestClock>, node: &Node, api: &Api, flags: &str) -> Re
     let Command::Join(wanted) = options.command()? else { panic!("a join") };
     let system = System {
         clock: clock.clone(),
-        network: Arc::new(SystemNetwork::new(clock.clone())),
+        network: Arc::new(SystemNetwork::new(clock.clone(), NameSources::of_system())),
         proxies: Arc::new(Proxies::from_environment(|_| None)),
         traffic: Arc::new(Traffic::default()),
     };

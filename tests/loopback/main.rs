@@ -20,6 +20,7 @@ mod issuance;
 mod kubelet;
 mod lock;
 mod kubelets;
+mod names;
 mod notify;
 mod other_cluster;
 mod pins;

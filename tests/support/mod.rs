@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports, missing_docs, reason = "each test program uses its own part of this")]
 
 pub mod api;
+pub mod dns;
 pub mod node;
 pub mod pki;
 pub mod ports;

@@ -1,0 +1,160 @@
+//! The system's own files, in Go's reading of them: `resolv.conf` (`net/dnsconfig_unix.go`) and `hosts` (`net/hosts.go`).
+
+use std::fs::OpenOptions;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with};
+
+use super::NameSources;
+use crate::limits;
+
+/// What `resolv.conf` says, or its defaults where it says nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Config {
+    /// At least one, in the order in which they are asked.
+    pub servers: Vec<SocketAddr>,
+    /// Domains to look for a name in, each with a dot at its end.
+    pub search: Vec<String>,
+    /// With so many dots a name is asked for as it is first.
+    pub ndots: usize,
+    /// How long one server is waited for.
+    pub timeout: Duration,
+    /// How often each server is asked.
+    pub attempts: usize,
+    /// Each question begins with the next server.
+    pub rotate: bool,
+    /// One family after the other.
+    pub single_request: bool,
+    /// TCP only.
+    pub use_tcp: bool,
+    /// Questions say that the server's word about DNSSEC is trusted.
+    pub trust_ad: bool,
+}
+
+impl Config {
+    /// Reads it anew. A file that cannot be read is an empty one.
+    pub fn read(sources: &NameSources) -> Self {
+        let mut config = Self {
+            servers: Vec::new(),
+            search: Vec::new(),
+            ndots: 1,
+            timeout: limits::DNS_TIMEOUT,
+            attempts: 2,
+            rotate: false,
+            single_request: false,
+            use_tcp: false,
+            trust_ad: false,
+        };
+        for line in lines(&sources.resolv_conf) {
+            if !line.starts_with([';', '#']) {
+                config.line(&line, sources.port);
+            }
+        }
+        if config.servers.is_empty() {
+            let local = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+            config.servers.extend(local.map(|address| SocketAddr::new(address, sources.port)));
+        }
+        if config.search.is_empty()
+            && let Some((_, domain)) = (sources.hostname)().split_once('.')
+            && !domain.is_empty()
+        {
+            config.search.push(rooted(domain));
+        }
+        config
+    }
+
+    fn line(&mut self, line: &str, port: u16) {
+        let mut fields = fields(line);
+        match fields.next() {
+            Some("nameserver") if self.servers.len() < limits::NAME_SERVERS => {
+                self.servers.extend(fields.next().and_then(|text| parse_address(text, port)));
+            }
+            Some("domain") => {
+                if let Some(domain) = fields.next() {
+                    self.search = vec![rooted(domain)];
+                }
+            }
+            Some("search") => self.search = fields.filter(|domain| *domain != ".").map(rooted).collect(),
+            Some("options") => fields.for_each(|option| self.option(option)),
+            _ => {}
+        }
+    }
+
+    fn option(&mut self, option: &str) {
+        match option.split_once(':') {
+            Some(("ndots", value)) => self.ndots = number(value).min(15),
+            Some(("timeout", value)) => self.timeout = Duration::from_secs(number(value).max(1) as u64),
+            Some(("attempts", value)) => self.attempts = number(value).clamp(1, limits::DNS_ATTEMPTS),
+            _ => match option {
+                "rotate" => self.rotate = true,
+                "single-request" | "single-request-reopen" => self.single_request = true,
+                "use-vc" | "usevc" | "tcp" => self.use_tcp = true,
+                "trust-ad" => self.trust_ad = true,
+                // EDNS0 is always used, and the file read for each lookup (`edns0`, `no-reload`).
+                _ => {}
+            },
+        }
+    }
+}
+
+/// The addresses of a host in the file of hosts, all of them, in its order. Neither case nor a dot at the end matters.
+pub(super) fn hosts(sources: &NameSources, host: &str) -> Vec<SocketAddr> {
+    let bare = |name: &str| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    let (host, mut found) = (bare(host), Vec::new());
+    for line in lines(&sources.hosts) {
+        let mut fields = fields(line.split('#').next().unwrap_or_default());
+        let address = fields.next().and_then(|text| parse_address(text, 0));
+        if let Some(address) = address
+            && fields.any(|name| bare(name) == host)
+            && found.len() < limits::ADDRESSES
+        {
+            found.push(address);
+        }
+    }
+    found
+}
+
+/// The lines of a file, none where it cannot be read. A line that is too long ends it, as in Go; what only a writer could
+/// go on with is no wait.
+fn lines(path: &Path) -> impl Iterator<Item = String> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok();
+    let mut reader = file.map(|file| BufReader::new(file.take(limits::HOSTS_BYTES)));
+    std::iter::from_fn(move || {
+        let mut line = Vec::new();
+        reader.as_mut()?.take(limits::HOSTS_LINE).read_until(b'\n', &mut line).ok()?;
+        let is_whole = !line.is_empty() && (line.len() as u64) < limits::HOSTS_LINE;
+        is_whole.then(|| String::from_utf8_lossy(&line).into_owned())
+    })
+}
+
+fn fields(line: &str) -> impl Iterator<Item = &str> {
+    line.split([' ', '\t', '\r', '\n']).filter(|field| !field.is_empty())
+}
+
+fn rooted(domain: &str) -> String {
+    if domain.ends_with('.') { domain.to_owned() } else { format!("{domain}.") }
+}
+
+/// The digits at the beginning; none are 0, and no number is greater than Go's (`net/parse.go`, `big`).
+fn number(text: &str) -> usize {
+    let digits = text.bytes().take_while(u8::is_ascii_digit);
+    digits.fold(0, |number, digit| (number * 10 + usize::from(digit - b'0')).min(0x00ff_ffff))
+}
+
+/// An address, an IPv6 one also with its zone: the name or the number of an interface.
+fn parse_address(text: &str, port: u16) -> Option<SocketAddr> {
+    let Some((address, zone)) = text.split_once('%') else {
+        return Some(SocketAddr::new(text.parse::<IpAddr>().ok()?.to_canonical(), port));
+    };
+    let address: Ipv6Addr = address.parse().ok().filter(|_| !zone.is_empty())?;
+    let index = socket_with(AddressFamily::INET6, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
+        .and_then(|socket| netdevice::name_to_index(socket, zone));
+    let index = index.or_else(|_| zone.parse()).unwrap_or_default();
+    Some(SocketAddrV6::new(address, port, 0, index).into())
+}
