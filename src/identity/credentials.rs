@@ -93,8 +93,8 @@ impl ClientPair {
         }
         let key = Key::from_pem(key).ok_or_else(|| match label(key) {
             Some("PRIVATE KEY") => {
-                "its client key is in PKCS#8 form (PRIVATE KEY), which nodestrap does not read; write it as EC PRIVATE \
-                 KEY: openssl ec -in KEY -out KEY"
+                "its client key cannot be read as PKCS#8 (PRIVATE KEY) on P-256; write it as EC PRIVATE KEY: openssl ec \
+                 -in KEY -out KEY"
             }
             Some("ENCRYPTED PRIVATE KEY") => "its client key is encrypted; decrypt it: openssl ec -in KEY -out KEY",
             _ => "its client key is no EC PRIVATE KEY on P-256 in PEM",

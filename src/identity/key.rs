@@ -12,6 +12,8 @@ use crate::secret::Secret;
 
 /// The PEM label of SEC 1 keys, which Go's `MarshalPrivateKeyToPEM` writes.
 const LABEL: &str = "EC PRIVATE KEY";
+/// The PEM label of PKCS#8 keys, which OpenSSL writes.
+const PKCS8_LABEL: &str = "PRIVATE KEY";
 
 /// A P-256 key pair and its file form.
 pub struct Key {
@@ -41,16 +43,18 @@ impl Key {
         Self::from_parts(scalar, point).ok_or_else(failed)
     }
 
-    /// Reads a key file that this program or a kubelet has written: the first block that is a SEC 1 key. `None` for
-    /// anything that is no P-256 key with its public half.
+    /// Reads a key file that this program, a kubelet or an operator has written: the first block that is a private key,
+    /// in SEC 1 or PKCS#8 (`crypto/tls`, `X509KeyPair`). `None` for anything that is no P-256 key with its public half.
     #[must_use]
     pub fn from_pem(pem: &[u8]) -> Option<Self> {
-        let blocks = blocks(pem)?.into_iter();
-        let mut keys = blocks
-            .filter(|block| block.tag() != "CERTIFICATE")
-            .map(|block| (block.tag() == LABEL, Secret::new(block.into_contents())));
-        let (_, der) = keys.find(|(is_sec1, _)| *is_sec1)?;
-        let (scalar, point) = parse_sec1(der.expose(), true).ok()?;
+        let block = blocks(pem)?.into_iter().find(|block| block.tag().ends_with(PKCS8_LABEL))?;
+        let is_sec1 = block.tag() == LABEL;
+        if !is_sec1 && block.tag() != PKCS8_LABEL {
+            return None;
+        }
+        let der = Secret::new(block.into_contents());
+        let der = der.expose();
+        let (scalar, point) = if is_sec1 { parse_sec1(der, true) } else { sec1_of_pkcs8(der) }.ok()?;
         Self::from_parts(scalar, point)
     }
 
@@ -123,24 +127,32 @@ fn sec1_key(scalar: &[u8], point: &[u8]) -> Vec<u8> {
     tlv(Tag::Sequence, &[&version, scalar.expose(), &tlv(context(0), &[&p256()]), &point])
 }
 
-/// The scalar and the point inside PKCS#8 (RFC 5958), as ring writes it.
+/// The scalar and the point inside PKCS#8 (RFC 5958, section 2).
 fn sec1_of_pkcs8(der: &[u8]) -> asn1::Result<(&[u8], &[u8])> {
     let mut fields = Fields::of_sequence(der)?;
-    fields.any()?; // version
-    fields.any()?; // algorithm, which names the curve
+    fields.expect(Tag::Integer)?; // version
+    is(fields.any()?.raw, &algorithm())?;
     parse_sec1(fields.expect(Tag::OctetString)?.value, false)
 }
 
 /// ECPrivateKey (RFC 5915, section 3) with its public half; `named` when the curve must be named inside.
 fn parse_sec1(der: &[u8], named: bool) -> asn1::Result<(&[u8], &[u8])> {
     let mut fields = Fields::of_sequence(der)?;
-    fields.any()?; // version
+    is(fields.expect(Tag::Integer)?.value, &[1])?; // version
     let scalar = fields.expect(Tag::OctetString)?.value;
-    if named && fields.expect(context(0))?.value != p256() {
+    let mut half = fields.any()?;
+    if half.tag == context(0) {
+        is(half.value, &p256())?;
+        half = fields.any()?;
+    } else if named {
         return Err(der::ErrorKind::Failed.into());
     }
-    let point = fields.expect(context(1))?.fields()?.any()?.bit_string()?;
-    Ok((scalar, point))
+    half.tag.assert_eq(context(1))?;
+    Ok((scalar, half.fields()?.any()?.bit_string()?))
+}
+
+fn is(found: &[u8], wanted: &[u8]) -> asn1::Result<()> {
+    if found == wanted { Ok(()) } else { Err(der::ErrorKind::Failed.into()) }
 }
 
 #[cfg(test)]
@@ -160,6 +172,36 @@ mod tests {
         // openssl ecparam -name prime256v1 -genkey -noout; the same DER as Go's x509.MarshalECPrivateKey.
         let pem = include_bytes!("../../tests/vectors/sec1-p256.pem");
         assert_eq!(Key::from_pem(pem).unwrap().pem().expose().as_bytes(), pem);
+    }
+
+    #[test]
+    fn a_key_in_pkcs8_is_read() {
+        // openssl pkcs8 -topk8 -nocrypt of the same key.
+        let (sec1, pkcs8) = (
+            include_bytes!("../../tests/vectors/sec1-p256.pem"),
+            include_str!("../../tests/vectors/pkcs8-p256.pem"),
+        );
+        assert_eq!(Key::from_pem(pkcs8.as_bytes()).unwrap().pem().expose().as_bytes(), sec1);
+        let rsa = include_str!("../../tests/vectors/rsa-2048.pem");
+        assert!(Key::from_pem(rsa.as_bytes()).is_none());
+        assert!(Key::from_pem(&[rsa.as_bytes(), sec1].concat()).is_none(), "Go takes the first key");
+        let other = pkcs8.replace("BEGIN P", "BEGIN ENCRYPTED P").replace("END P", "END ENCRYPTED P");
+        assert!(Key::from_pem(other.as_bytes()).is_none());
+    }
+
+    #[test]
+    fn a_version_is_the_number_one() {
+        let der = pem::parse(Key::generate().unwrap().pem().expose()).unwrap().into_contents();
+        let read = |at: usize, byte: u8| {
+            let mut der = der.clone();
+            der[at] = byte;
+            Key::from_pem(pem::encode(&pem::Pem::new(LABEL, der)).as_bytes()).is_some()
+        };
+        assert_eq!(der[2..5], [2, 1, 1]);
+        assert!(read(2, 2));
+        for (at, byte) in [(2, 4), (2, 0x0a), (2, 0x80), (4, 0), (4, 2), (4, 0xff)] {
+            assert!(!read(at, byte), "{byte} at {at}");
+        }
     }
 
     #[test]
@@ -188,6 +230,7 @@ mod tests {
         let nameless = tlv(Tag::Sequence, &[&version, &scalar, &half]);
         assert!(parse_sec1(&nameless, false).is_ok() && read(&nameless).is_none());
         assert!(read(&tlv(Tag::Sequence, &[&version, &scalar, &tlv(context(0), &[&p256()])])).is_none());
+        assert!(read(&tlv(Tag::Sequence, &[&version, &scalar])).is_none());
     }
 
     #[test]
