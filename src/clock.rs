@@ -24,6 +24,20 @@ pub trait Clock: Debug + Send + Sync {
     }
 }
 
+/// How far two moments are apart, in the largest unit that fits: `3 hours`.
+#[must_use]
+pub fn distance(one: SystemTime, other: SystemTime) -> String {
+    let seconds =
+        one.duration_since(other).or_else(|_| other.duration_since(one)).unwrap_or_default().as_secs();
+    for (unit, length) in [("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)] {
+        let count = seconds / length;
+        if count > 0 {
+            return format!("{count} {unit}{}", if count == 1 { "" } else { "s" });
+        }
+    }
+    "less than a second".to_owned()
+}
+
 /// Puts `items` into an order drawn evenly from all orders (Fisher and Yates).
 pub fn shuffle<T>(clock: &dyn Clock, items: &mut [T]) {
     for last in (1..items.len()).rev() {
@@ -143,6 +157,25 @@ pub(crate) mod fake {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_distance_is_told_in_the_largest_unit_that_fits() {
+        for (seconds, told) in [
+            (0, "less than a second"),
+            (1, "1 second"),
+            (59, "59 seconds"),
+            (60, "1 minute"),
+            (3_599, "59 minutes"),
+            (3 * 3_600 + 59, "3 hours"),
+            (86_399, "23 hours"),
+            (86_400, "1 day"),
+            (400 * 86_400, "400 days"),
+        ] {
+            let (one, other) =
+                (SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+            assert_eq!((distance(one, other), distance(other, one)), (told.to_owned(), told.to_owned()));
+        }
+    }
 
     #[test]
     fn a_shuffle_follows_what_is_drawn_and_reaches_every_order() {

@@ -4,16 +4,19 @@
 //! last, the commit mark: whoever finds it has a whole identity. Then what is not needed any more goes. Each is durable
 //! before the next has its name.
 
+mod authorities;
 mod existing;
 mod kubelet;
 mod layout;
 mod replacement;
+mod unusable;
 
 pub use existing::{Existing, Identity};
 pub(crate) use kubelet::CONFIG;
 pub(crate) use layout::{BOOTSTRAP, KUBELET, KUBERNETES};
 pub use layout::{Layout, NodePath};
 pub use replacement::Replacement;
+pub use unusable::{Problem, Unusable};
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -110,38 +113,15 @@ impl NodeFiles {
         }
     }
 
-    /// Writes ca.crt as kubeadm writes it, where it is not there already.
-    ///
-    /// # Errors
-    /// [`Failure::Files`], also for the CA of another cluster; what was there before is still there.
-    pub fn write_ca(&self, cluster: &TrustedCluster) -> Result<()> {
-        let ca = &self.layout.ca;
-        match self.ca()? {
-            None => {
-                let directory = self.directory(ca.directory(), 0o755)?;
-                write(&directory, ca.directory(), ca.name(), 0o644, cluster.authorities().pem())
-            }
-            // The run that has written it may have ended before its name was durable.
-            Some(found) if found == cluster.authorities().pem() => self.sync(ca.directory()),
-            Some(_) => Err(refusal(&format!("{} is the CA of another cluster", ca.as_str()))),
-        }
-    }
-
     /// Writes bootstrap-kubelet.conf as kubeadm writes it, where it is not there already. With it, ca.crt and its own
     /// configuration a kubelet can finish alone.
     ///
     /// # Errors
-    /// As of [`Self::write_ca`].
+    /// [`Failure::Files`]; what was there before is still there.
     pub fn write_bootstrap(&self, cluster: &TrustedCluster, credentials: &Credentials) -> Result<()> {
         let server = cluster.server().as_str();
         let text = kubeconfig::bootstrap(server, cluster.authorities().base64(), &credentials.embedded());
         write(&self.directory(KUBERNETES, 0o755)?, KUBERNETES, BOOTSTRAP, 0o600, text.expose().as_bytes())
-    }
-
-    /// ca.crt, whosever it is.
-    fn ca(&self) -> Result<Option<Vec<u8>>> {
-        let path = self.layout.ca.as_str();
-        self.root.read(path).map_err(|e| unreadable(path, e))
     }
 
     /// The key of the pending request: the one on disk, or a new one that is durable when this returns.
@@ -234,21 +214,32 @@ impl NodeFiles {
         [at, ca.directory(), kubeconfig.directory()].into_iter().try_for_each(|at| self.sync(at))
     }
 
-    /// Removes what a joined node does not need: the key's first file, and the bootstrap kubeconfig with its token, as
-    /// kubeadm does, unless it is to be kept. What a power cut brings back, the next run removes: nobody waits for the
-    /// disk here.
+    /// Removes what a joined node does not need: the key's first file, and the bootstrap kubeconfig unless it is to be
+    /// kept.
     ///
     /// # Errors
     /// [`Failure::Files`].
     pub fn clean_up(&self, keep_bootstrap: bool) -> Result<()> {
-        let remove = |at: &str, name: &str| {
-            self.removing(at, name, |directory| {
-                directory.clear()?; // may be a part of it
-                directory.unlink(name).map(|_| ())
-            })
-        };
-        remove(self.layout.certificates.as_str(), &pending_key(Kind::CLIENT))?;
-        if keep_bootstrap { Ok(()) } else { remove(KUBERNETES, BOOTSTRAP) }
+        self.tidy(self.layout.certificates.as_str(), &pending_key(Kind::CLIENT))?;
+        if keep_bootstrap { Ok(()) } else { self.remove_bootstrap() }
+    }
+
+    /// Removes the bootstrap kubeconfig with its token, as kubeadm does for a node that has joined
+    /// (`cmd/kubeadm/app/cmd/phases/join/kubelet.go`).
+    ///
+    /// # Errors
+    /// [`Failure::Files`].
+    pub fn remove_bootstrap(&self) -> Result<()> {
+        self.tidy(KUBERNETES, BOOTSTRAP)
+    }
+
+    /// Removes `name` from the directory `at`, and what may be a part of it. What a power cut brings back, the next run
+    /// removes: nobody waits for the disk here.
+    fn tidy(&self, at: &str, name: &str) -> Result<()> {
+        self.removing(at, name, |directory| {
+            directory.clear()?;
+            directory.unlink(name).map(|_| ())
+        })
     }
 
     /// The path of the link to the pair in use.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::clock::Deadline;
 use crate::disk::{self, Lock};
 use crate::error::{Error, Failure, Result, Step};
-use crate::files::{Existing, Identity, NodeFiles};
+use crate::files::{Existing, Identity, NodeFiles, Unusable};
 use crate::http::{Bearer, System};
 use crate::identity::Credentials;
 use crate::kubelet::{KubeletFiles, Lookup};
@@ -120,7 +120,7 @@ impl<'a> Run<'a> {
     /// there are none nobody is asked, unless `--replace` is given.
     fn stay(&self, identity: &Identity, existing: &Existing, report: &mut Report) -> Result<Success> {
         let Self { options, files, .. } = self;
-        let keys = files.cluster_keys(identity)?;
+        let keys = identity.cluster_keys();
         let is_here = match options.compare(&keys) {
             Comparison::Same => true,
             Comparison::Other if !options.replace => return Err(files.other_cluster(&keys)),
@@ -140,9 +140,14 @@ impl<'a> Run<'a> {
                 self.tell_of(identity, report);
             }
         }
+        let keeps = options.keep_bootstrap_kubeconfig;
         if options.with_client_cert && !options.dry_run {
             files.settle()?;
-            files.clean_up(options.keep_bootstrap_kubeconfig)?;
+            files.clean_up(keeps)?;
+        } else if !(keeps || options.dry_run) {
+            // A kubelet has made the node one since its files were prepared. That this one stays, on a read-only disk
+            // say, is no failure then.
+            files.remove_bootstrap().unwrap_or_else(|e| report.say(&format!("warning: {e}; remove it")));
         }
         Ok(Success::AlreadyJoined)
     }
@@ -163,14 +168,26 @@ impl<'a> Run<'a> {
     fn bootstrap(&self, existing: &Existing, report: &mut Report) -> Result<Success> {
         let Self { options, system, files, node, .. } = self;
         let clock = &*system.clock;
-        if matches!(existing, Existing::Unusable(_)) {
-            report.say("files: kubelet.conf holds no identity that a kubelet could start from; joining anew");
+        let (conf, ca) = (options.layout.kubeconfig.as_str(), options.layout.ca.as_str());
+        match existing {
+            Existing::Unusable(Unusable { problem, .. }) => {
+                report.say(&format!("files: {conf} is unusable: {problem}; joining again"));
+            }
+            Existing::WithoutCa(_) => {
+                report.say(&format!("files: {ca} is missing or empty beside {conf}; joining again"));
+            }
+            _ => {}
         }
         let method = self.method()?;
         self.spread(report);
         let (cluster, credentials) = self.discover(method, report)?;
         let replacement = files.replacement(cluster.authorities(), existing, node, options.replace)?;
         let joined = matches!(existing, Existing::Joined(_)) && replacement.is_empty();
+        if replacement.renews_ca() {
+            report.say(&format!(
+                "files: {ca} holds other certificates of the cluster's CA keys; a join writes those of the cluster"
+            ));
+        }
         if options.dry_run {
             for path in replacement.paths() {
                 report.say(&format!("dry run: {path} would be moved aside"));

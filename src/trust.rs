@@ -9,7 +9,7 @@ mod ca;
 mod jws;
 mod token;
 
-pub use ca::{Bundle, Pin, Pins};
+pub use ca::{Bundle, Pin, Pins, share_a_key};
 pub use token::Token;
 
 use std::time::SystemTime;

@@ -6,15 +6,17 @@ use std::time::SystemTime;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{NodeFiles, path, unreadable};
+use super::authorities::Stored;
+use super::unusable::check_server;
+use super::{NodeFiles, Problem, Unusable, path, unreadable};
 use crate::blocks::blocks;
 use crate::error::{Error, Failure, Result, Step};
 use crate::http::{ClientIdentity, ServerUrl, System, Verified};
 use crate::identity::{Key, Wanted};
-use crate::kubeconfig::{Cluster, Kubeconfig, User};
+use crate::kubeconfig::{Kubeconfig, User};
 use crate::node::{NodeName, USER_PREFIX};
 use crate::secret::Secret;
-use crate::trust::{self, Bundle};
+use crate::trust;
 use crate::x509::{Certificate, Name};
 
 /// What identity the node has.
@@ -22,15 +24,14 @@ use crate::x509::{Certificate, Name};
 pub enum Existing {
     /// None: there is no kubelet.conf.
     None,
-    /// None that a kubelet could start from: dangling, torn, expired, without a certificate or without a CA that can be
-    /// read. A join replaces it, as the kubelet's own bootstrap would. With the CA bundle that it trusts, where it has one.
-    Unusable(Option<Vec<u8>>),
+    /// None that a kubelet could start from. A join replaces it, as the kubelet's own bootstrap would.
+    Unusable(Unusable),
     /// One for this node, whole and in time.
     Joined(Box<Identity>),
-    /// One for this node that trusts this CA bundle, while ca.crt is missing.
-    WithoutCa(Vec<u8>),
-    /// The same while ca.crt is another.
-    OtherCa(Vec<u8>),
+    /// One for this node that trusts these CAs, while ca.crt is missing.
+    WithoutCa(Vec<Certificate>),
+    /// The same while ca.crt has none of their keys.
+    OtherCa(Vec<Certificate>),
     /// One for another node, whole and in time.
     OtherNode(Name),
 }
@@ -43,8 +44,10 @@ pub struct Identity {
     kubeconfig: String,
     /// As kubelet.conf has it.
     server: String,
-    /// The CAs in kubelet.conf, which are those of ca.crt.
-    authorities: Vec<u8>,
+    /// The CAs in kubelet.conf, as it has them.
+    trusted: Secret<Vec<u8>>,
+    /// The same, and behind them those in ca.crt, which has at least one of their keys.
+    authorities: Vec<Certificate>,
 }
 
 /// Certificates and their key, which belong together and are in time.
@@ -63,10 +66,23 @@ impl Identity {
         &self.pair.chain[0]
     }
 
-    /// The CAs of the cluster that it is for, if they are such.
+    /// The CAs of the cluster that it is for: those in kubelet.conf, and those in ca.crt. While a cluster rotates its CA,
+    /// either may be ahead.
     #[must_use]
-    pub fn authorities(&self) -> Option<Bundle> {
-        Bundle::from_pem(self.authorities.clone()).ok()
+    pub fn authorities(&self) -> &[Certificate] {
+        &self.authorities
+    }
+
+    /// The keys of these CAs, as [`Certificate::pin`] has them, each once.
+    #[must_use]
+    pub fn cluster_keys(&self) -> Vec<String> {
+        let mut keys = Vec::new();
+        for key in self.authorities.iter().map(Certificate::pin) {
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        keys
     }
 
     /// Prepares to talk to the API server as the node itself; the first request dials. The server is known by the CAs
@@ -79,7 +95,7 @@ impl Identity {
         let unfit =
             |problem: &str| Error::new(Step::Files, Failure::Files, format!("{} {problem}", self.kubeconfig));
         let server = ServerUrl::parse(&self.server).ok_or_else(|| unfit("names no https:// server"))?;
-        let roots = trust::roots(&self.authorities, system.clock.now())?;
+        let roots = trust::roots(self.trusted.expose(), system.clock.now())?;
         let key = self.pair.key.ok_or_else(|| {
             unfit("has a key that is not on P-256; let the kubelet request its serving certificate")
         })?;
@@ -88,10 +104,30 @@ impl Identity {
     }
 }
 
+/// A part of kubelet.conf: embedded, or a file of its own.
+struct Part {
+    /// Its field, and its file.
+    name: String,
+    /// The pair is in one file, so that its certificate is secret too.
+    bytes: Secret<Vec<u8>>,
+}
+
+impl Part {
+    fn problem(&self, problem: &'static str) -> Problem {
+        Problem::Part(self.name.clone(), problem)
+    }
+
+    /// Its certificates, never none.
+    fn certificates(&self) -> std::result::Result<Vec<Certificate>, Problem> {
+        Certificate::chain_from_pem(self.bytes.expose())
+            .ok_or_else(|| self.problem("no PEM certificates found"))
+    }
+}
+
 impl NodeFiles {
     /// Looks for an identity that a kubelet can start from: kubelet.conf loads, its certificate and key load and
     /// belong together, none of its certificates is expired (`isClientConfigStillValid` of the kubelet), it is for
-    /// `node`, and its CA is the one in ca.crt.
+    /// `node`, and it has a CA key in common with ca.crt.
     ///
     /// # Errors
     /// [`Failure::Files`] for files that cannot be read.
@@ -100,45 +136,43 @@ impl NodeFiles {
         let Some(text) = self.root.read(conf).map_err(|e| unreadable(conf, e))?.map(Secret::new) else {
             return Ok(Existing::None);
         };
-        let config = std::str::from_utf8(text.expose()).ok().and_then(|text| Kubeconfig::parse(text).ok());
-        let Some((cluster, user)) = config.as_ref().and_then(Kubeconfig::current) else {
-            return Ok(Existing::Unusable(None));
+        let unusable = |problem, authorities| Ok(Existing::Unusable(Unusable { problem, authorities }));
+        let config = match std::str::from_utf8(text.expose()).map(Kubeconfig::parse) {
+            Ok(Ok(config)) => config,
+            Ok(Err(e)) => return unusable(Problem::Kubeconfig(e), Vec::new()),
+            Err(_) => return unusable(Problem::NotText, Vec::new()),
         };
-        let authorities = self.authorities(cluster)?;
-        let (pair, authorities) = match (self.pair(user, now)?, authorities) {
-            (Some(pair), Some(authorities)) if Certificate::chain_from_pem(&authorities).is_some() => {
-                (pair, authorities)
-            }
-            (_, authorities) => return Ok(Existing::Unusable(authorities)),
+        let Some((cluster, user)) = config.current() else {
+            return unusable(Problem::Context, Vec::new());
+        };
+        let authorities = self.part(
+            "certificate-authority",
+            &cluster.certificate_authority_data,
+            &cluster.certificate_authority,
+        )?;
+        let authorities = authorities.and_then(|part| Ok((part.certificates()?, part.bytes)));
+        let (mut authorities, trusted, problem) = match authorities {
+            Ok((authorities, trusted)) => (authorities, trusted, None),
+            Err(problem) => (Vec::new(), Secret::default(), Some(problem)),
+        };
+        let problem = check_server(cluster).err().or(problem);
+        let pair = match (problem, self.pair(user, now)?) {
+            (None, Ok(pair)) => pair,
+            (Some(problem), _) | (None, Err(problem)) => return unusable(problem, authorities),
         };
         let subject = &pair.chain[0].subject;
         if *subject != node.subject() {
             return Ok(Existing::OtherNode(subject.clone()));
         }
         Ok(match self.ca()? {
-            None => Existing::WithoutCa(authorities),
-            Some(expected) if expected == authorities => {
+            Stored::Nothing => Existing::WithoutCa(authorities),
+            Stored::Certificates(stored) if trust::share_a_key(&stored, &authorities) => {
+                authorities.extend(stored);
                 let (kubeconfig, server) = (conf.to_owned(), cluster.server.clone());
-                Existing::Joined(Box::new(Identity { pair, kubeconfig, server, authorities }))
+                Existing::Joined(Box::new(Identity { pair, kubeconfig, server, trusted, authorities }))
             }
-            Some(_) => Existing::OtherCa(authorities),
+            _ => Existing::OtherCa(authorities),
         })
-    }
-
-    /// The CA keys by which the node knows the cluster that it is joined to, as pins: those of kubelet.conf and of ca.crt.
-    ///
-    /// # Errors
-    /// [`Failure::Files`] when ca.crt cannot be read.
-    pub fn cluster_keys(&self, identity: &Identity) -> Result<Vec<String>> {
-        let mut keys = Vec::new();
-        for text in [Some(identity.authorities.clone()), self.ca()?].into_iter().flatten() {
-            for key in Certificate::chain_from_pem(&text).iter().flatten().map(Certificate::pin) {
-                if !keys.contains(&key) {
-                    keys.push(key);
-                }
-            }
-        }
-        Ok(keys)
     }
 
     /// The name of the node that the identity on this disk is for, where there is one that a kubelet can start from.
@@ -163,54 +197,71 @@ impl NodeFiles {
     /// # Errors
     /// [`Failure::Files`] for files that cannot be read.
     pub fn stored(&self, wanted: &Wanted, now: SystemTime) -> Result<Option<Certificate>> {
-        let file = self.content("", &self.current(wanted.kind))?;
-        let leaf = pair(file.clone(), file, now).and_then(|pair| pair.chain.into_iter().next());
+        let file = self.current(wanted.kind);
+        let part = self.part("", "", &file)?;
+        let pair = part.and_then(|part| pair(&part, &part, now)).ok();
+        let leaf = pair.and_then(|pair| pair.chain.into_iter().next());
         Ok(leaf.filter(|leaf| wanted.is_met_by(leaf).is_ok()))
     }
 
     /// The pair that `user` names, if it is whole and in time.
-    fn pair(&self, user: &User, now: SystemTime) -> Result<Option<Pair>> {
-        let certificate = self.content(user.client_certificate_data.expose(), &user.client_certificate)?;
-        let key = self.content(user.client_key_data.expose(), &user.client_key)?;
-        Ok(pair(certificate, key, now))
-    }
-
-    fn authorities(&self, cluster: &Cluster) -> Result<Option<Vec<u8>>> {
-        self.content(&cluster.certificate_authority_data, &cluster.certificate_authority)
-    }
-
-    /// Embedded data, which wins, or the file (`k8s.io/client-go/tools/clientcmd`): a relative name is relative to
-    /// kubelet.conf.
-    pub(super) fn content(&self, data: &str, file: &str) -> Result<Option<Vec<u8>>> {
-        match (data, file) {
-            ("", "") => return Ok(None),
-            ("", _) => {}
-            (data, _) => return Ok(STANDARD.decode(data).ok()),
+    fn pair(&self, user: &User, now: SystemTime) -> Result<std::result::Result<Pair, Problem>> {
+        let certificate =
+            self.part("client-certificate", user.client_certificate_data.expose(), &user.client_certificate)?;
+        let key = self.part("client-key", user.client_key_data.expose(), &user.client_key)?;
+        // Of no use to who has a certificate, but read by clientcmd (`getUserIdentificationPartialConfig`).
+        if user.token.expose().is_empty()
+            && !user.token_file.is_empty()
+            && let Err(problem) = self.part("tokenFile", "", &user.token_file)?
+        {
+            return Ok(Err(problem));
         }
-        let file = if file.starts_with('/') {
-            file.to_owned()
-        } else {
-            path(self.layout.kubeconfig.directory(), file)
+        Ok(certificate.and_then(|certificate| pair(&certificate, &key?, now)))
+    }
+
+    /// Embedded data or a file, a relative name of which is relative to kubelet.conf. Both is an error
+    /// (`k8s.io/client-go/tools/clientcmd`, `validateClusterInfo` and `validateAuthInfo`).
+    fn part(&self, field: &str, data: &str, file: &str) -> Result<std::result::Result<Part, Problem>> {
+        let (name, bytes) = match (data, file) {
+            ("", "") => return Ok(Err(Problem::Part(field.to_owned(), "not set"))),
+            ("", file) => {
+                let file = if file.starts_with('/') {
+                    file.to_owned()
+                } else {
+                    path(self.layout.kubeconfig.directory(), file)
+                };
+                let bytes = self.root.read(&file).map_err(|e| unreadable(&file, e))?;
+                ([field, " ", &file].concat(), bytes.ok_or("not found"))
+            }
+            (data, "") => ([field, "-data"].concat(), STANDARD.decode(data).map_err(|_| "invalid base64")),
+            (_, file) => ([field, " ", file].concat(), Err("set beside embedded data")),
         };
-        self.root.read(&file).map_err(|e| unreadable(&file, e))
+        Ok(match bytes {
+            Ok(bytes) => Ok(Part { name, bytes: Secret::new(bytes) }),
+            Err(problem) => Err(Problem::Part(name, problem)),
+        })
     }
 }
 
-/// The pair of these PEM texts, if it is whole and in time. The kubelet keeps both in one file, so both are secret.
-fn pair(certificate: Option<Vec<u8>>, key: Option<Vec<u8>>, now: SystemTime) -> Option<Pair> {
-    let (certificate, key) = (Secret::new(certificate?), Secret::new(key?));
-    let chain = Certificate::chain_from_pem(certificate.expose())?;
-    let fits =
-        chain.iter().all(|certificate| now <= certificate.not_after) && is_key_of(key.expose(), &chain[0]);
-    fits.then(|| Pair { key: Key::from_pem(key.expose()), chain })
+/// The pair of these parts, if it is whole and in time.
+fn pair(certificate: &Part, key: &Part, now: SystemTime) -> std::result::Result<Pair, Problem> {
+    let chain = certificate.certificates()?;
+    if let Some(place) = chain.iter().position(|certificate| now > certificate.not_after) {
+        return Err(Problem::Expired { place, not_after: chain[place].not_after, now });
+    }
+    let own = Key::from_pem(key.bytes.expose());
+    match &own {
+        Some(own) if own.spki() == chain[0].spki => {}
+        Some(_) => return Err(key.problem("the key of another certificate")),
+        None if is_foreign_key_of(key.bytes.expose(), &chain[0]) => {}
+        None => return Err(key.problem("no private key for the certificate found")),
+    }
+    Ok(Pair { key: own, chain })
 }
 
-/// Whether a key file holds the certificate's key. Of keys that are not on P-256 (a kubelet can be told to make others)
-/// only the presence is seen.
-fn is_key_of(pem: &[u8], leaf: &Certificate) -> bool {
-    if let Some(key) = Key::from_pem(pem) {
-        return key.spki() == leaf.spki;
-    }
+/// Whether a key file may hold the certificate's key, which is not on P-256 (a kubelet can be told to make others): only
+/// the presence is seen.
+fn is_foreign_key_of(pem: &[u8], leaf: &Certificate) -> bool {
     let is_private =
         |block: &pem::Pem| matches!(block.tag(), "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY");
     !Key::is_kind_of(&leaf.spki) && blocks(pem).unwrap_or_default().iter().any(is_private)

@@ -7,7 +7,8 @@
 
 use std::time::SystemTime;
 
-use super::{Existing, NodeFiles, path, pending_key, refusal, stamp};
+use super::authorities::{CaState, Stored};
+use super::{Existing, NodeFiles, path, pending_key, refusal, stamp, unreadable};
 use crate::blocks::blocks;
 use crate::error::{Error, Failure, Result, Step};
 use crate::identity::Kind;
@@ -26,18 +27,27 @@ const SELF_SIGNED: [&str; 2] = ["kubelet.crt", "kubelet.key"];
 /// that name nobody, then links, without which no kubelet uses a pair, then pairs, which name their node, then ca.crt and
 /// kubelet.conf, which name the cluster.
 #[derive(Debug)]
-pub struct Replacement(Vec<(String, String)>);
+pub struct Replacement {
+    files: Vec<(String, String)>,
+    renews_ca: bool,
+}
 
 impl Replacement {
     /// Whether nothing has to go.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.files.is_empty()
     }
 
     /// Where they lie.
     pub fn paths(&self) -> impl Iterator<Item = String> {
-        self.0.iter().map(|(directory, name)| path(directory, name))
+        self.files.iter().map(|(directory, name)| path(directory, name))
+    }
+
+    /// Whether ca.crt will be written over, since its keys are the cluster's and its certificates are not.
+    #[must_use]
+    pub fn renews_ca(&self) -> bool {
+        self.renews_ca
     }
 }
 
@@ -53,7 +63,10 @@ impl NodeFiles {
             }
             Existing::OtherCa(_) => {
                 let (conf, ca) = (self.layout.kubeconfig.as_str(), self.layout.ca.as_str());
-                Err(refusal(&format!("{conf} trusts another CA than {ca}")))
+                Err(refusal(&match self.ca()? {
+                    Stored::Garbage => self.no_certificates(),
+                    _ => format!("{conf} trusts another CA than {ca}: they have no key in common"),
+                }))
             }
             _ => Ok(()),
         }
@@ -71,8 +84,8 @@ impl NodeFiles {
     ///
     /// # Errors
     /// [`Failure::Files`] when there is anything and it is not to be replaced: a working identity of another node or in
-    /// another cluster, pairs of another node, or the ca.crt of another cluster, which kubeadm would silently keep; and
-    /// for files that cannot be read.
+    /// another cluster, pairs of another node, or a ca.crt with a key that is not the cluster's, which kubeadm would
+    /// silently keep; and for files that cannot be read.
     pub fn replacement(
         &self,
         authorities: &Bundle,
@@ -83,20 +96,29 @@ impl NodeFiles {
         let identity_problem = self.identity_problem(Some(authorities), existing, node)?;
         let is_kept = identity_problem.is_none() && matches!(existing, Existing::Joined(_));
         let ca = &self.layout.ca;
-        let foreign_ca = !is_kept && self.ca()?.is_some_and(|bytes| bytes != authorities.pem());
-        let ca_problem = foreign_ca.then(|| format!("{} is the CA of another cluster", ca.as_str()));
+        let (mut renews_ca, mut ca_problem, mut is_elsewhere) = (false, None, false);
+        if !is_kept {
+            match self.compare_ca(authorities)? {
+                CaState::Missing | CaState::Same => {}
+                CaState::Renewed => renews_ca = true,
+                CaState::Foreign { problem, elsewhere } => {
+                    (ca_problem, is_elsewhere) = (Some(problem), elsewhere);
+                }
+            }
+        }
+        let foreign_ca = ca_problem.is_some();
         // Of an identity that does not work, all that is left may be which cluster it was for.
         let trusted = match existing {
-            Existing::Unusable(Some(trusted)) | Existing::WithoutCa(trusted) | Existing::OtherCa(trusted) => {
-                Some(trusted.as_slice() == authorities.pem())
-            }
+            Existing::Unusable(unusable) => Some(&unusable.authorities),
+            Existing::WithoutCa(trusted) | Existing::OtherCa(trusted) => Some(trusted),
             _ => None,
         };
-        let foreign_identity =
-            identity_problem.is_some() || trusted == Some(false) || foreign_ca && trusted.is_none();
+        let trusted = trusted.filter(|trusted| !trusted.is_empty());
+        let foreign_identity = identity_problem.is_some()
+            || trusted.map_or(is_elsewhere, |trusted| !authorities.shares_a_key_with(trusted));
         match identity_problem.or(ca_problem) {
             Some(problem) if !replace => return Err(refusal(&problem)),
-            _ if !replace => return Ok(Replacement(Vec::new())),
+            _ if !replace => return Ok(Replacement { files: Vec::new(), renews_ca }),
             _ => {}
         }
 
@@ -112,7 +134,7 @@ impl NodeFiles {
             let conf = &self.layout.kubeconfig;
             files.push((conf.directory().to_owned(), conf.name().to_owned()));
         }
-        Ok(Replacement(files))
+        Ok(Replacement { files, renews_ca })
     }
 
     /// Moves them aside, each durably before the next, beside where they lay: `NAME.old-DATE`, with its mode, which no
@@ -123,7 +145,7 @@ impl NodeFiles {
     pub fn set_aside(&self, replacement: &Replacement, now: SystemTime) -> Result<Vec<String>> {
         let ending = format!(".old-{}", stamp(now));
         let mut moved = Vec::new();
-        for (at, name) in &replacement.0 {
+        for (at, name) in &replacement.files {
             let aside =
                 self.root.directory(at, None).and_then(|directory| directory.set_aside(name, &ending));
             let aside = aside.map_err(|e| {
@@ -151,10 +173,10 @@ impl NodeFiles {
             (Existing::None | Existing::Unusable(_), _) => return self.foreign_pair(node),
             (_, None) => false,
             (Existing::WithoutCa(trusted) | Existing::OtherCa(trusted), Some(authorities)) => {
-                trusted != authorities.pem()
+                !authorities.shares_a_key_with(trusted)
             }
             (Existing::Joined(identity), Some(authorities)) => {
-                identity.authorities().is_none_or(|own| !own.shares_a_key_with(authorities))
+                !authorities.shares_a_key_with(identity.authorities())
             }
         };
         Ok(is_elsewhere.then(|| format!("{conf} is an identity in another cluster")))
@@ -165,7 +187,8 @@ impl NodeFiles {
     fn foreign_pair(&self, node: &NodeName) -> Result<Option<String>> {
         for name in self.pairs()? {
             let file = path(self.layout.certificates.as_str(), &name);
-            let Some(leaf) = self.content("", &file)?.and_then(leaf) else { continue };
+            let found = self.root.read(&file).map_err(|e| unreadable(&file, e))?;
+            let Some(leaf) = found.and_then(leaf) else { continue };
             let mut names = leaf.subject.common_names.iter().filter_map(|cn| cn.strip_prefix(USER_PREFIX));
             if names.any(|name| name != node.as_str()) {
                 let problem = format!("{file} is for {}, and this node is {}", leaf.subject, node.as_str());

@@ -4,6 +4,7 @@
 mod support;
 
 mod again;
+mod authorities;
 mod bootstrap;
 mod bundles;
 mod cli;
@@ -14,6 +15,7 @@ mod endpoints;
 mod exchange;
 mod files;
 mod given_pins;
+mod identities;
 mod inherited;
 mod instructions;
 mod issuance;

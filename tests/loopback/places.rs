@@ -75,7 +75,10 @@ fn a_file_in_the_kubelets_directory_does_not_open_it() {
 fn refusals_name_the_files_where_they_lie() {
     let (here, there, node) = (Api::start(), Api::start(), Node::new());
     node.write("srv/ca/cluster.crt", there.authority.pem());
-    elsewhere(&node, &here).run().expect("files").says(&["/srv/ca/cluster.crt is the CA of another cluster"]);
+    elsewhere(&node, &here)
+        .run()
+        .expect("files")
+        .says(&["/srv/ca/cluster.crt holds CA keys that the cluster does not have: CN=kubernetes (sha256:"]);
     elsewhere(&node, &here).args("--replace").run().expect("joined");
     let run = elsewhere(&node, &here).name("n2").run();
     run.expect("files").says(&["/srv/k/kubeconfig is the identity of", "this node is n2"]);

@@ -17,7 +17,7 @@ const LEFT: [(&str, Leave, &str); 8] = [
     (
         "another cluster's ca.crt",
         |node, _, there| node.write(CA, there.authority.pem()),
-        "ca.crt is the CA of",
+        "ca.crt holds CA keys that the cluster does not have: CN=kubernetes (sha256:",
     ),
     (
         "another node's identity",
@@ -51,7 +51,7 @@ const LEFT: [(&str, Leave, &str); 8] = [
             joined_as("n1", node, there);
             remove(node, KUBELET_CONF);
         },
-        "ca.crt is the CA of another cluster",
+        "ca.crt holds CA keys that the cluster does not have: CN=kubernetes (sha256:",
     ),
     (
         "pairs of another node without a kubelet.conf",

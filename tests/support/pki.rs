@@ -69,6 +69,13 @@ impl Authority {
         params
     }
 
+    /// Another certificate of the same name and key, valid for longer, as PEM text.
+    pub fn renewed(&self) -> String {
+        let mut params = self.params.clone();
+        valid(&mut params, -DAY, 7300 * DAY);
+        pem_text("CERTIFICATE", params.self_signed(&self.key).expect("a certificate").der())
+    }
+
     /// The certificate as PEM text, as `cluster-info` and `ca.crt` hold it.
     pub fn pem(&self) -> String {
         pem_text("CERTIFICATE", &self.certificate)

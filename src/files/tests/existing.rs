@@ -9,6 +9,7 @@ use crate::node::NodeName;
 use crate::x509::{AltNames, Certificate};
 
 const RSA: &str = include_str!("../../../tests/vectors/rsa-client.pem");
+const PKCS8: &str = include_str!("../../../tests/vectors/pkcs8-p256.pem");
 const RSA_KEY: &str = include_str!("../../../tests/vectors/rsa-2048.pem");
 
 /// kubelet.conf as a join writes it.
@@ -33,61 +34,129 @@ fn end() -> SystemTime {
     Certificate::chain_from_pem(NODE.as_bytes()).unwrap()[0].not_after
 }
 
-/// What is found, in a word.
-fn found(node: &Node, name: &NodeName, now: SystemTime) -> &'static str {
-    match node.files().existing(name, now).unwrap() {
+/// What is found, in a word, or why it is unusable; with a star where its CAs are known.
+fn found(node: &Node, name: &NodeName, now: SystemTime) -> String {
+    let word = match node.files().existing(name, now).unwrap() {
         Existing::None => "none",
-        Existing::Unusable(None) => "unusable",
-        Existing::Unusable(Some(trusted)) if trusted == CA => "unusable here",
-        Existing::Unusable(Some(_)) => "unusable elsewhere",
+        Existing::Unusable(Unusable { problem, authorities }) => {
+            return format!("{}{problem}", if authorities.is_empty() { "" } else { "*" });
+        }
         Existing::Joined(_) => "joined",
         Existing::WithoutCa(_) => "without ca.crt",
         Existing::OtherCa(_) => "another ca.crt",
         Existing::OtherNode(_) => "another node",
-    }
+    };
+    word.to_owned()
+}
+
+/// kubelet.conf with another line in the place of this one.
+fn replaced(node: &Node, line: &str, by: &str) {
+    let text = String::from_utf8(node.read(CONF)).unwrap();
+    assert!(text.contains(line), "{text}");
+    node.write(CONF, text.replace(line, by));
+}
+
+const SERVER: &str = "server: https://192.0.2.1:6443";
+
+/// Leaves nothing of the node's PEM but another key.
+fn another_key() -> String {
+    format!("{NODE}{}", Key::generate().unwrap().pem().expose())
 }
 
 #[test]
 fn an_identity_is_whole_and_for_this_node() {
     type Change = fn(&Node);
-    let cases: [(Change, &str); 19] = [
+    const NO_KEY: &str = "*client-key /var/lib/kubelet/pki/kubelet-client-current.pem: no private key for the certificate found";
+    const NO_CERTIFICATE: &str =
+        "*client-certificate /var/lib/kubelet/pki/kubelet-client-current.pem: no PEM certificates found";
+    let cases: [(Change, &str); 37] = [
         (|_| {}, "joined"),
         (|node| std::fs::remove_file(node.at(CONF)).unwrap(), "none"),
-        (|node| node.write(CONF, "kind: Config\n"), "unusable"),
-        (|node| node.write(CONF, b"\xff"), "unusable"),
-        (|node| std::fs::remove_file(node.at(PAIR)).unwrap(), "unusable here"),
-        (|node| node.write(PAIR, NODE), "unusable here"),
-        (|node| node.write(PAIR, KEY), "unusable here"),
+        (|node| node.write(CONF, ""), "its current-context does not lead to a cluster and a user"),
         (
-            |node| node.write(PAIR, format!("{NODE}{}", Key::generate().unwrap().pem().expose())),
-            "unusable here",
+            |node| node.write(CONF, "kind: Config\n"),
+            "its current-context does not lead to a cluster and a user",
+        ),
+        (|node| node.write(CONF, b"\xff"), "it is not UTF-8 text"),
+        (
+            |node| node.write(CONF, "kind: Pod"),
+            "not a kubeconfig: it is another kind of object than a kubeconfig",
+        ),
+        (
+            |node| std::fs::remove_file(node.at(PAIR)).unwrap(),
+            "*client-certificate /var/lib/kubelet/pki/kubelet-client-current.pem: not found",
+        ),
+        (|node| node.write(PAIR, NODE), NO_KEY),
+        (|node| node.write(PAIR, KEY), NO_CERTIFICATE),
+        (|node| node.write(PAIR, ""), NO_CERTIFICATE),
+        (
+            |node| node.write(PAIR, another_key()),
+            "*client-key /var/lib/kubelet/pki/kubelet-client-current.pem: the key of another certificate",
         ),
         // Of a key of another kind only the presence is seen, where the certificate is for one.
         (|node| node.write(PAIR, format!("{RSA}{RSA_KEY}")), "another node"),
-        (|node| node.write(PAIR, RSA), "unusable here"),
-        (|node| node.write(PAIR, format!("{NODE}{RSA_KEY}")), "unusable here"),
+        (|node| node.write(PAIR, RSA), NO_KEY),
+        (|node| node.write(PAIR, format!("{NODE}{RSA_KEY}")), NO_KEY),
+        (|node| node.write(PAIR, format!("{NODE}{PKCS8}")), "joined"),
         (|node| std::fs::remove_file(node.at(CA_CRT)).unwrap(), "without ca.crt"),
+        (|node| node.write(CA_CRT, " \n"), "without ca.crt"),
         (|node| node.write(CA_CRT, OTHER), "another ca.crt"),
-        (|node| node.write(CONF, conf(CA).replace("-data: LS0t", "-data: AAAA")), "unusable elsewhere"),
+        (|node| node.write(CA_CRT, "no certificate"), "another ca.crt"),
+        // A CA that is being rotated: either file may be ahead.
+        (|node| node.write(CA_CRT, [OTHER, CA].concat()), "joined"),
+        (|node| node.write(CONF, conf(&[OTHER, CA].concat())), "joined"),
         (|node| node.write(CONF, conf(OTHER)), "another ca.crt"),
-        // Embedded data counts before files, which are looked for beside kubelet.conf.
+        (
+            |node| replaced(node, "-data: LS0t", "-data: AAAA"),
+            "certificate-authority-data: no PEM certificates found",
+        ),
+        (|node| replaced(node, "-data: LS0t", "-data: '%' # "), "certificate-authority-data: invalid base64"),
+        (|node| replaced(node, "certificate-authority-data", "none"), "certificate-authority: not set"),
+        (
+            |node| replaced(node, SERVER, &format!("certificate-authority: /{CA_CRT}\n    {SERVER}")),
+            "certificate-authority /etc/kubernetes/pki/ca.crt: set beside embedded data",
+        ),
+        (|node| replaced(node, SERVER, "x: y"), "*its cluster has no server"),
+        (|node| replaced(node, SERVER, "server: ''"), "*its cluster has no server"),
+        (|node| replaced(node, "https://", "http://"), "*the server of its cluster is not an https:// URL"),
+        (
+            |node| replaced(node, SERVER, &format!("insecure-skip-tls-verify: true\n    {SERVER}")),
+            "*insecure-skip-tls-verify is set",
+        ),
+        // Files are looked for beside kubelet.conf.
         (
             |node| {
                 node.write("etc/kubernetes/pair.pem", node.read(PAIR));
                 std::fs::remove_file(node.at(PAIR)).unwrap();
-                node.write(CONF, conf(CA).replace(&format!("/{PAIR}"), "pair.pem"));
+                replaced(node, &format!("/{PAIR}"), "pair.pem");
             },
             "joined",
         ),
+        // What is embedded counts alone (clientcmd, `validateAuthInfo`).
         (
             |node| {
                 let data = STANDARD.encode(NODE);
                 node.write(CONF, conf(CA) + &format!("    client-certificate-data: {data}\n"));
             },
+            "*client-certificate /var/lib/kubelet/pki/kubelet-client-current.pem: set beside embedded data",
+        ),
+        (
+            |node| {
+                let line = format!("client-certificate: /{PAIR}");
+                replaced(node, &line, &format!("client-certificate-data: {}", STANDARD.encode(NODE)));
+            },
             "joined",
         ),
-        (|node| node.write(CONF, conf(CA) + "    client-certificate-data: '%'\n"), "unusable here"),
-        (|node| node.write(CONF, conf(CA).replace("    client-key", "    none")), "unusable here"),
+        (
+            |node| replaced(node, &format!("client-key: /{PAIR}"), "client-key-data: '%'"),
+            "*client-key-data: invalid base64",
+        ),
+        (|node| replaced(node, "    client-key", "    none"), "*client-key: not set"),
+        (
+            |node| node.write(CONF, conf(CA) + "    tokenFile: gone\n"),
+            "*tokenFile /etc/kubernetes/gone: not found",
+        ),
+        (|node| node.write(CONF, conf(CA) + "    tokenFile: gone\n    token: abc\n"), "joined"),
     ];
     for (number, (change, expected)) in cases.iter().enumerate() {
         let node = Node::new(&format!("existing-{number}"));
@@ -98,18 +167,60 @@ fn an_identity_is_whole_and_for_this_node() {
 }
 
 #[test]
+fn a_server_is_what_a_kubelet_sends_its_certificate_to() {
+    let node = Node::new("existing-server");
+    for (server, is_one) in [
+        ("https://api.example", true),
+        ("https://192.0.2.1:6443/", true),
+        ("HTTPS://[2001:db8::1]:6443/k8s/clusters/c-1", true),
+        ("https://api.example:6443?timeout=10s", true),
+        ("https://api.example/k8s#x", true),
+        ("", false),
+        ("api.example:6443", false),
+        ("//api.example", false),
+        ("http://api.example:6443", false),
+        ("https:api.example", false),
+        ("https://", false),
+        ("https:///k8s", false),
+        ("https://user@api.example", false),
+        ("https://api.example:port", false),
+        ("https://api example", false),
+        ("unix:///run/api.sock", false),
+    ] {
+        leave_identity(&node);
+        replaced(&node, SERVER, &format!("server: '{server}'"));
+        assert_eq!(found(&node, &name("n1"), now()) == "joined", is_one, "{server}");
+    }
+}
+
+#[test]
+fn an_expired_certificate_is_told_with_its_end() {
+    let node = Node::new("existing-expired");
+    leave_identity(&node);
+    let after = |days: u64| end() + Duration::from_hours(24 * days);
+    let told = |now| found(&node, &name("n1"), now);
+    let end = crate::x509::utc(end());
+    assert_eq!(told(after(3)), format!("*client certificate expired {end} (3 days ago)"));
+    node.write(PAIR, [NODE, RSA, KEY].concat());
+    let rsa = Certificate::chain_from_pem(RSA.as_bytes()).unwrap()[0].not_after;
+    assert!(told(rsa + Duration::from_secs(7)).starts_with("*an intermediate certificate expired "));
+}
+
+#[test]
 fn an_identity_lasts_to_the_last_second_of_its_chain() {
     let node = Node::new("existing-time");
     leave_identity(&node);
-    for (now, expected) in
-        [(now(), "joined"), (end(), "joined"), (end() + Duration::from_secs(1), "unusable here")]
-    {
-        assert_eq!(found(&node, &name("n1"), now), expected);
+    for (now, expected) in [
+        (now(), "joined"),
+        (end(), "joined"),
+        (end() + Duration::from_secs(1), "*client certificate expired"),
+    ] {
+        assert!(found(&node, &name("n1"), now).starts_with(expected));
     }
     assert_eq!(found(&node, &name("n2"), now()), "another node");
     let Existing::Joined(identity) = node.files().existing(&name("n1"), now()).unwrap() else { panic!() };
     assert_eq!(identity.certificate().not_after, end());
-    assert_eq!(identity.authorities().unwrap().pem(), CA);
+    assert_eq!(identity.authorities().len(), 2, "those of kubelet.conf and of ca.crt");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::existing::{conf, leave_identity, name};
 use super::*;
+use crate::x509::Certificate;
 
 /// What a kubelet may keep beside its certificates, in the order in which it goes.
 const PAIRS: [&str; 9] = [
@@ -22,6 +23,12 @@ const OTHERS: [&str; 4] = [
     "client-current.pem",
     "ca.pem",
 ];
+
+/// An identity that does not work, and trusts these CAs.
+fn unusable(authorities: &[u8]) -> Existing {
+    let authorities = Certificate::chain_from_pem(authorities).unwrap_or_default();
+    Existing::Unusable(Unusable { problem: Problem::Context, authorities })
+}
 
 fn both() -> Vec<u8> {
     [CA, OTHER].concat()
@@ -58,13 +65,13 @@ fn all_that_a_kubelet_keeps_goes_in_order() {
     assert_goes(&node, &Existing::None, "n1", None, &[]);
     let mut with_conf = at_pki(&PAIRS);
     with_conf.push(format!("/{CONF}"));
-    assert_goes(&node, &Existing::Unusable(None), "n2", Some(words), &with_conf);
-    assert_goes(&node, &Existing::Unusable(None), "n1", None, &[]);
+    assert_goes(&node, &unusable(b""), "n2", Some(words), &with_conf);
+    assert_goes(&node, &unusable(b""), "n1", None, &[]);
     node.write(CA_CRT, OTHER);
     with_conf.insert(9, format!("/{CA_CRT}"));
-    let words = "/etc/kubernetes/pki/ca.crt is the CA of another cluster";
+    let words = "/etc/kubernetes/pki/ca.crt holds CA keys that the cluster does not have: CN=";
     assert_goes(&node, &Existing::None, "n1", Some(words), &with_conf[..10]);
-    assert_goes(&node, &Existing::Unusable(None), "n1", Some(words), &with_conf);
+    assert_goes(&node, &unusable(b""), "n1", Some(words), &with_conf);
 }
 
 #[test]
@@ -93,22 +100,26 @@ fn an_identity_in_the_cluster_stays_through_a_rotation_of_its_ca() {
 fn of_an_identity_of_no_use_the_cas_tell_where_it_belongs() {
     let node = Node::new("trusted");
     node.write(&format!("{PKI}/kubelet.key"), KEY);
-    let (own, other) = (|| CA.to_vec(), || OTHER.to_vec());
+    let trusting = |pem: &[u8]| Certificate::chain_from_pem(pem).unwrap();
     let [key, ca, conf] = [format!("/{PKI}/kubelet.key"), format!("/{CA_CRT}"), format!("/{CONF}")];
     let elsewhere = Some("kubelet.conf is an identity in another cluster");
-    let foreign = Some("ca.crt is the CA of another cluster");
+    let foreign = Some("ca.crt holds CA keys that the cluster does not have");
     let all = [key.clone(), conf.clone()];
-    assert_goes(&node, &Existing::Unusable(Some(own())), "n1", None, &[]);
-    assert_goes(&node, &Existing::Unusable(Some(other())), "n1", None, &all);
-    assert_goes(&node, &Existing::WithoutCa(own()), "n1", None, &[]);
-    assert_goes(&node, &Existing::WithoutCa(other()), "n1", elsewhere, &all);
+    assert_goes(&node, &unusable(CA), "n1", None, &[]);
+    assert_goes(&node, &unusable(OTHER), "n1", None, &all);
+    assert_goes(&node, &Existing::WithoutCa(trusting(CA)), "n1", None, &[]);
+    assert_goes(&node, &Existing::WithoutCa(trusting(OTHER)), "n1", elsewhere, &all);
     node.write(CA_CRT, OTHER);
     let all = [key, ca.clone(), conf];
-    for existing in [Existing::Unusable(Some(own())), Existing::OtherCa(own())] {
+    for existing in [unusable(CA), unusable(&both()), Existing::OtherCa(trusting(CA))] {
         assert_goes(&node, &existing, "n1", foreign, std::slice::from_ref(&ca));
     }
-    assert_goes(&node, &Existing::Unusable(Some(other())), "n1", foreign, &all);
-    assert_goes(&node, &Existing::OtherCa(other()), "n1", elsewhere, &all);
+    assert_goes(&node, &unusable(OTHER), "n1", foreign, &all);
+    assert_goes(&node, &Existing::OtherCa(trusting(OTHER)), "n1", elsewhere, &all);
+    // An older CA beside the cluster's does not make all else foreign.
+    node.write(CA_CRT, both());
+    assert_goes(&node, &unusable(b""), "n1", foreign, std::slice::from_ref(&ca));
+    assert_goes(&node, &Existing::None, "n1", foreign, std::slice::from_ref(&ca));
 }
 
 #[test]
@@ -126,6 +137,8 @@ fn another_nodes_identity_is_refused_whatever_the_cluster() {
         refuse("n1"),
         "/etc/kubernetes/kubelet.conf trusts another CA than /etc/kubernetes/pki/ca.crt",
     );
+    node.write(CA_CRT, "nothing that a kubelet could read");
+    assert_files(refuse("n1"), "/etc/kubernetes/pki/ca.crt does not hold certificates in PEM");
     std::fs::remove_file(node.at(CA_CRT)).unwrap();
     refuse("n1").unwrap();
     std::fs::remove_file(node.at(CONF)).unwrap();

@@ -52,7 +52,7 @@ pub fn bundle(pem: &[u8]) -> bool {
     let count = bundle.certificates().len();
     assert!((1..=limits::CERTIFICATES).contains(&count));
     assert_eq!(Certificate::chain_from_pem(pem).expect("certificates").len(), count);
-    assert!(bundle.shares_a_key_with(&again));
+    assert!(bundle.shares_a_key_with(again.certificates()));
     if let Err(error) = bundle.roots(fixtures::now()) {
         is_one_line(&error.to_string());
     }

@@ -5,7 +5,8 @@ use std::{fs, io};
 
 use nodestrap::files::{Existing, Layout, NodeFiles};
 use nodestrap::identity::Wanted;
-use nodestrap::trust::Bundle;
+use nodestrap::trust::share_a_key;
+use nodestrap::x509::Certificate;
 
 use super::{fixtures, is_one_line, transport};
 
@@ -66,12 +67,18 @@ fn judge(root: &Path) -> bool {
             Err(error) => is_one_line(&error.to_string()),
         }
     }
+    if let Existing::Unusable(unusable) = &existing {
+        is_one_line(&unusable.problem.to_string());
+    }
     let Existing::Joined(identity) = existing else { return false };
     let leaf = identity.certificate();
     assert_eq!(leaf.subject, node.subject());
     assert!(leaf.not_after >= now);
-    let trusted = identity.authorities();
-    assert!(trusted.is_none_or(|own: Bundle| own.pem() == fs::read(root.join(FILES[2])).expect("ca.crt")));
+    let stored = Certificate::chain_from_pem(&fs::read(root.join(FILES[2])).expect("ca.crt"));
+    let (stored, known) = (stored.expect("certificates"), identity.authorities());
+    let (own, behind) = known.split_at(known.len() - stored.len());
+    assert!(behind.iter().map(|ca| &ca.der).eq(stored.iter().map(|ca| &ca.der)));
+    assert!(share_a_key(own, &stored));
     if let Err(error) = identity.dial(&transport::deaf()) {
         is_one_line(&error.to_string());
     }

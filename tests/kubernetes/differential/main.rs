@@ -10,6 +10,7 @@ mod certificates;
 mod chains;
 mod confs;
 mod damage;
+mod disks;
 mod joins;
 mod keys;
 mod kubeconfigs;

@@ -2,7 +2,6 @@
 //! judge.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::time::SystemTime;
 
 use base64::Engine as _;
@@ -13,129 +12,13 @@ use nodestrap::kubeconfig::{self, BootstrapUser};
 use nodestrap::node::NodeName;
 use serde_json::json;
 
-use super::damage::Damage;
+use super::disks::{Traits, draw, has};
 use super::oracle::{Oracle, bytes, given_bytes, given_text};
 use super::random::{Random, count};
 use super::tally::{Case, Class, Refusal, Tally};
 use crate::support::api::Api;
 use crate::support::node::{BOOTSTRAP_CONF, CA, CURRENT, KEY_TMP, KUBELET_CONF, Node, PKI};
-use crate::support::pki::{Authority, DAY, valid};
-
-const PAIR: &str = "var/lib/kubelet/pki/kubelet-client-2026-01-02-03-04-05.pem";
-
-/// A disk, by what was done to it.
-type Traits = Vec<&'static str>;
-
-fn has(traits: &Traits, name: &str) -> bool {
-    traits.contains(&name)
-}
-
-/// A certificate and its key, odd now and then.
-fn pair(random: &mut Random, authority: &Authority, traits: &mut Traits) -> (String, String) {
-    let name = if random.once_in(12) {
-        traits.push("another node's");
-        "system:node:n2"
-    } else {
-        "system:node:n1"
-    };
-    let (mut certificate, mut key) = authority.client("system:nodes", name);
-    match random.below(16) {
-        0 => {
-            traits.push("out of time");
-            let window = if random.once_in(2) { (-20 * DAY, -DAY) } else { (DAY, 20 * DAY) };
-            (certificate, key) = authority
-                .client_with("system:nodes", name, |request| valid(&mut request.params, window.0, window.1));
-        }
-        1 => {
-            traits.push("another's key");
-            key = authority.client("system:nodes", name).1;
-        }
-        2 => {
-            traits.push("its CA behind it");
-            certificate += &authority.pem();
-        }
-        3 => {
-            traits.push("an expired CA behind it");
-            certificate += &Authority::with("old", |params| valid(params, -20 * DAY, -DAY)).pem();
-        }
-        4 => {
-            traits.push("headers");
-            certificate = certificate.replacen("-----\n", "-----\na: b\n\n", 1);
-        }
-        _ => {}
-    }
-    (certificate, key)
-}
-
-/// Puts what a joined node has on a disk, and something else now and then.
-fn draw(random: &mut Random, authority: &Authority) -> (Node, Traits) {
-    let (node, mut traits) = (Node::new(), Traits::new());
-    let (certificate, key) = pair(random, authority, &mut traits);
-    let mut ca = authority.pem().into_bytes();
-    if random.once_in(12) {
-        traits.push("a damaged CA");
-        ca = Damage::pem(random, &ca);
-    }
-    let link = format!("/{CURRENT}");
-    let mut conf = kubeconfig::kubelet("https://api.example:6443", &BASE64_STANDARD.encode(&ca), &link);
-    let mut text = if random.once_in(6) { key.clone() + &certificate } else { certificate.clone() + &key };
-    match random.below(12) {
-        0 => {
-            traits.push("a damaged kubeconfig");
-            conf = random.slips(&conf);
-        }
-        1 => {
-            traits.push("a damaged kubeconfig");
-            conf = Damage::yaml(random, &conf);
-        }
-        2 => {
-            let data = |text: &str| BASE64_STANDARD.encode(text);
-            conf = conf
-                .replace(
-                    &format!("client-certificate: {link}"),
-                    &format!("client-certificate-data: {}", data(&certificate)),
-                )
-                .replace(&format!("client-key: {link}"), &format!("client-key-data: {}", data(&key)));
-        }
-        3 => conf = conf.replace(&link, "../../var/lib/kubelet/pki/kubelet-client-current.pem"),
-        4 => {
-            traits.push("a damaged pair");
-            text = String::from_utf8_lossy(&Damage::pem(random, text.as_bytes())).into_owned();
-        }
-        5 => {
-            traits.push("a damaged pair");
-            text.truncate(random.below(text.len()));
-        }
-        _ => {}
-    }
-    node.write(KUBELET_CONF, conf);
-    if !random.once_in(12) {
-        node.write(CA, &ca);
-    }
-    node.write(PAIR, &text);
-    let target = format!("/{PAIR}");
-    let place = |name: &str| node.at(&format!("{PKI}/{name}"));
-    match random.below(16) {
-        0 => traits.push("no link"),
-        1 => {
-            traits.push("a link that was not renamed");
-            symlink(target, place("kubelet-client-updated.pem")).expect("a link");
-        }
-        2 => {
-            traits.push("a link that leads nowhere");
-            symlink("/var/lib/kubelet/pki/none.pem", node.at(CURRENT)).expect("a link");
-        }
-        3 => symlink(PAIR.rsplit('/').next().expect("a name"), node.at(CURRENT)).expect("a link"),
-        4 => node.write(CURRENT, &text),
-        5 => {
-            traits.push("two files");
-            fs::write(place("kubelet-client.crt"), &certificate).expect("a file");
-            fs::write(place("kubelet-client.key"), &key).expect("a file");
-        }
-        _ => symlink(target, node.at(CURRENT)).expect("a link"),
-    }
-    (node, traits)
-}
+use crate::support::pki::Authority;
 
 fn files(node: &Node) -> NodeFiles {
     NodeFiles::open(&node.root(), Layout::default()).expect("a root")
@@ -165,6 +48,14 @@ fn identities() {
             name: "a CA that is not trusted",
             reason: "an identity without a usable CA is no whole one; a kubelet would take the machine's own roots",
             explains: |case| case.ours == Ok(false) && has(&case.input, "a damaged kubeconfig"),
+        },
+        Class {
+            name: "a server without a host, or with a user",
+            reason: "no certificate names the one; the other would be a credential that nobody vouches for",
+            explains: |case| {
+                let is = |server| has(&case.input, server);
+                case.ours == Ok(false) && (is("https://:6443") || is("https://user@api.example"))
+            },
         },
         Class {
             name: "PEM in another form",
@@ -203,8 +94,8 @@ fn stored_pairs() {
         },
         Class {
             name: "DER that only nodestrap reads",
-            reason: "what tells whose identity it is is read, and no extension that says nothing about that",
-            explains: |case| case.laxer("malformed extension") && has(&case.input, "a damaged pair"),
+            reason: "what tells whose identity it is is read; all else in a certificate by who checks its signature",
+            explains: |case| case.laxer("x509: ") && has(&case.input, "a damaged pair"),
         },
         Class {
             name: "a link that was not renamed, or two files",
