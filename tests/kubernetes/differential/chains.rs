@@ -17,7 +17,7 @@ use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use serde_json::{Value, json};
 
 use super::certificates::{authority, leaf, name_of};
-use super::keys::{Keys, ask};
+use super::keys::{Keys, Shared, ask};
 use super::network::{InMemory, system};
 use super::oracle::{Oracle, bytes};
 use super::pems::block;
@@ -26,13 +26,14 @@ use super::tally::{Case, Class, Refusal, Tally};
 use crate::support::api::jws;
 
 /// What a server shows, to whom.
-struct Shown {
-    host: String,
+#[derive(Clone)]
+pub struct Shown {
+    pub host: String,
     /// What was put into it, for people and for the classes.
-    traits: Vec<&'static str>,
-    chain: Vec<CertificateDer<'static>>,
-    roots: Vec<CertificateDer<'static>>,
-    key: Arc<dyn SigningKey>,
+    pub traits: Vec<&'static str>,
+    pub chain: Vec<CertificateDer<'static>>,
+    pub roots: Vec<CertificateDer<'static>>,
+    pub key: Arc<dyn SigningKey>,
 }
 
 impl std::fmt::Debug for Shown {
@@ -47,13 +48,13 @@ impl std::fmt::Debug for Shown {
 }
 
 impl Shown {
-    fn has(&self, name: &str) -> bool {
+    pub fn has(&self, name: &str) -> bool {
         self.traits.contains(&name)
     }
 }
 
 /// The chains that only Go takes, or only nodestrap.
-const CLASSES: &[Class<Shown, ()>] = &[
+pub const CLASSES: &[Class<Shown, ()>] = &[
     Class {
         name: "a root that is no CA",
         reason: "Go takes a server's own certificate for its root; a CA bundle is for CAs here",
@@ -112,7 +113,7 @@ fn is_of_unknown_kind(case: &Case<Shown, ()>, kind: &str) -> bool {
 }
 
 /// A root, up to three CAs below it, and a server.
-fn draw(random: &mut Random, keys: &Keys) -> Shown {
+pub fn draw(random: &mut Random, keys: &Keys) -> Shown {
     let mut traits = Vec::new();
     let host = loop {
         let host = name_of(random).replace("*.", random.pick(&["x.", "x.y."]));
@@ -189,7 +190,7 @@ fn disorder(
 }
 
 /// nodestrap: a cluster-info by that server, judged with the connection that brought it.
-fn ours(shown: &Shown, now: SystemTime) -> Result<(), Refusal> {
+pub fn ours(shown: &Shown, pins: &Pins, now: SystemTime) -> Result<(), Refusal> {
     let identity = CertifiedKey::new(shown.chain.clone(), shown.key.clone());
     let server = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_protocol_versions(rustls::DEFAULT_VERSIONS)
@@ -209,9 +210,22 @@ fn ours(shown: &Shown, now: SystemTime) -> Result<(), Refusal> {
     let peer = Unverified::to_each(&system, &[endpoint])?.remove(0);
     let token = Token::parse(token).ok_or("no token")?;
     let info = discovery::fetch(&peer, token.id(), Duration::from_secs(10))?;
-    let signed = trust::verify(&info, &token, &Pins::None, now)?;
+    let signed = trust::verify(&info, &token, pins, now)?;
     signed.over(peer)?;
     Ok(())
+}
+
+/// Go, with this chain and these roots.
+pub fn theirs(
+    oracle: &Shared,
+    shown: &Shown,
+    chain: &[CertificateDer<'_>],
+    roots: &[CertificateDer<'_>],
+    seconds: u64,
+) -> Result<(), String> {
+    let list = |certificates: &[CertificateDer<'_>]| certificates.iter().map(bytes).collect::<Vec<_>>();
+    let question = json!({"chain": list(chain), "roots": list(roots), "host": shown.host, "now": seconds});
+    ask(oracle, "chain", &question).map(|_| ())
 }
 
 #[test]
@@ -223,10 +237,8 @@ fn chains() {
     let mut tally = Tally::new("certificate chains", CLASSES);
     for _ in 0..count() {
         let input = draw(&mut random, &keys);
-        let list = |certificates: &[CertificateDer<'_>]| certificates.iter().map(bytes).collect::<Vec<_>>();
-        let question = json!({"chain": list(&input.chain), "roots": list(&input.roots), "host": input.host, "now": seconds});
-        let theirs = ask(&oracle, "chain", &question).map(|_| ());
-        tally.hold(&Case { ours: ours(&input, now), theirs, input });
+        let theirs = theirs(&oracle, &input, &input.chain, &input.roots, seconds);
+        tally.hold(&Case { ours: ours(&input, &Pins::None, now), theirs, input });
     }
     tally.finish();
 }

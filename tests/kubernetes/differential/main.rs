@@ -19,6 +19,7 @@ mod network;
 mod nodes;
 mod oracle;
 mod pems;
+mod pinned;
 mod places;
 mod random;
 mod requests;

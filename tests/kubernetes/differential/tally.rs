@@ -7,7 +7,7 @@ use nodestrap::error::{Error, Failure};
 use super::random::seed;
 
 /// What nodestrap says when it refuses.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
     /// The kind, which is the program's exit code; none of what the library refuses without an error of its own.
     pub kind: Option<Failure>,

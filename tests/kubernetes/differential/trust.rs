@@ -34,6 +34,11 @@ pub const CLASSES: &[Class<Published, Cluster>] = &[
         explains: |case| case.stricter(NotTrusted, "its server is no https:// URL"),
     },
     Class {
+        name: "a certificate that is not pinned, in a file",
+        reason: "no server vouches for it, and all of them become the kubelet's clientCAFile; kubeadm asks a server",
+        explains: |case| case.stricter(NotTrusted, "give a pin for each that is the cluster's"),
+    },
+    Class {
         name: "no valid CA",
         reason: "kubeadm notices when it verifies a chain; here nothing else is tried before the clock is right",
         explains: |case| case.stricter(NotTrusted, "that may sign;") || case.stricter(Clock, "set the clock"),
