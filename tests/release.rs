@@ -23,6 +23,7 @@ const NODESTRAP: &[&str] = &[
     "-rw-r--r-- usr/share/doc/nodestrap/examples/nodestrap.service.d/10-import-credential.conf",
     "-rw-r--r-- usr/share/doc/nodestrap/examples/nodestrap.service.d/20-encrypted-token.conf",
     "-rw-r--r-- usr/share/doc/nodestrap/examples/nodestrap.service.d/30-remove-credentials.conf",
+    "-rw-r--r-- usr/share/doc/nodestrap/examples/nodestrap.service.d/40-growing-pause.conf",
     "-rw-r--r-- usr/share/doc/nodestrap/third-party-licences.gz",
     "-rw-r--r-- usr/share/man/man8/nodestrap.8.gz",
 ];

@@ -20,6 +20,9 @@ use crate::{
     machine::Machine,
 };
 
+/// The drop-in for systemd 254 and later.
+const GROWING_PAUSE: &str = "systemd/nodestrap.service.d/40-growing-pause.conf";
+
 pub const BOOTS: &[crate::Boot] = &[
     ("systemd 252: the units verify and score", |lab| analyzed(lab, "bookworm", "verify252")),
     ("systemd 257: the units verify and score", |lab| analyzed(lab, "trixie", "verify257")),
@@ -36,7 +39,11 @@ pub const BOOTS: &[crate::Boot] = &[
     ("systemd 257: a token that has expired", |lab| expired(lab, "trixie", "expired257")),
     ("systemd 252: an encrypted token", |lab| encrypted(lab, "bookworm", "encrypted252")),
     ("systemd 257: an encrypted token", |lab| encrypted(lab, "trixie", "encrypted257")),
-    ("systemd 252: a wrong pin is not tried again", wrong_pin),
+    ("systemd 252: a wrong pin is tried again", |lab| wrong_pin(lab, "bookworm", "pin252")),
+    ("systemd 257: a wrong pin is tried again, after pauses that grow", |lab| {
+        wrong_pin(lab, "trixie", "pin257")
+    }),
+    ("systemd 252: a wrong command line is not tried again", wrong_command_line),
     ("systemd 252: a kubelet.conf that leads nowhere", dangling),
     ("systemd 252: pki on a tmpfs", tmpfs_pki),
     ("systemd 252: read-only root, writable layer over /etc", read_only_root),
@@ -53,6 +60,7 @@ fn analyzed(lab: &Lab, system: &str, name: &str) -> String {
     machine.copy("systemd/nodestrap.service.d/30-remove-credentials.conf", "/usr/lib/systemd/system");
     if system != "bookworm" {
         machine.copy("systemd/nodestrap.service.d/10-import-credential.conf", "/usr/lib/systemd/system");
+        machine.copy(GROWING_PAUSE, "/usr/lib/systemd/system");
     }
     machine.assert_verified("nodestrap.service");
     let security = machine.analyze(&["security", "--offline=true", "--threshold=20", "nodestrap.service"]);
@@ -208,14 +216,36 @@ fn expired(lab: &Lab, system: &str, name: &str) -> String {
     String::new()
 }
 
-/// A verdict that waiting does not change ends the unit: nothing is sent every few seconds for ever.
-fn wrong_pin(lab: &Lab) -> String {
-    let machine = Machine::new(lab, "bookworm", "pin252");
+/// What does not verify is tried again: whoever made the mistake mends it, and the machine joins.
+fn wrong_pin(lab: &Lab, system: &str, name: &str) -> String {
+    let machine = Machine::new(lab, system, name);
     machine.put("/etc/systemd/system/nodestrap.service.d/hurry.conf", 0o644, "[Service]\nRestartSec=1\n");
+    if system != "bookworm" {
+        machine.copy(GROWING_PAUSE, "/usr/lib/systemd/system");
+    }
     let token = lab.cluster.token();
-    let line = token.join_line().replace(&token.pin, &format!("sha256:{}", "0".repeat(64)));
-    let mut boot = machine.boot(&[format!("--set-credential=nodestrap.join:{line}")]);
+    let arguments = |pin: &str| {
+        machine.arguments(&format!("{} --discovery-token-ca-cert-hash {pin}", token.arguments[0]));
+    };
+    arguments(&format!("sha256:{}", "0".repeat(64)));
+    let mut boot = machine.boot(&[format!("--set-credential=nodestrap.token:{}", token.value)]);
     boot.journal_with("nodestrap.service", "code=exited, status=5/");
+    assert!(!machine.file("/etc/kubernetes/pki/ca.crt").exists() && !machine.has_kubelet());
+    arguments(&token.pin);
+    let report = boot.kubelet();
+    assert_eq!(report["outcome"], "joined");
+    machine.assert_joined(lab);
+    boot.shut_down();
+    machine.figures(&report)
+}
+
+/// A verdict that waiting does not change ends the unit: nothing is sent every few seconds for ever.
+fn wrong_command_line(lab: &Lab) -> String {
+    let machine = Machine::new(lab, "bookworm", "usage252");
+    machine.put("/etc/systemd/system/nodestrap.service.d/hurry.conf", 0o644, "[Service]\nRestartSec=1\n");
+    machine.arguments("--no-such-flag");
+    let mut boot = machine.boot(&[lab.join_credential()]);
+    boot.journal_with("nodestrap.service", "code=exited, status=2/");
     thread::sleep(Duration::from_secs(3));
     let journal = machine.journal("nodestrap.service");
     assert_eq!(journal.matches("Starting nodestrap.service").count(), 1, "{journal}");
