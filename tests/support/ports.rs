@@ -1,11 +1,17 @@
 //! Ports at which nobody answers, in the two ways that there are.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 
-/// A port that refuses every connection: it was free a moment ago.
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
+
+/// A port that refuses every connection. It stays taken until the tests end, so that no other test gets it: its socket is
+/// bound and does not listen.
 pub fn closed() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("its address").port()
+    let taken = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    bind(&taken, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let address = SocketAddr::try_from(getsockname(&taken).expect("its address")).expect("an IPv4 address");
+    std::mem::forget(taken);
+    address.port()
 }
 
 /// A port that swallows every packet: the queue of its listener is full, and nobody accepts.
