@@ -4,6 +4,8 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::http::{Reply, ServerUrl, Unverified, Verified};
 use crate::json;
@@ -70,22 +72,36 @@ fn names(token_id: &str) -> [String; 2] {
 /// Asks `peer` for cluster-info, as far as it matters to who has the token with this ID.
 ///
 /// # Errors
-/// [`Failure::Unreachable`] without an answer, [`Failure::NotPublished`] with any other answer than a ConfigMap. Both
-/// may heal: an API server that starts answers 403 for a moment, one without cluster-info answers it for good.
+/// [`Failure::Unreachable`] without an answer and from a busy server, [`Failure::NotPublished`] with any other answer than
+/// a ConfigMap. Both may heal: an API server that starts answers 403 for a moment, one without cluster-info answers it for
+/// good.
 pub fn fetch(peer: &Unverified, token_id: &str, timeout: Duration) -> Result<ClusterInfo> {
     let reply = peer.get(PATH, timeout)?;
     if reply.status != 200 {
         let advice = match reply.status {
+            300..=399 => "redirects are not followed: name the API server itself",
             401 => "anonymous requests are off; allow them for cluster-info, or give it with --cluster-info",
             403 | 404 => "cluster-info is not public or not there; publish it with kubeadm",
             _ => "no cluster-info; check that an API server answers there",
         };
-        return Err(refusal(peer.endpoint(), &reply, advice));
+        return Err(refusal(peer.endpoint(), &reply, "the API server", advice));
     }
-    ClusterInfo::from_json(&reply.body, token_id).map_err(|e| {
-        let what = "answers with something else than a ConfigMap; check that an API server answers there";
-        no_use(peer.endpoint(), what).caused_by(e)
-    })
+    ClusterInfo::from_json(&reply.body, token_id)
+        .ok()
+        .filter(|info| info.kubeconfig().is_some() || is_config_map(&reply))
+        .ok_or_else(|| {
+            let what = "answers with something else than a ConfigMap; check that an API server answers there";
+            no_use(peer.endpoint(), &with_words(what, &reply))
+        })
+}
+
+/// Whether an answer says that it is a ConfigMap, if only one without content.
+fn is_config_map(reply: &Reply) -> bool {
+    #[derive(Deserialize)]
+    struct Object {
+        kind: String,
+    }
+    reply.object().is_some_and(|object: Object| object.kind == "ConfigMap")
 }
 
 /// Fetches the file at `url`, over a connection to its server: text of at most [`limits::FILE_BYTES`]. It may hold a
@@ -94,6 +110,33 @@ pub fn fetch(peer: &Unverified, token_id: &str, timeout: Duration) -> Result<Clu
 /// # Errors
 /// As [`fetch`], and what ends a handshake that is verified: [`Failure::NotTrusted`], and [`Failure::Clock`].
 pub fn fetch_file(server: &Verified, url: &ServerUrl, timeout: Duration) -> Result<Secret<String>> {
+    let reply = fetch_text(server, url, timeout)?;
+    String::from_utf8(reply.body)
+        .map(Secret::new)
+        .map_err(|_| no_use(url.as_str(), "answers with something else than text; check the URL"))
+}
+
+/// Fetches a ConfigMap from `url`, as far as it matters to who has the token with this ID: nothing of it is trusted yet.
+///
+/// # Errors
+/// As [`fetch_file`]; what is no ConfigMap may heal.
+pub fn fetch_published(
+    server: &Verified,
+    url: &ServerUrl,
+    token_id: &str,
+    timeout: Duration,
+) -> Result<ClusterInfo> {
+    let reply = fetch_text(server, url, timeout)?;
+    let info =
+        std::str::from_utf8(&reply.body).ok().and_then(|text| ClusterInfo::from_text(text, token_id).ok());
+    info.ok_or_else(|| {
+        // It may be another file than was meant, with a token in it: nothing of it is shown.
+        let what = "answers with no ConfigMap in JSON or YAML; check the URL";
+        no_use(url.as_str(), &format!("{what} (HTTP {}, {})", reply.status, reply.answerer()))
+    })
+}
+
+fn fetch_text(server: &Verified, url: &ServerUrl, timeout: Duration) -> Result<Reply> {
     let reply = server.call(Step::Discovery, url.tail(), None, None, timeout)?;
     if reply.status != 200 {
         let advice = match reply.status {
@@ -102,20 +145,35 @@ pub fn fetch_file(server: &Verified, url: &ServerUrl, timeout: Duration) -> Resu
             404 => "there is no such file; correct the URL, or publish it",
             _ => "no file; check the URL",
         };
-        return Err(refusal(url.as_str(), &reply, advice));
+        return Err(refusal(url.as_str(), &reply, "the server", advice));
     }
     if reply.body.len() as u64 > limits::FILE_BYTES {
         return Err(no_use(url.as_str(), "answers with more than 1 MiB; check the URL"));
     }
-    String::from_utf8(reply.body)
-        .map(Secret::new)
-        .map_err(|_| no_use(url.as_str(), "answers with something else than text; check the URL"))
+    if reply.is_page() {
+        let what = "answers with a page for people; check the URL";
+        return Err(no_use(url.as_str(), &with_words(what, &reply)));
+    }
+    Ok(reply)
 }
 
-/// An answer that is no success: busy servers and missing files alike may heal.
-fn refusal(who: impl Display, reply: &Reply, advice: &str) -> Error {
-    let what = format!("answers HTTP {}: {advice} ({})", reply.status, reply.text());
-    no_use(who, &what).healing(Retry::UntilDeadline(reply.retry_after()))
+/// An answer that is no success: busy servers and missing files alike may heal. Nobody is trusted yet, so that a wish
+/// counts for no longer than a pause of our own.
+fn refusal(who: impl Display, reply: &Reply, server: &str, advice: &str) -> Error {
+    let (status, text) = (reply.status, reply.text());
+    let wish = reply.retry_after().map(|wish| wish.min(limits::BACKOFF_CAP));
+    let error = if reply.is_busy() {
+        let message =
+            format!("{who} answers HTTP {status}: {server} is busy or restarting; check how it is ({text})");
+        Error::new(Step::Discovery, Failure::Unreachable, message)
+    } else {
+        no_use(who, &format!("answers HTTP {status}: {advice} ({text})"))
+    };
+    error.healing(Retry::UntilDeadline(wish))
+}
+
+fn with_words(what: &str, reply: &Reply) -> String {
+    format!("{what} (HTTP {}, {})", reply.status, reply.text())
 }
 
 /// An answer that is of no use for discovery; another one may be.

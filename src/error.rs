@@ -135,8 +135,23 @@ pub enum Retry {
     Never,
     /// Until the stage's deadline; not before the server's own wish, where it named one.
     UntilDeadline(Option<Duration>),
-    /// For [`limits::CREDENTIAL_GRACE`] only: a token or a role binding may just have been made.
+    /// For [`limits::REFUSAL_GRACE`] only: a token or a role binding may just have been made, a cluster-info changed.
     Briefly(Option<Duration>),
+}
+
+impl Retry {
+    /// What heals one of two: as long as one of them is worth waiting for, it is, and not before the later wish.
+    #[must_use]
+    pub fn beside(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Never, retry) | (retry, Self::Never) => retry,
+            (Self::Briefly(one), Self::Briefly(other)) => Self::Briefly(one.max(other)),
+            (
+                Self::Briefly(one) | Self::UntilDeadline(one),
+                Self::Briefly(other) | Self::UntilDeadline(other),
+            ) => Self::UntilDeadline(one.max(other)),
+        }
+    }
 }
 
 /// A failure of one step, with what heals it.

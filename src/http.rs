@@ -16,6 +16,7 @@ mod network;
 mod proxy;
 mod reply;
 mod resolver;
+mod retry_after;
 mod system;
 mod tls;
 mod watch;
@@ -30,7 +31,7 @@ pub use client_auth::{ClientIdentity, SignsHandshake};
 pub use credentials::{Bearer, Roots};
 pub use network::{Network, Socket, SystemNetwork};
 pub use proxy::Proxies;
-pub use reply::Reply;
+pub use reply::{Reply, first_words, unreadable};
 pub use resolver::NameSources;
 pub use system::{System, Traffic};
 pub use watch::{Next, Watch};
@@ -78,19 +79,29 @@ impl Unverified {
     /// Any failure to get a whole answer within `timeout`, until the deadline: [`Failure::Unreachable`], or
     /// [`Failure::NotTrusted`] when the peer does not hold the key of its certificate. A proxy's 407 is final.
     pub fn get(&self, path: &str, timeout: Duration) -> Result<Reply> {
-        self.0.send(Method::GET, path, None, None, timeout).and_then(Reply::read).map_err(|e| {
-            match self.0.failure(Step::Discovery, e) {
-                // Whoever answers here is not trusted yet; another answer may be the right one.
-                error if error.failure() == Failure::NotTrusted => error.healing(Retry::UntilDeadline(None)),
-                error => error,
-            }
-        })
+        self.0.send(Method::GET, path, None, None, timeout).and_then(|answer| self.0.read(answer)).map_err(
+            |e| {
+                match self.0.failure(Step::Discovery, e) {
+                    // Whoever answers here is not trusted yet; another answer may be the right one.
+                    error if error.failure() == Failure::NotTrusted => {
+                        error.healing(Retry::UntilDeadline(None))
+                    }
+                    error => error,
+                }
+            },
+        )
     }
 
     /// The endpoint that is dialled.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         self.0.line.endpoint()
+    }
+
+    /// Whether it is reached through a proxy.
+    #[must_use]
+    pub fn is_proxied(&self) -> bool {
+        self.0.line.proxy().is_some()
     }
 
     /// The endpoint and the proxy on the way to it, for people.
@@ -182,8 +193,7 @@ impl Verified {
         let method = if body.is_some() { Method::POST } else { Method::GET };
         self.0
             .send(method, path, bearer.map(|bearer| bearer.0.clone()), body, timeout)
-            .and_then(Reply::read)
-            .map(|reply| reply.without(bearer))
+            .and_then(|answer| self.0.read(answer))
             .map_err(|e| self.0.failure(step, e))
     }
 
@@ -205,7 +215,7 @@ impl Verified {
         if response.status() == 200 {
             return Ok(Ok(Watch::new(response.into_body(), self.0.line.clone())));
         }
-        Reply::read(response).map(|reply| Err(reply.without(bearer))).map_err(|e| self.0.failure(step, e))
+        self.0.read(response).map(Err).map_err(|e| self.0.failure(step, e))
     }
 }
 

@@ -32,6 +32,9 @@ pub(crate) use discover::after_build;
 /// The failure that ended the run; its kind is the exit code.
 pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Success> {
     report.warn(&options.warnings);
+    if let Some(discovery) = options.method.decided() {
+        discovery.tokens().for_each(|token| report.hide(token));
+    }
     let run = Run::begin(options, system, report)?;
     let existing = run.files.existing(&run.node, system.clock.now())?;
     if !options.replace {

@@ -10,7 +10,7 @@ pub use registration::{CERT_DIR, HOSTNAME_OVERRIDE, KUBECONFIG, NodeRegistration
 use serde::Deserialize;
 
 use crate::clock::{Clock, Deadline};
-use crate::error::{Error, Failure, Result, Retry, Step, foreign};
+use crate::error::{Error, Failure, Result, Step, foreign};
 use crate::http::{Bearer, Verified};
 use crate::json::{self, Item, few, or_default};
 use crate::limits;
@@ -142,7 +142,7 @@ impl Lookup<'_> {
                 Ok(reply) if reply.status == 404 => return Ok(None),
                 Ok(reply) if reply.status == 200 => match read(&reply.body) {
                     Ok(object) => return Ok(Some(object)),
-                    Err(e) => unreadable(what).caused_by(e),
+                    Err(_) => reply.unreadable(Step::Cluster, &format!("{what}: the answer")),
                 },
                 Ok(reply) => reply.failure(Step::Cluster, what),
                 Err(error) => error,
@@ -186,11 +186,6 @@ impl Node {
     fn is_ready(&self) -> bool {
         !self.status.conditions.is_empty()
     }
-}
-
-/// An answer that is no JSON is a fault on the way, which another try may not meet.
-fn unreadable(what: &str) -> Error {
-    Error::new(Step::Cluster, Failure::Unreachable, what).healing(Retry::UntilDeadline(None))
 }
 
 fn not_published(message: &str) -> Error {

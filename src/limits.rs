@@ -36,9 +36,9 @@ pub const ADDRESSES: usize = 256;
 pub const HOSTS_LINE: u64 = 64 * 1024;
 /// Either of the two files; lists that block half of the Internet have about 5 MiB. It is read line by line.
 pub const HOSTS_BYTES: u64 = 16 * 1024 * 1024;
-/// How long 401 and 403 are taken for "not known yet": the API server learns of a new token or role binding through
-/// its informers, which are seconds behind at most.
-pub const CREDENTIAL_GRACE: Duration = Duration::from_secs(10);
+/// How long 401, 403 and what does not verify are taken for "not yet": the API server learns of a new token or role
+/// binding, and the signer of a changed cluster-info, through informers, which are seconds behind at most.
+pub const REFUSAL_GRACE: Duration = Duration::from_secs(10);
 /// The longest pause between two attempts: kubeadm polls every five seconds (`DiscoveryRetryInterval`).
 pub const BACKOFF_CAP: Duration = Duration::from_secs(5);
 /// Less time than this is no time for another attempt: a TLS handshake alone can take as long.
@@ -70,6 +70,11 @@ pub const ANSWER_BYTES: usize = 8 * BODY_BYTES;
 pub const EVENT_BYTES: usize = 2 * 1024 * 1024;
 /// The part of a server's error text that is shown.
 pub const FOREIGN_TEXT: usize = 300;
+/// The part of a page in which its first words are looked for: behind a head of styles, that of a proxy's error page begins
+/// within two thousand bytes.
+pub const PAGE_TEXT: usize = 4096;
+/// What is shorter is no secret that lines are searched for: it would be found in words of all kinds.
+pub const HIDDEN_LEAST: usize = 4;
 
 /// One message to the service manager (systemd's `src/core/manager.c`, `NOTIFY_BUFFER_MAX`, which is `PIPE_BUF`): a
 /// longer one is ignored whole.

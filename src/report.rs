@@ -1,6 +1,7 @@
 //! What the program says: lines for people as it goes, one JSON object for machines at the end.
 //!
-//! The only printer. It is given checked and public values; no function here takes a secret.
+//! The only printer. It is given checked and public values, and what others say; what must not be seen in that it is told
+//! once ([`Report::hide`]).
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use serde::Serialize;
 use crate::clock::Clock;
 use crate::error::{Error, Failure, Step, one_line};
 use crate::notify::Notify;
+use crate::secret::{Hidden, Secret};
 use crate::x509::{self, Certificate};
 
 /// How a run ended well.
@@ -164,6 +166,8 @@ pub struct Report {
     #[serde(skip)]
     pub manager: Option<Notify>,
     #[serde(skip)]
+    hidden: Hidden,
+    #[serde(skip)]
     quiet: bool,
     #[serde(skip)]
     phase_began: Duration,
@@ -182,9 +186,14 @@ impl Report {
         Self { quiet: true, ..Self::new() }
     }
 
+    /// From now on no line and no field of the report shows `secret`, whoever has repeated it.
+    pub fn hide(&mut self, secret: &Secret<String>) {
+        self.hidden.add(secret.expose());
+    }
+
     /// Prints one line for people, and tells it to the service manager. A closed standard error is no reason to stop.
     pub fn say(&self, line: &str) {
-        let line = &one_line(line);
+        let line = &self.hidden.mask(&one_line(line));
         if let Some(manager) = &self.manager {
             manager.status(line);
         }
@@ -233,6 +242,11 @@ impl Report {
     /// Notes how the run ended, prints the error line if it failed, and returns the exit code.
     pub fn finish(&mut self, result: &Result<Success, Error>, clock: &dyn Clock) -> u8 {
         self.milliseconds.total = milliseconds(clock.elapsed());
+        let certificates = [&mut self.certificate, &mut self.serving_certificate];
+        let issuers = certificates.into_iter().flatten().map(|facts| &mut facts.issuer);
+        for foreign in issuers.chain(&mut self.server) {
+            *foreign = self.hidden.mask(foreign);
+        }
         match result {
             Ok(success) => {
                 self.outcome = success.name();
@@ -245,7 +259,7 @@ impl Report {
             Err(error) => {
                 self.outcome = error.failure().name();
                 self.exit_code = error.failure().exit_code();
-                self.error = error.chain();
+                self.error = error.chain().iter().map(|line| self.hidden.mask(line)).collect();
                 self.say(&format!("error: {error}"));
             }
         }

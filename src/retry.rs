@@ -16,10 +16,12 @@ pub struct Backoff<'a> {
     refused_since: Option<Duration>,
     /// What was shown in this round of attempts, and in the one before.
     shown: [Vec<String>; 2],
-    /// The failure of this round that came furthest, while others are still to be asked.
+    /// What this round has come to so far, while others are still to be asked.
     held: Option<Error>,
     /// What the round before said.
     last: Option<Error>,
+    /// The one attempt is made that a server's wish beyond the deadline leaves.
+    last_made: bool,
 }
 
 impl<'a> Backoff<'a> {
@@ -33,13 +35,21 @@ impl<'a> Backoff<'a> {
             shown: [const { Vec::new() }; 2],
             held: None,
             last: None,
+            last_made: false,
         }
     }
 
     /// Notes that a request was answered: a later refusal is a new one, and what failed before has healed.
     pub fn accepted(&mut self) {
-        self.refused_since = None;
+        self.end_refusal();
         self.last = None;
+    }
+
+    /// The stage's own deadline counts again, and with it one last attempt before that.
+    fn end_refusal(&mut self) {
+        if self.refused_since.take().is_some() {
+            self.last_made = false;
+        }
     }
 
     /// Begins anew with short pauses, after a long success.
@@ -50,20 +60,26 @@ impl<'a> Backoff<'a> {
     /// Goes on at once after the failure of one of several endpoints: others are still to be asked in this round.
     ///
     /// # Errors
-    /// As [`Self::pause`]; the pause itself is nothing.
+    /// As [`Self::pause`] when the deadline has come; the pause itself is nothing.
     pub fn go_on(&mut self, error: Error, report: &mut Report) -> Result<()> {
-        if error.retry() == Retry::Never || self.deadline.left(self.clock).is_none() {
+        if self.deadline.left(self.clock).is_none() {
             return self.pause(error, report);
         }
         self.show(&line(&error), report);
-        self.hold(error);
+        self.held = Some(self.with_held(error));
         Ok(())
     }
 
-    /// The failure to judge a round by, so that it does not hang on the order of the endpoints.
-    fn hold(&mut self, error: Error) {
-        if self.held.as_ref().is_none_or(|held| held.failure() <= error.failure()) {
-            self.held = Some(error);
+    /// One failure for all of a round, so that it does not hang on the order of the endpoints: each of them can be what
+    /// heals.
+    fn with_held(&mut self, error: Error) -> Error {
+        match self.held.take() {
+            Some(held) => {
+                let retry = held.retry().beside(error.retry());
+                let further = if held.failure() > error.failure() { held } else { error };
+                further.healing(retry)
+            }
+            None => error,
         }
     }
 
@@ -72,7 +88,8 @@ impl<'a> Backoff<'a> {
     /// The pause is drawn from nothing to a cap that doubles each time (full jitter, which spreads a fleet that failed
     /// at the same moment), and lies behind the server's Retry-After where there is one: that is the same for all whom
     /// the server turned away, so the cap is at least as long. Towards the deadline pauses
-    /// take half of what is left, so that the time is used to its end.
+    /// take half of what is left, so that the time is used to its end. Where the wish goes beyond, one last attempt is
+    /// made near the end, so that no server's word takes the time that is there.
     ///
     /// # Errors
     /// `error` itself when waiting cannot heal it or there is no time for another attempt. When the deadline has come
@@ -88,25 +105,22 @@ impl<'a> Backoff<'a> {
     /// # Errors
     /// As [`Self::pause`].
     pub fn pause_saying(&mut self, error: Error, said: &str, report: &mut Report) -> Result<()> {
-        let mut said = said.to_owned();
-        let error = match self.held.take() {
-            Some(held) if error.retry() != Retry::Never && held.failure() > error.failure() => {
-                self.show(&said, report);
-                said = line(&held);
-                held
-            }
-            _ => error,
-        };
+        let is_final = error.retry() == Retry::Never;
+        let error = self.with_held(error);
         let (wish, deadline) = match error.retry() {
+            _ if is_final => return Err(error.healing(Retry::Never)),
             Retry::Never => return Err(error),
             Retry::UntilDeadline(wish) => {
-                self.refused_since = None;
+                self.end_refusal();
                 (wish, self.deadline)
             }
             Retry::Briefly(wish) => {
+                if self.refused_since.is_none() {
+                    self.last_made = false;
+                }
                 let since = *self.refused_since.get_or_insert(self.clock.elapsed());
                 let spent = self.clock.elapsed().saturating_sub(since);
-                let grace = Deadline::after(self.clock, limits::CREDENTIAL_GRACE.saturating_sub(spent));
+                let grace = Deadline::after(self.clock, limits::REFUSAL_GRACE.saturating_sub(spent));
                 (wish, self.deadline.earlier(Some(grace)))
             }
         };
@@ -117,17 +131,22 @@ impl<'a> Backoff<'a> {
         let Some(left) = deadline.left(self.clock) else {
             return Err(self.last.take().unwrap_or(error).healing(Retry::Never));
         };
-        match left.checked_sub(wish).filter(|spare| *spare > limits::LAST_ATTEMPT) {
-            Some(spare) => {
-                self.show(&said, report);
-                self.shown.swap(0, 1);
-                self.shown[0].clear();
-                self.clock.sleep(wish + self.clock.jitter(cap).min(spare / 2));
-                self.last = Some(error);
-                Ok(())
+        let spare = left.checked_sub(wish).filter(|spare| *spare > limits::LAST_ATTEMPT);
+        let time = match spare {
+            Some(spare) => wish + self.clock.jitter(cap.min(spare / 2)),
+            None if left > limits::LAST_ATTEMPT && !self.last_made => {
+                self.last_made = true;
+                let end = (2 * limits::LAST_ATTEMPT).min(left / 2);
+                left.saturating_sub(end + self.clock.jitter(cap.min(left / 4)))
             }
-            None => Err(error.healing(Retry::Never)),
-        }
+            None => return Err(error.healing(Retry::Never)),
+        };
+        self.show(said, report);
+        self.shown.swap(0, 1);
+        self.shown[0].clear();
+        self.clock.sleep(time);
+        self.last = Some(error);
+        Ok(())
     }
 
     fn show(&mut self, text: &str, report: &mut Report) {
@@ -198,9 +217,9 @@ mod tests {
             let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
             let mut end = Ok(());
             for (index, failure) in failures.iter().enumerate() {
-                // What the last round wishes for lies behind the deadline.
-                let wish = (index + 2 >= failures.len()).then_some(Duration::from_mins(1));
-                let error = Error::new(Step::Discovery, *failure, "no").healing(Retry::UntilDeadline(wish));
+                let is_last = index + 1 == failures.len();
+                let retry = if is_last { Retry::Never } else { Retry::UntilDeadline(None) };
+                let error = Error::new(Step::Discovery, *failure, "no").healing(retry);
                 end = if index % 2 == 0 {
                     backoff.go_on(error, &mut Report::silent())
                 } else {
@@ -211,15 +230,65 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_cannot_heal_ends_a_round_at_once() {
+    /// How long rounds of these failures, one of each endpoint, are tried again in a minute, and what they end with.
+    fn rounds(of: &[(Failure, Retry)]) -> (Duration, Failure) {
         let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
         let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
-        let published =
-            Error::new(Step::Discovery, Failure::NotPublished, "no").healing(Retry::UntilDeadline(None));
-        backoff.go_on(published, &mut Report::silent()).unwrap();
-        let end = backoff.go_on(error(Retry::Never), &mut Report::silent());
-        assert_eq!(end.unwrap_err().failure(), Failure::Unreachable);
+        let (last, others) = of.split_last().unwrap();
+        let error =
+            |(failure, retry): &(Failure, Retry)| Error::new(Step::Discovery, *failure, "no").healing(*retry);
+        loop {
+            for other in others {
+                backoff.go_on(error(other), &mut Report::silent()).unwrap();
+            }
+            if let Err(end) = backoff.pause(error(last), &mut Report::silent()) {
+                return (clock.elapsed(), end.failure());
+            }
+        }
+    }
+
+    #[test]
+    fn ten_seconds_end_a_round_only_where_each_endpoint_is_a_misfit() {
+        use Failure::{Clock, NotPublished, NotTrusted, Unreachable};
+        let misfit = (NotTrusted, Retry::Briefly(None));
+        let until = |failure| (failure, Retry::UntilDeadline(None));
+        let (grace, minute) = (Duration::from_secs(9)..Duration::from_secs(10), Duration::from_secs(59));
+        for (round, failure) in [
+            (&[misfit][..], NotTrusted),
+            (&[misfit, misfit], NotTrusted),
+            (&[misfit, misfit, misfit], NotTrusted),
+            (&[(NotTrusted, Retry::Never), misfit], NotTrusted),
+        ] {
+            let (time, end) = rounds(round);
+            assert!(grace.contains(&time) && end == failure, "{round:?}: {time:?}, {end:?}");
+        }
+        for (round, failure) in [
+            (&[misfit, until(Unreachable)][..], NotTrusted),
+            (&[until(Unreachable), misfit], NotTrusted),
+            (&[misfit, until(NotPublished), misfit], NotTrusted),
+            (&[until(Clock), misfit], Clock),
+            (&[(Unreachable, Retry::Never), until(NotPublished)], NotPublished),
+        ] {
+            let (time, end) = rounds(round);
+            assert!(time > minute && end == failure, "{round:?}: {time:?}, {end:?}");
+        }
+        let (time, end) = rounds(&[until(NotPublished), (Unreachable, Retry::Never)]);
+        assert_eq!((time, end), (Duration::ZERO, NotPublished), "nobody is left to ask");
+    }
+
+    #[test]
+    fn a_misfit_between_other_failures_begins_its_ten_seconds_anew() {
+        let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
+        let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
+        let mut pause = |retry| backoff.pause(error(retry), &mut Report::silent());
+        while clock.elapsed() < Duration::from_secs(7) {
+            pause(Retry::Briefly(None)).unwrap();
+        }
+        pause(Retry::UntilDeadline(None)).unwrap();
+        let since = clock.elapsed();
+        while pause(Retry::Briefly(None)).is_ok() {}
+        let spent = clock.elapsed().saturating_sub(since);
+        assert!(spent > Duration::from_secs(9) && spent < Duration::from_secs(10), "{spent:?}");
     }
 
     #[test]
@@ -245,9 +314,37 @@ mod tests {
     #[test]
     fn retry_after_leaves_half_of_what_is_spare() {
         let wish = Duration::from_secs(29);
-        // 29 s and the cap of 5 s, 26 s left: too little.
-        assert_eq!(spent(Retry::UntilDeadline(Some(wish))), (1, Duration::from_secs(34)));
-        assert_eq!(spent(Retry::UntilDeadline(Some(Duration::from_mins(1)))).0, 0);
+        // 29 s and the cap of 5 s; 26 s are left, of which one second and a draw of at most 5 s stay for the last attempt.
+        assert_eq!(spent(Retry::UntilDeadline(Some(wish))), (2, Duration::from_secs(54)));
+    }
+
+    #[test]
+    fn a_wish_beyond_the_deadline_leaves_one_last_attempt_near_the_end() {
+        for wish in [60, 61, 120, 86_400, u64::MAX] {
+            for (drawn, end) in [(0, 59), (u32::MAX, 54)] {
+                let clock = FakeClock::at(SystemTime::UNIX_EPOCH).drawing(drawn);
+                let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
+                let wish = Retry::UntilDeadline(Some(Duration::from_secs(wish)));
+                backoff.pause(error(wish), &mut Report::silent()).unwrap();
+                assert_eq!(clock.elapsed(), Duration::from_secs(end), "{wish:?}");
+                backoff.pause(error(wish), &mut Report::silent()).unwrap_err();
+                assert_eq!(clock.elapsed(), Duration::from_secs(end), "only one");
+            }
+        }
+        let (attempts, elapsed) = spent(Retry::Briefly(Some(Duration::from_mins(1))));
+        assert!(attempts == 1 && elapsed < Duration::from_secs(10), "{attempts} {elapsed:?}");
+    }
+
+    #[test]
+    fn another_failure_behind_the_last_attempt_is_tried_again() {
+        let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
+        let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
+        backoff.pause(error(Retry::UntilDeadline(Some(Duration::MAX))), &mut Report::silent()).unwrap();
+        backoff.pause(error(Retry::UntilDeadline(None)), &mut Report::silent()).unwrap();
+        backoff
+            .pause(error(Retry::UntilDeadline(Some(Duration::from_secs(1)))), &mut Report::silent())
+            .unwrap();
+        assert!(clock.elapsed() > Duration::from_secs(55));
     }
 
     #[test]

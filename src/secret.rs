@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::limits;
@@ -33,6 +35,84 @@ impl<T: Zeroize> fmt::Debug for Secret<T> {
     }
 }
 
+/// What a line shows in place of a secret.
+const HIDDEN: &str = "***";
+
+/// Secrets that no line may show, whoever repeats them, in the forms in which a server can have them: as they are, as a
+/// part of a URL, and in base64.
+#[derive(Debug, Default)]
+pub struct Hidden(Vec<Secret<String>>);
+
+impl Hidden {
+    /// From now on hides `secret`, and of a token with a dot what stands behind it: before that is a name.
+    pub fn add(&mut self, secret: &str) {
+        let behind = secret.split_once('.').map_or("", |(_, behind)| behind);
+        for part in [secret, behind] {
+            let is_new = self.0.iter().all(|hidden| hidden.expose() != part);
+            if part.len() >= limits::HIDDEN_LEAST && is_new {
+                self.0.push(Secret::new(part.to_owned()));
+            }
+        }
+    }
+
+    /// The text without them and, where it is cut, without the beginning of one.
+    #[must_use]
+    pub fn mask(&self, text: &str) -> String {
+        let forms: Vec<String> = self.0.iter().flat_map(|secret| forms(secret.expose())).collect();
+        let text = forms.iter().fold(text.to_owned(), |text, form| text.replace(form, HIDDEN));
+        let mut clean = String::with_capacity(text.len());
+        let mut parts = text.split('…').peekable();
+        while let Some(part) = parts.next() {
+            let is_cut = parts.peek().is_some();
+            let begun = forms.iter().map(|form| begun(part, form)).max().filter(|begun| is_cut && *begun > 0);
+            match begun {
+                Some(begun) => clean.extend([&part[..part.len() - begun], HIDDEN]),
+                None => clean.push_str(part),
+            }
+            if is_cut {
+                clean.push('…');
+            }
+        }
+        clean
+    }
+}
+
+/// The forms in which a secret is looked for.
+fn forms(secret: &str) -> Vec<String> {
+    let mut forms = vec![secret.to_owned(), percent_encoded(secret)];
+    for alignment in 0..3 {
+        // The letters that it shares with what stands beside it are not looked for.
+        let whole = secret.as_bytes().get(alignment..).unwrap_or_default();
+        let whole = &whole[..whole.len() / 3 * 3];
+        if whole.len() >= limits::HIDDEN_LEAST {
+            forms.extend([STANDARD_NO_PAD.encode(whole), URL_SAFE_NO_PAD.encode(whole)]);
+        }
+    }
+    forms
+}
+
+/// How much of the beginning of `form` stands at the end of the text.
+fn begun(text: &str, form: &str) -> usize {
+    let ends = |length: &usize| form.get(..*length).is_some_and(|start| text.ends_with(start));
+    (1..form.len()).rev().find(ends).unwrap_or(0)
+}
+
+fn hex(digit: u8) -> char {
+    char::from(b"0123456789ABCDEF"[usize::from(digit)])
+}
+
+/// As a part of a URL (RFC 3986, section 2.3).
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(byte.into()),
+            _ => encoded.extend(['%', hex(byte >> 4), hex(byte & 15)]),
+        }
+    }
+    encoded
+}
+
 /// Overwrites the stack below the caller, as far as [`limits::STACK`]: what has returned left copies of secrets there
 /// that no owner can wipe, such as the numbers that ring signs with. The heap needs nothing of the kind: the allocator
 /// wipes what is freed.
@@ -50,5 +130,48 @@ mod tests {
     #[test]
     fn debug_shows_nothing() {
         assert_eq!(format!("{:?}", Secret::new("hunter2".to_owned())), "***");
+    }
+    #[test]
+    fn a_secret_is_hidden_in_every_form_in_which_it_can_be_repeated() {
+        const TOKEN: &str = "abcdef.0123456789abcdef";
+        let mut hidden = Hidden::default();
+        hidden.add(TOKEN);
+        for (text, shown) in [
+            ("nothing", "nothing"),
+            ("Bearer abcdef.0123456789abcdef is unknown", "Bearer *** is unknown"),
+            ("0123456789abcdef0123456789abcdef", "******"),
+            ("abcdef.***, 0123456789abcdeg", "abcdef.***, 0123456789abcdeg"),
+            ("it says abcdef.01234… (x)", "it says ***… (x)"),
+            ("its secret 0123456789abcde…: y…", "its secret ***…: y…"),
+            ("… a…", "… ***…"),
+        ] {
+            assert_eq!(hidden.mask(text), shown);
+        }
+        for before in ["", "B", "Be", "Bearer "] {
+            for secret in [TOKEN, &TOKEN[7..]] {
+                let repeated = STANDARD_NO_PAD.encode([before, secret, "!"].concat());
+                let shown = hidden.mask(&repeated);
+                assert!(
+                    shown.contains("***") && shown.len() <= "***".len() + before.len() * 2 + 8,
+                    "{shown}"
+                );
+            }
+        }
+        hidden.add("a+b/c=é?>?>~~~");
+        let url = hidden.mask("https://host/a%2Bb%2Fc%3D%C3%A9%3F%3E%3F%3E~~~/x");
+        assert_eq!(url, "https://host/***/x");
+        for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
+            assert!(hidden.mask(&engine.encode("a+b/c=é?>?>~~~")).starts_with("***"));
+        }
+    }
+
+    #[test]
+    fn what_is_too_short_to_be_a_secret_hides_no_words() {
+        let mut hidden = Hidden::default();
+        for short in ["", "a", "a.b", "abc", ".", "abcdef."] {
+            hidden.add(short);
+        }
+        assert_eq!(hidden.mask("abc abcdef a.b."), "abc abcdef a.b.");
+        assert_eq!(hidden.mask("it is abcdef.…"), "it is ***…");
     }
 }

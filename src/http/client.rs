@@ -13,6 +13,7 @@ use super::address::Endpoint;
 use super::chain::KUBELETS_CERTIFICATE;
 use super::connection::{Dialler, Line, NoLookup};
 use super::proxy::{Refusal, USER_AGENT};
+use super::reply::Reply;
 use super::resolver::Unresolved;
 use super::system::System;
 use super::tls;
@@ -100,6 +101,12 @@ impl Client {
         Ok(response)
     }
 
+    /// Reads a whole answer.
+    pub(super) fn read(&self, answer: Response<ureq::Body>) -> std::result::Result<Reply, ureq::Error> {
+        let chain = self.line.chain();
+        Reply::read(answer, chain.first().map(AsRef::as_ref), self.system.clock.now())
+    }
+
     /// What a request that got no whole answer means.
     pub(super) fn failure(&self, step: Step, error: ureq::Error) -> Error {
         let inner = match &error {
@@ -129,7 +136,8 @@ impl Client {
         Error::new(step, Failure::Unreachable, message).healing(Retry::UntilDeadline(None)).caused_by(error)
     }
 
-    /// What a chain that does not verify means: only the time may heal.
+    /// What a chain that does not verify means. The time may heal it, and servers behind one name may differ for a moment,
+    /// while their certificates are changed.
     pub(super) fn certificate_failure(
         &self,
         step: Step,
@@ -148,11 +156,11 @@ impl Client {
                 "the certificate of {self} is a kubelet's serving certificate (O={ORGANIZATION}) and no API server's; \
                  check the address and who answers there"
             );
-            return Error::new(step, Failure::NotTrusted, message);
+            return Error::new(step, Failure::NotTrusted, message).healing(Retry::Briefly(None));
         }
         let message =
             format!("the certificate of {self} does not verify; check the address and who answers there");
-        Error::new(step, Failure::NotTrusted, message).caused_by(cause)
+        Error::new(step, Failure::NotTrusted, message).healing(Retry::Briefly(None)).caused_by(cause)
     }
 }
 

@@ -63,14 +63,4 @@ impl Bearer {
         value.set_sensitive(true);
         Ok(Self(value))
     }
-
-    /// What nobody may read: the token and, of a bootstrap token, the part that is no public name. Never empty.
-    pub(super) fn secrets(&self) -> impl Iterator<Item = &[u8]> {
-        let token = self.0.as_bytes().strip_prefix(SCHEME.as_bytes()).unwrap_or_default();
-        let dot = token.iter().position(|byte| *byte == b'.');
-        [Some(token), dot.map(|dot| &token[dot + 1..])]
-            .into_iter()
-            .flatten()
-            .filter(|secret| !secret.is_empty())
-    }
 }

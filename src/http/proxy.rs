@@ -14,9 +14,10 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::address::Endpoint;
+use super::retry_after;
 use crate::error::{Error, Failure, Result, Retry, Step, foreign};
 use crate::limits;
-use crate::secret::Secret;
+use crate::secret::{Hidden, Secret};
 
 /// `User-Agent`, in the form that Kubernetes' own components use: name/version (os/architecture), with Go's names. A
 /// proxy sees it as the API server does.
@@ -200,13 +201,13 @@ impl Proxy {
             parse_status(&head).ok_or_else(|| invalid("the proxy does not answer in HTTP/1"))?;
         match status {
             200..=299 => Ok(()),
-            _ => Err(io::Error::other(self.refusal(target, status, reason))),
+            _ => Err(io::Error::other(self.refusal(target, status, reason, &head))),
         }
     }
 
     /// 407 is final: the credentials that the environment holds do not change while the program runs, and repeating
     /// wrong ones locks accounts. Everything else heals like any failure to connect.
-    fn refusal(&self, target: &Endpoint, status: u16, reason: &str) -> Refusal {
+    fn refusal(&self, target: &Endpoint, status: u16, reason: &str, head: &[u8]) -> Refusal {
         let advice = match status {
             407 if self.credentials.is_some() => {
                 "it does not take the user and the password in that variable"
@@ -217,13 +218,28 @@ impl Proxy {
             403 => {
                 "it does not let this machine go there: allow it in the proxy, or name the host in NO_PROXY"
             }
+            429 => "it is busy: check how it is",
             500..=599 => "it does not reach the API server: check the address and the proxy",
             _ => "it makes no tunnel: check that it is a proxy and allows CONNECT",
         };
-        let reason = foreign(reason);
+        // It has been given its own credentials, and nothing else that is secret.
+        let mut hidden = Hidden::default();
+        if let Some(credentials) = &self.credentials {
+            let plain = Secret::new(STANDARD.decode(credentials.expose()).unwrap_or_default());
+            let plain = String::from_utf8_lossy(plain.expose());
+            for secret in [credentials.expose(), &*plain, plain.split_once(':').unwrap_or_default().1] {
+                hidden.add(secret);
+            }
+        }
+        let reason = hidden.mask(&foreign(reason));
+        // Nobody vouches for it: its wish counts for no longer than a pause of our own.
+        let sent = header(head, "date").and_then(|date| retry_after::moment(&date));
+        let wish = header(head, "retry-after")
+            .and_then(|wish| retry_after::delay(&wish, sent))
+            .map(|wish| wish.min(limits::BACKOFF_CAP));
         Refusal {
             message: format!("the proxy {self} answers HTTP {status} for {target}: {advice} ({reason})"),
-            retry: if status == 407 { Retry::Never } else { Retry::UntilDeadline(None) },
+            retry: if status == 407 { Retry::Never } else { Retry::UntilDeadline(wish) },
         }
     }
 }
@@ -301,6 +317,13 @@ fn parse_status(head: &[u8]) -> Option<(u16, &str)> {
     let (status, reason) = rest.split_once(' ').unwrap_or((rest, ""));
     let status = status.parse().ok().filter(|status| (100..1000).contains(status))?;
     Some((status, reason))
+}
+
+/// The value of a header, by its name in lower case.
+fn header(head: &[u8], name: &str) -> Option<String> {
+    let text = String::from_utf8_lossy(head);
+    let mut lines = text.split("\r\n").filter_map(|line| line.split_once(':'));
+    lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
 }
 
 fn invalid(problem: &str) -> io::Error {

@@ -1,15 +1,17 @@
 //! A whole answer, and what Kubernetes means by one that is no success.
 
 use std::io::Read as _;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use ureq::http::Response;
-use ureq::http::header::RETRY_AFTER;
+use ureq::http::header::{AsHeaderName, CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
 
-use super::Bearer;
+use super::retry_after;
 use crate::error::{Error, Failure, Retry, Step, foreign};
 use crate::limits;
+use crate::x509::Certificate;
 
 /// A status and a body of at most [`limits::BODY_BYTES`].
 #[derive(Debug)]
@@ -19,29 +21,43 @@ pub struct Reply {
     /// The body, whole.
     pub body: Vec<u8>,
     retry_after: Option<Duration>,
+    media_type: String,
+    location: String,
+    /// Whom the server's certificate names.
+    subject: String,
 }
 
 /// The parts of a Kubernetes Status (`k8s.io/apimachinery/pkg/apis/meta/v1/types.go`) that are used. Load balancers
 /// and the API server's own filters answer with plain text or HTML instead.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Status {
+struct Status<'a> {
+    kind: String,
     message: Option<String>,
-    details: Option<Details>,
+    #[serde(borrow)]
+    details: Option<Details<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Details {
-    retry_after_seconds: Option<u64>,
+struct Details<'a> {
+    /// Its text, since what is no number of seconds is no reason not to read the message.
+    #[serde(borrow)]
+    retry_after_seconds: Option<&'a RawValue>,
 }
 
 impl Reply {
-    pub(super) fn read(response: Response<ureq::Body>) -> Result<Self, ureq::Error> {
+    /// Reads an answer whose server has shown `leaf`. `now` is for an answer that does not tell its own time.
+    pub(super) fn read(
+        response: Response<ureq::Body>,
+        leaf: Option<&[u8]>,
+        now: SystemTime,
+    ) -> Result<Self, ureq::Error> {
         let status = response.status().as_u16();
-        let header = response.headers().get(RETRY_AFTER);
-        let retry_after =
-            header.and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse().ok()).map(Duration::from_secs);
+        let headers = response.headers();
+        let sent = retry_after::moment(&text_of(headers, DATE)).unwrap_or(now);
+        let retry_after = retry_after::delay(&text_of(headers, RETRY_AFTER), Some(sent));
+        let (media_type, location) = (text_of(headers, CONTENT_TYPE), text_of(headers, LOCATION));
         let mut body = Vec::new();
         // One byte more than allowed tells a body that ends at the limit from one that goes on.
         let most = limits::BODY_BYTES as u64 + 1;
@@ -49,44 +65,75 @@ impl Reply {
         if body.len() > limits::BODY_BYTES {
             return Err(ureq::Error::BodyExceedsLimit(limits::BODY_BYTES as u64));
         }
-        Ok(Self { status, body, retry_after })
-    }
-
-    /// The same without the token that it answers, where a refusal repeats what was asked: its words are shown.
-    pub(super) fn without(mut self, bearer: Option<&Bearer>) -> Self {
-        if let Some(bearer) = bearer.filter(|_| !(200..300).contains(&self.status)) {
-            for secret in bearer.secrets() {
-                let mut at = 0;
-                while let Some(found) = self.body[at..].windows(secret.len()).position(|part| part == secret)
-                {
-                    at += found;
-                    self.body[at..at + secret.len()].fill(b'*');
-                }
-            }
-        }
-        self
+        let subject = leaf.and_then(|der| Certificate::from_der(der).ok()).map(|leaf| {
+            let subject = leaf.subject.to_string();
+            if subject.is_empty() { foreign(&leaf.alt_names.to_string()) } else { subject }
+        });
+        let subject = subject.unwrap_or_default();
+        Ok(Self { status, body, retry_after, media_type, location, subject })
     }
 
     /// How long the server wants to be left alone: the header, else the Status' details.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
-            .or_else(|| self.kubernetes_status()?.details?.retry_after_seconds.map(Duration::from_secs))
+            .or_else(|| retry_after::seconds(self.kubernetes_status()?.details?.retry_after_seconds?.get()))
     }
 
-    /// What the server says, fit for one line: the Status' message, else the beginning of the text.
+    /// What the server says, fit for one line: the Status' message; else [who answers](Self::answerer), and the first words.
     #[must_use]
     pub fn text(&self) -> String {
-        let message = self.kubernetes_status().and_then(|status| status.message);
-        let text = message.unwrap_or_else(|| {
-            let most = self.body.len().min(4 * limits::FOREIGN_TEXT);
-            String::from_utf8_lossy(&self.body[..most]).into_owned()
-        });
-        foreign(&text)
+        if let Some(message) = self.kubernetes_status().and_then(|status| status.message) {
+            return foreign(&message);
+        }
+        let words = first_words(&self.body);
+        [self.answerer().as_str(), ": ", if words.is_empty() { "no words" } else { &words }].concat()
     }
 
-    fn kubernetes_status(&self) -> Option<Status> {
-        serde_json::from_slice(&self.body).ok()
+    /// Who answers, fit for one line: the media type, the name in the certificate, and where a redirect leads; nothing of
+    /// the body.
+    #[must_use]
+    pub fn answerer(&self) -> String {
+        let mut text = String::new();
+        if (300..400).contains(&self.status) && !self.location.is_empty() {
+            text = ["to ", &foreign(&self.location), ", "].concat();
+        }
+        let media_type = self.media_type.split(';').next().unwrap_or_default();
+        text.push_str(&foreign(if media_type.is_empty() { "no media type" } else { media_type }));
+        if !self.subject.is_empty() {
+            text.extend([" from ", &self.subject]);
+        }
+        text
+    }
+
+    /// Whether the server has no time for an answer, or what lies behind it has not.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(self.status, 429 | 500..=599)
+    }
+
+    /// Whether it is a page for people, which holds nothing secret.
+    #[must_use]
+    pub fn is_page(&self) -> bool {
+        is_page(&self.body)
+    }
+
+    fn kubernetes_status(&self) -> Option<Status<'_>> {
+        self.object().filter(|status: &Status<'_>| status.kind == "Status")
+    }
+
+    /// The body as an object of JSON, with its fields by their names: a list of them would do for the parser.
+    #[must_use]
+    pub fn object<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
+        let is_object = self.body.trim_ascii_start().starts_with(b"{");
+        serde_json::from_slice(&self.body).ok().filter(|_| is_object)
+    }
+
+    /// The failure of an answer that cannot be read, from a trusted server. `what` is its name. Nonsense is a fault on the
+    /// way, which another try may not meet.
+    #[must_use]
+    pub fn unreadable(&self, step: Step, what: &str) -> Error {
+        unreadable(step, what, &format!("HTTP {}, {}", self.status, self.text()))
     }
 
     /// The failure that an answer to an authenticated request stands for (protocol of `k8s.io/apimachinery`'s
@@ -128,4 +175,44 @@ impl Reply {
         let message = format!("{what}: HTTP {}, {advice} ({})", self.status, self.text());
         Error::new(step, failure, message).healing(retry)
     }
+}
+
+/// The failure of what a trusted server has sent and nobody can read; `words` is what people may see of it.
+#[must_use]
+pub fn unreadable(step: Step, what: &str, words: &str) -> Error {
+    let message =
+        format!("{what} cannot be read; check what stands between this machine and the API server ({words})");
+    Error::new(step, Failure::Unreachable, message).healing(Retry::UntilDeadline(None))
+}
+
+fn text_of(headers: &HeaderMap, name: impl AsHeaderName) -> String {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
+}
+
+fn is_page(body: &[u8]) -> bool {
+    body.trim_ascii_start().strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start().starts_with(b"<")
+}
+
+/// The beginning of a text, fit for one line; of a page its words without the tags.
+#[must_use]
+pub fn first_words(body: &[u8]) -> String {
+    let most = body.len().min(limits::PAGE_TEXT);
+    let mut text = String::from_utf8_lossy(&body[..most]).into_owned();
+    if most < body.len() {
+        text.push('…');
+    }
+    if is_page(body) {
+        let mut words = String::new();
+        for piece in text.split('<') {
+            match piece.split_once('>') {
+                Some((tag, rest)) if !tag.starts_with("style") && !tag.starts_with("script") => {
+                    words.push_str(rest);
+                    words.push(' ');
+                }
+                _ => {}
+            }
+        }
+        text = words;
+    }
+    foreign(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }

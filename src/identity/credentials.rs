@@ -26,6 +26,12 @@ impl Credentials {
         (token.is_some() || pair.is_some()).then_some(Self { token, pair })
     }
 
+    /// The token, where there is one.
+    #[must_use]
+    pub fn token(&self) -> Option<&Secret<String>> {
+        self.token.as_ref()
+    }
+
     /// The token, ready to be sent, where there is one.
     ///
     /// # Errors

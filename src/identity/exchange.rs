@@ -11,8 +11,8 @@ use super::csr::CertificateRequest;
 use super::issued::IssuedCertificate;
 use super::object::{Bookmark, Event, Judgement, List, Object, StreamError};
 use crate::clock::{Clock, Deadline};
-use crate::error::{Error, Failure, Result, Retry, Step, foreign};
-use crate::http::{Bearer, Next, Reply, Verified};
+use crate::error::{Error, Result, Retry, Step, foreign};
+use crate::http::{self, Bearer, Next, Reply, Verified};
 use crate::limits;
 use crate::report::Report;
 use crate::retry::Backoff;
@@ -99,7 +99,7 @@ impl<'a> Exchange<'a> {
     /// when that one lasts.
     ///
     /// # Errors
-    /// The last failure when the deadline has come ([`Failure::Pending`] when nobody has decided), or one that no
+    /// The last failure when the deadline has come ([`crate::error::Failure::Pending`] when nobody has decided), or one that no
     /// waiting heals.
     pub fn run(
         mut self,
@@ -137,7 +137,7 @@ impl<'a> Exchange<'a> {
         let reply = self.call(Step::Request, PATH, Some(self.request.body()))?;
         match reply.status {
             200..=299 => {
-                let object: Object = read(&reply.body, "the created request")?;
+                let object: Object = read(&reply, "the created request")?;
                 let user = self.request.wanted.node.user();
                 report.say(&format!("request: {name} for {user} is with the API server"));
                 if let Some(phase) = self.request.wanted.kind.submission {
@@ -161,7 +161,7 @@ impl<'a> Exchange<'a> {
         if reply.status != 200 {
             return Err(self.refusal(&reply));
         }
-        let list: List = read(&reply.body, "the list of requests")?;
+        let list: List = read(&reply, "the list of requests")?;
         match list.items.into_iter().find(|object| object.metadata.name == name) {
             Some(mut object) => {
                 object.metadata.resource_version = list.metadata.resource_version;
@@ -252,19 +252,19 @@ impl<'a> Exchange<'a> {
 
     /// Takes one line of the watch; `None` while it changes nothing.
     fn event(&self, line: &[u8], uid: &str, version: &mut String) -> Result<Option<Answer>> {
-        let event: Event<'_> = read(line, "a watch event")?;
+        let event: Event<'_> = read_part(line, "a watch event")?;
         let json = event.object.get().as_bytes();
         if event.kind == "ERROR" {
-            let error: StreamError = read(json, "a watch error")?;
+            let error: StreamError = read_part(json, "a watch error")?;
             let why = format!("the watch failed with {} ({})", error.code, foreign(&error.message));
             return Ok(Some(Answer::Later(State::List, why)));
         }
         if event.kind == "BOOKMARK" {
-            let bookmark: Bookmark = read(json, "a bookmark")?;
+            let bookmark: Bookmark = read_part(json, "a bookmark")?;
             *version = bookmark.metadata.resource_version;
             return Ok(None);
         }
-        let object: Object = read(json, "a watched object")?;
+        let object: Object = read_part(json, "a watched object")?;
         if object.metadata.name != self.request.name() {
             return Ok(None);
         }
@@ -311,13 +311,12 @@ impl<'a> Exchange<'a> {
     }
 }
 
-/// Reads what a trusted server sent. Nonsense is a fault on the way, which another try may not meet.
-fn read<'d, T: Deserialize<'d>>(json: &'d [u8], what: &str) -> Result<T> {
-    serde_json::from_slice(json).map_err(|e| {
-        let message =
-            format!("{what} cannot be read; check what stands between this machine and the API server");
-        Error::new(Step::Approval, Failure::Unreachable, message)
-            .healing(Retry::UntilDeadline(None))
-            .caused_by(e)
-    })
+/// Reads what a trusted server has answered.
+fn read<'d, T: Deserialize<'d>>(reply: &'d Reply, what: &str) -> Result<T> {
+    serde_json::from_slice(&reply.body).map_err(|_| reply.unreadable(Step::Approval, what))
+}
+
+/// Reads a part of a watch. The parser's own words are no help, and can repeat what it read.
+fn read_part<'d, T: Deserialize<'d>>(json: &'d [u8], what: &str) -> Result<T> {
+    serde_json::from_slice(json).map_err(|_| http::unreadable(Step::Approval, what, &http::first_words(json)))
 }

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Run, fetched, round::Round};
+use super::{
+    Run, fetched,
+    round::{Round, again},
+};
 use crate::clock::Deadline;
 use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::http::{System, Unverified};
@@ -27,6 +30,7 @@ impl Run<'_> {
         let Self { options, system, overall, .. } = *self;
         let (clock, pins) = (&*system.clock, &options.pins);
         let deadline = Deadline::after(clock, options.discovery_timeout).earlier(overall);
+        method.tokens().for_each(|token| report.hide(token));
         let mut backoff = Backoff::new(clock, deadline);
         let mut round = match method {
             Discovery::Token { endpoints, .. } => Round::of(Unverified::to_each(system, endpoints)?),
@@ -43,32 +47,33 @@ impl Run<'_> {
                     Ok((cluster, credentials.clone()))
                 }
                 Discovery::ClusterInfo { info, token, credentials } => {
-                    let answer;
-                    let info = match info {
-                        Source::Read(info) => info,
+                    let judge = |info: &_| trust::verify(info, token, pins, now()?)?.without_peer(system);
+                    let cluster = match info {
+                        // The same text again would be no other.
+                        Source::Read(info) => judge(info)?,
                         Source::Behind(file) => {
-                            answer = fetched::cluster_info(file, token, system, timeout)?;
-                            &answer
+                            judge(&fetched::cluster_info(file, token, system, timeout)?).map_err(again)?
                         }
                     };
-                    let signed = trust::verify(info, token, pins, now()?)?;
-                    Ok((signed.without_peer(system)?, credentials.clone()))
+                    Ok((cluster, credentials.clone()))
                 }
                 Discovery::Given(vouched) => given(vouched, pins, system, now()?),
                 Discovery::Kubeconfig { download, token } => {
                     let vouched = fetched::kubeconfig(download, token.as_ref(), system, timeout)?;
-                    given(&vouched, pins, system, now()?)
+                    given(&vouched, pins, system, now()?).map_err(again)
                 }
             });
             match attempt {
                 Ok((cluster, credentials)) => {
+                    // What was fetched is new; from here on servers are asked with it, who can repeat it.
+                    credentials.token().into_iter().for_each(|token| report.hide(token));
                     report.server = Some(cluster.server().as_str().to_owned());
                     report.ca_hashes = cluster.authorities().pins();
                     report.end_phase(Phase::Discovery, clock);
                     tell(method, pins, round.route(), &cluster, report);
                     return Ok((cluster, credentials));
                 }
-                Err(error) if round.goes_on() => backoff.go_on(error, report)?,
+                Err(error) if round.goes_on(&error) => backoff.go_on(error, report)?,
                 Err(error) => backoff.pause(error, report)?,
             }
         }

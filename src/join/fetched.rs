@@ -12,17 +12,14 @@ use crate::trust::Token;
 /// Fetches a ConfigMap that `token` has signed, if anybody has: nothing of it is trusted yet.
 ///
 /// # Errors
-/// As [`discovery::fetch_file`]; what is no ConfigMap may heal.
+/// As [`discovery::fetch_published`].
 pub(super) fn cluster_info(
     file: &Download,
     token: &Token,
     system: &System,
     timeout: Duration,
 ) -> Result<ClusterInfo> {
-    ClusterInfo::from_text(text(file, system, timeout)?.expose(), token.id()).map_err(|e| {
-        discovery::no_use(file.url.as_str(), "answers with no ConfigMap in JSON or YAML; check the URL")
-            .caused_by(e)
-    })
+    discovery::fetch_published(&dial(file, system)?, &file.url, token.id(), timeout)
 }
 
 /// Fetches a kubeconfig, whose server and CA are taken on the word of whoever the URL leads to.
@@ -35,15 +32,15 @@ pub(super) fn kubeconfig(
     system: &System,
     timeout: Duration,
 ) -> Result<Vouched> {
-    Vouched::fetched(&file.url, text(file, system, timeout)?.expose(), token.cloned())
+    let text = discovery::fetch_file(&dial(file, system)?, &file.url, timeout)?;
+    Vouched::fetched(&file.url, text.expose(), token.cloned())
 }
 
 /// No connection is kept between attempts: what was wrong with one may be its server.
-fn text(file: &Download, system: &System, timeout: Duration) -> Result<Secret<String>> {
+fn dial(file: &Download, system: &System) -> Result<Verified> {
     let roots = match &file.authorities {
         Some(authorities) => authorities.roots(system.clock.now())?,
         None => Roots::public(),
     };
-    let server = Verified::dial(system, &file.url, &roots, None)?;
-    discovery::fetch_file(&server, &file.url, timeout)
+    Verified::dial(system, &file.url, &roots, None)
 }

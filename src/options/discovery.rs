@@ -61,6 +61,20 @@ pub struct Download {
     pub authorities: Option<Bundle>,
 }
 
+impl Discovery {
+    /// The tokens that it was told, by which servers will know this machine or it knows them.
+    pub fn tokens(&self) -> impl Iterator<Item = &Secret<String>> {
+        let (signing, requesting) = match self {
+            Self::Token { token, credentials, .. } | Self::ClusterInfo { token, credentials, .. } => {
+                (Some(token.whole()), credentials.token())
+            }
+            Self::Given(Vouched { credentials, .. }) => (None, credentials.token()),
+            Self::Kubeconfig { token, .. } => (None, token.as_ref()),
+        };
+        signing.into_iter().chain(requesting)
+    }
+}
+
 /// The settings that each name a way. The stronger source decides; two ways from one source are a contradiction.
 const WAYS: [&str; 5] = [ENDPOINT, "cluster-info", "discovery-file", "bootstrap-kubeconfig", "server"];
 

@@ -6,7 +6,7 @@ use rcgen::{
 };
 
 use crate::openssl;
-use crate::suite::{Case, Expect, JOINED, Stage, ends, waits};
+use crate::suite::{Case, Expect, JOINED, Stage, waits};
 use crate::support::api::{Api, Setup, jws};
 use crate::support::pki::{Authority, DAY, ServerIdentity, valid};
 use crate::support::proxy::Proxy;
@@ -52,11 +52,11 @@ pub fn case(
     })
 }
 
-const NOT_VERIFIED: Expect = ends("not-trusted", "does not verify; check the address and who answers there");
+const NOT_VERIFIED: Expect = waits("not-trusted", "does not verify; check the address and who answers there");
 /// So broken that not even the handshake's signature can be judged, as of a server that does not hold its key.
 const NOT_READ: Expect = waits("not-trusted", "does not verify; check the address and who answers there");
 const NO_CA: Expect =
-    ends("not-trusted", "no certificate in the cluster's CA data is a CA that may sign; publish the");
+    waits("not-trusted", "no certificate in the cluster's CA data is a CA that may sign; publish the");
 const SERVER_CLOCK: Expect = waits("clock", "is not valid at this machine's time; set the clock");
 const CA_CLOCK: Expect = waits("clock", "; set the clock, or renew the CA");
 

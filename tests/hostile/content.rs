@@ -4,10 +4,11 @@ use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-use crate::suite::{Case, Expect, JOINED, Stage, ends, waits};
+use crate::suite::{Case, Expect, JOINED, Stage, waits};
 use crate::support::api::{Api, Route, TOKEN, jws};
 
-const FORGED: Expect = ends("not-trusted", "was not made with the token whose ID is abcdef; check the token");
+const FORGED: Expect =
+    waits("not-trusted", "was not made with the token whose ID is abcdef; check the token");
 const UNSIGNED: Expect = waits("not-published", "cluster-info has no ");
 const NO_MAP: Expect = waits("not-published", "answers with something else than a ConfigMap; check ");
 const SECRET: &str = "0123456789abcdef";

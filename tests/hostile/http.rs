@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::suite::{Case, Expect, JOINED, Stage, ends, waits};
+use crate::suite::{Case, Expect, JOINED, Stage, waits};
 use crate::support::api::{Api, Body, Cluster, Piece, Reply, Route};
 
 const NO_ANSWER: Expect = waits("unreachable", "no answer from https://localhost:");
@@ -250,7 +250,7 @@ const CONVERSATIONS: [Row; 16] = [
         let both = [head.as_bytes(), &honest(c), second].concat();
         Reply::raw(vec![Piece::Bytes(both), Piece::Pause(Duration::from_secs(2))])
     }),
-    ("an answer of another day", ends("not-published", "HTTP 429"), |_| {
+    ("an answer of another day", waits("unreachable", "HTTP 429"), |_| {
         Reply::status(429, "TooManyRequests").header("Retry-After", "100000")
     }),
 ];
@@ -283,7 +283,7 @@ pub fn cases() -> Vec<Case> {
     let rows = LENGTHS.into_iter().chain(CHUNKS).chain(HEADERS).chain(LINES).chain(CONVERSATIONS);
     let mut cases: Vec<Case> = rows.map(|(name, expect, answer)| case(name, expect, answer)).collect();
     for wish in WISHES {
-        let expect = waits("not-published", "HTTP 429");
+        let expect = waits("unreachable", "HTTP 429: the API server is busy");
         cases.push(case(format!("429 and Retry-After: {wish}"), expect, |_| {
             Reply::status(429, "TooManyRequests").header("Retry-After", wish)
         }));

@@ -3,12 +3,12 @@
 use rcgen::{CertificateParams, CustomExtension, DnType, SanType};
 
 use crate::chains::{Shown, case};
-use crate::suite::{Case, Expect, JOINED, ends};
+use crate::suite::{Case, Expect, JOINED, waits};
 use crate::support::pki::Authority;
 
 /// What is dialled through a proxy, which looks names up: this machine knows no such name.
 const NAME: &str = "api.cluster.example";
-const NOT_NAMED: Expect = ends("not-trusted", "does not verify; check the address and who answers there");
+const NOT_NAMED: Expect = waits("not-trusted", "does not verify; check the address and who answers there");
 
 /// What is dialled, what the certificate is for, and how that must end.
 type Row = (&'static str, Expect, &'static str, fn() -> Vec<SanType>);

@@ -12,13 +12,13 @@ const MOVED: Expect = ends("denied", "redirects are not followed: name the API s
 const NO_PATH: Expect = ends("denied", "the path is not there: check the server's URL and version");
 const UNREADABLE: Expect = waits("unreachable", "cannot be read; check what stands between this machine and");
 
-/// Statuses of the answer to the first question, none of which brings cluster-info.
-const DISCOVERY: [(u16, &str); 20] = [
+/// Statuses of the answer to the first question, none of which brings cluster-info; of a busy server there are others.
+const DISCOVERY: [(u16, &str); 15] = [
     (201, "check that an API server answers there"),
     (202, "check that an API server answers there"),
     (204, "check that an API server answers there"),
     (206, "check that an API server answers there"),
-    (304, "check that an API server answers there"),
+    (304, "redirects are not followed: name the API server itself"),
     (400, "check that an API server answers there"),
     (401, "anonymous requests are off; allow them for cluster-info"),
     (402, "check that an API server answers there"),
@@ -29,12 +29,10 @@ const DISCOVERY: [(u16, &str); 20] = [
     (421, "check that an API server answers there"),
     (426, "check that an API server answers there"),
     (431, "check that an API server answers there"),
-    (500, "check that an API server answers there"),
-    (502, "check that an API server answers there"),
-    (503, "check that an API server answers there"),
-    (504, "check that an API server answers there"),
-    (511, "check that an API server answers there"),
 ];
+
+/// Those of one that is busy, or of what stands before it.
+const BUSY_STATUSES: [u16; 7] = [429, 500, 502, 503, 504, 511, 599];
 
 /// Redirects lead to another server or away from TLS, and nobody goes there.
 const REDIRECTS: [(u16, &str); 10] = [
@@ -197,9 +195,16 @@ pub fn cases() -> Vec<Case> {
             Reply::status(status, "Reason")
         }));
     }
+    for status in BUSY_STATUSES {
+        cases.push(on(Route::Discovery, format!("{status} for cluster-info"), BUSY, move || {
+            Reply::status(status, "Reason")
+        }));
+    }
     for (status, target) in REDIRECTS {
-        let (expect, name) =
-            (waits("not-published", "HTTP 30"), format!("{status} for cluster-info to {target:?}"));
+        let (expect, name) = (
+            waits("not-published", "redirects are not followed: name the API server itself"),
+            format!("{status} for cluster-info to {target:?}"),
+        );
         cases.push(redirect(Route::Discovery, name, expect, status, target));
         if target.starts_with("http") {
             let name = format!("{status} for the POST to {target:?}");
@@ -250,9 +255,11 @@ pub fn cases() -> Vec<Case> {
     cases.push(on(Route::Watch, "410 for the watch, and an issued one in the list", JOINED, || {
         Reply::status(410, "Expired")
     }));
-    let late = ends("unreachable", "the API server is busy or restarting; check how it is");
-    cases
-        .push(on(Route::Create, "a delay of a day", late, || Reply::retry_in_details(503, "Reason", 86_400)));
+    for route in [Route::Discovery, Route::Create] {
+        cases.push(on(route, format!("a delay of a day for {route:?}"), BUSY, || {
+            Reply::retry_in_details(503, "Reason", 86_400)
+        }));
+    }
     cases
 }
 

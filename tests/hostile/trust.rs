@@ -14,9 +14,9 @@ use crate::support::relay::Relay;
 
 type Versions = &'static [&'static rustls::SupportedProtocolVersion];
 
-const NOT_VERIFIED: Expect = ends("not-trusted", "does not verify; check the address and who answers there");
-const NOT_PINNED: Expect = ends("not-trusted", "CA keys in cluster-info are not pinned");
-const FORGED: Expect = ends("not-trusted", "was not made with the token whose ID is abcdef");
+const NOT_VERIFIED: Expect = waits("not-trusted", "does not verify; check the address and who answers there");
+const NOT_PINNED: Expect = waits("not-trusted", "CA keys in cluster-info are not pinned");
+const FORGED: Expect = waits("not-trusted", "was not made with the token whose ID is abcdef");
 const CLOCK: Expect = waits("clock", "is not valid at this machine's time; set the clock");
 const NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
 const VERSIONS: [(&str, Versions); 2] =

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 
-use crate::suite::{Case, Expect, JOINED, Stage, ends};
+use crate::suite::{Case, Expect, JOINED, Stage, waits};
 use crate::support::api::Api;
 use crate::support::pki::{Authority, pem_text};
 
 const fn refused(problem: &'static str) -> Expect {
-    ends("not-trusted", problem)
+    waits("not-trusted", problem)
 }
 
 const NOT_READ: Expect =

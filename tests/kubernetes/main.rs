@@ -12,6 +12,7 @@ mod crashes;
 mod dns;
 mod harness;
 mod joins;
+mod lag;
 mod judge;
 mod names;
 mod neighbours;

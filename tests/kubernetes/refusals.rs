@@ -65,13 +65,24 @@ fn unknown_token() {
     join_in_vain("unknown", &token).assert(4, "not-published");
 }
 
-/// The token's public half is right, its secret is not: what is published was not signed with it.
+/// The token's public half is right, its secret is not: what is published was not signed with it. That may be a signature
+/// that lags, so it is told at once and tried again for ten seconds.
 #[test]
 fn wrong_secret() {
     let cluster = crate::shared();
     let token = cluster.token();
     let value = format!("{}.0123456789abcdef", token.id());
-    join_in_vain("wrong-secret", &with_value(&token, &value)).assert(5, "not-trusted");
+    let token = with_value(&token, &value);
+    join_in_vain("wrong-secret", &token).assert(5, "not-trusted");
+    let node = Node::new("wrong-secret-patient");
+    let began = std::time::Instant::now();
+    let outcome = node.join(&token, &[]);
+    outcome.assert(5, "not-trusted");
+    assert!(outcome.stderr.contains("was not made with the token whose ID is"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("trying again"), "{}", outcome.stderr);
+    let spent = began.elapsed();
+    assert!(spent > Duration::from_secs(5) && spent < Duration::from_mins(1), "{spent:?}");
+    assert_eq!(node.files(), Vec::<String>::new());
 }
 
 #[test]

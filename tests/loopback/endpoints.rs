@@ -180,19 +180,15 @@ fn the_endpoint_that_came_furthest_decides_the_exit_code() {
 }
 
 #[test]
-fn a_wrong_signature_from_any_endpoint_ends_the_run() {
-    let authority = Arc::new(Authority::new("kubernetes"));
-    let server = || Api::with(Setup { authority: Arc::clone(&authority), ..Setup::default() });
-    let (forger, dead) = (server(), format!("localhost:{}", closed()));
-    forger.cluster(|cluster| {
-        let text = cluster.kubeconfig();
-        cluster.publish_as(&text, &crate::support::api::jws::sign("abcdef.fedcba9876543210", &text));
-    });
-    let node = Node::new();
-    let run = node.join(&forger).endpoint(format!("{dead},{}", forger.endpoint())).with_cert().run();
-    run.expect("not-trusted");
-    assert_eq!(forger.routes(), [Route::Discovery]);
-    node.is_untouched_by(&forger);
+fn a_proxy_that_refuses_this_machine_is_left_for_an_endpoint_without_one() {
+    for _ in 0..4 {
+        let (api, node) = (Api::start(), Node::new());
+        let proxy = Proxy::saying("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n");
+        let endpoint = format!("a.example:6443,{},b.example:6443", api.endpoint());
+        let join = node.join(&api).endpoint(endpoint).with_cert();
+        join.env("HTTPS_PROXY", proxy.endpoint()).run().expect("joined");
+        assert!(proxy.seen().len() <= 1, "it was asked again");
+    }
 }
 
 #[test]

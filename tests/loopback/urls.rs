@@ -113,8 +113,12 @@ fn a_cluster_info_is_fetched_and_judged_like_any_other() {
         map.to_string()
     });
     way.is_refused(5, "was not made with the token");
-    let (way, _web) = by_cluster_info(|_| "<html>".to_owned());
-    way.is_refused(4, "answers with no ConfigMap");
+    let no_map = "answers with no ConfigMap in JSON or YAML; check the URL (HTTP 200, application/octet-stream from \
+                  CN=kube-apiserver)";
+    let (way, _web) = by_cluster_info(|_| r#"["words"]"#.to_owned());
+    way.is_refused(4, no_map);
+    let (way, _web) = by_cluster_info(|_| TOKEN.to_owned());
+    way.is_refused(4, no_map);
 }
 
 #[test]

@@ -266,6 +266,28 @@ fn a_refusal_tells_proxy_status_and_remedy_and_only_407_is_final() {
 }
 
 #[test]
+fn a_refusal_shows_no_credentials_and_its_wish_is_bounded() {
+    let failure = |answer: &str| {
+        let (result, _) = tunnel("http://user:hunter22@proxy:3128", "api.example:6443", answer.as_bytes());
+        let error = result.unwrap_err();
+        error.get_ref().and_then(|inner| inner.downcast_ref::<Refusal>()).unwrap().failure(Step::Discovery)
+    };
+    let shown = failure("HTTP/1.1 503 Basic dXNlcjpodW50ZXIyMg== is user:hunter22, hunter22\r\n\r\n");
+    assert!(shown.to_string().ends_with("(Basic *** is ***, ***)"), "{shown}");
+    for (headers, wish) in [
+        ("Retry-After: 2", Some(2)),
+        ("retry-after: 3600", Some(5)),
+        ("Retry-After: 99999999999999999999999", Some(5)),
+        ("Retry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\nDate: Sun, 06 Nov 1994 08:49:34 GMT", Some(3)),
+        ("Retry-After: Sun, 06 Nov 2094 08:49:37 GMT", None),
+        ("Retry-After: soon", None),
+    ] {
+        let retry = failure(&format!("HTTP/1.1 429 Busy\r\n{headers}\r\n\r\n")).retry();
+        assert_eq!(retry, Retry::UntilDeadline(wish.map(std::time::Duration::from_secs)), "{headers}");
+    }
+}
+
+#[test]
 fn what_is_no_answer_is_no_tunnel() {
     let endless = [&b"HTTP/1.1 200 OK\r\n"[..], &b"x: y\r\n".repeat(10_000)].concat();
     for (answer, kind) in [

@@ -1,0 +1,53 @@
+//! A cluster-info that changes: its signer needs a moment, in which no signature fits.
+
+use serde_json::json;
+
+use crate::harness::{
+    cluster::{Cluster, Options},
+    node::Node,
+};
+
+/// Edits, each with a join that runs meanwhile; of twelve some always fell into the signer's moment.
+const EDITS: usize = 12;
+
+const NAMESPACE: &str = "--namespace=kube-public";
+
+fn kubeconfig(cluster: &Cluster) -> String {
+    let map = cluster.json(&["get", "configmap", "cluster-info", NAMESPACE, "-o", "json"]);
+    map["data"]["kubeconfig"].as_str().expect("a kubeconfig").to_owned()
+}
+
+fn publish(cluster: &Cluster, kubeconfig: &str) {
+    let patch = json!({"data": {"kubeconfig": kubeconfig}}).to_string();
+    cluster.kubectl(&["patch", "configmap", "cluster-info", NAMESPACE, "--type=merge", "--patch", &patch]);
+}
+
+#[test]
+fn a_cluster_info_that_changes_lets_every_join_through() {
+    let cluster = Cluster::start(Options { algorithm: "ECDSA-P256", ..Options::default() });
+    let (token, kubeconfig) = (cluster.token(), kubeconfig(&cluster));
+    let mut caught = 0;
+    for number in 0..EDITS {
+        publish(&cluster, &format!("{kubeconfig}# edit {number}\n"));
+        let node = Node::new(&format!("lag-{number}"));
+        let outcome = node.join(&token, &[]);
+        outcome.assert(0, "joined");
+        caught += usize::from(outcome.stderr.contains("was not made with the token"));
+        node.assert_joined(&cluster);
+    }
+    eprintln!("{caught} of {EDITS} joins met a signature that did not fit");
+
+    // The moment lasts as long as the signer is down: what is published again fits again.
+    publish(&cluster, &kubeconfig);
+    Node::new("lag-signed").join(&token, &[]).assert(0, "joined");
+    cluster.stop_controllers();
+    publish(&cluster, &format!("{kubeconfig}# not signed\n"));
+    let node = Node::new("lag-stopped");
+    let mut running = node.start(&token, &[]);
+    running.line_with("was not made with the token");
+    publish(&cluster, &kubeconfig);
+    running.line_with("signature and CA pin hold");
+    cluster.start_controllers();
+    running.finish().assert(0, "joined");
+    node.assert_joined(&cluster);
+}
