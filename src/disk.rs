@@ -5,15 +5,17 @@
 //! `openat2` with `RESOLVE_IN_ROOT` needs Linux 5.6.
 
 mod directory;
+mod judge;
 mod lock;
 mod outside;
 
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -21,6 +23,7 @@ use rustix::process;
 
 use crate::limits;
 pub use directory::{Directory, Staged, TEMPORARIES};
+pub use judge::{Examined, Exposed, Stranger};
 pub use lock::{Lock, RUNTIME};
 pub use outside::{open_outside, remove_outside, write_outside};
 
@@ -33,10 +36,30 @@ pub fn take_modes_literally() {
     process::umask(Mode::empty());
 }
 
+/// What a path is walked for.
+#[derive(Clone, Copy)]
+enum Goal {
+    /// The directory; what is missing is made where there is a mode for it.
+    Directory(Option<u32>),
+    /// A file, in a directory that nobody else can change.
+    File,
+    /// Whether a file is there, wherever it is.
+    Sight,
+}
+
 /// A directory that stands for `/`.
 #[derive(Debug)]
 pub struct Root {
     fd: OwnedFd,
+    /// As the caller names it.
+    path: PathBuf,
+    /// Whose it is.
+    owner: u32,
+    /// Whether a directory that others may write to is noted, and not refused.
+    only_looks: bool,
+    strangers: RefCell<Vec<Stranger>>,
+    /// How many of them were asked for.
+    told: Cell<usize>,
 }
 
 impl Root {
@@ -45,7 +68,22 @@ impl Root {
     /// # Errors
     /// As the system has it.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { fd: fs::open(path, DIRECTORY.difference(OFlags::NOFOLLOW), Mode::empty())? })
+        let fd = fs::open(path, DIRECTORY.difference(OFlags::NOFOLLOW), Mode::empty())?;
+        let owner = fs::fstat(&fd)?.st_uid;
+        Ok(Self {
+            fd,
+            path: path.to_owned(),
+            owner,
+            only_looks: false,
+            strangers: RefCell::default(),
+            told: Cell::default(),
+        })
+    }
+
+    /// Has directories that others may write to noted instead of refused, for who believes nothing that lies there.
+    #[must_use]
+    pub fn only_looking(self) -> Self {
+        Self { only_looks: true, ..self }
     }
 
     /// Opens the directory at `path`; with `create`, makes what is missing, the last component with that mode and its
@@ -54,7 +92,7 @@ impl Root {
     /// # Errors
     /// As the system has it; `ELOOP` for more than [`limits::LINKS`] links.
     pub fn directory(&self, path: &str, create: Option<u32>) -> io::Result<Directory> {
-        let (directory, _) = self.walk(path, false, create)?;
+        let (directory, _) = self.walk(path, Goal::Directory(create))?;
         Ok(directory)
     }
 
@@ -64,11 +102,7 @@ impl Root {
     /// # Errors
     /// As the system has it; anything but a regular file, and a larger one, is an error.
     pub fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
-        match self.walk(path, true, None) {
-            Ok((directory, name)) => directory.read(&name),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e),
-        }
+        Ok(self.examine(path)?.map(|file| file.bytes))
     }
 
     /// The names in the directory at `path`, sorted, at most [`limits::ENTRIES`] of them; none where there is no such
@@ -98,17 +132,29 @@ impl Root {
         Ok(names)
     }
 
-    /// Whether a socket is at `path`, following links below the root.
-    #[must_use]
-    pub fn is_socket(&self, path: &str) -> bool {
-        let Ok((directory, name)) = self.walk(path, true, None) else { return false };
-        fs::statat(&directory.fd, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW)
-            .is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Socket)
+    /// Whether a file of this kind is at `path`, following links below the root, whoever has put it there.
+    ///
+    /// # Errors
+    /// As the system has it.
+    pub fn has(&self, path: &str, kind: FileType) -> io::Result<bool> {
+        let found = self.walk(path, Goal::Sight).and_then(|(directory, name)| {
+            Ok(fs::statat(&directory.fd, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW)?)
+        });
+        match found {
+            Ok(found) => Ok(FileType::from_raw_mode(found.st_mode) == kind),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e),
+        }
     }
 
-    /// Walks `path`. With `to_file` the last component is left unopened, after its links are followed, and returned;
-    /// else it is opened like the others.
-    fn walk(&self, path: &str, to_file: bool, create: Option<u32>) -> io::Result<(Directory, OsString)> {
+    /// Walks `path`. Towards a file the last component is left unopened, after its links are followed, and returned; else
+    /// it is opened like the others.
+    fn walk(&self, path: &str, goal: Goal) -> io::Result<(Directory, OsString)> {
+        let is_judged = !matches!(goal, Goal::Sight);
+        if is_judged {
+            self.judge(&self.fd, &[])?;
+        }
+        let mut names: Vec<OsString> = Vec::new();
         let mut rest: VecDeque<OsString> = components(OsStr::new(path)).collect();
         let mut opened: Vec<OwnedFd> = Vec::new();
         let mut unsynced = Vec::new();
@@ -116,24 +162,30 @@ impl Root {
         while let Some(name) = rest.pop_front() {
             if name == ".." {
                 opened.pop();
+                names.pop();
                 continue;
             }
             let here = opened.last().unwrap_or(&self.fd);
-            let last_of_file = to_file && rest.is_empty();
-            let failure = if last_of_file {
-                None
-            } else {
-                let mode = create.map(|mode| if rest.is_empty() { mode } else { 0o755 });
-                match open_directory(here, &name, mode) {
-                    Ok((next, is_new)) => {
-                        if is_new {
-                            unsynced.push(here.try_clone()?);
-                        }
-                        opened.push(next);
-                        continue;
-                    }
-                    Err(errno) => Some(errno),
+            let mode = match goal {
+                Goal::Directory(create) => {
+                    Some(create.map(|mode| if rest.is_empty() { mode } else { 0o755 }))
                 }
+                Goal::File | Goal::Sight => (!rest.is_empty()).then_some(None),
+            };
+            let failure = match mode.map(|mode| open_directory(here, &name, mode)) {
+                None => None,
+                Some(Ok((next, is_new))) => {
+                    if is_new {
+                        unsynced.push(here.try_clone()?);
+                    }
+                    names.push(name);
+                    if is_judged {
+                        self.judge(&next, &names)?;
+                    }
+                    opened.push(next);
+                    continue;
+                }
+                Some(Err(errno)) => Some(errno),
             };
             match fs::readlinkat(here, name.as_os_str(), Vec::new()) {
                 Ok(target) => {
@@ -141,6 +193,7 @@ impl Root {
                     let target = OsString::from_vec(target.into_bytes());
                     if target.as_bytes().starts_with(b"/") {
                         opened.clear();
+                        names.clear();
                     }
                     for (at, component) in components(&target).enumerate() {
                         rest.insert(at, component);

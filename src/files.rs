@@ -6,6 +6,7 @@
 
 mod authorities;
 mod existing;
+mod guard;
 mod kubelet;
 mod layout;
 mod replacement;
@@ -18,28 +19,26 @@ pub use layout::{Layout, NodePath};
 pub use replacement::Replacement;
 pub use unusable::{Problem, Unusable};
 
+use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use crate::clock::{Clock, Deadline};
-use crate::disk::{Directory, Lock, Root, Staged};
+use crate::disk::{Directory, Root, Staged, Stranger};
 use crate::error::{Error, Failure, Result, Step};
 use crate::identity::{Credentials, IssuedCertificate, Key, Kind};
 use crate::kubeconfig;
-use crate::report::Report;
 use crate::secret::Secret;
 use crate::trust::TrustedCluster;
 use crate::x509;
-
-/// How often a second run looks whether the first has ended.
-const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// The node's disk, by what its files mean.
 #[derive(Debug)]
 pub struct NodeFiles {
     root: Root,
     layout: Layout,
+    /// What was found on the way and is no reason to stop.
+    warnings: RefCell<Vec<String>>,
 }
 
 impl NodeFiles {
@@ -56,7 +55,13 @@ impl NodeFiles {
             };
             Error::new(step, failure, message).caused_by(e)
         })?;
-        Ok(Self { root, layout })
+        Ok(Self { root, layout, warnings: RefCell::default() })
+    }
+
+    /// Has a directory that others can write to noted instead of refused, for who believes nothing that lies there.
+    #[must_use]
+    pub(crate) fn only_looking(self) -> Self {
+        Self { root: self.root.only_looking(), ..self }
     }
 
     /// The disk itself, for who looks beyond the node's own files.
@@ -75,44 +80,6 @@ impl NodeFiles {
         Ok(lines.find(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned))
     }
 
-    /// Waits until no other run works on this root, and keeps others out while the lock is held: a file in the directory
-    /// `runtime`. Where that cannot be used, which is told, the root directory itself is locked: any user who can read it
-    /// can keep it so.
-    ///
-    /// # Errors
-    /// [`Failure::Files`] when another run is still at work at the deadline.
-    pub fn lock(
-        &self,
-        runtime: &Path,
-        clock: &dyn Clock,
-        deadline: Deadline,
-        report: &Report,
-    ) -> Result<Lock> {
-        let mut place = Some(runtime);
-        loop {
-            match self.root.try_lock(place) {
-                Ok(Some(lock)) => return Ok(lock),
-                Ok(None) if deadline.left(clock).is_some() => clock.sleep(LOCK_PAUSE),
-                Ok(None) => {
-                    let message =
-                        "another run of nodestrap is still at work on this root; wait for it, or end it";
-                    return Err(Error::new(Step::Files, Failure::Files, message));
-                }
-                Err(e) if place.is_some() => {
-                    let runtime = runtime.display();
-                    report.say(&format!(
-                        "lock: cannot use {runtime} ({e}); locking the root directory, which any user can do"
-                    ));
-                    place = None;
-                }
-                Err(e) => {
-                    let message = "the root cannot be locked against a second run";
-                    return Err(Error::new(Step::Files, Failure::Files, message).caused_by(e));
-                }
-            }
-        }
-    }
-
     /// Writes bootstrap-kubelet.conf as kubeadm writes it, where it is not there already. With it, ca.crt and its own
     /// configuration a kubelet can finish alone.
     ///
@@ -126,8 +93,8 @@ impl NodeFiles {
 
     /// The key of the pending request: the one on disk, or a new one that is durable when this returns.
     ///
-    /// A file that is no key, such as a torn one, is replaced: a kubelet would stop at it. So is one of another user,
-    /// who would know the node's key.
+    /// A file that is no key, such as a torn one, is replaced: a kubelet would stop at it. So is one that is not this
+    /// user's alone: others would know the node's key.
     ///
     /// # Errors
     /// [`Failure::Files`].
@@ -137,7 +104,10 @@ impl NodeFiles {
         directory.clear().map_err(|e| unwritable(certificates, e))?;
         let name = pending_key(kind);
         let path = path(certificates, &name);
-        let found = directory.read_own(&name).map_err(|e| unreadable(&path, e))?.map(Secret::new);
+        let found = directory.read_private(&name).map_err(|e| unreadable(&path, e))?.map(Secret::new);
+        if found.is_none() && directory.has(&name).map_err(|e| unreadable(&path, e))? {
+            self.warn(format!("other users may know the key in {path}; a new one is made"));
+        }
         let key = match found.and_then(|bytes| Key::from_pem(bytes.expose())) {
             Some(key) => key,
             None => Key::generate()?,
@@ -249,10 +219,9 @@ impl NodeFiles {
 
     fn directory(&self, at: &str, mode: u32) -> Result<Directory> {
         let open = |at: &str, mode| {
-            self.root.directory(at, Some(mode)).map_err(|e| {
-                let message = format!("the directory {at} cannot be opened or made");
-                Error::new(Step::Files, Failure::Files, message).caused_by(e)
-            })
+            self.root
+                .directory(at, Some(mode))
+                .map_err(|e| failed(format!("the directory {at} cannot be opened or made"), e))
         };
         if at.strip_prefix(KUBELET).is_some_and(|below| below.starts_with('/')) {
             let kubelet = open(KUBELET, 0o700)?; // not with the mode that a parent gets
@@ -265,10 +234,10 @@ impl NodeFiles {
 
     /// Makes the names in the directory `at` durable.
     fn sync(&self, at: &str) -> Result<()> {
-        self.root.directory(at, None).and_then(|directory| directory.sync()).map_err(|e| {
-            Error::new(Step::Files, Failure::Files, format!("the directory {at} cannot be synced"))
-                .caused_by(e)
-        })
+        self.root
+            .directory(at, None)
+            .and_then(|directory| directory.sync())
+            .map_err(|e| failed(format!("the directory {at} cannot be synced"), e))
     }
 
     /// Removes `name` from the directory `at`, where there is one.
@@ -283,10 +252,7 @@ impl NodeFiles {
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
             Err(e) => Err(e),
         };
-        removed.map_err(|e| {
-            Error::new(Step::Files, Failure::Files, format!("{} cannot be removed", path(at, name)))
-                .caused_by(e)
-        })
+        removed.map_err(|e| failed(format!("{} cannot be removed", path(at, name)), e))
     }
 }
 
@@ -344,13 +310,19 @@ fn refusal(problem: &str) -> Error {
 }
 
 fn unreadable(path: &str, error: io::Error) -> Error {
-    Error::new(Step::Files, Failure::Files, format!("{path} cannot be read; repair or remove it"))
-        .caused_by(error)
+    failed(format!("{path} cannot be read; repair or remove it"), error)
 }
 
 fn unwritable(path: &str, error: io::Error) -> Error {
-    let message = format!("{path} cannot be written; what was there is unchanged; run again when it can");
-    Error::new(Step::Files, Failure::Files, message).caused_by(error)
+    failed(format!("{path} cannot be written; what was there is unchanged; run again when it can"), error)
+}
+
+/// An error of the node's files. Where a directory is refused, that is all there is to say.
+fn failed(message: String, error: io::Error) -> Error {
+    match Stranger::of(&error) {
+        Some(stranger) => Error::new(Step::Files, Failure::Files, stranger.to_string()),
+        None => Error::new(Step::Files, Failure::Files, message).caused_by(error),
+    }
 }
 
 #[cfg(test)]

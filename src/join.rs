@@ -36,7 +36,9 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
         discovery.tokens().for_each(|token| report.hide(token));
     }
     let run = Run::begin(options, system, report)?;
-    let existing = run.files.existing(&run.node, system.clock.now())?;
+    let existing = run.files.judge().and_then(|()| run.files.existing(&run.node, system.clock.now()));
+    run.files.tell(report);
+    let existing = existing?;
     if !options.replace {
         run.files.refuse_foreign(&existing, &run.node)?;
     }

@@ -42,8 +42,9 @@ const CONFIGURATIONS: [&str; 2] = ["/var/lib/kubelet/config.yaml", "/etc/kuberne
 /// A usage error when there is no such directory; [`Failure::Files`] when the image holds what it must not, or a part of
 /// it cannot be looked at.
 pub fn check(root: &Path, report: &mut Report) -> Result<Success> {
-    let files = NodeFiles::open(root, Layout::default())?;
+    let files = NodeFiles::open(root, Layout::default())?.only_looking();
     let mut image = Image { root: files.disk(), findings: Vec::new() };
+    image.directories();
     image.identity();
     image.keys();
     image.leftovers();
@@ -108,6 +109,18 @@ impl Image<'_> {
         let bytes = self.root.read(path);
         let bytes = Secret::new(self.unseen(path, bytes)?);
         Some(Secret::new(String::from_utf8_lossy(bytes.expose()).into_owned()))
+    }
+
+    /// Directories of the node's files that others can change: a join refuses those that they can write to.
+    fn directories(&mut self) {
+        for directory in [KUBERNETES, PKI, KUBELET, CERTIFICATES] {
+            // What else may be wrong is found when their files are looked at.
+            let _ = self.root.directory(directory, None);
+        }
+        for stranger in self.root.new_strangers() {
+            let level = if stranger.owner.is_none() { Level::Error } else { Level::Warning };
+            self.find(level, &stranger.path, &stranger.advice());
+        }
     }
 
     /// Kubeconfigs with an identity or a token, and all that a kubelet keeps in its store.

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::iter;
 use std::os::fd::OwnedFd;
@@ -71,36 +72,38 @@ impl Directory {
     /// # Errors
     /// As the system has it; anything but a regular file, and a larger one, is an error.
     pub fn read(&self, name: impl AsRef<OsStr>) -> io::Result<Option<Vec<u8>>> {
-        Ok(self.read_with_facts(name.as_ref())?.map(|(_, bytes)| bytes))
+        Ok(self.read_with_facts(name.as_ref())?.map(|(.., bytes)| bytes))
     }
 
-    /// The same; `None` also for a file of another user, who knows what it holds and may change it.
+    /// The same; `None` also for a file that others know or may change: of another user, readable for others, or with a
+    /// second name.
     ///
     /// # Errors
     /// The same.
-    pub fn read_own(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+    pub fn read_private(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         let found = self.read_with_facts(OsStr::new(name))?;
-        Ok(found.and_then(|(facts, bytes)| is_own(&facts).then_some(bytes)))
+        Ok(found.and_then(|(_, facts, bytes)| is_private(&facts).then_some(bytes)))
     }
 
     /// Whether `name` is a regular file of this user's with exactly this mode and content.
     #[must_use]
     pub fn holds(&self, name: &str, mode: u32, bytes: &[u8]) -> bool {
-        let Ok(Some((facts, found))) = self.read_with_facts(OsStr::new(name)) else { return false };
+        let Ok(Some((_, facts, found))) = self.read_with_facts(OsStr::new(name)) else { return false };
         let found = Secret::new(found);
         is_own(&facts) && facts.st_mode & 0o7777 == mode && found.expose() == bytes
     }
 
-    fn read_with_facts(&self, name: &OsStr) -> io::Result<Option<(Stat, Vec<u8>)>> {
+    pub(super) fn read_with_facts(&self, name: &OsStr) -> io::Result<Option<(File, Stat, Vec<u8>)>> {
         let Some((file, found)) = open_regular(&self.fd, name)? else { return Ok(None) };
+        let file = File::from(file);
         let size = u64::try_from(found.st_size).unwrap_or_default().min(limits::FILE_BYTES);
         // Of the right size at once: a buffer that grows leaves copies of secrets behind.
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
-        std::fs::File::from(file).take(limits::FILE_BYTES + 1).read_to_end(&mut bytes)?;
+        (&file).take(limits::FILE_BYTES + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > limits::FILE_BYTES {
             return Err(io::Error::other("larger than 1 MiB"));
         }
-        Ok(Some((found, bytes)))
+        Ok(Some((file, found, bytes)))
     }
 
     /// Puts `bytes` under `name` so that at every moment, power cuts included, the name shows the old file or the
@@ -136,7 +139,7 @@ impl Directory {
     /// Makes a file; whatever has the name already, a link included, is an error (open(2), `O_EXCL`). Returns its identity.
     pub(super) fn write_and_sync(&self, name: &str, mode: u32, bytes: &[u8]) -> io::Result<(u64, u64)> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let mut file = std::fs::File::from(fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode))?);
+        let mut file = File::from(fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode))?);
         file.write_all(bytes)?;
         file.sync_all()?;
         Ok(identity(&fs::fstat(&file)?))

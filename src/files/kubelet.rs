@@ -1,5 +1,7 @@
 //! The files that a kubelet of kubeadm's packages reads beside its identity.
 
+use rustix::fs::FileType;
+
 use super::layout::KUBELET;
 use super::{NodeFiles, path, unreadable, write};
 use crate::error::{Error, Failure, Result, Step};
@@ -47,7 +49,10 @@ impl NodeFiles {
     /// # Errors
     /// A usage error when there are several.
     pub fn cri_socket(&self) -> Result<String> {
-        let found: Vec<&str> = RUNTIMES.into_iter().filter(|path| self.root.is_socket(path)).collect();
+        let found: Vec<&str> = RUNTIMES
+            .into_iter()
+            .filter(|path| self.root.has(path, FileType::Socket).unwrap_or_default())
+            .collect();
         match found[..] {
             [] => Ok(url(RUNTIMES[0])),
             [only] => Ok(url(only)),
@@ -65,7 +70,7 @@ impl NodeFiles {
     /// # Errors
     /// [`Failure::Files`] when it cannot be read.
     pub fn has_resolved(&self) -> Result<bool> {
-        Ok(self.root.read(RESOLVED).map_err(|e| unreadable(RESOLVED, e))?.is_some())
+        self.root.has(RESOLVED, FileType::RegularFile).map_err(|e| unreadable(RESOLVED, e))
     }
 }
 

@@ -8,9 +8,9 @@
 use std::time::SystemTime;
 
 use super::authorities::{CaState, Stored};
-use super::{Existing, NodeFiles, path, pending_key, refusal, stamp, unreadable};
+use super::{Existing, NodeFiles, failed, path, pending_key, refusal, stamp, unreadable};
 use crate::blocks::blocks;
-use crate::error::{Error, Failure, Result, Step};
+use crate::error::{Error, Result};
 use crate::identity::Kind;
 use crate::node::{NodeName, USER_PREFIX};
 use crate::secret::Secret;
@@ -149,8 +149,7 @@ impl NodeFiles {
             let aside =
                 self.root.directory(at, None).and_then(|directory| directory.set_aside(name, &ending));
             let aside = aside.map_err(|e| {
-                let message = format!("{} cannot be moved aside; run again when it can", path(at, name));
-                Error::new(Step::Files, Failure::Files, message).caused_by(e)
+                failed(format!("{} cannot be moved aside; run again when it can", path(at, name)), e)
             })?;
             moved.extend(aside.map(|name| path(at, &name)));
         }
@@ -201,10 +200,10 @@ impl NodeFiles {
     /// The names of all that a kubelet keeps in its `--cert-dir`, in the order in which they go.
     fn pairs(&self) -> Result<Vec<String>> {
         let at = self.layout.certificates.as_str();
-        let names = self.root.names(at).map_err(|e| {
-            let message = format!("the directory {at} cannot be read; repair or remove it");
-            Error::new(Step::Files, Failure::Files, message).caused_by(e)
-        })?;
+        let names = self
+            .root
+            .names(at)
+            .map_err(|e| failed(format!("the directory {at} cannot be read; repair or remove it"), e))?;
         let names: Vec<String> = names.into_iter().filter_map(|name| name.into_string().ok()).collect();
         let mut pairs = Vec::new();
         for rank in 0..5 {

@@ -8,12 +8,15 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
 use crate::clock::fake::FakeClock;
+use crate::clock::{Clock, Deadline};
 use crate::disk::Scratch;
 use crate::http::{NameSources, Proxies, ServerUrl, System, SystemNetwork, Traffic};
 use crate::kubelet::KubeletFiles;
+use crate::report::Report;
 use crate::trust::{Bundle, GivenCluster, Pins, given};
 
 const CA: &[u8] = include_bytes!("../../tests/fuzz/pki/ca.pem");

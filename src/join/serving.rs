@@ -45,7 +45,9 @@ impl Run<'_> {
         if unnamed {
             wanted.names.add(AltName::Dns(wanted.node.as_str().to_owned()));
         }
-        if let Some(stored) = files.stored(&wanted, clock.now())? {
+        let stored = files.stored(&wanted, clock.now())?;
+        files.tell(report);
+        if let Some(stored) = stored {
             files.discard_pending_key(Kind::SERVING)?;
             let facts = CertificateFacts::of(&stored, None);
             report.say(&format!(

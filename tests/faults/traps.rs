@@ -83,7 +83,8 @@ fn nothing_is_written_through_what_another_user_has_planted() {
     });
 }
 
-/// Directories in which anybody may write, and in which somebody does, all the time.
+/// Directories of another user, who plants all the time. Those in which anybody may write are refused
+/// (`loopback owners::*`).
 #[test]
 fn nothing_is_written_through_what_is_planted_while_it_runs() {
     let rounds: Vec<usize> = (0..if campaign::is_full() { 200 } else { 12 }).collect();
@@ -93,7 +94,7 @@ fn nothing_is_written_through_what_is_planted_while_it_runs() {
         let directories = DIRECTORIES.map(|at| machine.node.at(at));
         for directory in &directories {
             fs::create_dir_all(directory).expect("directories");
-            fs::set_permissions(directory, Permissions::from_mode(0o777)).expect("a mode");
+            chown(directory, Some(OTHER), Some(OTHER)).expect("root's right to give directories away");
         }
         let before = [victim.as_path(), &outside].map(facts);
         let is_over = AtomicBool::new(false);
@@ -115,6 +116,44 @@ fn nothing_is_written_through_what_is_planted_while_it_runs() {
         assert_eq!([victim.as_path(), &outside].map(facts), before, "what it leads to");
         machine.join().run().check_success();
         is_roots(&machine, is_temporary);
+        true
+    });
+}
+
+/// The same user replaces what waits for its name by files of his own: none of them gets it.
+#[test]
+fn nothing_that_was_put_in_the_place_of_a_file_gets_its_name() {
+    let rounds: Vec<usize> = (0..if campaign::is_full() { 100 } else { 6 }).collect();
+    campaign::run("files swapped meanwhile", &rounds, usize::to_string, |_| {
+        let machine = machine();
+        let directories = DIRECTORIES.map(|at| machine.node.at(at));
+        for directory in &directories {
+            fs::create_dir_all(directory).expect("directories");
+            chown(directory, Some(OTHER), Some(OTHER)).expect("root's right to give directories away");
+        }
+        let is_over = AtomicBool::new(false);
+        let run = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    for directory in &directories {
+                        for name in
+                            TEMPORARIES.map(|name| directory.join(name)).iter().filter(|name| name.exists())
+                        {
+                            let theirs = directory.join("theirs");
+                            fs::write(&theirs, "theirs\n").expect("a file");
+                            let _ = fs::rename(&theirs, name);
+                        }
+                    }
+                }
+            });
+            let run = machine.join().run();
+            is_over.store(true, Ordering::Relaxed);
+            run
+        });
+        run.check(matches!(run.code, Some(0 | 10)), "joined, or an error of files");
+        for path in FILES.into_iter().filter(|path| machine.node.at(path).is_file()) {
+            assert_ne!(machine.node.read(path), "theirs\n", "{path}");
+        }
         true
     });
 }

@@ -49,7 +49,7 @@ fn a_joined_node_on_a_read_only_disk_is_joined_already() {
     assert_eq!((node.tree(), api.connections().len()), (tree, 1));
     // A secret that should go and cannot is told.
     disk.remount("rw,size=1m");
-    node.write(KEY_TMP, node.read_key());
+    node.write_secret(KEY_TMP, node.read_key());
     disk.remount("ro,size=1m");
     let run = node.join(&api).with_cert().run();
     run.expect("files").says(&["kubelet-client.key.tmp cannot be removed", "Read-only file system"]);
@@ -131,7 +131,7 @@ fn an_identity_whose_name_may_not_be_durable_is_synced_by_the_next_run() {
             .map(|at| log.contains(&format!("<{}>) = 0", node.at(at).display())))
     };
     assert_eq!(synced(), [false; 3], "nothing is waited for where nothing was interrupted");
-    node.write(KEY_TMP, key);
+    node.write_secret(KEY_TMP, key);
     assert_eq!(synced(), [true; 3]);
     assert!(!node.has(KEY_TMP));
     assert_eq!(synced(), [false; 3]);

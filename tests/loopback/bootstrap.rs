@@ -227,7 +227,7 @@ fn an_interrupted_join_resumes_with_its_key_and_its_request() {
             let (api, node) = (Api::start(), Node::new());
             node.join(&api).with_cert().args("--keep-bootstrap-kubeconfig").run().expect("joined");
             let key = node.read_key();
-            node.write(KEY_TMP, &key);
+            node.write_secret(KEY_TMP, &key);
             undo(&node);
             node.join(&api).with_cert().run().expect(outcome);
             assert_eq!(api.cluster(|cluster| cluster.names().len()), 1, "one request for both runs");

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use rustix::fs::{FlockOperation, flock};
@@ -13,22 +13,10 @@ use crate::support::run::Finished;
 
 /// What is said where the root directory is locked instead.
 const TOLD: &str = "lock: cannot use /run/nodestrap (";
-/// A user that is not root.
-const OTHER: u32 = 65_534;
-
 /// Joins in a mount namespace whose `/run` is a new one that this script has changed. What is there then is told by `ls`.
 fn with_run<'a>(join: Join<'a>, script: &str) -> Join<'a> {
     let script = format!("mount -t tmpfs -o mode=755 tmpfs /run && {{ {script}; }} && exec \"$@\"");
     join.through(["unshare", "--mount", "sh", "-c", &script, "sh"].map(OsString::from))
-}
-
-/// As another user, to whom the machine and its report belong.
-fn as_user<'a>(node: &'a Node, join: Join<'a>) -> Join<'a> {
-    for at in [node.root(), node.root().parent().expect("a scratch directory").to_owned()] {
-        chown(at, Some(OTHER), Some(OTHER)).expect("root's right to give directories away");
-    }
-    let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-    join.through(user.map(OsString::from))
 }
 
 fn is_not_told(run: &Finished) {
@@ -155,10 +143,7 @@ fn a_lock_file_that_others_could_have_made_or_opened_is_not_used() {
 #[test]
 fn a_user_locks_his_own_root_and_is_told() {
     let (api, node) = (Api::manual(), Node::new());
-    let join = |report: &str| {
-        let join = node.join(&api).with_cert().report(node.beside(report));
-        as_user(&node, join)
-    };
+    let join = |report: &str| node.join(&api).with_cert().report(node.beside(report)).by_user();
     let first = join("first.json").start();
     api.wait_for(Route::Watch, 1);
     let second = join("second.json").args("--timeout 1s").run();
@@ -174,8 +159,7 @@ fn a_user_locks_his_own_root_and_is_told() {
 fn in_a_user_namespace_the_root_is_locked() {
     let (api, node) = (Api::start(), Node::new());
     let namespace = ["unshare", "--user", "--map-root-user"].map(OsString::from);
-    let join = as_user(&node, node.join(&api).with_cert().through(namespace));
-    join.run().expect("joined").says(&[TOLD]);
+    node.join(&api).with_cert().through(namespace).by_user().run().expect("joined").says(&[TOLD]);
     assert_eq!(
         fs::metadata(node.at(KUBELET_CONF)).map(|file| file.permissions().mode() & 0o777).ok(),
         Some(0o600)

@@ -27,6 +27,7 @@ mod names;
 mod misfits;
 mod notify;
 mod other_cluster;
+mod owners;
 mod pins;
 mod places;
 mod planted;

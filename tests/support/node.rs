@@ -1,7 +1,8 @@
 //! A machine that is to join: a scratch root and the command line for it.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -11,6 +12,9 @@ use base64::prelude::BASE64_STANDARD;
 use super::api::{Api, TOKEN};
 use super::run::{self, Finished, Running};
 use super::scratch::{self, Scratch};
+
+/// A user that is not root.
+pub const USER: u32 = 1000;
 
 pub const CA: &str = "etc/kubernetes/pki/ca.crt";
 pub const BOOTSTRAP_CONF: &str = "etc/kubernetes/bootstrap-kubelet.conf";
@@ -111,6 +115,12 @@ impl Node {
         let path = self.at(path);
         fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
         fs::write(path, content).expect("a file");
+    }
+
+    /// Writes a file that is for nobody else's eyes.
+    pub fn write_secret(&self, path: &str, content: impl AsRef<[u8]>) {
+        self.write(path, content);
+        fs::set_permissions(self.at(path), Permissions::from_mode(0o600)).expect("a mode");
     }
 
     /// The permission bits of a file.
@@ -248,6 +258,18 @@ impl<'a> Join<'a> {
     pub fn through(mut self, command: impl IntoIterator<Item = OsString>) -> Self {
         self.through.splice(..0, command);
         self
+    }
+
+    /// Runs as the user with the UID and GID [`USER`], to whom the root and the directory of the report are given. This
+    /// takes root.
+    pub fn by_user(self) -> Self {
+        let root = self.node.root();
+        for at in [root.parent().expect("a scratch directory"), &root] {
+            chown(at, Some(USER), Some(USER)).expect("root's right to give directories away");
+        }
+        let id = |kind: &str| format!("--re{kind}id={USER}");
+        let user = ["setpriv".to_owned(), id("u"), id("g"), "--clear-groups".to_owned()];
+        self.through(user.map(OsString::from))
     }
 
     /// Begins with `kubeadm`, as a printed join line does.

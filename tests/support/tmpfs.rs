@@ -13,7 +13,9 @@ impl Tmpfs {
     /// # Panics
     /// With `CI=true` when it cannot be mounted.
     pub fn mount(over: &Path, options: &str) -> Option<Self> {
-        if mount(&["-t", "tmpfs", "-o", options, "tmpfs"], over) {
+        // As the root of a machine is: the default is that of /tmp, in which everybody can write.
+        let options = format!("{options},mode=755");
+        if mount(&["-t", "tmpfs", "-o", &options, "tmpfs"], over) {
             return Some(Self(over.to_owned()));
         }
         assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "mounting a tmpfs needs root");

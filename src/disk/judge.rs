@@ -1,0 +1,181 @@
+//! Whose the directories are that lead to the node's files, and who else may change what lies in them.
+//!
+//! A file is as safe as the directories above it: who may write to one of them can put another file in its place, while a
+//! request is pending or later. So each directory that is walked is judged, from the root on.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, Mode, Stat};
+use rustix::io::Errno;
+use rustix::process;
+
+use super::directory::is_own;
+use super::{Goal, Root};
+
+/// Where Linux keeps a file's access control list (acl(5)). While there is one, the mode's bits of the group are the most
+/// that anybody in the list may do (`ACL_MASK`).
+const ACL: &str = "system.posix_acl_access";
+
+/// A directory that others than those who answer for the root can change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stranger {
+    /// Where it is, below the root; `/` for the root itself.
+    pub path: String,
+    /// The same as the system has it.
+    outside: String,
+    /// Whose it is, where nobody else may write to it; `None` where others may.
+    pub owner: Option<u32>,
+}
+
+/// A regular file, with what its owner and mode say about others.
+#[derive(Debug)]
+pub struct Examined {
+    /// What it holds.
+    pub bytes: Vec<u8>,
+    /// Whether nobody but root, this user and the owner of the root directory can have written it.
+    pub is_safe: bool,
+    /// The file, where users other than its owner can read it.
+    readable: Option<File>,
+}
+
+impl Examined {
+    /// The file, if users other than its owner can read it.
+    #[must_use]
+    pub fn exposed(self) -> Option<Exposed> {
+        self.readable.map(Exposed)
+    }
+}
+
+/// A file that users other than its owner can read, and should not.
+#[derive(Debug)]
+pub struct Exposed(File);
+
+impl Exposed {
+    /// Leaves it to its owner alone.
+    ///
+    /// # Errors
+    /// As the system has it.
+    pub fn close(self) -> io::Result<()> {
+        Ok(fs::fchmod(&self.0, Mode::RUSR | Mode::WUSR)?)
+    }
+}
+
+impl Stranger {
+    /// The directory for which a file was refused, if one was.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+
+    /// Who can change it, and the command that puts it right.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        let path = quoted(&self.outside);
+        match self.owner {
+            Some(owner) => format!(
+                "it belongs to UID {owner}, who could replace the node's files; unless that is meant, run `chown root {path}`"
+            ),
+            None => format!(
+                "other users can write to it, and could replace the node's files; run `chmod go-w {path}`"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Stranger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.outside, self.advice())
+    }
+}
+
+impl std::error::Error for Stranger {}
+
+impl Root {
+    /// Judges a directory with these names from the root on. One of another owner is noted once.
+    ///
+    /// # Errors
+    /// A [`Stranger`] that others may write to, unless the root is only looked at, when it is noted as well.
+    pub(super) fn judge(&self, directory: impl AsFd, names: &[OsString]) -> io::Result<()> {
+        let found = fs::fstat(&directory)?;
+        let owner = if others_can_write(&directory, &found) {
+            None
+        } else if self.trusts(&found) {
+            return Ok(());
+        } else {
+            Some(found.st_uid)
+        };
+        let below = names.iter().collect::<PathBuf>();
+        let text = |path: PathBuf| path.to_string_lossy().into_owned();
+        let path = text(Path::new("/").join(&below));
+        // Without the slash at its end that an empty path would leave.
+        let outside = text(self.path.components().chain(below.components()).collect());
+        let stranger = Stranger { path, outside, owner };
+        if owner.is_none() && !self.only_looks {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, stranger));
+        }
+        let mut strangers = self.strangers.borrow_mut();
+        if !strangers.contains(&stranger) {
+            strangers.push(stranger);
+        }
+        Ok(())
+    }
+
+    /// The directories that were noted since this was asked before, in the order in which they were walked.
+    #[must_use]
+    pub fn new_strangers(&self) -> Vec<Stranger> {
+        let strangers = self.strangers.borrow();
+        strangers[self.told.replace(strangers.len())..].to_vec()
+    }
+
+    /// Reads a regular file as [`Self::read`] does, and judges it.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn examine(&self, path: &str) -> io::Result<Option<Examined>> {
+        let found = match self.walk(path, Goal::File) {
+            Ok((directory, name)) => directory.read_with_facts(&name)?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+            Err(e) => return Err(e),
+        };
+        Ok(found.map(|(file, facts, bytes)| {
+            let is_safe = self.trusts(&facts) && !others_can_write(&file, &facts);
+            let readable = (facts.st_mode & 0o077 != 0).then_some(file);
+            Examined { bytes, is_safe, readable }
+        }))
+    }
+
+    /// Whether the owner answers for this root: root, this user, or the owner of the root directory.
+    fn trusts(&self, found: &Stat) -> bool {
+        found.st_uid == 0 || is_own(found) || found.st_uid == self.owner
+    }
+}
+
+/// Whether users other than the owner may write to a file or directory. A group 0 or this process's own is no other, as
+/// long as no list stands behind its bits.
+fn others_can_write(file: impl AsFd, found: &Stat) -> bool {
+    let is_known = |group: u32| group == 0 || group == process::getegid().as_raw();
+    found.st_mode & 0o002 != 0 || found.st_mode & 0o020 != 0 && (!is_known(found.st_gid) || has_list(file))
+}
+
+fn has_list(file: impl AsFd) -> bool {
+    // What cannot be told may be one.
+    !matches!(
+        fs::fgetxattr(file, ACL, &mut [0_u8; 0][..]),
+        Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS)
+    )
+}
+
+/// A path as a word of a shell.
+fn quoted(path: &str) -> String {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+@=:,".contains(&b);
+    if path.bytes().all(is_plain) {
+        path.to_owned()
+    } else {
+        ["'", &path.replace('\'', r"'\''"), "'"].concat()
+    }
+}

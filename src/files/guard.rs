@@ -1,0 +1,81 @@
+//! What keeps others out of the node's files: one run at a time, and a look at who else can change or read them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{KUBELET, KUBERNETES, Layout, NodeFiles, failed};
+use crate::clock::{Clock, Deadline};
+use crate::disk::{Lock, Stranger};
+use crate::error::{Error, Failure, Result, Step};
+use crate::report::Report;
+
+/// How often a second run looks whether the first has ended.
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
+
+impl NodeFiles {
+    /// Waits until no other run works on this root, and keeps others out while the lock is held: a file in the directory
+    /// `runtime`. Where that cannot be used, which is told, the root directory itself is locked: any user who can read it
+    /// can keep it so.
+    ///
+    /// # Errors
+    /// [`Failure::Files`] when another run is still at work at the deadline.
+    pub fn lock(
+        &self,
+        runtime: &Path,
+        clock: &dyn Clock,
+        deadline: Deadline,
+        report: &Report,
+    ) -> Result<Lock> {
+        let mut place = Some(runtime);
+        loop {
+            match self.root.try_lock(place) {
+                Ok(Some(lock)) => return Ok(lock),
+                Ok(None) if deadline.left(clock).is_some() => clock.sleep(LOCK_PAUSE),
+                Ok(None) => {
+                    let message =
+                        "another run of nodestrap is still at work on this root; wait for it, or end it";
+                    return Err(Error::new(Step::Files, Failure::Files, message));
+                }
+                Err(e) if place.is_some() => {
+                    let runtime = runtime.display();
+                    report.say(&format!(
+                        "lock: cannot use {runtime} ({e}); locking the root directory, which any user can do"
+                    ));
+                    place = None;
+                }
+                Err(e) => {
+                    let message = "the root cannot be locked against a second run";
+                    return Err(Error::new(Step::Files, Failure::Files, message).caused_by(e));
+                }
+            }
+        }
+    }
+
+    /// Judges the directories of the node's files, as far as they are there.
+    ///
+    /// # Errors
+    /// [`Failure::Files`] for one that other users can write to.
+    pub fn judge(&self) -> Result<()> {
+        let Layout { kubeconfig, certificates, ca } = &self.layout;
+        for at in [KUBERNETES, kubeconfig.directory(), ca.directory(), KUBELET, certificates.as_str()] {
+            match self.root.directory(at, None) {
+                Err(e) if Stranger::of(&e).is_some() => return Err(failed(String::new(), e)),
+                // Whoever needs it will tell of anything else.
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes something for [`Self::tell`].
+    pub(super) fn warn(&self, warning: String) {
+        self.warnings.borrow_mut().push(warning);
+    }
+
+    /// Tells what was found so far and is no reason to stop.
+    pub fn tell(&self, report: &Report) {
+        let warn = |text: &str| report.say(&format!("warning: files: {text}"));
+        self.root.new_strangers().iter().for_each(|stranger| warn(&stranger.to_string()));
+        self.warnings.take().iter().for_each(|warning| warn(warning));
+    }
+}
