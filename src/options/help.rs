@@ -35,7 +35,7 @@ Flags of kubeadm join:
   --dry-run                      find and trust the cluster, request and write nothing
 
 Flags of its own:
-  --pin-every-ca                 every CA of the cluster must be pinned; else that of its server
+  --pin-every-ca                 every CA of the cluster must be pinned, not only its server's
   --cluster-info FILE|URL        the ConfigMap, as kubectl prints it, instead of asking for it
   --discovery-ca FILE            the CAs for the server of such a URL; default: the public ones
   --server URL --certificate-authority FILE

@@ -228,6 +228,28 @@ fn a_root_vouches_as_far_as_it_says() {
         ("a CA below a root that allows none", "not-trusted", || {
             below(&Authority::with("root", |ca| ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0))))
         }),
+        ("a CA that is pinned below a root that is not", "joined", || {
+            let root = Authority::new("root");
+            let middle = root.below("middle", |_| {});
+            let pins = vec![middle.pin()];
+            Bundle { pem: root.pem() + &middle.pem(), shown: middle.server(&NAMES), pins }
+        }),
+        ("a root that is pinned, and a server of a CA that only the bundle holds", "joined", || {
+            let root = Authority::new("root");
+            let middle = root.below("middle", |_| {});
+            Bundle { pem: middle.pem() + &root.pem(), shown: middle.server(&NAMES), pins: vec![root.pin()] }
+        }),
+        ("a root that is pinned and allows none, and a server of a CA in the bundle", "not-trusted", || {
+            let root = Authority::with("root", |ca| ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0)));
+            let middle = root.below("middle", |_| {});
+            Bundle { pem: middle.pem() + &root.pem(), shown: middle.server(&NAMES), pins: vec![root.pin()] }
+        }),
+        ("a CA that is pinned beside a sibling that serves", "not-trusted", || {
+            let root = Authority::new("root");
+            let (one, other) = (root.below("one", |_| {}), root.below("other", |_| {}));
+            let pem = one.pem() + &other.pem() + &root.pem();
+            Bundle { pem, shown: other.server(&NAMES), pins: vec![one.pin()] }
+        }),
         ("a server below a root that allows no CA", "joined", || {
             let root = Authority::with("root", |ca| ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0)));
             Bundle { pem: root.pem(), shown: root.server(&NAMES), pins: vec![root.pin()] }

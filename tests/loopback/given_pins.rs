@@ -1,5 +1,6 @@
 //! Pins where no API server delivers the CAs: nobody vouches for a certificate whose key is not pinned.
 
+use std::fs;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -114,6 +115,34 @@ fn what_is_no_pin_is_a_usage_error_on_every_way() {
         Way::new().with(&[HASH, &bad]).is_refused(2, "takes sha256: and 64 hex digits");
     }
     refused(2, "--discovery-token-ca-cert-hash", Authority::pem, &["--pin-every-ca"]);
+}
+
+#[test]
+fn what_is_no_pin_is_a_usage_error_from_wherever_it_comes() {
+    let configuration = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\ndiscovery:\n  bootstrapToken:\n    \
+         caCertHashes: ['sha256:xyz']\n";
+    for case in 0..4 {
+        let way = Way::new();
+        let file = way.file("discovery.conf", &kubeconfig(&way, &way.api.authority.pem()));
+        let (line, own) =
+            ("kubeadm join --discovery-token-ca-cert-hash sha256:xyz", ["--discovery-file", path(&file)]);
+        let way = match case {
+            0 => way.variable("NODESTRAP_JOIN", line.to_owned()).with(&own),
+            1 => way.variable("NODESTRAP_CONFIG", configuration.to_owned()).with(&own),
+            2 => {
+                let config = way.file("join.yaml", configuration);
+                way.with(&["--config", path(&config)]).with(&own)
+            }
+            _ => {
+                let folder = way.node.beside("credentials");
+                fs::create_dir(&folder).expect("a folder");
+                fs::write(folder.join("nodestrap.join"), line).expect("a credential");
+                way.variable("CREDENTIALS_DIRECTORY", path(&folder).to_owned()).with(&own)
+            }
+        };
+        way.is_refused(2, "takes sha256: and 64 hex digits");
+        way.with(&["--print-config"]).is_refused(2, "takes sha256: and 64 hex digits");
+    }
 }
 
 #[test]

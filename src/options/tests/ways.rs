@@ -36,3 +36,32 @@ fn a_join_line_that_is_none_is_told_with_its_source() {
         assert!(text.contains("NODESTRAP_JOIN is no join command"), "{line}: {text}");
     }
 }
+
+#[test]
+fn a_nodes_cluster_is_compared_with_the_keys_that_are_given() {
+    use Comparison::{Other, Same, Unknown};
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/pki/ca.pem");
+    let ca = Bundle::from_pem(std::fs::read(file).unwrap()).unwrap().pins().remove(0);
+    let other = PIN.replace("sha256:0", "sha256:f");
+    let token = "--token abcdef.0123456789abcdef";
+    let pinned = format!("--discovery-token-ca-cert-hash {PIN}");
+    let server = format!("join --server https://h:1 --certificate-authority {file} {token}");
+    for (line, keys, expected) in [
+        (format!("join h:1 {token} {pinned}"), [PIN, &other], Same),
+        (format!("join h:1 {token} {pinned}"), [&other, PIN], Same),
+        (format!("join h:1 {token} {pinned}"), [&other, &other], Other),
+        (format!("join h:1 {token} --discovery-token-unsafe-skip-ca-verification"), [PIN, PIN], Unknown),
+        (server.clone(), [&other, &ca], Same),
+        (server.clone(), [&other, PIN], Other),
+        (format!("{server} {pinned}"), [&other, PIN], Same),
+        (format!("{server} {pinned}"), [&ca, &other], Same),
+        (format!("{server} {pinned}"), [&other, &other], Other),
+        ("join --discovery-file https://h/a".to_owned(), [PIN, PIN], Unknown),
+        (format!("join --discovery-file https://h/a {pinned}"), [&other, &other], Other),
+        (format!("join h:1 --token-file /nonexistent {pinned}"), [&other, &other], Other),
+        (format!("join h:1 --token-file /nonexistent {pinned}"), [&other, PIN], Same),
+        ("join".to_owned(), [PIN, PIN], Unknown),
+    ] {
+        assert_eq!(join(&line).compare(&keys.map(str::to_owned)), expected, "{line} and {keys:?}");
+    }
+}
