@@ -84,6 +84,10 @@ pub const NOTIFY_BYTES: usize = 4096;
 /// upper 16 KB; less than is in use anyway, so that it costs no page of memory.
 pub const STACK: usize = 48 * 1024;
 
+/// A join line, and the arguments in a file of variables, in bytes: what one argument of a program may have
+/// (`linux/binfmts.h`, `MAX_ARG_STRLEN`).
+pub const LINE: usize = 128 * 1024;
+
 /// YAML text: the ConfigMap's limit again.
 pub const YAML_BYTES: usize = 1024 * 1024;
 /// YAML nesting; a kubeconfig needs six levels, more where it has extensions.

@@ -44,18 +44,19 @@ fn run() -> ExitCode {
     // user looks into it (prctl(2), PR_SET_DUMPABLE). A kernel that does not know how is no reason to stop.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let clock = Arc::new(SystemClock::start());
-    let system = System {
-        clock: clock.clone(),
-        network: Arc::new(SystemNetwork::new(clock.clone(), NameSources::of_system())),
-        proxies: Arc::new(Proxies::from_environment(|name| {
-            std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
-        })),
-        traffic: Arc::new(Traffic::default()),
-    };
     let mut options = Options::default();
     let mut report = Report::new();
     report.manager = Notify::to(std::env::var_os("NOTIFY_SOCKET"));
     let result = options.read(std::env::args_os().skip(1), &Surroundings::of_process(clock.clone()));
+    let system = System {
+        clock: clock.clone(),
+        network: Arc::new(SystemNetwork::new(clock.clone(), NameSources::of_system())),
+        proxies: Arc::new(Proxies::from_environment(|name| {
+            let of_file = options.variable(name).map(str::to_owned);
+            of_file.or_else(|| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
+        })),
+        traffic: Arc::new(Traffic::default()),
+    };
     let result = result.and_then(|()| options.command());
     let result = match result {
         Ok(Command::Join(options)) => join(&options, &system, &mut report),

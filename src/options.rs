@@ -7,6 +7,7 @@
 mod configuration;
 mod discovery;
 mod duration;
+mod env_file;
 mod flags;
 mod help;
 mod method;
@@ -15,6 +16,7 @@ mod settings;
 mod sources;
 mod values;
 mod vouched;
+mod words;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -35,6 +37,7 @@ use crate::kubelet::NodeRegistration;
 use crate::limits;
 use crate::trust::{Bundle, Pins, Published};
 use crate::x509::AltNames;
+use env_file::Variables;
 use flags::Verb;
 use reader::Reader;
 use settings::{FILE, Origin, Settings};
@@ -145,6 +148,7 @@ pub struct Options {
     settings: Settings,
     verb: Option<Verb>,
     clock: Option<Arc<dyn Clock>>,
+    variables: Variables,
 }
 
 impl Options {
@@ -159,13 +163,18 @@ impl Options {
         surroundings: &Surroundings,
     ) -> Result<()> {
         self.clock = Some(surroundings.clock.clone());
-        self.verb = flags::read(arguments, Origin::Flags, &mut self.settings)?;
+        let arguments: Vec<OsString> = arguments.into_iter().collect();
+        self.verb = flags::read(arguments.iter().cloned(), Origin::Flags, &mut self.settings)?;
         if !matches!(self.verb, Some(Verb::Join | Verb::Verify)) {
             return Ok(());
         }
+        let missing = self.read_env_file(arguments)?;
         let mut reader = self.reader()?;
+        if let Some(missing) = missing {
+            reader.note(missing);
+        }
         let settings = &mut self.settings;
-        surroundings.read(settings, &mut reader)?;
+        surroundings.read(&self.variables, settings, &mut reader)?;
         if let Some(file) = settings.value("config").map(str::to_owned)
             && let Some(text) = reader.text(&settings.label("config"), &file)?
         {
@@ -183,6 +192,36 @@ impl Options {
         let patience = self.duration("discovery-timeout")?.unwrap_or(limits::DISCOVERY);
         let deadline = Deadline::after(&*clock, patience).earlier(cap);
         Ok(Reader::waiting(Wait { clock, deadline }))
+    }
+
+    /// Reads the file of variables, where one is given. Its arguments come behind the own ones, as in the unit. Returns what
+    /// is missing.
+    fn read_env_file(&mut self, mut arguments: Vec<OsString>) -> Result<Option<Missing>> {
+        let Some(file) = self.settings.value("env-file").map(str::to_owned) else { return Ok(None) };
+        let mut reader = self.reader()?;
+        let Some(text) = reader.text_or_nothing(&self.settings.label("env-file"), &file, Path::new(&file))?
+        else {
+            return Ok(reader.missing());
+        };
+        self.variables = Variables::parse(text.expose());
+        let more = self.variables.arguments();
+        let more =
+            more.map_err(|problem| usage(format!("NODESTRAP_ARGS cannot be read: {problem}; correct it")))?;
+        if !more.is_empty() {
+            arguments.extend(more.into_iter().map(OsString::from));
+            self.settings = Settings::default();
+            self.verb = flags::read(arguments, Origin::Flags, &mut self.settings)?;
+        }
+        if self.settings.value("env-file") == Some(&file) {
+            return Ok(None);
+        }
+        Err(usage("--env-file is not for NODESTRAP_ARGS; put the variables into one file"))
+    }
+
+    /// A variable of the environment, where the file of variables has it; an empty one is unset.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name)
     }
 
     /// Where the report goes, if anywhere.

@@ -17,6 +17,7 @@ use serde_json::Value;
 const NODESTRAP: &[&str] = &[
     "-rwxr-xr-x usr/bin/nodestrap",
     "-rw-r--r-- usr/lib/systemd/system/kubelet.service.d/20-nodestrap.conf",
+    "-rw-r--r-- usr/lib/nodestrap/join-root.sh",
     "-rw-r--r-- usr/lib/systemd/system/nodestrap.service",
     "-rw-r--r-- usr/share/doc/nodestrap/changelog.gz",
     "-rw-r--r-- usr/share/doc/nodestrap/copyright",

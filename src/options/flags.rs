@@ -6,6 +6,7 @@ use lexopt::{Arg, Parser, ValueExt as _};
 
 use super::settings::{ENDPOINT, FILE, Form, Origin, Settings, Takes, flag};
 use super::usage;
+use super::words::{self, Rules};
 use crate::error::{Error, Result, foreign};
 
 /// What the words ask for.
@@ -89,17 +90,22 @@ pub(super) fn read(
     Ok(verb)
 }
 
-/// Reads a join line as `kubeadm token create --print-join-command` prints it, or as documents show it, over several
-/// lines that end with a backslash.
+/// Reads a join line as `kubeadm token create --print-join-command` prints it, or as people keep it for a shell: in quotes,
+/// over several lines, behind `sudo`.
 ///
 /// # Errors
 /// As [`read`], and when it is no join line.
 pub(super) fn read_line(line: &str, origin: Origin, settings: &mut Settings) -> Result<()> {
     let place = settings.place(origin, Form::Words);
-    let words = || line.split_whitespace().filter(|word| *word != "\\");
-    let begins = words().find(|word| *word != "kubeadm") == Some("join");
-    let mut read = || read(words().map(OsString::from), origin, settings);
-    let verb = if begins { read().map_err(|e| e.with_note(&format!(" (in {place})")))? } else { None };
+    let words = words::split(line, Rules::Shell)
+        .map_err(|problem| usage(format!("{place} cannot be read: {problem}; correct it")))?;
+    let is_before = |word: &String| matches!(word.as_str(), "sudo" | "kubeadm") || word.ends_with("/kubeadm");
+    let words: Vec<_> = words.into_iter().skip_while(is_before).map(OsString::from).collect();
+    let verb = if words.first().is_some_and(|word| word == "join") {
+        read(words, origin, settings).map_err(|e| e.with_note(&format!(" (in {place})")))?
+    } else {
+        None
+    };
     if verb != Some(Verb::Join) {
         return Err(usage(format!("{place} is no join command; it begins with: kubeadm join")));
     }

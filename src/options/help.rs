@@ -36,6 +36,8 @@ Flags of kubeadm join:
 
 Flags of its own:
   --pin-every-ca                 every CA of the cluster must be pinned, not only its server's
+  --env-file FILE                variables as in a systemd EnvironmentFile: those below, and
+                                 NODESTRAP_ARGS, more arguments; read as nodestrap.service reads it
   --cluster-info FILE|URL        the ConfigMap, as kubectl prints it, instead of asking for it
   --discovery-ca FILE            the CAs for the server of such a URL; default: the public ones
   --server URL --certificate-authority FILE

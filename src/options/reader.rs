@@ -104,6 +104,23 @@ impl Reader {
     /// # Errors
     /// As of [`Self::text`].
     pub(super) fn read(&mut self, setting: &str, name: &str, path: &Path) -> Result<Option<Secret<String>>> {
+        let text = self.text_or_nothing(setting, name, path)?;
+        if text.as_ref().is_some_and(|text| text.expose().trim().is_empty()) {
+            return Ok(self.lacks(format!("{} is empty", read_from(setting, name))));
+        }
+        Ok(text)
+    }
+
+    /// The same of a file that may be empty.
+    ///
+    /// # Errors
+    /// As of [`Self::text`].
+    pub(super) fn text_or_nothing(
+        &mut self,
+        setting: &str,
+        name: &str,
+        path: &Path,
+    ) -> Result<Option<Secret<String>>> {
         let who = shown(setting, name);
         if self.wait.is_none()
             && (path == Path::new(STANDARD_INPUT) || fs::metadata(path).is_ok_and(|found| !found.is_file()))
@@ -137,9 +154,6 @@ impl Reader {
         }
         let text = std::str::from_utf8(bytes.expose());
         let text = text.map_err(|_| usage(format!("{who} is no text")))?;
-        if text.trim().is_empty() {
-            return Ok(self.lacks(format!("{who} is empty")));
-        }
         Ok(Some(Secret::new(text.to_owned())))
     }
 

@@ -75,9 +75,10 @@ pub(super) const KUBELETS: [&str; 3] = [HOSTNAME_OVERRIDE, KUBECONFIG, CERT_DIR]
 pub(super) const FILE: &str = "FILE";
 
 /// Every setting by the name of its flag. `--help` describes each; the positional argument stands first.
-pub(super) const FLAGS: [(&str, Takes); 42] = [
+pub(super) const FLAGS: [(&str, Takes); 43] = [
     (ENDPOINT, Takes::Value),
     ("config", Takes::Value),
+    ("env-file", Takes::Value),
     ("strict", Takes::Switch),
     ("print-config", Takes::Switch),
     ("dry-run", Takes::Switch),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::env_file::Variables;
 use super::reader::Reader;
 use super::settings::{Form, Origin, Settings, Takes};
 use super::{configuration, flags, usage};
@@ -34,6 +35,8 @@ pub struct Surroundings {
     pub join: Option<Secret<String>>,
     /// `NODESTRAP_CONFIG`, the text itself.
     pub config: Option<Secret<String>>,
+    /// The first of these sources that is no text: what it says must not be passed over.
+    pub unreadable: Option<&'static str>,
 }
 
 /// Nothing around it, but for the time.
@@ -47,6 +50,7 @@ impl Default for Surroundings {
             token,
             join,
             config,
+            unreadable: None,
         }
     }
 }
@@ -55,22 +59,48 @@ impl Surroundings {
     /// Those of this process.
     #[must_use]
     pub fn of_process(clock: Arc<dyn Clock>) -> Self {
-        let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty()).map(Secret::new);
+        let mut unreadable = None;
+        let mut variable = |name| {
+            let value = std::env::var_os(name)?.into_string();
+            if value.is_err() {
+                unreadable = Some(name);
+            }
+            value.ok().filter(|text| !text.is_empty()).map(Secret::new)
+        };
+        let [token, join, config] =
+            ["NODESTRAP_TOKEN", "NODESTRAP_JOIN", "NODESTRAP_CONFIG"].map(&mut variable);
+        let line = std::fs::read(KERNEL_COMMAND_LINE).unwrap_or_default();
+        // Without settings of ours, other people's bytes do not matter.
+        let is_ours = line.windows(10).any(|part| part == b"nodestrap.");
+        let line = String::from_utf8(line);
+        if is_ours && line.is_err() {
+            unreadable = Some("the kernel command line");
+        }
         Self {
             clock,
             credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
-            kernel_command_line: std::fs::read_to_string(KERNEL_COMMAND_LINE).ok().map(Secret::new),
-            token: variable("NODESTRAP_TOKEN"),
-            join: variable("NODESTRAP_JOIN"),
-            config: variable("NODESTRAP_CONFIG"),
+            kernel_command_line: line.ok().map(Secret::new),
+            token,
+            join,
+            config,
+            unreadable,
         }
     }
 
-    /// Reads all of them into `settings`; what `reader` misses of them is noted there.
+    /// Reads all of them into `settings`; what `reader` misses of them is noted there. Variables of a file count over those
+    /// of the process.
     ///
     /// # Errors
     /// A usage error that names the source and never quotes it.
-    pub(super) fn read(&self, settings: &mut Settings, reader: &mut Reader) -> Result<()> {
+    pub(super) fn read(
+        &self,
+        variables: &Variables,
+        settings: &mut Settings,
+        reader: &mut Reader,
+    ) -> Result<()> {
+        if let Some(source) = self.unreadable {
+            return Err(usage(format!("{source} is not UTF-8; correct it")));
+        }
         if let Some(directory) = &self.credentials {
             let [mut join, mut config] = [const { None }; 2];
             for (form, text) in [(Form::Words, &mut join), (Form::Configuration, &mut config)] {
@@ -106,7 +136,14 @@ impl Surroundings {
             }
         }
         whole(token.as_ref(), join.as_ref(), config.as_ref(), Origin::KernelCommandLine, settings)?;
-        whole(self.token.as_ref(), self.join.as_ref(), self.config.as_ref(), Origin::Environment, settings)
+        let variable = |name, own: &Option<Secret<String>>| match variables.get(name) {
+            Some(text) => Some(Secret::new(text.to_owned())).filter(|text| !text.expose().is_empty()),
+            None => own.clone(),
+        };
+        let token = variable("NODESTRAP_TOKEN", &self.token);
+        let join = variable("NODESTRAP_JOIN", &self.join);
+        let config = variable("NODESTRAP_CONFIG", &self.config);
+        whole(token.as_ref(), join.as_ref(), config.as_ref(), Origin::Environment, settings)
     }
 }
 

@@ -38,6 +38,7 @@ mod report;
 mod secrets;
 mod serving;
 mod strangers;
+mod texts;
 mod token_files;
 mod urls;
 mod way;

@@ -1,0 +1,191 @@
+//! Join lines as people keep them, files of variables as systemd reads them, and what is no text.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt as _;
+use std::process::Command;
+use std::sync::Arc;
+
+use crate::support::api::{Api, Setup, TOKEN};
+use crate::support::node::Node;
+use crate::support::pki::Authority;
+use crate::support::proxy::Proxy;
+use crate::support::run;
+use crate::way::{Way, path};
+
+#[test]
+fn a_join_line_is_read_as_a_shell_reads_it() {
+    for line in [
+        "kubeadm join \"E\" --token \"T\" --discovery-token-ca-cert-hash \"P\"",
+        "kubeadm join 'E' --token='T' --discovery-token-ca-cert-hash='P'\n",
+        "kubeadm join E --tok\\\nen T --discovery-token-ca-cert-hash \\\n  P",
+        "kubeadm join E \\\r\n  --token T \\\r\n  --discovery-token-ca-cert-hash P\r\n",
+        "kubeadm join \"E\" \\\n\t--token \"T\" \\\n\t--discovery-token-ca-cert-hash \"P\" \\\n",
+        "sudo kubeadm join E --token T --discovery-token-ca-cert-hash P",
+        "sudo /usr/bin/kubeadm join E --token T --discovery-token-ca-cert-hash P",
+        "# a worker\nkubeadm join E --token T --discovery-token-ca-cert-hash P # until noon",
+        "kubeadm join E/ --token T --discovery-token-ca-cert-hash P",
+        "kubeadm join E --token T \\    --discovery-token-ca-cert-hash P",
+        "join E --token \"abcdef\".'0123456789abcdef' --discovery-token-ca-cert-hash P",
+    ] {
+        let way = Way::new();
+        let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
+        let line = line.replace('E', &endpoint).replace('P', &pin).replace('T', TOKEN);
+        way.variable("NODESTRAP_JOIN", line).joins();
+    }
+}
+
+#[test]
+fn a_join_line_with_an_open_quote_or_without_end_is_an_error() {
+    let long = format!("kubeadm join {}", "a ".repeat(100_000));
+    for (line, words) in [
+        ("kubeadm join h:1 --token \"abcdef.0123456789abcdef", "a quote is not closed"),
+        ("kubeadm join h:1 --token 'abcdef.0123456789abcdef --x y", "a quote is not closed"),
+        ("'kubeadm join' h:1", "it begins with: kubeadm join"),
+        (long.as_str(), "longer than 128 KiB"),
+    ] {
+        let way = Way::new();
+        let folder = way.node.beside("credentials");
+        fs::create_dir(&folder).expect("a folder");
+        fs::write(folder.join("nodestrap.join"), line).expect("a credential");
+        way.variable("CREDENTIALS_DIRECTORY", path(&folder).to_owned()).is_refused(2, words);
+    }
+}
+
+#[test]
+fn a_source_that_is_no_text_is_an_error_and_not_nothing() {
+    for name in ["NODESTRAP_TOKEN", "NODESTRAP_JOIN", "NODESTRAP_CONFIG"] {
+        let way = Way::new();
+        let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
+        let bytes = [way.join_line().as_bytes(), b"\xff"].concat();
+        let output = Command::new(run::program())
+            .args(&way.arguments)
+            .args([&endpoint, "--token", TOKEN, "--discovery-token-ca-cert-hash", &pin])
+            .env(name, OsString::from_vec(bytes))
+            .output()
+            .expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(&format!("{name} is not UTF-8")) && !said.contains("0123456789"), "{said}");
+        way.node.is_untouched_by(&way.api);
+    }
+}
+
+#[test]
+fn a_kernel_command_line_that_is_no_text_is_an_error_where_it_has_settings() {
+    const SCRIPT: &str = "mount --bind \"$1\" /proc/cmdline && shift && exec \"$@\"";
+    for (line, code) in [
+        (&b"quiet x=\xff nodestrap.join=\"L\"\n"[..], 2),
+        (b"nodestrap.token=\xff\n", 2),
+        (b"quiet x=\xff\n", 0),
+        (b"quiet nodestrap.token=T y\n", 0),
+    ] {
+        let way = Way::new();
+        let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
+        let mut bytes = Vec::new();
+        for byte in line {
+            match byte {
+                b'L' => bytes.extend(way.join_line().replace('\\', "").bytes()),
+                b'T' => bytes.extend(TOKEN.bytes()),
+                other => bytes.push(*other),
+            }
+        }
+        let file = way.node.beside("cmdline");
+        fs::write(&file, bytes).expect("a file");
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "sh", "-c", SCRIPT, "sh", path(&file), path(&run::program())])
+            .args(&way.arguments);
+        command.args([&endpoint, "--discovery-token-ca-cert-hash", &pin]);
+        if code == 0 && line.ends_with(b"\xff\n") {
+            command.args(["--token-file", path(&way.file("token", TOKEN))]);
+        }
+        let output = command.output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert_eq!(said.contains("the kernel command line is not UTF-8"), code == 2, "{said}");
+        assert!(!said.contains("0123456789abcdef"), "{said}");
+    }
+}
+
+#[test]
+fn a_file_of_variables_is_what_the_unit_has() {
+    // Without a line break at its end, over several lines, in quotes, with comments, and nothing is a pattern.
+    for text in [
+        "A=@e --token-file=@f --discovery-token-ca-cert-hash=@p --pin-every-ca",
+        "# ours\n; too\nA=\"@e --token-file=@f \\\n --discovery-token-ca-cert-hash='@p' --pin-every-ca\"\n",
+        "A='x'\nA = @e --token-file \"@f\" --discovery-token-ca-cert-hash @p --pin-every-ca\r\n",
+        "NODESTRAP_JOIN='kubeadm join @e --token @t --discovery-token-ca-cert-hash @p'\nA=--pin-every-ca",
+        "NODESTRAP_TOKEN=@t\nA=@e --discovery-token-ca-cert-hash @p --pin-every-ca --node-name='n1'",
+    ] {
+        let way = Way::new();
+        let token = way.file("to*en?", TOKEN);
+        let text = text
+            .replace("A=", "NODESTRAP_ARGS=")
+            .replace("A =", "NODESTRAP_ARGS =")
+            .replace("@e", &way.api.endpoint())
+            .replace("@f", path(&token))
+            .replace("@p", &way.api.authority.pin())
+            .replace("@t", TOKEN);
+        let file = way.file("variables", &text);
+        let printed = Way::new().with(&["--env-file", path(&file), "--print-config"]).run();
+        let printed = String::from_utf8_lossy(&printed.stdout).into_owned();
+        assert!(printed.contains("pin-every-ca: true (command line)\n"), "{text}: {printed}");
+        way.with(&["--env-file", path(&file)]).joins();
+    }
+}
+
+#[test]
+fn a_file_of_variables_counts_over_the_environment_and_behind_the_own_arguments() {
+    let way = Way::new();
+    let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
+    let text = format!("NODESTRAP_TOKEN={TOKEN}\nNODESTRAP_JOIN=\nNODESTRAP_ARGS=--timeout=77s {endpoint}\n");
+    let file = way.file("variables", &text);
+    let way = way
+        .with(&["--timeout", "2m", "--env-file", path(&file), "--discovery-token-ca-cert-hash", &pin])
+        .variable("NODESTRAP_TOKEN", "mistyped".to_owned())
+        .variable("NODESTRAP_JOIN", "none".to_owned());
+    let printed = way.joins();
+    assert!(!printed.contains("mistyped"), "{printed}");
+    let printed = way.with(&["--print-config"]).run();
+    let printed = String::from_utf8_lossy(&printed.stdout).into_owned();
+    assert!(printed.contains("timeout: 77s (command line)\n"), "{printed}");
+}
+
+#[test]
+fn a_proxy_in_a_file_of_variables_is_used() {
+    let authority = Arc::new(Authority::new("kubernetes"));
+    let identity = Some(authority.server(&["api.example", "localhost"]));
+    let server = Some("https://api.example:6443".to_owned());
+    let (api, node) = (Api::with(Setup { authority, identity, server, ..Setup::default() }), Node::new());
+    let proxy = Proxy::to(api.address());
+    let file = node.beside("variables");
+    let text = format!("HTTPS_PROXY=\"http://{}\"\nNO_PROXY=\n", proxy.endpoint());
+    fs::write(&file, text).expect("a file");
+    let join = node.join(&api).endpoint("api.example:6443").with_cert().env("NO_PROXY", "api.example");
+    join.args(&format!("--env-file {}", file.display())).run().expect("joined");
+    assert_eq!(proxy.targets(), ["api.example:6443"]);
+}
+
+#[test]
+fn a_file_of_variables_that_cannot_be_read_is_an_error() {
+    let bytes = |way: &Way, bytes: &[u8]| {
+        let file = way.node.beside("variables");
+        fs::write(&file, bytes).expect("a file");
+        path(&file).to_owned()
+    };
+    type Written = fn(&Way) -> Vec<u8>;
+    let cases: [(Written, &str); 5] = [
+        (|_| b"NODESTRAP_ARGS=\xff\n".to_vec(), "cannot be read"),
+        (|_| b"A=b\n".repeat(300_000), "larger than 1 MiB"),
+        (|_| [b"NODESTRAP_ARGS=", &b"a ".repeat(70_000)[..]].concat(), "longer than 128 KiB"),
+        (|_| b"NODESTRAP_ARGS=--env-file=/etc/other\n".to_vec(), "--env-file is not for NODESTRAP_ARGS"),
+        (|_| b"NODESTRAP_ARGS=--no-such-flag\n".to_vec(), "unknown option --no-such-flag"),
+    ];
+    for (text, words) in cases {
+        let way = Way::new();
+        let file = bytes(&way, &text(&way));
+        way.with(&["--env-file", &file]).is_refused(2, words);
+    }
+    Way::new().with(&["--env-file", "/nonexistent"]).is_refused(2, "/nonexistent");
+}
