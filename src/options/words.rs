@@ -22,6 +22,7 @@ pub(super) fn split(line: &str, rules: Rules) -> Result<Vec<String>, &'static st
         return Err("it is longer than 128 KiB");
     }
     let shell = rules == Rules::Shell;
+    let is_blank = |c: char| if shell { c.is_whitespace() } else { " \t\n\r".contains(c) };
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote = None;
@@ -29,9 +30,7 @@ pub(super) fn split(line: &str, rules: Rules) -> Result<Vec<String>, &'static st
     while let Some(c) = rest.chars().next() {
         rest = &rest[c.len_utf8()..];
         match quote {
-            None if if shell { c.is_whitespace() } else { " \t\n\r".contains(c) } => {
-                words.extend(word.take())
-            }
+            None if is_blank(c) => words.extend(word.take()),
             None if c == '\'' || c == '"' => {
                 quote = Some(c);
                 word.get_or_insert_default();

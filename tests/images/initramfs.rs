@@ -102,10 +102,17 @@ fn generated_boot<'l>(lab: &'l Lab, generator: Generator, system: &Machine, netw
     machine.disk(&system.root()).kernel(&initramfs, &line)
 }
 
-/// The arguments in the root's own file hold, which is no shell's.
+/// The root's own file, by systemd's rules: quotes in quotes, a line that goes on, a pattern, and no line break at its end.
+const VARIABLES: &str = "# The image's.
+NODESTRAP_ARGS=\"--with-kubelet-config \\
+    --kubelet-extra-arg='v=/* ?' --taint='example.com/new:NoSchedule'\"
+NO_PROXY='10.99.0.1'
+HTTPS_PROXY=http://127.0.0.1:1";
+
+/// The settings in the root's own file hold, which is no shell's.
 fn before_systemd(lab: &Lab, generator: Generator, name: &str) -> String {
     let system = system(lab, "bookworm", name);
-    system.arguments("--with-kubelet-config --taint=example.com/new:NoSchedule");
+    system.put("/etc/default/nodestrap", 0o600, VARIABLES);
     let machine = generated_boot(lab, generator, &system, "ip=dhcp");
     let mut boot = machine.boot();
     boot.line_with("the kubelet starts");
@@ -115,7 +122,7 @@ fn before_systemd(lab: &Lab, generator: Generator, name: &str) -> String {
     boot.ends();
     machine.assert_joined();
     let flags = machine.on_disk(|root| fs::read_to_string(root.join("var/lib/kubelet/kubeadm-flags.env")));
-    assert!(flags.unwrap().contains("--register-with-taints=example.com/new:NoSchedule"));
+    assert!(flags.unwrap().contains("--register-with-taints=example.com/new:NoSchedule --v=/* ?"));
     figures(&report)
 }
 

@@ -176,7 +176,7 @@ fn a_file_of_variables_that_cannot_be_read_is_an_error() {
     };
     type Written = fn(&Way) -> Vec<u8>;
     let cases: [(Written, &str); 5] = [
-        (|_| b"NODESTRAP_ARGS=\xff\n".to_vec(), "cannot be read"),
+        (|_| b"NODESTRAP_ARGS=\xff\n".to_vec(), "is no text"),
         (|_| b"A=b\n".repeat(300_000), "larger than 1 MiB"),
         (|_| [b"NODESTRAP_ARGS=", &b"a ".repeat(70_000)[..]].concat(), "longer than 128 KiB"),
         (|_| b"NODESTRAP_ARGS=--env-file=/etc/other\n".to_vec(), "--env-file is not for NODESTRAP_ARGS"),
