@@ -169,23 +169,24 @@ fn a_proxy_in_a_file_of_variables_is_used() {
 
 #[test]
 fn a_file_of_variables_that_cannot_be_read_is_an_error() {
-    let bytes = |way: &Way, bytes: &[u8]| {
-        let file = way.node.beside("variables");
-        fs::write(&file, bytes).expect("a file");
-        path(&file).to_owned()
-    };
-    type Written = fn(&Way) -> Vec<u8>;
-    let cases: [(Written, &str); 5] = [
-        (|_| b"NODESTRAP_ARGS=\xff\n".to_vec(), "is no text"),
-        (|_| b"A=b\n".repeat(300_000), "larger than 1 MiB"),
-        (|_| [b"NODESTRAP_ARGS=", &b"a ".repeat(70_000)[..]].concat(), "longer than 128 KiB"),
-        (|_| b"NODESTRAP_ARGS=--env-file=/etc/other\n".to_vec(), "--env-file is not for NODESTRAP_ARGS"),
-        (|_| b"NODESTRAP_ARGS=--no-such-flag\n".to_vec(), "unknown option --no-such-flag"),
-    ];
-    for (text, words) in cases {
+    for (text, words) in [
+        (b"NODESTRAP_ARGS=\xff\n".to_vec(), "is no text"),
+        (b"A=b\n".repeat(300_000), "larger than 1 MiB"),
+        ([b"NODESTRAP_ARGS=", &b"a ".repeat(70_000)[..]].concat(), "longer than 128 KiB"),
+        (b"NODESTRAP_ARGS=--env-file=/etc/other\n".to_vec(), "--env-file is not for NODESTRAP_ARGS"),
+        (b"NODESTRAP_ARGS=--no-such-flag\n".to_vec(), "unknown option --no-such-flag"),
+    ] {
         let way = Way::new();
-        let file = bytes(&way, &text(&way));
-        way.with(&["--env-file", &file]).is_refused(2, words);
+        let file = way.node.beside("variables");
+        fs::write(&file, text).expect("a file");
+        way.with(&["--env-file", path(&file)]).is_refused(2, words);
     }
     Way::new().with(&["--env-file", "/nonexistent"]).is_refused(2, "/nonexistent");
+}
+
+#[test]
+fn an_empty_file_of_variables_says_nothing() {
+    let way = Way::new();
+    let (file, line) = (way.file("variables", ""), way.join_line());
+    way.variable("NODESTRAP_JOIN", line).with(&["--env-file", path(&file)]).joins();
 }
