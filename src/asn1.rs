@@ -17,6 +17,8 @@ pub mod oid {
     pub const ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
     /// id-ce-basicConstraints (RFC 5280, section 4.2.1.9).
     pub const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
+    /// id-ce-nameConstraints (RFC 5280, section 4.2.1.10).
+    pub const NAME_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x1e];
     /// id-ce-keyUsage (RFC 5280, section 4.2.1.3).
     pub const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
     /// id-ce-extKeyUsage (RFC 5280, section 4.2.1.12).

@@ -13,6 +13,7 @@ mod client_auth;
 mod connection;
 mod credentials;
 mod network;
+mod problem;
 mod proxy;
 mod reply;
 mod resolver;
@@ -120,7 +121,7 @@ impl Unverified {
         let name = line.endpoint().server_name();
         let now = self.0.system.clock.now();
         (roots.0.verify(&line.chain(), &name, now))
-            .map_err(|e| self.0.certificate_failure(Step::Trust, &e.clone(), e))
+            .map_err(|problem| self.0.certificate_failure(Step::Trust, &problem))
     }
 
     /// Turns the connection in use into a verified one, and has every later redial verified too.

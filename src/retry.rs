@@ -161,11 +161,29 @@ impl<'a> Backoff<'a> {
     }
 }
 
-/// Whether a line is no news behind another: moments aside, since a wrong clock is read anew with each attempt.
+/// Whether a line is no news behind another: moments and how far they are apart aside, since a wrong clock is read anew
+/// with each attempt.
 fn says_the_same(one: &str, other: &str) -> bool {
-    // RFC 3339, as `x509::utc` has it.
-    let is_no_moment = |word: &&str| !(word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('Z'));
-    one.split(' ').filter(is_no_moment).eq(other.split(' ').filter(is_no_moment))
+    timeless(one).eq(timeless(other))
+}
+
+/// The words of a line that do not change with the clock: without moments in RFC 3339, as `x509::utc` has them, and
+/// without numbers of a unit, as `clock::distance` has them.
+fn timeless(line: &str) -> impl Iterator<Item = &str> {
+    let is_number = |word: &str| word.starts_with(|c: char| c.is_ascii_digit());
+    let is_unit = |word: &str| ["second", "minute", "hour", "day"].iter().any(|unit| word.starts_with(unit));
+    let mut words = line.split(' ').peekable();
+    std::iter::from_fn(move || {
+        loop {
+            let word = words.next()?;
+            if is_number(word) && words.next_if(|next| is_unit(next)).is_some() {
+                continue;
+            }
+            if !(is_number(word) && word.contains('Z')) {
+                return Some(word);
+            }
+        }
+    })
 }
 
 /// What people are told while a failure heals.
@@ -227,6 +245,22 @@ mod tests {
                 };
             }
             assert_eq!(end.unwrap_err().failure(), word, "{failures:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_no_news_when_only_the_time_has_changed() {
+        let line = "the certificate was valid until 2026-11-30T10:00:00Z, the clock says 2026-11-30T10:00:01Z, 1 second later: no";
+        let later = line.replace("00:01Z, 1 second ", "01:02Z, 62 minutes ");
+        assert!(says_the_same(line, line) && says_the_same(line, &later) && says_the_same(&later, line));
+        for (one, other) in [
+            (line.to_owned(), line.replace("no", "yes")),
+            ("HTTP 503, busy".to_owned(), "HTTP 500, busy".to_owned()),
+            ("no answer from 10.0.0.1:1".to_owned(), "no answer from 10.0.0.2:1".to_owned()),
+            ("the second".to_owned(), "the first".to_owned()),
+            ("the day".to_owned(), "the".to_owned()),
+        ] {
+            assert!(!says_the_same(&one, &other), "{one}");
         }
     }
 

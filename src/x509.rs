@@ -4,7 +4,9 @@
 //! what webpki does not tell: names, dates and the extensions of a root (RFC 5280, section 4.1; RFC 2986 for
 //! requests). Foreign input; DER is read strictly and without recursion.
 
+mod algorithm;
 mod alt_names;
+mod request;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,8 +16,11 @@ use ring::digest;
 
 use crate::asn1::{self, Field, Fields, context, oid};
 use crate::blocks::blocks;
+use crate::clock::distance;
 use crate::limits;
+pub use algorithm::{algorithm_name, key_algorithm, key_name, rsa_bits, signature_algorithm};
 pub use alt_names::{AltName, AltNames, is_subdomain};
+pub use request::Request;
 
 /// keyCertSign is bit 5 of keyUsage (RFC 5280, section 4.2.1.3), counted from the highest bit of the first byte.
 const KEY_CERT_SIGN: u8 = 0x80 >> 5;
@@ -50,24 +55,33 @@ pub struct Certificate {
     pub spki: Vec<u8>,
     /// Who issued it, for people.
     pub issuer: Name,
+    /// The same as chains compare it, without the header of its sequence.
+    pub raw_issuer: Vec<u8>,
     /// Whom it names.
     pub subject: Name,
+    /// The same as chains compare it, without the header of its sequence.
+    pub raw_subject: Vec<u8>,
     /// First moment of validity.
     pub not_before: SystemTime,
     /// Last second of validity.
     pub not_after: SystemTime,
     /// basicConstraints says CA.
     pub is_ca: bool,
-    /// It is a CA, keyUsage, where there is one, allows it to sign certificates, and no critical extension is unknown
-    /// (RFC 5280, section 6.1.4 (k), (n) and (o)). webpki asks the second of nobody and the third of no root; Go asks
-    /// both of each issuer.
+    /// As a root it may sign certificates: it is a CA, or older than the extension that says so (version 1 or 2),
+    /// keyUsage, where a bit of it is set, allows it, and no critical extension is unknown (RFC 5280, section 6.1.4 (k),
+    /// (n) and (o)). webpki asks the second of nobody and the third of no root; Go asks both of each issuer
+    /// (`crypto/x509`, `CheckSignatureFrom`).
     pub may_issue: bool,
     /// There is a critical extension that Go does not know: no API server takes the certificate.
     pub unknown_critical: bool,
     /// extKeyUsage, where there is one, holds serverAuth or any. webpki asks it of intermediates, Go of roots too.
     pub for_servers: bool,
+    /// extKeyUsage is there and empty: Go takes that for no limit, webpki takes it of roots only.
+    pub empty_usages: bool,
     /// How many CAs may stand between this CA and the last certificate of a chain, where it says so.
     pub path_length: Option<usize>,
+    /// What is inside the sequence of nameConstraints, where there are some.
+    pub name_constraints: Option<Vec<u8>>,
     /// extKeyUsage holds clientAuth.
     pub client_auth: bool,
     /// extKeyUsage holds serverAuth.
@@ -91,35 +105,49 @@ impl Certificate {
         fields.any()?.bit_string()?;
         // TBSCertificate: an optional [0] version stands first.
         let mut tbs = tbs.fields()?;
-        if tbs.any()?.tag == context(0) {
+        let first = tbs.any()?;
+        let mut has_extensions = false;
+        if first.tag == context(0) {
+            has_extensions = match first.fields()?.expect(Tag::Integer)?.value {
+                [0 | 1] => false,
+                [2] => true,
+                _ => return Err(der::ErrorKind::Failed.into()),
+            };
             tbs.any()?; // serialNumber
         }
         if tbs.any()?.raw != outer_algorithm {
             return Err(der::ErrorKind::Failed.into()); // RFC 5280, section 4.1.1.2
         }
-        let issuer = name(tbs.expect(Tag::Sequence)?)?;
+        let raw_issuer = tbs.expect(Tag::Sequence)?;
         let mut validity = tbs.expect(Tag::Sequence)?.fields()?;
         let (not_before, not_after) = (time(validity.any()?)?, time(validity.any()?)?);
-        let subject = name(tbs.expect(Tag::Sequence)?)?;
+        let raw_subject = tbs.expect(Tag::Sequence)?;
         let spki = tbs.expect(Tag::Sequence)?.raw.to_vec();
         let mut extensions = Extensions::default();
         while let Some(field) = tbs.read()? {
-            if field.tag == context(3) {
+            // Go passes over them in older versions (`crypto/x509`, `parseCertificate`).
+            if has_extensions && field.tag == context(3) {
                 extensions = Extensions::read(field)?;
             }
         }
         Ok(Self {
             der: der.to_vec(),
             spki,
-            issuer,
-            subject,
+            issuer: name(raw_issuer)?,
+            raw_issuer: raw_issuer.value.to_vec(),
+            subject: name(raw_subject)?,
+            raw_subject: raw_subject.value.to_vec(),
             not_before,
             not_after,
             is_ca: extensions.ca,
             unknown_critical: extensions.unknown_critical,
-            may_issue: extensions.ca && extensions.cert_sign.unwrap_or(true) && !extensions.unknown_critical,
+            may_issue: (extensions.ca || !has_extensions)
+                && extensions.cert_sign.unwrap_or(true)
+                && !extensions.unknown_critical,
             for_servers: extensions.for_servers.unwrap_or(true),
+            empty_usages: extensions.empty_usages,
             path_length: extensions.path_length,
+            name_constraints: extensions.name_constraints,
             client_auth: extensions.client_auth,
             server_auth: extensions.server_auth,
             alt_names: extensions.alt_names,
@@ -155,21 +183,26 @@ impl Certificate {
         self.not_before <= now && now <= self.not_after
     }
 
-    /// Its validity and the clock in words, for the error that tells them apart.
+    /// Its validity and the clock in words: both times, how far they are apart, and what the reason can be. For one that
+    /// is not valid `now`.
     #[must_use]
-    pub fn validity_against(&self, now: SystemTime) -> String {
-        let (edge, bound) = if now < self.not_before {
-            ("is valid from", self.not_before)
+    pub fn describe_validity(&self, now: SystemTime) -> String {
+        let (edge, bound, side, reason) = if now < self.not_before {
+            (
+                "is valid from",
+                self.not_before,
+                "earlier",
+                "the clock is behind, or the certificate is not valid yet",
+            )
         } else {
-            ("was valid until", self.not_after)
+            ("was valid until", self.not_after, "later", "the certificate has expired, or the clock is ahead")
         };
-        let distance = now.duration_since(bound).or_else(|_| bound.duration_since(now)).unwrap_or_default();
-        let days = distance.as_secs() / 86_400;
         format!(
-            "the certificate of {} {edge} {}, the clock says {} ({days} days off)",
+            "the certificate of {} {edge} {}, this machine's clock says {}, {} {side}: {reason}",
             self.subject,
             utc(bound),
-            utc(now)
+            utc(now),
+            distance(now, bound)
         )
     }
 }
@@ -224,6 +257,8 @@ struct Extensions {
     path_length: Option<usize>,
     cert_sign: Option<bool>,
     for_servers: Option<bool>,
+    empty_usages: bool,
+    name_constraints: Option<Vec<u8>>,
     unknown_critical: bool,
     client_auth: bool,
     server_auth: bool,
@@ -234,10 +269,15 @@ impl Extensions {
     /// Reads the list inside `field`: `[3]` of a certificate, or the value of an extensionRequest.
     fn read(field: Field<'_>) -> asn1::Result<Self> {
         let mut found = Self::default();
+        let mut ids = Vec::new();
         let mut extensions = Fields::of_sequence(field.value)?;
         while let Some(extension) = extensions.read()? {
             let mut fields = extension.fields()?;
             let id = fields.expect(Tag::ObjectIdentifier)?.value;
+            if ids.contains(&id) {
+                return Err(der::ErrorKind::Failed.into()); // RFC 5280, section 4.2
+            }
+            ids.push(id);
             let mut value = fields.any()?;
             let mut critical = false;
             if value.tag == Tag::Boolean {
@@ -257,12 +297,17 @@ impl Extensions {
                     };
                 }
                 oid::KEY_USAGE => {
-                    let bits = value.fields()?.expect(Tag::BitString)?.value;
-                    found.cert_sign = Some(bits.get(1).is_some_and(|byte| byte & KEY_CERT_SIGN != 0));
+                    let bits = value.fields()?.expect(Tag::BitString)?.value.get(1..).unwrap_or_default();
+                    let is_set = |first: &u8| first & KEY_CERT_SIGN != 0;
+                    // Go takes one without a bit for none at all.
+                    found.cert_sign =
+                        bits.iter().any(|byte| *byte != 0).then(|| bits.first().is_some_and(is_set));
                 }
                 oid::EXTENDED_KEY_USAGE => {
                     let mut purposes = Fields::of_sequence(value.value)?;
+                    found.empty_usages = true;
                     while let Some(purpose) = purposes.read()? {
+                        found.empty_usages = false;
                         found.client_auth |= purpose.value == oid::CLIENT_AUTH;
                         found.server_auth |= purpose.value == oid::SERVER_AUTH;
                         let for_servers = [oid::SERVER_AUTH, oid::ANY_PURPOSE].contains(&purpose.value);
@@ -270,55 +315,15 @@ impl Extensions {
                     }
                 }
                 oid::SUBJECT_ALT_NAME => found.alt_names = AltNames::from_der(value.value)?,
+                oid::NAME_CONSTRAINTS => {
+                    found.name_constraints = Some(value.fields()?.expect(Tag::Sequence)?.value.to_vec());
+                }
                 // Go knows these too (`crypto/x509`, `processExtensions`); none of them makes a CA or a node.
-                [0x55, 0x1d, 14 | 30..=33 | 35 | 36 | 54] => {}
+                [0x55, 0x1d, 14 | 31..=33 | 35 | 36 | 54] => {}
                 _ => found.unknown_critical |= critical,
             }
         }
         Ok(found)
-    }
-}
-
-/// A PKCS#10 request, as far as it is compared with our own.
-#[derive(Debug)]
-pub struct Request<'a> {
-    /// The signed part.
-    pub info: &'a [u8],
-    /// Whom it asks for.
-    pub subject: Name,
-    /// The raw SubjectPublicKeyInfo.
-    pub spki: &'a [u8],
-    /// The hosts that it asks for (RFC 2985, section 5.4.2).
-    pub alt_names: AltNames,
-    /// The signature over `info`.
-    pub signature: &'a [u8],
-}
-
-impl<'a> Request<'a> {
-    /// Reads a CertificationRequest (RFC 2986, section 4).
-    ///
-    /// # Errors
-    /// Whatever is not strict DER of that shape.
-    pub fn from_der(der: &'a [u8]) -> asn1::Result<Self> {
-        let mut fields = Fields::of_sequence(der)?;
-        let info = fields.expect(Tag::Sequence)?;
-        fields.any()?; // signatureAlgorithm
-        let signature = fields.any()?.bit_string()?;
-        let mut parts = info.fields()?;
-        parts.any()?; // version
-        let subject = name(parts.expect(Tag::Sequence)?)?;
-        let spki = parts.expect(Tag::Sequence)?.raw;
-        let mut alt_names = AltNames::default();
-        if let Some(attributes) = parts.read()? {
-            let mut attributes = attributes.fields()?;
-            while let Some(attribute) = attributes.read()? {
-                let mut fields = attribute.fields()?;
-                if fields.expect(Tag::ObjectIdentifier)?.value == oid::EXTENSION_REQUEST {
-                    alt_names = Extensions::read(fields.expect(Tag::Set)?)?.alt_names;
-                }
-            }
-        }
-        Ok(Self { info: info.raw, subject, spki, alt_names, signature })
     }
 }
 

@@ -1,53 +1,48 @@
-//! A server's certificate chain, judged by webpki's rules (RFC 5280, section 6; RFC 6125 for the name), and by two that
-//! webpki leaves out and Go keeps: whoever signs a certificate may do so by its own key usage, and as far down as the
-//! root's path length allows. And by one of our own: a kubelet is no API server.
+//! A server's certificate chain, judged as Go judges it (`crypto/x509`, `Verify`), which every other client of an API
+//! server does: by webpki's rules (RFC 5280, section 6; RFC 6125 for the name), and by those that webpki leaves out.
+//! Whoever signs a certificate may do so by its own key usage, and as far down as the root's path length allows. A
+//! certificate that is among the roots byte for byte is a chain by itself, whoever has signed it. A root may be older
+//! than version 3 of X.509, and nothing else may. And by one rule of our own: a kubelet is no API server.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
-use rustls::{CertificateError, Error, OtherError};
-use webpki::{EndEntityCert, InvalidNameContext, KeyUsage, VerifiedPath, anchor_from_trusted_cert};
+use rustls::{CertificateError, OtherError};
+use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
+use super::problem::{self, Problem};
 use super::tls::SIGNATURES;
+use crate::asn1::Fields;
 use crate::node::ORGANIZATION;
 use crate::x509::{Certificate, is_of_organization};
-
-/// What is said of a chain that verifies, and whose leaf is a kubelet's serving certificate
-/// (`pkg/apis/certificates`, `ValidateKubeletServingCSR`).
-pub(super) const KUBELETS_CERTIFICATE: CertificateError = CertificateError::ApplicationVerificationFailure;
 
 /// What chains may end at.
 #[derive(Debug)]
 pub(super) struct Anchors {
-    roots: Vec<TrustAnchor<'static>>,
-    /// For each the most CAs below it, where its certificate says so (pathLenConstraint).
-    depths: Vec<Option<usize>>,
-    /// What may stand between an anchor and a server, beside what the server sends.
+    pub(super) signers: Vec<TrustAnchor<'static>>,
+    /// The certificates of all roots, also of those that may not sign; none for a programme's.
+    pub(super) roots: Vec<Certificate>,
+    /// What may stand between a root and a server, beside what the server sends.
     between: Vec<CertificateDer<'static>>,
 }
 
 impl Anchors {
     /// Those of a programme that has judged them.
     pub(super) fn of(anchors: &[TrustAnchor<'static>]) -> Self {
-        Self { roots: anchors.to_vec(), depths: vec![None; anchors.len()], between: Vec::new() }
+        Self { signers: anchors.to_vec(), roots: Vec::new(), between: Vec::new() }
     }
 
-    /// Reads the certificates of roots, and takes those of others that may stand between.
-    ///
-    /// # Errors
-    /// When webpki cannot read a root.
+    /// Takes certificates for roots, of which those that may not sign, or not for servers, stand for themselves only; and
+    /// others that may stand between.
     pub(super) fn read<'a>(
         roots: impl IntoIterator<Item = &'a Certificate>,
         between: impl IntoIterator<Item = &'a Certificate>,
-    ) -> Result<Self, webpki::Error> {
-        let (mut anchors, mut depths) = (Vec::new(), Vec::new());
-        for root in roots {
-            anchors.push(anchor_from_trusted_cert(&CertificateDer::from_slice(&root.der))?.to_owned());
-            depths.push(root.path_length);
-        }
+    ) -> Self {
+        let roots: Vec<_> = roots.into_iter().cloned().collect();
+        let signers = roots.iter().filter_map(anchor).map(|anchor| anchor.to_owned()).collect();
         let between = between.into_iter().map(|other| other.der.clone().into()).collect();
-        Ok(Self { roots: anchors, depths, between })
+        Self { signers, roots, between }
     }
 
     /// Judges a chain that a server has shown, leaf first.
@@ -59,10 +54,11 @@ impl Anchors {
         chain: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
         now: SystemTime,
-    ) -> Result<(), Error> {
-        let (leaf, others) = chain.split_first().ok_or(Error::NoCertificatesPresented)?;
-        let now = UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).unwrap_or_default());
-        self.judge(leaf, others, server_name, now).map_err(Error::InvalidCertificate)
+    ) -> Result<(), Problem> {
+        let Some((leaf, others)) = chain.split_first() else {
+            return Err(Problem::Wrong("it shows no certificate".to_owned()));
+        };
+        self.judge(leaf, others, server_name, unix(now))
     }
 
     /// The same, as a handshake asks.
@@ -72,36 +68,38 @@ impl Anchors {
         others: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
         now: UnixTime,
-    ) -> Result<(), CertificateError> {
-        self.find_path(leaf, others, server_name, now).map_err(error)?;
+    ) -> Result<(), Problem> {
+        let time = UNIX_EPOCH + Duration::from_secs(now.as_secs());
+        // A path through a root is one to that root; webpki would tell what is wrong behind it.
+        let is_no_root = |other: &&CertificateDer<'_>| {
+            !self.roots.iter().any(|root| root.may_issue && root.der == other.as_ref())
+        };
+        // webpki tries a bounded number of paths, more of them for each certificate that is there twice.
+        let between = self.between.iter().filter(|own| !others.contains(own));
+        let others = others.iter().chain(between).filter(is_no_root);
+        let others: Vec<CertificateDer<'_>> = others.map(|other| CertificateDer::from_slice(other)).collect();
+        let told = |error| problem::of_chain(error, leaf, &others, self, time);
+        let end_entity = EndEntityCert::try_from(leaf).map_err(told)?;
+        if let Some(root) = self.roots.iter().find(|root| root.der == leaf.as_ref()) {
+            alone(root, time)?;
+        } else {
+            let rules = |path: &VerifiedPath<'_>| self.check_path(path, now);
+            let (usage, anchors) = (KeyUsage::server_auth(), &self.signers);
+            end_entity
+                .verify_for_usage(SIGNATURES.all, anchors, &others, now, usage, None, Some(&rules))
+                .map_err(told)?;
+        }
+        end_entity.verify_is_valid_for_subject_name(server_name).map_err(told)?;
         // A cluster's CA signs kubelets' serving certificates too, for names that an approver has let pass.
         match is_of_organization(leaf, ORGANIZATION) {
             Ok(false) => Ok(()),
-            _ => Err(KUBELETS_CERTIFICATE),
+            _ => Err(Problem::Kubelet),
         }
     }
 
-    /// What webpki says.
-    fn find_path(
-        &self,
-        leaf: &CertificateDer<'_>,
-        others: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        now: UnixTime,
-    ) -> Result<(), webpki::Error> {
-        let leaf = EndEntityCert::try_from(leaf)?;
-        // webpki tries a bounded number of paths, more of them for each certificate that is there twice.
-        let between = self.between.iter().filter(|own| !others.contains(own));
-        let others: Vec<CertificateDer<'_>> =
-            others.iter().chain(between).map(|other| CertificateDer::from_slice(other)).collect();
-        let rules = |path: &VerifiedPath<'_>| self.check_path(path);
-        let usage = KeyUsage::server_auth();
-        leaf.verify_for_usage(SIGNATURES.all, &self.roots, &others, now, usage, None, Some(&rules))?;
-        leaf.verify_is_valid_for_subject_name(server_name)
-    }
-
-    /// The two rules, for a path that webpki has found (RFC 5280, section 6.1.4 (n) and (m)).
-    fn check_path(&self, path: &VerifiedPath<'_>) -> Result<(), webpki::Error> {
+    /// The rules that webpki leaves out, for a path that it has found: who signs may do so, and is a root whose path length
+    /// (RFC 5280, section 6.1.4 (n) and (m)) and whose time allow it. Several roots may have one name and key.
+    fn check_path(&self, path: &VerifiedPath<'_>, now: UnixTime) -> Result<(), webpki::Error> {
         let mut below = 0;
         for authority in path.intermediate_certificates() {
             if !Certificate::from_der(&authority.der()).is_ok_and(|authority| authority.may_issue) {
@@ -109,26 +107,50 @@ impl Anchors {
             }
             below += 1;
         }
-        let mut anchors = self.roots.iter().zip(&self.depths);
-        let depth = anchors.find_map(|(anchor, depth)| (anchor == path.anchor()).then_some(*depth));
-        match depth.flatten() {
-            Some(depth) if below > depth => Err(webpki::Error::PathLenConstraintViolated),
-            _ => Ok(()),
+        let mut verdict = Ok(());
+        for root in self.roots.iter().filter(|root| anchor(root).as_ref() == Some(path.anchor())) {
+            let [not_before, not_after] = [root.not_before, root.not_after].map(unix);
+            verdict = if root.path_length.is_some_and(|length| below > length) {
+                Err(webpki::Error::PathLenConstraintViolated)
+            } else if now < not_before {
+                Err(webpki::Error::CertNotValidYet { time: now, not_before })
+            } else if not_after < now {
+                Err(webpki::Error::CertExpired { time: now, not_after })
+            } else {
+                return Ok(());
+            };
         }
+        verdict
     }
 }
 
-/// webpki's word, as rustls passes it on: what is about the time, and what has words for people.
-fn error(error: webpki::Error) -> CertificateError {
-    use webpki::Error as Webpki;
-    match error {
-        Webpki::CertExpired { .. } => CertificateError::Expired,
-        Webpki::CertNotValidYet { .. } => CertificateError::NotValidYet,
-        Webpki::UnknownIssuer => CertificateError::UnknownIssuer,
-        Webpki::InvalidSignatureForPublicKey => CertificateError::BadSignature,
-        Webpki::CertNotValidForName(InvalidNameContext { expected, presented }) => {
-            CertificateError::NotValidForNameContext { expected, presented }
-        }
-        other => CertificateError::Other(OtherError(Arc::new(other))),
+/// A root as an issuer of others, if it may be one.
+fn anchor(root: &Certificate) -> Option<TrustAnchor<'_>> {
+    let spki = Fields::of(&root.spki).and_then(|mut fields| fields.any()).ok()?;
+    (root.may_issue && root.for_servers).then(|| TrustAnchor {
+        subject: root.raw_subject.as_slice().into(),
+        subject_public_key_info: spki.value.into(),
+        name_constraints: root.name_constraints.as_deref().map(Into::into),
+    })
+}
+
+fn unix(time: SystemTime) -> UnixTime {
+    UnixTime::since_unix_epoch(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// What Go asks of a server's certificate that is among the roots itself, but for its name. That no critical extension
+/// is unknown webpki has seen already.
+fn alone(root: &Certificate, now: SystemTime) -> Result<(), Problem> {
+    if !root.is_valid_at(now) {
+        return Err(Problem::Time(Box::new(root.clone()), now));
     }
+    if !root.for_servers {
+        return Err(Problem::Wrong(problem::NOT_FOR_SERVERS.to_owned()));
+    }
+    Ok(())
+}
+
+/// A problem, as rustls hands it through.
+pub(super) fn error(problem: Problem) -> rustls::Error {
+    rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(problem))))
 }

@@ -1,22 +1,22 @@
 //! One endpoint behind ureq: how requests are sent, and what it means when no answer comes.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rustls::{AlertDescription, ClientConfig, InvalidMessage};
+use rustls::{AlertDescription, CertificateError, ClientConfig, InvalidMessage, OtherError};
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use ureq::http::{Method, Request, Response};
 
 use super::address::Endpoint;
-use super::chain::KUBELETS_CERTIFICATE;
 use super::connection::{Dialler, Line, NoLookup};
+use super::problem::{self, Problem};
 use super::proxy::{Refusal, USER_AGENT};
 use super::reply::Reply;
 use super::resolver::Unresolved;
 use super::system::System;
-use super::tls;
 use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::limits;
 use crate::node::ORGANIZATION;
@@ -109,23 +109,11 @@ impl Client {
 
     /// What a request that got no whole answer means.
     pub(super) fn failure(&self, step: Step, error: ureq::Error) -> Error {
-        let inner = match &error {
-            ureq::Error::Io(io) => io.get_ref(),
+        let io = match &error {
+            ureq::Error::Io(io) => Some(io),
             _ => None,
         };
-        let message = match inner.and_then(|inner| inner.downcast_ref()) {
-            Some(tls @ rustls::Error::InvalidCertificate(_)) => {
-                return self.certificate_failure(step, &tls.clone(), error);
-            }
-            Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
-                format!("something else than TLS answers at {self}; check the address and the port")
-            }
-            Some(tls) if is_disagreement(tls) => format!(
-                "{self} agrees on no TLS with this program; check its versions, its cipher suites, its curves and the \
-                 key of its certificate"
-            ),
-            _ => format!("no answer from {self}; check the address and the network"),
-        };
+        let inner = io.and_then(io::Error::get_ref);
         if let Some(refusal) = inner.and_then(|inner| inner.downcast_ref::<Refusal>()) {
             return refusal.failure(step);
         }
@@ -133,34 +121,60 @@ impl Client {
             let message = format!("{unresolved}; check the name and the name servers of this machine");
             return Error::new(step, Failure::Unreachable, message).healing(Retry::UntilDeadline(None));
         }
-        Error::new(step, Failure::Unreachable, message).healing(Retry::UntilDeadline(None)).caused_by(error)
+        let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if let Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(why)))) = tls
+            && let Some(problem) = why.downcast_ref::<Problem>()
+        {
+            return self.certificate_failure(step, problem);
+        }
+        let message = match tls {
+            Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+                format!("something else than TLS answers at {self}; check the address and the port")
+            }
+            Some(tls) if is_disagreement(tls) => format!(
+                "{self} agrees on no TLS with this program; check its versions, its cipher suites, its curves and the \
+                 key of its certificate: TLS 1.2 and 1.3, ECDHE with AES-GCM on P-256 and P-384, and keys of RSA (2048 to \
+                 8192 bits), P-256 and P-384 will do, P-224, P-521, Ed25519 and ML-DSA will not"
+            ),
+            _ => format!("no answer from {self}; check the address and the network"),
+        };
+        let failed = Error::new(step, Failure::Unreachable, message).healing(Retry::UntilDeadline(None));
+        match (tls, io) {
+            (Some(tls), _) => failed.caused_by(problem::of_tls(tls)),
+            // rustls names a page of its own documentation.
+            (_, Some(io)) if io.kind() == io::ErrorKind::UnexpectedEof => {
+                failed.caused_by("it closes the connection")
+            }
+            _ => failed.caused_by(error),
+        }
     }
 
     /// What a chain that does not verify means. The time may heal it, and servers behind one name may differ for a moment,
     /// while their certificates are changed.
-    pub(super) fn certificate_failure(
-        &self,
-        step: Step,
-        error: &rustls::Error,
-        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Error {
-        if tls::is_about_time(error) {
-            let message =
-                format!("the certificate of {self} is not valid at this machine's time; set the clock");
-            return Error::new(step, Failure::Clock, message)
-                .healing(Retry::UntilDeadline(None))
-                .caused_by(cause);
-        }
-        if *error == rustls::Error::InvalidCertificate(KUBELETS_CERTIFICATE) {
-            let message = format!(
-                "the certificate of {self} is a kubelet's serving certificate (O={ORGANIZATION}) and no API server's; \
-                 check the address and who answers there"
-            );
-            return Error::new(step, Failure::NotTrusted, message).healing(Retry::Briefly(None));
-        }
-        let message =
-            format!("the certificate of {self} does not verify; check the address and who answers there");
-        Error::new(step, Failure::NotTrusted, message).healing(Retry::Briefly(None)).caused_by(cause)
+    pub(super) fn certificate_failure(&self, step: Step, problem: &Problem) -> Error {
+        let (failure, message) = match problem {
+            Problem::Time(..) => {
+                let what = "is not valid at this machine's time; set the clock, or renew the certificate";
+                (Failure::Clock, format!("the certificate of {self} {what}"))
+            }
+            Problem::Limit(_, limit) => {
+                (Failure::NotTrusted, format!("the certificate of {self} cannot be checked: {limit}"))
+            }
+            Problem::Kubelet => {
+                let message = format!(
+                    "the certificate of {self} is a kubelet's serving certificate (O={ORGANIZATION}) and no API \
+                     server's; check the address and who answers there"
+                );
+                return Error::new(step, Failure::NotTrusted, message).healing(Retry::Briefly(None));
+            }
+            Problem::Wrong(_) => {
+                let what = "does not verify; check the address and who answers there";
+                (Failure::NotTrusted, format!("the certificate of {self} {what}"))
+            }
+        };
+        let is_time = failure == Failure::Clock;
+        let retry = if is_time { Retry::UntilDeadline(None) } else { Retry::Briefly(None) };
+        Error::new(step, failure, message).healing(retry).caused_by(problem.to_string())
     }
 }
 

@@ -17,20 +17,13 @@ const SCHEME: &str = "Bearer ";
 pub struct Roots(pub(super) Arc<Anchors>);
 
 impl Roots {
-    /// Takes certificates that the caller has found to be CAs and to be trusted, and others that may stand between one of
-    /// them and a server, whether the server sends them or not.
-    ///
-    /// # Errors
-    /// [`Failure::NotTrusted`] when webpki cannot read one of the roots.
+    /// Takes certificates that the caller has found to be trusted, of which those that may not sign for servers stand for
+    /// themselves only; and others that may stand between one of them and a server, whether the server sends them or not.
     pub fn new<'a>(
-        authorities: impl IntoIterator<Item = &'a Certificate>,
+        roots: impl IntoIterator<Item = &'a Certificate>,
         between: impl IntoIterator<Item = &'a Certificate>,
-    ) -> Result<Self> {
-        let anchors = Anchors::read(authorities, between).map_err(|e| {
-            Error::new(Step::Trust, Failure::NotTrusted, "a CA certificate cannot be used as a root")
-                .caused_by(e)
-        })?;
-        Ok(Self(Arc::new(anchors)))
+    ) -> Self {
+        Self(Arc::new(Anchors::read(roots, between)))
     }
 
     /// The public roots that are built in, those of Mozilla's programme: good for a file that the public web serves, and

@@ -18,11 +18,12 @@ use rustls::crypto::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::SigningKey;
 use rustls::time_provider::TimeProvider;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedCipherSuite};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedCipherSuite};
 use webpki::ring as algorithms;
 
-use super::chain::Anchors;
+use super::chain::{self, Anchors};
 use super::client_auth::ClientIdentity;
+use super::problem;
 use crate::clock::Clock;
 
 /// Every API server of Kubernetes offers one of these: Go's `crypto/tls` prefers AES-GCM where the machine has AES, and
@@ -121,7 +122,7 @@ impl ServerCertVerifier for ServerCertificate {
             Self::Verified(anchors) => anchors
                 .judge(end_entity, intermediates, server_name, now)
                 .map(|()| ServerCertVerified::assertion())
-                .map_err(rustls::Error::InvalidCertificate),
+                .map_err(chain::error),
         }
     }
 
@@ -132,6 +133,7 @@ impl ServerCertVerifier for ServerCertificate {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         verify_tls12_signature(message, cert, signature, &SIGNATURES)
+            .map_err(|e| problem::of_handshake(e, cert))
     }
 
     fn verify_tls13_signature(
@@ -141,17 +143,12 @@ impl ServerCertVerifier for ServerCertificate {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         verify_tls13_signature(message, cert, signature, &SIGNATURES)
+            .map_err(|e| problem::of_handshake(e, cert))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         SIGNATURES.supported_schemes()
     }
-}
-
-/// Whether a certificate was refused only for the time that the clock shows.
-pub(super) fn is_about_time(error: &rustls::Error) -> bool {
-    use CertificateError::{Expired, NotValidYet};
-    matches!(error, rustls::Error::InvalidCertificate(Expired | NotValidYet))
 }
 
 /// A client's configuration: HTTP/1.1 only, a client certificate only where one is given, and no resumption, because a

@@ -58,7 +58,8 @@ impl IssuedCertificate {
     /// The clock failure, which may heal, when `now` lies outside the validity of one of them.
     pub(super) fn out_of_time(&self, now: SystemTime) -> Option<Error> {
         let misfit = self.chain.iter().find(|certificate| !certificate.is_valid_at(now))?;
-        let message = format!("{}; set the clock", misfit.validity_against(now));
+        let message =
+            format!("{}; set the clock, or ask whoever runs the signer", misfit.describe_validity(now));
         Some(Error::new(Step::Certificate, Failure::Clock, message).healing(Retry::UntilDeadline(None)))
     }
 

@@ -6,7 +6,7 @@ use super::{
     Run, fetched,
     round::{Round, again},
 };
-use crate::clock::Deadline;
+use crate::clock::{Deadline, distance};
 use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::http::{System, Unverified};
 use crate::identity::Credentials;
@@ -131,9 +131,11 @@ pub(crate) fn after_build(now: SystemTime) -> Result<SystemTime> {
         return Ok(now);
     }
     let message = format!(
-        "the clock says {}, which is before this program was made ({}); set the clock",
+        "this machine's clock says {}, this program was made at {}, {} later: the clock is behind, or that of the build \
+         was ahead; set the clock",
         x509::utc(now),
-        x509::utc(built)
+        x509::utc(built),
+        distance(now, built)
     );
     Err(Error::new(Step::Trust, Failure::Clock, message).healing(Retry::UntilDeadline(None)))
 }

@@ -51,10 +51,10 @@ impl Bundle {
         Ok(Self { base64: STANDARD.encode(&pem), pem, certificates })
     }
 
-    /// What chains may end at `now`: the certificates that can be roots.
+    /// What chains may end at: the certificates that can be roots, one of which is valid `now`.
     ///
     /// # Errors
-    /// [`Failure::NotTrusted`] when none is a CA; [`Failure::Clock`], which may heal, when none of the CAs is valid.
+    /// [`Failure::NotTrusted`] when none can be one; [`Failure::Clock`], which may heal, when none of those is valid.
     pub fn roots(&self, now: SystemTime) -> Result<Roots> {
         self.roots_among(now, &|_| true)
     }
@@ -69,30 +69,18 @@ impl Bundle {
         now: SystemTime,
         is_root: &dyn Fn(&Certificate) -> bool,
     ) -> Result<Roots> {
-        let stands_between = |c: &&Certificate| !is_root(c) && c.may_issue && c.is_valid_at(now);
-        Roots::new(self.usable_at(now, is_root)?, self.certificates.iter().filter(stands_between))
-    }
-
-    /// The certificates that can be roots: CAs that may issue for servers and are valid `now`. Go demands all of that of
-    /// a root, webpki nothing (`crypto/x509`, `isValid`, `CheckSignatureFrom` and `checkChainForKeyUsage`).
-    fn usable_at(
-        &self,
-        now: SystemTime,
-        is_root: &dyn Fn(&Certificate) -> bool,
-    ) -> Result<Vec<&Certificate>> {
-        let usable = |c: &&Certificate| is_root(c) && c.may_issue && c.for_servers;
-        let authorities: Vec<_> = self.certificates.iter().filter(usable).collect();
-        let Some(first) = authorities.first() else {
+        let usable = |c: &&Certificate| is_root(c) && ends_chains(c);
+        let roots: Vec<_> = self.certificates.iter().filter(usable).collect();
+        let Some(first) = roots.first() else {
             let message = "no certificate in the cluster's CA data is a CA that may sign; publish the cluster's CA certificate";
             return Err(Error::new(Step::Trust, Failure::NotTrusted, message));
         };
-        let problem = first.validity_against(now);
-        let valid: Vec<_> = authorities.into_iter().filter(|c| c.is_valid_at(now)).collect();
-        if valid.is_empty() {
-            let message = format!("{problem}; set the clock, or renew the CA");
+        if !roots.iter().any(|root| root.is_valid_at(now)) {
+            let message = format!("{}; set the clock, or renew the CA", first.describe_validity(now));
             return Err(Error::new(Step::Trust, Failure::Clock, message).healing(Retry::UntilDeadline(None)));
         }
-        Ok(valid)
+        let stands_between = |c: &&Certificate| !is_root(c) && c.may_issue && c.is_valid_at(now);
+        Ok(Roots::new(roots, self.certificates.iter().filter(stands_between)))
     }
 
     /// The bundle as PEM, byte for byte as published.
@@ -130,6 +118,14 @@ impl Bundle {
 #[must_use]
 pub fn share_a_key(some: &[Certificate], others: &[Certificate]) -> bool {
     some.iter().any(|one| others.iter().any(|other| one.spki == other.spki))
+}
+
+/// Whether a server's chain can end at this certificate: it may sign for servers, or it may be a server's own, which
+/// stands for itself. Go demands all of that of a root, webpki nothing (`crypto/x509`, `isValid`, `CheckSignatureFrom`
+/// and `checkChainForKeyUsage`).
+fn ends_chains(certificate: &Certificate) -> bool {
+    let is_servers_own = !certificate.unknown_critical && !certificate.alt_names.as_slice().is_empty();
+    certificate.for_servers && (certificate.may_issue || is_servers_own)
 }
 
 /// A checked pin, `sha256:` and 64 hex digits in lower case.
@@ -281,15 +277,15 @@ mod tests {
     }
 
     #[test]
-    fn roots_are_authorities_in_time() {
+    fn roots_are_authorities_and_servers_own_and_one_is_in_time() {
         let (now, early) = (UNIX_EPOCH + Duration::from_hours(701_280), UNIX_EPOCH);
-        let both = bundle(&[SERVER, CA]);
-        let usable: Vec<_> =
-            both.usable_at(now, &|_| true).unwrap().into_iter().map(|c| c.der.clone()).collect();
-        assert_eq!(usable, [both.certificates()[1].der.clone()]);
-        assert_eq!(both.usable_at(early, &|_| true).unwrap_err().failure(), Failure::Clock);
-        assert_eq!(bundle(&[SERVER]).usable_at(now, &|_| true).unwrap_err().failure(), Failure::NotTrusted);
-        assert!(both.roots(now).is_ok() && bundle(&[NODE]).roots(now).is_err());
+        for (held, is_known) in [(&[CA][..], true), (&[SERVER], true), (&[NODE], false), (&[NODE, CA], true)]
+        {
+            let bundle = bundle(held);
+            assert_eq!(bundle.roots(now).is_ok(), is_known, "{held:?}");
+            let failure = if is_known { Failure::Clock } else { Failure::NotTrusted };
+            assert_eq!(bundle.roots(early).unwrap_err().failure(), failure, "{held:?}");
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod objects;
 mod old;
 mod openssl;
 mod raw;
+mod roots;
 mod size;
 mod statuses;
 mod suite;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
     let areas = [
         ("names", names::cases()),
         ("chains", chains::cases()),
+        ("roots", roots::cases()),
         ("tls", tls::cases()),
         ("old", old::cases()),
         ("http", http::cases()),

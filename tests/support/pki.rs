@@ -4,9 +4,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use der::Tag;
+use nodestrap::asn1::{Fields, context, tlv};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose,
-    IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, date_time_ymd,
+    IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SigningKey as _, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -179,6 +181,17 @@ impl Authority {
         (self.sign_with(&request, adjust), pem_text("EC PRIVATE KEY", &sec1))
     }
 
+    /// The same authority whose certificate is of this version of X.509, 1 or 2, and signed anew.
+    pub fn of_version(mut self, version: u8) -> Self {
+        self.certificate = old(&self.certificate, version, &self.key).into();
+        self
+    }
+
+    /// A certificate that this authority has signed as one of this version, 1 or 2.
+    pub fn sign_old(&self, der: &[u8], version: u8) -> Vec<u8> {
+        old(der, version, &self.key)
+    }
+
     fn issuer(&self) -> Issuer<'_, &KeyPair> {
         Issuer::from_params(&self.params, &self.key)
     }
@@ -202,6 +215,25 @@ impl ServerIdentity {
         self.key = private_key(&KeyPair::generate().expect("a key"));
         self
     }
+}
+
+/// What a certificate says without its extensions, as one of version 1 or 2, signed by `key` (RFC 5280, section 4.1).
+/// What openssl(1) makes of `x509 -req -signkey` depends on its age.
+pub fn old(der: &[u8], version: u8, key: &KeyPair) -> Vec<u8> {
+    let mut certificate = Fields::of_sequence(der).expect("a certificate");
+    let mut tbs = certificate.any().expect("what is signed").fields().expect("its fields");
+    let algorithm = certificate.any().expect("an algorithm").raw;
+    let mut kept = match version {
+        1 => Vec::new(),
+        _ => vec![0xa0, 3, 2, 1, version - 1],
+    };
+    while let Some(field) = tbs.read().expect("a field") {
+        let is_numbered = [context(0), context(3)].contains(&field.tag);
+        kept.extend_from_slice(if is_numbered { &[] } else { field.raw });
+    }
+    let tbs = tlv(Tag::Sequence, &[&kept]);
+    let signature = key.sign(&tbs).expect("a signature");
+    tlv(Tag::Sequence, &[&tbs, algorithm, &tlv(Tag::BitString, &[&[0], &signature])])
 }
 
 /// Parses a request and verifies its signature.

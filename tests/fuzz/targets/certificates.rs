@@ -16,7 +16,7 @@ pub fn certificate(der: &[u8]) -> bool {
     assert!(der.len() <= limits::CERTIFICATE_BYTES && certificate.der == der);
     let again = Certificate::from_der(&certificate.der).expect("it was read");
     assert_eq!(format!("{certificate:?}"), format!("{again:?}"));
-    is_one_line(&format!("{} {}", certificate.subject, certificate.validity_against(fixtures::now())));
+    is_one_line(&format!("{} {}", certificate.subject, certificate.describe_validity(fixtures::now())));
     let shown = CertificateDer::from(der);
     if let Ok(anchor) = webpki::anchor_from_trusted_cert(&shown) {
         let spki = anchor.subject_public_key_info.as_ref();

@@ -1,0 +1,237 @@
+//! Why a server's certificate is refused, in words: webpki and rustls tell it in the names of their types.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use der::Tag;
+use rustls::pki_types::CertificateDer;
+use rustls::{AlertDescription, CertificateError, OtherError};
+
+use super::chain::{self, Anchors};
+use super::tls::SIGNATURES;
+use crate::asn1::tlv;
+use crate::node::ORGANIZATION;
+use crate::x509::{Certificate, algorithm_name, key_algorithm, key_name, rsa_bits, signature_algorithm};
+
+/// What is wrong with a chain, or with the signature of a handshake.
+#[derive(Debug)]
+pub(super) enum Problem {
+    /// This certificate is not valid at that time, and nothing else was found.
+    Time(Box<Certificate>, SystemTime),
+    /// It may be in order, but this program cannot tell: what it is, and behind "cannot be checked" the limit and the way
+    /// out.
+    Limit(String, &'static str),
+    /// It does not hold; a clause.
+    Wrong(String),
+    /// It holds, and its leaf is a kubelet's serving certificate (`pkg/apis/certificates`, `ValidateKubeletServingCSR`).
+    Kubelet,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Time(certificate, now) => f.write_str(&certificate.describe_validity(*now)),
+            Self::Limit(words, _) | Self::Wrong(words) => f.write_str(words),
+            Self::Kubelet => write!(f, "its organization is {ORGANIZATION}"),
+        }
+    }
+}
+
+impl std::error::Error for Problem {}
+
+/// The purposes do not fit.
+pub(super) const NOT_FOR_SERVERS: &str = "its extended key usage does not name serverAuth";
+
+/// anyExtendedKeyUsage (RFC 5280, section 4.2.1.12), as webpki has it.
+const ANY_PURPOSE: &[usize] = &[2, 5, 29, 37, 0];
+
+/// What [`SIGNATURES`] holds.
+const ALGORITHMS: &str = "nodestrap checks RSA (2048 to 8192 bits, SHA-256, SHA-384, SHA-512) and ECDSA (P-256, P-384, \
+                          SHA-256, SHA-384); give the server a certificate, and the cluster a CA, of these";
+
+/// webpki's word on a chain, to whose leaf and other certificates the others belong.
+pub(super) fn of_chain(
+    error: webpki::Error,
+    leaf: &CertificateDer<'_>,
+    others: &[CertificateDer<'_>],
+    anchors: &Anchors,
+    now: SystemTime,
+) -> Problem {
+    use webpki::Error as E;
+    let Ok(leaf) = Certificate::from_der(leaf) else {
+        return Problem::Wrong("it is not a well-formed certificate".to_owned());
+    };
+    let subject = &leaf.subject;
+    let wrong = |words: &str| Problem::Wrong(words.to_owned());
+    match error {
+        E::CertExpired { not_after: bound, .. } | E::CertNotValidYet { not_before: bound, .. } => {
+            let bound = UNIX_EPOCH + Duration::from_secs(bound.as_secs());
+            let shown = others.iter().filter_map(|other| Certificate::from_der(other).ok());
+            let mut known = shown.chain(anchors.roots.iter().cloned());
+            let misfit = known.find(|known| {
+                [known.not_before, known.not_after].contains(&bound) && !known.is_valid_at(now)
+            });
+            Problem::Time(Box::new(misfit.filter(|_| leaf.is_valid_at(now)).unwrap_or(leaf)), now)
+        }
+        E::UnsupportedSignatureAlgorithmContext(_)
+        | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_)
+        | E::InvalidSignatureForPublicKey => unchecked(&leaf, others, anchors).unwrap_or_else(|| {
+            let words = format!(
+                "its signature, or that of a CA in its chain, is not by the key of the CA of that name ({})",
+                leaf.issuer
+            );
+            Problem::Wrong(words)
+        }),
+        E::CaUsedAsEndEntity => Problem::Limit(
+            format!("{subject} is marked as a CA (basicConstraints)"),
+            "nodestrap takes a CA for a server only where the given CA data holds the same certificate; give the server one \
+             that is no CA",
+        ),
+        E::EmptyEkuExtension => {
+            let shown = others.iter().filter_map(|other| Certificate::from_der(other).ok());
+            let empty = shown.filter(|shown| shown.empty_usages).map(|shown| shown.subject).next_back();
+            let subject = if leaf.empty_usages { subject } else { &empty.unwrap_or_default() };
+            Problem::Limit(
+                format!("{subject} has an empty extended key usage"),
+                "nodestrap takes none that names nothing; give the server certificates with serverAuth in that extension, or \
+                 without the extension",
+            )
+        }
+        E::RequiredEkuNotFoundContext(context)
+            if context.present.iter().any(|purpose| purpose == ANY_PURPOSE) =>
+        {
+            Problem::Limit(
+                format!(
+                    "the extended key usage of {subject}, or of a CA in its chain, is any, without serverAuth"
+                ),
+                "nodestrap wants the server's purpose by its name; give the server certificates that name serverAuth",
+            )
+        }
+        E::RequiredEkuNotFoundContext(_) => wrong(NOT_FOR_SERVERS),
+        E::CertNotValidForName(context) => {
+            let name = context.expected.to_str().into_owned();
+            Problem::Wrong(format!("it is for {}, not for {name}", leaf.alt_names))
+        }
+        E::UnknownIssuer => {
+            Problem::Wrong(format!("no trusted CA has issued it, its issuer is {}", leaf.issuer))
+        }
+        E::UnsupportedCertVersion => wrong(
+            "it is of X.509 version 1 or 2, of which only a root may be; give the server one of version 3",
+        ),
+        E::UnsupportedCriticalExtension => wrong("it has a critical extension that is not known"),
+        E::NameConstraintViolation => {
+            wrong("the name constraints of a CA in its chain do not allow its names")
+        }
+        E::PathLenConstraintViolated => {
+            wrong("there are more CAs in its chain than one of them allows below it")
+        }
+        E::EndEntityUsedAsCa => {
+            wrong("who has signed it, or a CA in its chain, is no CA that may sign certificates")
+        }
+        E::InvalidCertValidity => wrong("its time, or that of a CA in its chain, ends before it begins"),
+        E::MaximumPathDepthExceeded
+        | E::MaximumPathBuildCallsExceeded
+        | E::MaximumSignatureChecksExceeded
+        | E::MaximumNameConstraintComparisonsExceeded => {
+            wrong("its chain is too long, or has too many branches")
+        }
+        _ => wrong("it, or a certificate of its chain, is malformed"),
+    }
+}
+
+/// The first signature on the way from the leaf to an anchor that is made in a way, or by a key, that this program cannot
+/// check.
+fn unchecked(leaf: &Certificate, others: &[CertificateDer<'_>], anchors: &Anchors) -> Option<Problem> {
+    let others: Vec<_> = others.iter().filter_map(|other| Certificate::from_der(other).ok()).collect();
+    let mut signed = leaf;
+    for _ in 0..=others.len() {
+        let above = anchors.signers.iter().filter(|anchor| *anchor.subject == *signed.raw_issuer);
+        let mut keys: Vec<_> =
+            above.map(|anchor| tlv(Tag::Sequence, &[&anchor.subject_public_key_info])).collect();
+        let is_last = !keys.is_empty();
+        let next = others.iter().find(|other| other.raw_subject == signed.raw_issuer);
+        keys.extend(next.map(|next| next.spki.clone()));
+        let algorithm = signature_algorithm(&signed.der);
+        if let Some(key) = keys.iter().find(|key| !is_checked(algorithm, key)) {
+            let (name, key) = (algorithm_name(algorithm), key_name(key));
+            let (subject, issuer) = (&signed.subject, &signed.issuer);
+            let what = format!("{subject} is signed with {name} by the key of {issuer} ({key})");
+            return Some(Problem::Limit(what, ALGORITHMS));
+        }
+        signed = next.filter(|_| !is_last)?;
+    }
+    None
+}
+
+/// Whether a signature of this algorithm by this key can be checked at all.
+fn is_checked(algorithm: &[u8], spki: &[u8]) -> bool {
+    let key = key_algorithm(spki);
+    let mut known = SIGNATURES.all.iter();
+    known.any(|known| {
+        known.signature_alg_id().as_ref() == algorithm && known.public_key_alg_id().as_ref() == key
+    }) && has_length(spki)
+}
+
+/// Whether a key is no RSA key, or one of a length that ring takes.
+fn has_length(spki: &[u8]) -> bool {
+    rsa_bits(spki).is_none_or(|bits| (2048..=8192).contains(&bits))
+}
+
+/// What rustls says of a handshake's signature by the key of `leaf`.
+pub(super) fn of_handshake(error: rustls::Error, leaf: &CertificateDer<'_>) -> rustls::Error {
+    let rustls::Error::InvalidCertificate(why) = &error else { return error };
+    let problem = match why {
+        CertificateError::Other(OtherError(why)) => match why.downcast_ref::<webpki::Error>() {
+            Some(why) => of_chain(why.clone(), leaf, &[], &Anchors::of(&[]), UNIX_EPOCH),
+            None => return error,
+        },
+        CertificateError::BadEncoding => {
+            of_chain(webpki::Error::BadDer, leaf, &[], &Anchors::of(&[]), UNIX_EPOCH)
+        }
+        _ => match Certificate::from_der(leaf) {
+            Ok(leaf) if !has_length(&leaf.spki) => {
+                Problem::Limit(format!("the key of {} is {}", leaf.subject, key_name(&leaf.spki)), ALGORITHMS)
+            }
+            _ => Problem::Wrong(
+                "the server does not sign the handshake with the key of its certificate".to_owned(),
+            ),
+        },
+    };
+    chain::error(problem)
+}
+
+/// What a failed handshake, or what came behind it, says to people.
+pub(super) fn of_tls(error: &rustls::Error) -> String {
+    use rustls::Error as E;
+    let words = match error {
+        E::AlertReceived(alert) => {
+            let number = u8::from(*alert);
+            let known = ALERTS.iter().find(|(known, _)| known == alert).map_or("", |(_, name)| name);
+            return format!("it ends the handshake with the TLS alert {number} {known}")
+                .trim_end()
+                .to_owned();
+        }
+        E::PeerIncompatible(_) | E::NoApplicationProtocol => {
+            "what it offers has nothing in common with this program"
+        }
+        E::NoCertificatesPresented => "it shows no certificate",
+        E::InvalidMessage(_) | E::PeerSentOversizedRecord | E::DecryptError => {
+            "what it sends cannot be read as TLS"
+        }
+        E::FailedToGetRandomBytes => "this machine has no randomness yet",
+        _ => "it does not keep the rules of TLS",
+    };
+    words.to_owned()
+}
+
+/// The alerts that tell somebody what to do (RFC 8446, section 6).
+const ALERTS: [(AlertDescription, &str); 8] = [
+    (AlertDescription::HandshakeFailure, "(handshake_failure)"),
+    (AlertDescription::BadCertificate, "(bad_certificate)"),
+    (AlertDescription::AccessDenied, "(access_denied)"),
+    (AlertDescription::ProtocolVersion, "(protocol_version)"),
+    (AlertDescription::InsufficientSecurity, "(insufficient_security)"),
+    (AlertDescription::InternalError, "(internal_error)"),
+    (AlertDescription::UnrecognisedName, "(unrecognized_name)"),
+    (AlertDescription::CertificateRequired, "(certificate_required)"),
+];
