@@ -105,27 +105,36 @@ fn a_node_of_the_cluster_that_is_given_is_joined_already() {
     );
 }
 
-/// In the middle of a rotation the node knows two CAs, and either is given.
+/// In the middle of a rotation the node knows two CAs, in one of the files or in both, and either is given.
 #[test]
 fn a_key_in_kubelet_conf_or_ca_crt_is_enough() {
     let new = Authority::new("kubernetes");
-    for pinned in ["old", "new", "none of them"] {
+    for (conf, ca, pinned, code) in [
+        ("both", "both", "old", 0),
+        ("both", "both", "new", 0),
+        ("both", "old", "new", 0),
+        ("old", "both", "new", 0),
+        ("old", "old", "new", 10),
+        ("both", "both", "neither", 10),
+    ] {
         let way = Way::new();
         way.node.joins(&way.api);
         let old = way.api.authority.pem();
-        let both = old.clone() + &new.pem();
-        let encode = |text: &str| BASE64_STANDARD.encode(text);
-        way.node.write(KUBELET_CONF, way.node.read(KUBELET_CONF).replace(&encode(&old), &encode(&both)));
-        way.node.write(CA, &both);
+        let pem = |which| if which == "both" { old.clone() + &new.pem() } else { old.clone() };
+        let [before, after] = [&old, &pem(conf)].map(|pem| BASE64_STANDARD.encode(pem));
+        way.node.write(KUBELET_CONF, way.node.read(KUBELET_CONF).replace(&before, &after));
+        way.node.write(CA, pem(ca));
         let pin = match pinned {
             "old" => way.api.authority.pin(),
             "new" => new.pin(),
             _ => Authority::new("kubernetes").pin(),
         };
-        let output = by_token(way).with(&[HASH, &pin]).run();
+        let seen = way.api.connections().len();
+        let way = by_token(way).with(&[HASH, &pin]);
+        let output = way.run();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let expected = if pinned == "none of them" { 10 } else { 0 };
-        assert_eq!(output.status.code(), Some(expected), "{pinned}: {said}");
+        assert_eq!(output.status.code(), Some(code), "{conf}, {ca}, {pinned}: {said}");
+        assert_eq!(way.api.connections().len(), seen);
     }
 }
 
