@@ -48,7 +48,9 @@ impl NodeFiles {
     /// A usage error when there is no such directory, [`Failure::Files`] when it cannot be opened.
     pub fn open(root: &Path, layout: Layout) -> Result<Self> {
         let root = Root::open(root).map_err(|e| {
-            let message = format!("the root {} cannot be opened", root.display());
+            // What is no path may be a secret that was given to the wrong flag.
+            let shown = if root.is_absolute() { format!(" {}", root.display()) } else { String::new() };
+            let message = format!("the root{shown} cannot be opened");
             let (step, failure) = match e.kind() {
                 ErrorKind::NotFound | ErrorKind::NotADirectory => (Step::Options, Failure::Usage),
                 _ => (Step::Files, Failure::Files),

@@ -22,6 +22,7 @@ use crate::node::NodeName;
 use crate::options::{Comparison, Discovery, Join, Wait};
 use crate::report::{CertificateFacts, Phase, Report, Success};
 use crate::trust::TrustedCluster;
+use crate::x509::AltName;
 pub(crate) use discover::after_build;
 
 /// Joins this machine: finds the cluster, trusts it, writes its files and, if asked, gets the node its certificates.
@@ -62,7 +63,7 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
 /// As of [`join`].
 pub(crate) fn rehearse(options: &Join, system: &System, report: &mut Report) -> Result<()> {
     let run = Run::open(options, system, report)?;
-    run.method().map(|_| ())
+    run.method(report).map(|_| ())
 }
 
 /// One run: what it was told, and what it works with.
@@ -98,6 +99,15 @@ impl<'a> Run<'a> {
         let files = NodeFiles::open(root, options.layout.clone())?;
         let node = machine::node_name(options, &files, system.clock.now(), report)?;
         report.node_name = Some(node.as_str().to_owned());
+        report.uses(node.as_str());
+        if let Some(proxy) = system.proxies.host() {
+            report.uses(&proxy);
+        }
+        for name in options.serving.iter().flat_map(|serving| serving.names.as_slice()) {
+            if let AltName::Dns(name) = name {
+                report.uses(name);
+            }
+        }
         Ok(Self { options, system, overall, files, lock: None, node })
     }
 
@@ -115,10 +125,16 @@ impl<'a> Run<'a> {
     }
 
     /// How the cluster is found, now that this has to be known.
-    fn method(&self) -> Result<&'a Discovery> {
+    fn method(&self, report: &mut Report) -> Result<&'a Discovery> {
         let clock = self.system.clock.clone();
         let deadline = Deadline::after(&*clock, self.options.discovery_timeout).earlier(self.overall);
-        self.options.method.discovery(Wait { clock, deadline })
+        let method = self.options.method.discovery(Wait { clock, deadline });
+        match &method {
+            Ok(method) => method.hosts().into_iter().for_each(|host| report.uses(host)),
+            // A name may have turned out to be the token.
+            Err(_) => report.uses_nothing(),
+        }
+        method
     }
 
     /// What is there to do for a node that has an identity. Whose cluster it is in, the given pins and CAs tell; where
@@ -183,7 +199,7 @@ impl<'a> Run<'a> {
             }
             _ => {}
         }
-        let method = self.method()?;
+        let method = self.method(report)?;
         self.spread(report);
         let (cluster, credentials) = self.discover(method, report)?;
         let replacement = files.replacement(cluster.authorities(), existing, node, options.replace)?;

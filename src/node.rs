@@ -22,20 +22,30 @@ impl NodeName {
     /// A usage error for what is no DNS-1123 subdomain (`IsDNS1123Subdomain`), and for `localhost` and `(none)`,
     /// which a machine is called before it has a name: two of them would share one Node.
     pub fn new(given: &str) -> Result<Self> {
+        Self::parse(given).map_err(|problem| {
+            let shown = crate::error::foreign(given);
+            let message = format!(
+                "the node name {shown:?} {problem}; give --node-name, or set the hostname (with --root, its \
+                 /etc/hostname)"
+            );
+            Error::new(Step::Options, Failure::Usage, message)
+        })
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// What it is instead, without any part of it.
+    pub fn parse(given: &str) -> std::result::Result<Self, &'static str> {
         let name = given.trim().to_lowercase();
-        let problem = match name.as_str() {
+        Err(match name.as_str() {
             "" => "is empty",
             "(none)" => "is what a kernel without a name says",
             "localhost" | "localhost.localdomain" => "is every machine's own name for itself",
             name if name.len() > limits::NODE_NAME => "is longer than 253 characters",
             name if !is_subdomain(name) => "is no DNS-1123 subdomain (a-z, 0-9, - and . between labels)",
             _ => return Ok(Self(name)),
-        };
-        let shown = crate::error::foreign(&name);
-        let message = format!(
-            "the node name {shown:?} {problem}; give --node-name, or set the hostname (with --root, its /etc/hostname)"
-        );
-        Err(Error::new(Step::Options, Failure::Usage, message))
+        })
     }
 
     /// The name itself.

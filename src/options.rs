@@ -287,15 +287,12 @@ impl Options {
         let removes = settings.is_on("remove-token-file");
         let files = settings.secret_files().filter(|file| removes && *file != reader::STANDARD_INPUT);
         let pins = discovery::pins(settings)?;
-        // To the kubelet, an empty override is none, whatever else was said.
-        let name = settings.stronger(["hostname-override", "node-name"]);
-        let name = name.filter(|(setting, name, _)| *setting == "node-name" || !name.is_empty());
         Ok(Join {
             method: Method::of(settings, &pins)?,
             pins,
             unread: settings.unread.clone(),
             token_files: files.map(PathBuf::from).collect(),
-            node_name: name.map(|(_, value, _)| value.to_owned()),
+            node_name: self.node_name()?,
             dry_run: settings.is_on("dry-run"),
             with_client_cert: self.with_client_cert(),
             serving: self.serving()?,

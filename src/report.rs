@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::error::{Error, Failure, Step, one_line};
+use crate::mask::masked;
 use crate::notify::Notify;
 use crate::secret::{Hidden, Secret};
 use crate::x509::{self, Certificate};
@@ -165,6 +166,9 @@ pub struct Report {
     /// The service manager, which hears the same lines.
     #[serde(skip)]
     pub manager: Option<Notify>,
+    /// Names of hosts and of the node that are in use: they are shown, whatever shape they have.
+    #[serde(skip)]
+    names: Vec<String>,
     #[serde(skip)]
     hidden: Hidden,
     #[serde(skip)]
@@ -191,9 +195,27 @@ impl Report {
         self.hidden.add(secret.expose());
     }
 
+    /// Notes the name of a host or a node that is in use, and so no secret that is in the wrong place.
+    pub fn uses(&mut self, name: &str) {
+        // Others cannot look like one.
+        if name.contains('.') && !self.names.iter().any(|known| known == name) {
+            self.names.push(name.to_owned());
+        }
+    }
+
+    /// Takes back what was noted of names: they are in use no more.
+    pub fn uses_nothing(&mut self) {
+        self.names.clear();
+    }
+
+    /// A text without what nobody may see of it.
+    fn shown(&self, text: &str) -> String {
+        masked(&self.hidden.mask(text), &self.names)
+    }
+
     /// Prints one line for people, and tells it to the service manager. A closed standard error is no reason to stop.
     pub fn say(&self, line: &str) {
-        let line = &self.hidden.mask(&one_line(line));
+        let line = &self.shown(&one_line(line));
         if let Some(manager) = &self.manager {
             manager.status(line);
         }
@@ -218,7 +240,7 @@ impl Report {
             return Ok(());
         }
         let mut output = std::io::stdout().lock();
-        output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(|e| {
+        output.write_all(self.shown(text).as_bytes()).and_then(|()| output.flush()).map_err(|e| {
             let message = "the answer cannot be written to standard output; run again when it can";
             Error::new(Step::Files, Failure::Files, message).caused_by(e)
         })
@@ -253,13 +275,14 @@ impl Report {
                 self.exit_code = 0;
                 if let Some(manager) = &self.manager {
                     let node = self.node_name.as_ref().map(|name| format!(": {name}"));
-                    manager.ready(&[self.outcome, node.as_deref().unwrap_or_default()].concat());
+                    let line = [self.outcome, node.as_deref().unwrap_or_default()].concat();
+                    manager.ready(&self.shown(&line));
                 }
             }
             Err(error) => {
                 self.outcome = error.failure().name();
                 self.exit_code = error.failure().exit_code();
-                self.error = error.chain().iter().map(|line| self.hidden.mask(line)).collect();
+                self.error = error.chain().iter().map(|line| self.shown(line)).collect();
                 self.say(&format!("error: {error}"));
             }
         }
@@ -271,11 +294,11 @@ impl Report {
     /// # Errors
     /// Never in practice: every field serialises.
     pub fn json(&self) -> Result<Vec<u8>, Error> {
-        let mut json = serde_json::to_vec(self).map_err(|e| {
+        let mut json = serde_json::to_string(self).map_err(|e| {
             Error::new(Step::Options, Failure::Internal, "cannot write the report").caused_by(e)
         })?;
-        json.push(b'\n');
-        Ok(json)
+        json.push('\n');
+        Ok(self.shown(&json).into_bytes())
     }
 }
 

@@ -37,6 +37,7 @@ pub fn verify(
         let _ = writeln!(answer, "ca: {pin} {subject}, valid from {from} until {until}{unfit}");
     }
     report.server = Some(cluster.server().as_str().to_owned());
+    report.uses(cluster.server().endpoint().host());
     report.ca_hashes = cluster.authorities().pins();
     report.answer(&answer)?;
     Ok(Success::Verified)

@@ -85,6 +85,12 @@ impl Identity {
         keys
     }
 
+    /// The API server's host, where kubelet.conf names one.
+    #[must_use]
+    pub fn host(&self) -> Option<String> {
+        Some(ServerUrl::parse(&self.server)?.endpoint().host().to_owned())
+    }
+
     /// Prepares to talk to the API server as the node itself; the first request dials. The server is known by the CAs
     /// that the node trusted when it joined.
     ///

@@ -68,6 +68,7 @@ impl Run<'_> {
                     // What was fetched is new; from here on servers are asked with it, who can repeat it.
                     credentials.token().into_iter().for_each(|token| report.hide(token));
                     report.server = Some(cluster.server().as_str().to_owned());
+                    report.uses(cluster.server().endpoint().host());
                     report.ca_hashes = cluster.authorities().pins();
                     report.end_phase(Phase::Discovery, clock);
                     tell(method, pins, round.route(), &cluster, report);

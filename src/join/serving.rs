@@ -65,6 +65,9 @@ impl Run<'_> {
         let looks_once = serving.timeout.is_zero();
         let time = if looks_once { limits::REQUEST } else { serving.timeout };
         let deadline = Deadline::after(clock, time).earlier(self.overall);
+        if let Some(host) = identity.host() {
+            report.uses(&host);
+        }
         let api = identity.dial(system)?;
         if unnamed {
             match own_address(&api, system, deadline, report)? {

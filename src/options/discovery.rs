@@ -73,6 +73,19 @@ impl Discovery {
         };
         signing.into_iter().chain(requesting)
     }
+
+    /// The hosts that are asked first.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<&str> {
+        let place = match self {
+            Self::Token { endpoints, .. } => return endpoints.iter().map(Endpoint::host).collect(),
+            Self::ClusterInfo { info: Source::Read(_), .. } => return Vec::new(),
+            Self::ClusterInfo { info: Source::Behind(file), .. }
+            | Self::Kubeconfig { download: file, .. } => &file.url,
+            Self::Given(given) => &given.cluster.server,
+        };
+        vec![place.endpoint().host()]
+    }
 }
 
 /// The settings that each name a way. The stronger source decides; two ways from one source are a contradiction.

@@ -8,9 +8,21 @@ use crate::error::{Error, Result};
 use crate::files::{Layout, NodePath};
 use crate::kubelet::NodeRegistration;
 use crate::limits;
+use crate::node::NodeName;
 use crate::x509::{AltName, AltNames};
 
 impl Options {
+    /// The node's name, as it was given.
+    pub(super) fn node_name(&self) -> Result<Option<String>> {
+        let name = self.settings.stronger(["hostname-override", "node-name"]);
+        // To the kubelet, an empty override is none, whatever else was said.
+        let name = name.filter(|(setting, name, _)| *setting == "node-name" || !name.is_empty());
+        let Some((setting, name, _)) = name else { return Ok(None) };
+        NodeName::parse(name)
+            .map_err(|problem| usage(format!("{}: the node name {problem}", self.settings.label(setting))))?;
+        Ok(Some(name.to_owned()))
+    }
+
     pub(super) fn layout(&self) -> Result<Layout> {
         let mut layout = Layout::default();
         for (name, path) in [
