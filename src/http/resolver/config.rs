@@ -36,10 +36,9 @@ pub(super) struct Config {
     pub trust_ad: bool,
 }
 
-impl Config {
-    /// Reads it anew. A file that cannot be read is an empty one.
-    pub fn read(sources: &NameSources) -> Self {
-        let mut config = Self {
+impl Default for Config {
+    fn default() -> Self {
+        Self {
             servers: Vec::new(),
             search: Vec::new(),
             ndots: 1,
@@ -49,7 +48,14 @@ impl Config {
             single_request: false,
             use_tcp: false,
             trust_ad: false,
-        };
+        }
+    }
+}
+
+impl Config {
+    /// Reads it anew. A file that cannot be read is an empty one.
+    pub fn read(sources: &NameSources) -> Self {
+        let mut config = Self::default();
         for line in lines(&sources.resolv_conf) {
             if !line.starts_with([';', '#']) {
                 config.line(&line, sources.port);
@@ -157,4 +163,107 @@ fn parse_address(text: &str, port: u16) -> Option<SocketAddr> {
         .and_then(|socket| netdevice::name_to_index(socket, zone));
     let index = index.or_else(|_| zone.parse()).unwrap_or_default();
     Some(SocketAddrV6::new(address, port, 0, index).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of this text, for as long as it is looked at.
+    fn with<T>(text: &str, look: impl FnOnce(NameSources) -> T) -> T {
+        let file = std::env::temp_dir().join(format!("nodestrap-names-{:?}", std::thread::current().id()));
+        std::fs::write(&file, text).unwrap();
+        let hostname = || "n1.corp.example".to_owned();
+        let found = look(NameSources { hosts: file.clone(), resolv_conf: file.clone(), hostname, port: 53 });
+        std::fs::remove_file(file).unwrap();
+        found
+    }
+
+    #[test]
+    fn resolv_conf_is_read_line_by_line() {
+        let base = || Config {
+            servers: ["127.0.0.1:53", "[::1]:53"].map(|server| server.parse().unwrap()).into(),
+            search: vec!["corp.example.".to_owned()],
+            ..Config::default()
+        };
+        let servers = |list: &[&str]| Config {
+            servers: list.iter().map(|server| server.parse().unwrap()).collect(),
+            ..base()
+        };
+        let search =
+            |list: &[&str]| Config { search: list.iter().map(|name| (*name).to_owned()).collect(), ..base() };
+        let seconds = |seconds| Config { timeout: Duration::from_secs(seconds), ..base() };
+        for (text, expected) in [
+            ("", base()),
+            ("nameserver 10.0.0.1", servers(&["10.0.0.1:53"])),
+            (" nameserver\t10.0.0.1 10.0.0.2\r\n", servers(&["10.0.0.1:53"])),
+            ("nameserver fd00::1\nnameserver ::ffff:10.0.0.1\n", servers(&["[fd00::1]:53", "10.0.0.1:53"])),
+            ("nameserver fe80::1%7\n", servers(&["[fe80::1%7]:53"])),
+            ("nameserver fe80::1%lo\n", servers(&["[fe80::1%1]:53"])),
+            ("nameserver fe80::1%\nnameserver 10.0.0.1%lo\nnameserver x\nnameserver\n", base()),
+            (
+                "nameserver x\nnameserver 10.0.0.1\nnameserver 10.0.0.2\nnameserver 10.0.0.3\nnameserver 10.0.0.4\n",
+                servers(&["10.0.0.1:53", "10.0.0.2:53", "10.0.0.3:53"]),
+            ),
+            ("#nameserver 10.0.0.1\n;nameserver 10.0.0.1\n", base()),
+            ("search a b. . c", search(&["a.", "b.", "c."])),
+            ("search a\ndomain b c", search(&["b."])),
+            ("domain b\nsearch a\ndomain", search(&["a."])),
+            ("search a\nsearch .", base()),
+            ("options ndots:4", Config { ndots: 4, ..base() }),
+            ("options ndots:0", Config { ndots: 0, ..base() }),
+            ("options ndots:x", Config { ndots: 0, ..base() }),
+            ("options ndots:3x ndots:99999999999999999999", Config { ndots: 15, ..base() }),
+            ("options timeout:30", seconds(30)),
+            ("options timeout:0", seconds(1)),
+            ("options timeout:-3", seconds(1)),
+            ("options attempts:7", Config { attempts: 7, ..base() }),
+            ("options attempts:0", Config { attempts: 1, ..base() }),
+            ("options attempts:1000000", Config { attempts: 100, ..base() }),
+            ("options rotate", Config { rotate: true, ..base() }),
+            ("options single-request", Config { single_request: true, ..base() }),
+            ("options single-request-reopen", Config { single_request: true, ..base() }),
+            ("options use-vc", Config { use_tcp: true, ..base() }),
+            ("options usevc", Config { use_tcp: true, ..base() }),
+            ("options tcp", Config { use_tcp: true, ..base() }),
+            ("options edns0 trust-ad", Config { trust_ad: true, ..base() }),
+            ("options rotate:1 debug no-reload\nsortlist 10.0.0.1\noption rotate\n", base()),
+        ] {
+            assert_eq!(with(text, |sources| Config::read(&sources)), expected, "{text}");
+        }
+        let named =
+            |hostname| NameSources { hostname, resolv_conf: "/nowhere".into(), ..NameSources::of_system() };
+        for hostname in [|| "n1".to_owned(), || "n1.".to_owned()] as [fn() -> String; 2] {
+            assert_eq!(Config::read(&named(hostname)).search, Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn hosts_are_found_by_any_of_their_names() {
+        let text = "# 10.0.0.9 api\n10.0.0.1\tAPI.lab. api # x\r\n10.0.0.999 api\n\nfd00::1 x api.LAB\n10.0.0.2 x.\n10.0.0.3 api";
+        for (host, expected) in [
+            ("api", "10.0.0.1:0 10.0.0.3:0"),
+            ("api.", "10.0.0.1:0 10.0.0.3:0"),
+            ("Api.Lab", "10.0.0.1:0 [fd00::1]:0"),
+            ("x", "[fd00::1]:0 10.0.0.2:0"),
+            ("ap", ""),
+            ("10.0.0.1", ""),
+            ("lab", ""),
+        ] {
+            let found: Vec<_> =
+                with(text, |sources| hosts(&sources, host)).iter().map(ToString::to_string).collect();
+            assert_eq!(found.join(" "), expected, "{host}");
+        }
+        let line = |last: u32| format!("10.0.{}.{} api", last / 250, last % 250);
+        let many = (0..300).map(line).collect::<Vec<_>>().join("\n");
+        assert_eq!(with(&many, |sources| hosts(&sources, "api")).len(), limits::ADDRESSES);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_ends_the_file() {
+        let line = |length: usize| format!("10.0.0.1 {} api\n10.0.0.2 api\n", "x".repeat(length));
+        let most = usize::try_from(limits::HOSTS_LINE).unwrap() - "10.0.0.1  api\n".len();
+        assert_eq!(with(&line(most - 1), |sources| hosts(&sources, "api")).len(), 2);
+        assert_eq!(with(&line(most), |sources| hosts(&sources, "api")).len(), 0);
+    }
 }

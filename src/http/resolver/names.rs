@@ -38,3 +38,43 @@ fn is_askable(name: &str) -> bool {
         && !top.eq_ignore_ascii_case("onion")
         && bare.split('.').all(|label| (1..=limits::LABEL).contains(&label.len()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_asked_for_in_the_order_of_the_search_list() {
+        let long = ["a", "b", "c", "d"].map(|letter| letter.repeat(61)).join(".") + ".abcde";
+        let label = |length: usize| "a".repeat(length);
+        for (host, ndots, search, expected) in [
+            ("api", 1, "a. b.c.", "api.a. api.b.c. api."),
+            ("api.lab", 1, "a. b.", "api.lab. api.lab.a. api.lab.b."),
+            ("api.lab", 2, "a.", "api.lab.a. api.lab."),
+            ("api", 0, "a.", "api. api.a."),
+            ("api.lab.", 2, "a.", "api.lab."),
+            ("api", 1, "", "api."),
+            ("api", 1, "onion. a..b. x.ONION. c.", "api.c. api."),
+            ("api.onion", 1, "a.", "api.onion.a."),
+            ("onion.lab_1", 1, "", "onion.lab_1."),
+            // 253 bytes are a name with a dot, one more is none.
+            (&long, 9, "abc.", &format!("{long}.")),
+            (&long[1..], 9, "", &format!("{}.", &long[1..])),
+            (&format!("a{long}"), 9, "", ""),
+            (&label(63), 1, "", &format!("{}.", label(63))),
+            (&label(64), 1, "", ""),
+            ("10.0.0", 1, "a.", ""),
+            ("10.x.0", 1, "", "10.x.0."),
+            ("1-0", 1, "", "1-0."),
+            ("a b", 1, "", ""),
+            ("-a", 1, "", ""),
+            ("a-.b", 1, "", ""),
+            ("a..b", 1, "", ""),
+            ("", 1, "a.", ""),
+        ] {
+            let search = search.split_terminator(' ').map(str::to_owned).collect();
+            let config = Config { search, ndots, ..Config::default() };
+            assert_eq!(candidates(host, &config).join(" "), expected, "{host} with {config:?}");
+        }
+    }
+}

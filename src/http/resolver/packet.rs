@@ -30,7 +30,7 @@ pub(super) struct Question<'a> {
 }
 
 /// What a server says to a question.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     /// At least one address.
     Addresses(Vec<IpAddr>),

@@ -195,3 +195,6 @@ impl<'a> Query<'a> {
         self.words.push(Word { name: self.question.name.to_owned(), text, is_denial });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+//! Servers on a port of their own, and which of them is asked when.
+
+use std::net::{Ipv4Addr, UdpSocket};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use super::super::packet::{A, AAAA};
+use super::super::{NameSources, Resolver};
+use super::*;
+use crate::clock::SystemClock;
+
+/// What a server, by its number from 1, says to this type: a response code, of which 0 comes with an address, or nothing.
+type Says = fn(usize, u16) -> Option<u8>;
+
+/// What was asked: server, number of the message, type.
+type Asked = Vec<(usize, u16, u16)>;
+
+const V4: &str = "10.0.0.1:6443";
+const V6: &str = "[fd00::1]:6443";
+
+/// The address for `api.lab`, in an answer to this message.
+fn answer(message: &[u8], code: u8) -> Vec<u8> {
+    let mut answer = message[..message.len() - 11].to_vec();
+    answer[2..12].copy_from_slice(&[0x81, 0x80 | code, 0, 1, 0, u8::from(code == 0), 0, 0, 0, 0]);
+    if code == 0 {
+        let is_v4 = u16::from(message[message.len() - 14]) == A;
+        let v6 = b"\xc0\x0c\0\x1c\0\x01\0\0\0\0\0\x10\xfd\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01";
+        answer.extend(if is_v4 { &b"\xc0\x0c\0\x01\0\x01\0\0\0\0\0\x04\x0a\0\0\x01"[..] } else { v6 });
+    }
+    answer
+}
+
+/// So many servers at 127.0.0.1 and behind it, a file that names them with these options, and what they were asked.
+fn servers(count: u8, options: &str, says: Says) -> (NameSources, Arc<Mutex<Asked>>) {
+    let asked = Arc::new(Mutex::new(Asked::new()));
+    let mut port = 0;
+    let mut lines = vec![format!("options {options}")];
+    for server in 1..=count {
+        let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, server), port)).unwrap();
+        port = socket.local_addr().unwrap().port();
+        lines.push(format!("nameserver 127.0.0.{server}"));
+        let log = asked.clone();
+        thread::spawn(move || {
+            let mut buffer = [0; 512];
+            loop {
+                let (length, from) = socket.recv_from(&mut buffer).unwrap();
+                let message = &buffer[..length];
+                let record = u16::from(message[length - 14]);
+                let id = u16::from_be_bytes([message[0], message[1]]);
+                log.lock().unwrap().push((server.into(), id, record));
+                if let Some(code) = says(server.into(), record) {
+                    socket.send_to(&answer(message, code), from).unwrap();
+                }
+            }
+        });
+    }
+    let file = std::env::temp_dir().join(format!("nodestrap-resolv-{}-{port}", std::process::id()));
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let hostname = || "n1".to_owned();
+    (NameSources { hosts: "/nowhere".into(), resolv_conf: file, hostname, port }, asked)
+}
+
+/// What is found within so many seconds, sorted, and how long that takes.
+fn look(sources: NameSources, seconds: u64) -> (String, Duration) {
+    let began = Instant::now();
+    let file = sources.resolv_conf.clone();
+    let resolver = Resolver::new(Arc::new(SystemClock::start()), sources);
+    let found = match resolver.lookup("api.lab", 6443, began + Duration::from_secs(seconds)) {
+        Ok(found) => {
+            let mut found: Vec<_> = found.iter().map(ToString::to_string).collect();
+            found.sort_unstable();
+            found.join(" ")
+        }
+        Err(e) => e.to_string(),
+    };
+    let _ = std::fs::remove_file(file);
+    (found, began.elapsed())
+}
+
+/// The servers in the order in which they were asked for a type.
+fn order(asked: &Mutex<Asked>, record: u16) -> Vec<usize> {
+    asked.lock().unwrap().iter().filter(|asked| asked.2 == record).map(|asked| asked.0).collect()
+}
+
+#[test]
+fn both_families_are_asked_together_under_numbers_of_their_own() {
+    let (sources, asked) = servers(1, "timeout:1 attempts:3", |_, _| None);
+    let (found, spent) = look(sources, 2);
+    assert_eq!(found, "cannot resolve api.lab: name server 127.0.0.1 did not respond");
+    assert!(spent >= Duration::from_secs(2) && spent < Duration::from_secs(4), "{spent:?}");
+    let asked = asked.lock().unwrap();
+    assert_eq!((asked[0].2, asked[1].2), (A, AAAA), "no wait between them");
+    assert!(asked.len() >= 4, "asked again while there is time: {asked:?}");
+    let mut numbers: Vec<_> = asked.iter().map(|asked| asked.1).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert!(numbers.len() + 1 >= asked.len(), "{asked:?}");
+}
+
+#[test]
+fn one_family_is_waited_for_no_longer_than_half_of_the_time() {
+    thread::scope(|scope| {
+        for options in ["edns0", "single-request"] {
+            let cases: [(Says, &str); 2] = [
+                (|_, record| (record == A).then_some(0), V4),
+                (|_, record| (record == AAAA).then_some(0), V6),
+            ];
+            for (says, expected) in cases {
+                scope.spawn(move || {
+                    let (found, spent) = look(servers(1, options, says).0, 6);
+                    assert_eq!(found, expected, "{options}");
+                    let (least, most) = (Duration::from_millis(2900), Duration::from_secs(5));
+                    assert!(least <= spent && spent < most, "{options} {expected} took {spent:?}");
+                });
+            }
+        }
+    });
+}
+
+#[test]
+fn servers_are_asked_in_their_order_until_one_is_of_use() {
+    const BOTH: &str = "10.0.0.1:6443 [fd00::1]:6443";
+    let cases: [(u8, &str, Says, &str, &[usize]); 7] = [
+        (2, "attempts:1", |_, _| Some(0), BOTH, &[1]),
+        (3, "attempts:1", |server, _| Some(if server < 3 { 2 } else { 0 }), BOTH, &[1, 2, 3]),
+        (
+            2,
+            "attempts:2",
+            |_, _| Some(5),
+            "REFUSED, name server 127.0.0.2 responded with REFUSED",
+            &[1, 2, 1, 2],
+        ),
+        (2, "attempts:1", |_, _| Some(3), "127.0.0.1 responded with NXDOMAIN (no such name)", &[1]),
+        (
+            2,
+            "attempts:3",
+            |server, _| Some(if server == 1 { 2 } else { 3 }),
+            "127.0.0.1 responded with SERVFAIL",
+            &[1, 2],
+        ),
+        (2, "attempts:1 timeout:1", |server, _| (server == 2).then_some(0), BOTH, &[1, 2]),
+        (1, "attempts:2 timeout:1", |_, _| None, "127.0.0.1 did not respond", &[1, 1]),
+    ];
+    for (count, options, says, expected, servers_asked) in cases {
+        let (sources, asked) = servers(count, options, says);
+        let (found, spent) = look(sources, 20);
+        assert!(found.ends_with(expected), "{options}: {found}");
+        assert!(spent < Duration::from_secs(10), "{options} took {spent:?}: the servers' own time was over");
+        for record in [A, AAAA] {
+            assert_eq!(order(&asked, record), servers_asked, "{options} {expected}");
+        }
+    }
+}
+
+#[test]
+fn rotate_begins_with_the_next_server_each_time() {
+    let (sources, asked) = servers(3, "rotate", |_, _| Some(0));
+    let resolver = Resolver::new(Arc::new(SystemClock::start()), sources.clone());
+    for _ in 0..3 {
+        resolver.lookup("api.lab", 1, Instant::now() + Duration::from_secs(20)).unwrap();
+    }
+    let _ = std::fs::remove_file(sources.resolv_conf);
+    assert_eq!((order(&asked, A), order(&asked, AAAA)), (vec![1, 3, 2], vec![2, 1, 3]));
+}
+
+/// The first server is slower than its share of the time, and its answer still counts.
+#[test]
+fn a_late_answer_counts_within_the_servers_own_time() {
+    let (sources, asked) = servers(2, "attempts:1", |server, _| {
+        if server == 1 {
+            thread::sleep(Duration::from_secs(2));
+        }
+        (server == 1).then_some(0)
+    });
+    let (found, _) = look(sources, 6);
+    assert!(found.contains(V4), "{found}");
+    assert_eq!(order(&asked, A), [1, 2]);
+}
+
+#[test]
+fn single_request_asks_one_family_after_the_other() {
+    let (sources, asked) = servers(1, "single-request", |_, record| {
+        thread::sleep(Duration::from_millis(300));
+        (record == A || record == AAAA).then_some(0)
+    });
+    let (_, spent) = look(sources, 20);
+    assert!(spent >= Duration::from_millis(600), "{spent:?}");
+    assert_eq!(asked.lock().unwrap().len(), 2);
+}
