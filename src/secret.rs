@@ -46,19 +46,20 @@ pub struct Hidden(Vec<Secret<String>>);
 impl Hidden {
     /// From now on hides `secret`, and of a token with a dot what stands behind it: before that is a name.
     pub fn add(&mut self, secret: &str) {
-        let behind = secret.split_once('.').map_or("", |(_, behind)| behind);
-        for part in [secret, behind] {
-            let is_new = self.0.iter().all(|hidden| hidden.expose() != part);
-            if part.len() >= limits::HIDDEN_LEAST && is_new {
-                self.0.push(Secret::new(part.to_owned()));
-            }
+        if self.0.iter().all(|hidden| hidden.expose() != secret) {
+            self.0.push(Secret::new(secret.to_owned()));
         }
     }
 
     /// The text without them and, where it is cut, without the beginning of one.
     #[must_use]
     pub fn mask(&self, text: &str) -> String {
-        let forms: Vec<String> = self.0.iter().flat_map(|secret| forms(secret.expose())).collect();
+        let parts = self.0.iter().flat_map(|secret| {
+            let secret = secret.expose().as_str();
+            [secret, secret.split_once('.').map_or("", |(_, behind)| behind)]
+        });
+        let parts = parts.filter(|part| part.len() >= limits::HIDDEN_LEAST);
+        let forms: Vec<String> = parts.flat_map(forms).collect();
         let text = forms.iter().fold(text.to_owned(), |text, form| text.replace(form, HIDDEN));
         let mut clean = String::with_capacity(text.len());
         let mut parts = text.split('…').peekable();

@@ -2,6 +2,7 @@
 //! change their certificates one after the other. So it is asked for again, for ten seconds, and no forged answer ends a
 //! run while another endpoint may still lead to the cluster.
 
+use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -83,6 +84,28 @@ fn a_misfit_that_heals_lets_the_join_through() {
             assert_eq!((forger.count(Route::Discovery), forger.credentials_seen()), (1, 0));
         },
     );
+}
+
+#[test]
+fn the_first_misfit_is_told_at_once() {
+    let ([forger, _], node) = (forger_and_others(&FORGERIES[0]), Node::new());
+    let path = node.beside("notify");
+    let manager = UnixDatagram::bind(&path).expect("a socket");
+    manager.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
+    let running = node.join(&forger).with_cert().env("NOTIFY_SOCKET", path.display().to_string()).start();
+    let mut buffer = vec![0; 65_536];
+    loop {
+        let length = manager.recv(&mut buffer).expect("a line");
+        if String::from_utf8_lossy(&buffer[..length]).contains("was not made with the token") {
+            break;
+        }
+    }
+    let told = Instant::now();
+    let first = forger.wait_for(Route::Discovery, 1).at;
+    assert!(told.duration_since(first) < Duration::from_secs(5), "before the ten seconds are over");
+    let run = running.finish();
+    run.expect("not-trusted");
+    run.check(told.elapsed() > Duration::from_secs(4), "and tried again after that");
 }
 
 #[test]
