@@ -104,15 +104,16 @@ fn is_config_map(reply: &Reply) -> bool {
     reply.object().is_some_and(|object: Object| object.kind == "ConfigMap")
 }
 
-/// Fetches the file at `url`, over a connection to its server: text of at most [`limits::FILE_BYTES`]. It may hold a
-/// token.
+/// Fetches the file at `url`, over a connection to its server: text of at most [`limits::FILE_BYTES`], which may hold a
+/// token, and who has answered, for people.
 ///
 /// # Errors
 /// As [`fetch`], and what ends a handshake that is verified: [`Failure::NotTrusted`], and [`Failure::Clock`].
-pub fn fetch_file(server: &Verified, url: &ServerUrl, timeout: Duration) -> Result<Secret<String>> {
+pub fn fetch_file(server: &Verified, url: &ServerUrl, timeout: Duration) -> Result<(Secret<String>, String)> {
     let reply = fetch_text(server, url, timeout)?;
+    let who = format!("HTTP {}, {}", reply.status, reply.answerer());
     String::from_utf8(reply.body)
-        .map(Secret::new)
+        .map(|text| (Secret::new(text), who))
         .map_err(|_| no_use(url.as_str(), "answers with something else than text; check the URL"))
 }
 

@@ -32,8 +32,8 @@ pub(super) fn kubeconfig(
     system: &System,
     timeout: Duration,
 ) -> Result<Vouched> {
-    let text = discovery::fetch_file(&dial(file, system)?, &file.url, timeout)?;
-    Vouched::fetched(&file.url, text.expose(), token.cloned())
+    let (text, who) = discovery::fetch_file(&dial(file, system)?, &file.url, timeout)?;
+    Vouched::fetched(&file.url, text.expose(), token.cloned()).map_err(|e| e.with_note(&format!(" ({who})")))
 }
 
 /// No connection is kept between attempts: what was wrong with one may be its server.

@@ -117,6 +117,8 @@ fn a_cluster_info_is_fetched_and_judged_like_any_other() {
                   CN=kube-apiserver)";
     let (way, _web) = by_cluster_info(|_| r#"["words"]"#.to_owned());
     way.is_refused(4, no_map);
+    let (way, _web) = by_url(|_, _| file(r#"["words"]"#));
+    way.is_refused(4, "it is no kubeconfig (HTTP 200, application/octet-stream from CN=kube-apiserver)");
     let (way, _web) = by_cluster_info(|_| TOKEN.to_owned());
     way.is_refused(4, no_map);
 }
