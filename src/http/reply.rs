@@ -58,9 +58,11 @@ impl Reply {
         let sent = retry_after::moment(&text_of(headers, DATE)).unwrap_or(now);
         let retry_after = retry_after::delay(&text_of(headers, RETRY_AFTER), Some(sent));
         let (media_type, location) = (text_of(headers, CONTENT_TYPE), text_of(headers, LOCATION));
-        let mut body = Vec::new();
         // One byte more than allowed tells a body that ends at the limit from one that goes on.
         let most = limits::BODY_BYTES as u64 + 1;
+        // In one piece where its length is told: a buffer that grows is there twice for a moment.
+        let length = response.body().content_length().unwrap_or(0).min(most);
+        let mut body = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
         response.into_body().into_with_config().limit(most).reader().take(most).read_to_end(&mut body)?;
         if body.len() > limits::BODY_BYTES {
             return Err(ureq::Error::BodyExceedsLimit(limits::BODY_BYTES as u64));
