@@ -6,7 +6,8 @@ use crate::limits;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rules {
     /// The shell's (POSIX.1-2024, volume 3, 2.2 Quoting and 2.3 Token Recognition), without its expansions, and with some
-    /// patience: a line break ends no command, and a backslash that stands alone is one whose line break was lost.
+    /// patience: a line break ends no command, and a backslash that stands alone, or at the end, is one whose line break was
+    /// lost.
     Shell,
     /// systemd's for a variable that is a word of a command line by itself (`src/basic/extract-word.c`, with
     /// `EXTRACT_RELAX | EXTRACT_UNQUOTE`): a backslash escapes in both kinds of quotes, and quotes may stay open.
@@ -45,7 +46,7 @@ pub(super) fn split(line: &str, rules: Rules) -> Result<Vec<String>, &'static st
                 let next = rest.chars().next();
                 match (next, line_break) {
                     (_, Some(line_break)) if shell => rest = &rest[line_break.len()..],
-                    (None, _) if !shell || word.is_none() => {}
+                    (None, _) => {}
                     (Some(next), _) if shell && word.is_none() && next.is_whitespace() => {}
                     (Some(next), _) => {
                         let word = word.get_or_insert_default();
@@ -55,7 +56,6 @@ pub(super) fn split(line: &str, rules: Rules) -> Result<Vec<String>, &'static st
                         word.push(next);
                         rest = &rest[next.len_utf8()..];
                     }
-                    (None, _) => word.get_or_insert_default().push(c),
                 }
             }
         }
@@ -129,7 +129,7 @@ mod tests {
         ] {
             assert_eq!(shell(line).as_ref(), Ok(&expected), "{line:?}");
         }
-        assert_eq!(shell("a\\"), Ok(vec!["a\\".to_owned()]));
+        assert_eq!(shell("a b c\\").as_ref(), Ok(&expected));
     }
 
     #[test]
