@@ -36,6 +36,79 @@ fn a_join_line_is_read_as_a_shell_reads_it() {
 }
 
 #[test]
+fn a_configuration_says_what_it_says_to_kubeadm() {
+    for (version, more) in [
+        ("v1beta4", "controlPlane:\ndryRun: null\ntimeouts:\n"),
+        (
+            "v1beta4",
+            "controlPlane: null\ndryRun: off\nnodeRegistration: {kubeletExtraArgs: [{name: v}, {name: w, value: }]}\n",
+        ),
+        (
+            "v1beta4",
+            "controlPlane: ~\ndryRun: no\ntimeouts: {discovery: null}\nnodeRegistration: {taints: [null], imagePullSerial: yes}\n",
+        ),
+        (
+            "v1beta3",
+            "controlPlane: \nnodeRegistration: {name: , criSocket: null, kubeletExtraArgs: {v: }}\npatches: null\n",
+        ),
+    ] {
+        let way = Way::new();
+        let text = format!(
+            "apiVersion: kubeadm.k8s.io/{version}\nkind: JoinConfiguration\ndiscovery:\n  file: null\n  bootstrapToken:\n    \
+             token: {TOKEN}\n    apiServerEndpoint: {}/\n    caCertHashes: ~\n    unsafeSkipCAVerification: yes\n  \
+             tlsBootstrapToken:\n{more}",
+            way.api.endpoint()
+        );
+        let file = way.file("join.yaml", &text);
+        let said = way.with(&["--config", path(&file), "--with-kubelet-config"]).joins();
+        assert!(!said.contains("unknown field"), "{said}");
+    }
+    for (more, words) in [
+        ("controlPlane: {}\n", "workers only"),
+        ("controlPlane: {localAPIEndpoint: null}\n", "workers only"),
+        ("nodeRegistration: {name: on}\n", "nodeRegistration.name"),
+        ("dryRun: 'yes'\n", "dryRun"),
+        ("nodeRegistration: {kubeletExtraArgs: [{value: '1'}]}\n", "nodeRegistration.kubeletExtraArgs"),
+    ] {
+        let way = Way::new();
+        let text = way.configuration() + more;
+        let file = way.file("join.yaml", &text);
+        way.with(&["--config", path(&file)]).is_refused(2, words);
+    }
+}
+
+#[test]
+fn a_kubeconfig_with_empty_fields_says_what_it_says_to_client_go() {
+    for fields in [
+        "as: '', as-uid: '', as-groups: [], as-user-extra: {}, username: '', password: ''",
+        "as: null, as-groups: null, as-user-extra: , exec: null, auth-provider: ~, username: ",
+        "extensions: [], tokenFile: '', client-certificate: '', client-key-data: null",
+    ] {
+        for flag in ["--discovery-file", "--bootstrap-kubeconfig"] {
+            let way = Way::new();
+            let text = way.kubeconfig(&format!("{{token: {TOKEN}, {fields}}}"));
+            let text = text.replace(
+                "{server:",
+                "{proxy-url: '', tls-server-name: , insecure-skip-tls-verify: no, server:",
+            );
+            let file = way.file("kubeconfig", &format!("preferences: null\nextensions:\nkind:\n{text}"));
+            way.with(&[flag, path(&file)]).joins();
+        }
+    }
+    for (fields, words) in [
+        ("exec: {}", "its user has exec"),
+        ("auth-provider: {}", "its user has auth-provider"),
+        ("as-groups: [g]", "its user has as-groups"),
+        ("as-user-extra: {a: []}", "its user has as-user-extra"),
+    ] {
+        let way = Way::new();
+        let text = way.kubeconfig(&format!("{{token: {TOKEN}, {fields}}}"));
+        let file = way.file("kubeconfig", &text);
+        way.with(&["--discovery-file", path(&file)]).is_refused(2, words);
+    }
+}
+
+#[test]
 fn a_join_line_with_an_open_quote_or_without_end_is_an_error() {
     let long = format!("kubeadm join {}", "a ".repeat(100_000));
     for (line, words) in [
