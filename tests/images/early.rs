@@ -326,6 +326,10 @@ fn network_boot(lab: &Lab, name: &str, root: &str) -> String {
     fs::rename(initramfs, directory.join("initramfs")).unwrap();
     fs::copy(ready_made("amd64").join("vmlinuz"), directory.join("vmlinuz")).unwrap();
     let tree = machine.bare_root();
+    // Without a line break at its end, and with quotes in quotes.
+    let variables = "NODESTRAP_ARGS=\"--with-kubelet-config --taint='example.com/pxe:NoSchedule'\"";
+    fs::create_dir_all(tree.join("etc/default")).unwrap();
+    fs::write(tree.join("etc/default/nodestrap"), variables).unwrap();
     run(Command::new("tar").arg("-C").arg(&tree).arg("-cf").arg(directory.join("root.tar")).arg("."));
     let token = lab.cluster.token();
     // QEMU's first card.
@@ -350,6 +354,10 @@ fn network_boot(lab: &Lab, name: &str, root: &str) -> String {
     assert!(!log.contains(&token.value), "the token is on the console:\n{log}");
     if on_disk {
         machine.assert_joined();
+        let flags = |root: &Path| fs::read_to_string(root.join("var/lib/kubelet/kubeadm-flags.env"));
+        assert!(
+            machine.on_disk(flags).unwrap().contains("--register-with-taints=example.com/pxe:NoSchedule")
+        );
     }
     assert!(lab.cluster.signing_requests().contains(&name.to_owned()));
     told
