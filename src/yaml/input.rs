@@ -77,6 +77,15 @@ impl Input for Bounded<'_, '_> {
         self.text.peek_opt()
     }
 
+    // Asked of nearly every character: the text has quicker ways than those that are built on `peek`.
+    fn next_can_be_plain_scalar(&self, in_flow: bool) -> bool {
+        self.text.next_can_be_plain_scalar(in_flow)
+    }
+
+    fn next_is_blank_or_breakz(&self) -> bool {
+        self.text.next_is_blank_or_breakz()
+    }
+
     /// For this character the scanner looks once before each token, and at no other time.
     fn next_char_is(&self, c: char) -> bool {
         if c == '\u{feff}' {
