@@ -47,6 +47,17 @@ enum Goal {
     Sight,
 }
 
+/// What lies at a path.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// A file, a directory, or what else.
+    pub kind: FileType,
+    /// In bytes.
+    pub size: u64,
+    /// Device and inode.
+    pub id: (u64, u64),
+}
+
 /// A directory that stands for `/`.
 #[derive(Debug)]
 pub struct Root {
@@ -137,12 +148,24 @@ impl Root {
     /// # Errors
     /// As the system has it.
     pub fn has(&self, path: &str, kind: FileType) -> io::Result<bool> {
+        Ok(self.look(path)?.is_some_and(|seen| seen.kind == kind))
+    }
+
+    /// What is at `path`, following links below the root, whoever has put it there. `None` where there is nothing.
+    ///
+    /// # Errors
+    /// As the system has it.
+    pub fn look(&self, path: &str) -> io::Result<Option<Seen>> {
         let found = self.walk(path, Goal::Sight).and_then(|(directory, name)| {
             Ok(fs::statat(&directory.fd, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW)?)
         });
         match found {
-            Ok(found) => Ok(FileType::from_raw_mode(found.st_mode) == kind),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Ok(found) => Ok(Some(Seen {
+                kind: FileType::from_raw_mode(found.st_mode),
+                size: u64::try_from(found.st_size).unwrap_or_default(),
+                id: (found.st_dev, found.st_ino),
+            })),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
     }

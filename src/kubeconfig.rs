@@ -161,6 +161,15 @@ impl Kubeconfig {
         Some((find(&self.clusters, &context.cluster)?, find(&self.users, &context.user)?))
     }
 
+    /// Whether any user is known by something that this text itself holds and that is secret.
+    #[must_use]
+    pub fn holds_secret(&self) -> bool {
+        self.users.iter().any(|(_, user)| {
+            let is_password = matches!(user.unsupported, Some("username" | "password"));
+            is_password || !user.token.expose().is_empty() || !user.client_key_data.expose().is_empty()
+        })
+    }
+
     fn current_context(&self) -> Option<&Context> {
         find(&self.contexts, &self.current_context)
     }

@@ -112,6 +112,11 @@ pub const FILE_BYTES: u64 = 1024 * 1024;
 pub const PATH: usize = 4096;
 /// Entries of a directory that is looked through; a kubelet's store gets one a year.
 pub const ENTRIES: usize = 10_000;
+/// Files and directories of an image that are searched for secrets. A Debian with units, a boot loader and cloud-init has
+/// about two thousand in the places that are searched.
+pub const CHECKED_FILES: usize = 20_000;
+/// Directories below a place that are searched for secrets; cloud-init's lie five deep.
+pub const CHECKED_DEPTH: u32 = 16;
 /// Symbolic links followed in one path, as Linux has it (`fs/namei.c`, `MAXSYMLINKS`).
 pub const LINKS: usize = 40;
 /// How often a file is looked at that is replaced by another one between the look and the opening. Whoever replaces files

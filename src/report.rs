@@ -89,7 +89,7 @@ impl CertificateFacts {
 }
 
 /// Something in an image that should not be there, or is not and should.
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// How bad it is.
     pub level: Level,

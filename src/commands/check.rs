@@ -4,17 +4,25 @@
 //! will miss, is a warning. The image is foreign: a link in it never leads out of it, nothing in it is written, and no
 //! content of it is shown.
 
+mod places;
+mod secrets;
+
 use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::path::Path;
 
+use rustix::fs::FileType;
 use serde_json::Value;
 
-use crate::disk::{Root, TEMPORARIES};
+use self::places::{PLACES, Place};
+use self::secrets::holds_secret;
+use crate::disk::{Root, Seen, TEMPORARIES};
 use crate::error::{Error, Failure, Result, Step, foreign};
 use crate::files::{BOOTSTRAP, CONFIG, KUBELET, KUBERNETES, Layout, NodeFiles, path};
+use crate::kubeconfig::Kubeconfig;
+use crate::limits;
 use crate::report::{Finding, Level, Report, Success};
 use crate::secret::Secret;
-use crate::trust::Token;
 use crate::yaml;
 
 /// The kubeconfigs of a control plane, each with a key (`cmd/kubeadm/app/constants`, `AdminKubeConfigFileName` and the
@@ -28,10 +36,10 @@ const KUBELET_CONF: &str = "kubelet.conf";
 const CERTIFICATES: &str = "/var/lib/kubelet/pki";
 /// Where keys lie: the cluster's, and etcd's below them (`cmd/kubeadm/app/phases/certs`).
 const KEYS: [&str; 2] = [PKI, "/etc/kubernetes/pki/etcd"];
+/// Where a kubelet keeps what it mounts into pods (`cmd/kubelet/app/server.go`, `getPodsDir`).
+const PODS: &str = "/var/lib/kubelet/pods";
 /// machine-id(5).
 const MACHINE_ID: &str = "/etc/machine-id";
-/// Where nodestrap's own settings and systemd's credentials (systemd.exec(5), `LoadCredential=`) lie.
-const SETTINGS: [&str; 2] = ["/etc/nodestrap", "/etc/credstore"];
 /// Where a kubelet's configuration lies: kubeadm's place, which is the one that is missed, and that of images without
 /// kubeadm.
 const CONFIGURATIONS: [&str; 2] = ["/var/lib/kubelet/config.yaml", "/etc/kubernetes/kubelet.yaml"];
@@ -43,14 +51,14 @@ const CONFIGURATIONS: [&str; 2] = ["/var/lib/kubelet/config.yaml", "/etc/kuberne
 /// it cannot be looked at.
 pub fn check(root: &Path, report: &mut Report) -> Result<Success> {
     let files = NodeFiles::open(root, Layout::default())?.only_looking();
-    let mut image = Image { root: files.disk(), findings: Vec::new() };
+    let mut image = Image { root: files.disk(), findings: Vec::new(), seen: Vec::new() };
     image.directories();
     image.identity();
     image.keys();
     image.leftovers();
     image.cluster();
     image.machine_id();
-    image.tokens();
+    image.secrets();
     image.configuration();
     let findings = image.findings;
     let lines = findings.iter().map(|Finding { level, path, message }| {
@@ -72,6 +80,8 @@ pub fn check(root: &Path, report: &mut Report) -> Result<Success> {
 struct Image<'a> {
     root: &'a Root,
     findings: Vec<Finding>,
+    /// The files and directories that were searched for secrets, by device and inode, sorted.
+    seen: Vec<(u64, u64)>,
 }
 
 impl Image<'_> {
@@ -84,7 +94,10 @@ impl Image<'_> {
     }
 
     fn find(&mut self, level: Level, path: &str, message: &str) {
-        self.findings.push(Finding { level, path: foreign(path), message: message.to_owned() });
+        let finding = Finding { level, path: foreign(path), message: message.to_owned() };
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
     }
 
     /// What could not be looked at may hold anything.
@@ -179,15 +192,88 @@ impl Image<'_> {
         }
     }
 
-    fn tokens(&mut self) {
-        for directory in SETTINGS {
-            for name in self.names(directory) {
-                let path = path(directory, &name);
-                if self.text(&path).is_some_and(|text| holds_token(text.expose())) {
-                    let message = "it holds a bootstrap token, which whoever has the image can use; \
-                                   hand it to the machine when it boots";
-                    self.warning(&path, message);
+    /// Tokens and keys in all places where images have them.
+    fn secrets(&mut self) {
+        for (place, paths) in PLACES {
+            for path in paths {
+                self.search(place, path);
+            }
+        }
+    }
+
+    /// Looks into a file, or into all files below a directory. Links are followed inside the image, and nothing is looked
+    /// at twice.
+    fn search(&mut self, place: Place, path: &str) {
+        let mut rest = vec![(path.to_owned(), limits::CHECKED_DEPTH)];
+        while let Some((path, depth)) = rest.pop() {
+            let found = match self.root.look(&path) {
+                Err(e) if e.kind() == ErrorKind::NotADirectory => continue, // nothing is below a file
+                found => found,
+            };
+            let Some(Seen { kind, size, id }) = self.unseen(&path, found) else { continue };
+            let Err(at) = self.seen.binary_search(&id) else { continue };
+            if self.seen.len() == limits::CHECKED_FILES {
+                return self.unseen(&path, Err(std::io::Error::other("there are too many files")));
+            }
+            self.seen.insert(at, id);
+            match kind {
+                FileType::Directory => {
+                    let names = self.root.names(&path);
+                    for name in self.unseen(&path, names).iter().rev() {
+                        match name.to_str().map(|name| self::path(&path, name)) {
+                            // Volumes of pods are nobody's image.
+                            Some(path) if depth > 0 && path != PODS => rest.push((path, depth - 1)),
+                            Some(_) => {}
+                            None => self.find_unread(place, &self::path(&path, &name.to_string_lossy())),
+                        }
+                    }
                 }
+                FileType::RegularFile if place != Place::Boot || size <= limits::FILE_BYTES => {
+                    self.judge(place, &path);
+                }
+                FileType::RegularFile => {}
+                _ if place == Place::Settings => self.find_unread(place, &path),
+                _ => {}
+            }
+        }
+    }
+
+    /// What cannot be read may hold anything, unless it lies where much else does.
+    fn find_unread(&mut self, place: Place, path: &str) {
+        if place != Place::Boot {
+            self.error(path, "it cannot be looked at; remove it");
+        }
+    }
+
+    /// Looks into one file. What was found by its name is not told twice.
+    fn judge(&mut self, place: Place, path: &str) {
+        let shown = foreign(path);
+        if self.findings.iter().any(|finding| finding.level == Level::Error && finding.path == shown) {
+            return;
+        }
+        if place == Place::Node && is_set_aside(path) {
+            return if path.contains(".crt.old-") {
+                self.warning(path, "--replace has set it aside; remove it");
+            } else {
+                self.error(path, "--replace has set it aside, and it may hold a key or a token; remove it");
+            };
+        }
+        let Some(text) = self.text(path) else { return };
+        let text = text.expose();
+        // A kubeconfig's token has no shape of its own.
+        let is_kubeconfig = place != Place::Boot && text.contains("users");
+        let holds_secret = holds_secret(text)
+            || is_kubeconfig && Kubeconfig::parse(text).is_ok_and(|config| config.holds_secret());
+        match place {
+            _ if !holds_secret => {}
+            Place::Node => {
+                let message = "it holds a token or a private key, which every machine of this image would have; remove it";
+                self.error(path, message);
+            }
+            Place::Settings | Place::Boot => {
+                let message = "it holds a token or a private key, which whoever has the image can use; \
+                               hand it to the machine when it boots";
+                self.warning(path, message);
             }
         }
     }
@@ -220,34 +306,8 @@ impl Image<'_> {
     }
 }
 
-/// Whether a bootstrap token stands anywhere in a text.
-fn holds_token(text: &str) -> bool {
-    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')));
-    words.map(|word| word.trim_matches('.')).any(|word| Token::parse(word).is_some())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_is_found_wherever_it_stands() {
-        let token = "abcdef.0123456789abcdef";
-        for text in [
-            token.to_owned(),
-            format!("{token}\n"),
-            format!("kubeadm join h:6443 --token {token} --discovery-token-ca-cert-hash sha256:00"),
-            format!("--token={token}"),
-            format!("{{\"token\":\"{token}\"}}"),
-            format!("The token is '{token}'."),
-            format!("  token: {token}.\n"),
-        ] {
-            assert!(holds_token(&text), "{text}");
-        }
-        for text in
-            ["", "abcdef", "abcdef.0123456789abcde", "x.abcdef.0123456789abcdef", "ABCDEF.0123456789abcdef"]
-        {
-            assert!(!holds_token(text), "{text}");
-        }
-    }
+/// Whether a file has the name that `--replace` gives (`NAME.old-DATE`).
+fn is_set_aside(path: &str) -> bool {
+    let date = path.rsplit_once(".old-").map(|(_, date)| date);
+    date.is_some_and(|date| date.len() >= 10 && date.bytes().all(|b| b.is_ascii_digit() || b == b'-'))
 }

@@ -12,7 +12,7 @@ use crate::support::node::{BOOTSTRAP_CONF, CA, KUBELET_CONF, Node};
 use crate::support::pki::{Authority, DAY, valid};
 use crate::support::run::{self, Finished};
 
-const SECRET: &str = "0123456789abcdef";
+pub const SECRET: &str = "0123456789abcdef";
 
 /// Runs a command with a report beside the node's root; nothing below the root may change.
 fn nodestrap(node: &Node, line: &str) -> Finished {
@@ -176,12 +176,12 @@ fn verify_fails_as_a_join_would() {
     nodestrap(&node, &line).expect("clock").says(&["CN=old"]);
 }
 
-const CONFIG: &str = "var/lib/kubelet/config.yaml";
-const GOOD: &str = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nrotateCertificates: true\n\
+pub const CONFIG: &str = "var/lib/kubelet/config.yaml";
+pub const GOOD: &str = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nrotateCertificates: true\n\
                     authentication:\n  x509:\n    clientCAFile: /etc/kubernetes/pki/ca.crt\n";
 
 /// Checks the node's root as an image, and returns level and path of each finding.
-fn check(node: &Node) -> (Finished, Vec<String>) {
+pub fn check(node: &Node) -> (Finished, Vec<String>) {
     let run = nodestrap(node, &format!("check --root {}", node.root().display()));
     let findings = run.report()["findings"].as_array().expect("findings").clone();
     let text = |finding: &Value, field: &str| finding[field].as_str().expect("text").to_owned();

@@ -18,6 +18,7 @@ mod files;
 mod given_pins;
 mod identities;
 mod gone;
+mod images;
 mod inherited;
 mod instructions;
 mod issuance;
