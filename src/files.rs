@@ -24,7 +24,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::time::SystemTime;
 
-use crate::disk::{Directory, Root, Staged, Stranger};
+use crate::disk::{Directory, Exposed, Root, Staged, Stranger};
 use crate::error::{Error, Failure, Result, Step};
 use crate::identity::{Credentials, IssuedCertificate, Key, Kind};
 use crate::kubeconfig;
@@ -39,6 +39,8 @@ pub struct NodeFiles {
     layout: Layout,
     /// What was found on the way and is no reason to stop.
     warnings: RefCell<Vec<String>>,
+    /// Files with a key or a token that others can read.
+    exposed: RefCell<Vec<(String, Exposed)>>,
 }
 
 impl NodeFiles {
@@ -57,7 +59,7 @@ impl NodeFiles {
             };
             Error::new(step, failure, message).caused_by(e)
         })?;
-        Ok(Self { root, layout, warnings: RefCell::default() })
+        Ok(Self { root, layout, warnings: RefCell::default(), exposed: RefCell::default() })
     }
 
     /// Has a directory that others can write to noted instead of refused, for who believes nothing that lies there.

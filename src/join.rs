@@ -38,7 +38,7 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
     }
     let run = Run::begin(options, system, report)?;
     let existing = run.files.judge().and_then(|()| run.files.existing(&run.node, system.clock.now()));
-    run.files.tell(report);
+    run.files.tell(!options.dry_run, report);
     let existing = existing?;
     if !options.replace {
         run.files.refuse_foreign(&existing, &run.node)?;

@@ -130,6 +130,13 @@ impl Kubeconfig {
         })
     }
 
+    /// Whether a key or a token is written in it, whosever it is.
+    #[must_use]
+    pub fn embeds_a_secret(&self) -> bool {
+        let has = |user: &User| !(user.client_key_data.expose().is_empty() && user.token.expose().is_empty());
+        self.users.iter().any(|(_, user)| has(user))
+    }
+
     /// The cluster that discovery means: the one named `""`, else the current context's, else the only one
     /// (`cmd/kubeadm/app/util/kubeconfig`, `GetClusterFromKubeConfig`; a sole cluster is taken whatever its name).
     ///

@@ -40,18 +40,10 @@ pub struct Examined {
     /// Whether nobody but root, this user and the owner of the root directory can have written it.
     pub is_safe: bool,
     /// The file, where users other than its owner can read it.
-    readable: Option<File>,
+    pub exposed: Option<Exposed>,
 }
 
-impl Examined {
-    /// The file, if users other than its owner can read it.
-    #[must_use]
-    pub fn exposed(self) -> Option<Exposed> {
-        self.readable.map(Exposed)
-    }
-}
-
-/// A file that users other than its owner can read, and should not.
+/// A file that users other than its owner can read.
 #[derive(Debug)]
 pub struct Exposed(File);
 
@@ -144,8 +136,8 @@ impl Root {
         };
         Ok(found.map(|(file, facts, bytes)| {
             let is_safe = self.trusts(&facts) && !others_can_write(&file, &facts);
-            let readable = (facts.st_mode & 0o077 != 0).then_some(file);
-            Examined { bytes, is_safe, readable }
+            let exposed = (facts.st_mode & 0o077 != 0).then_some(Exposed(file));
+            Examined { bytes, is_safe, exposed }
         }))
     }
 

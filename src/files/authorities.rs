@@ -1,7 +1,7 @@
 //! ca.crt beside the CAs of a cluster: compared as certificates, so that line ends, comments, order and repetition do not
 //! count.
 
-use super::{NodeFiles, refusal, unreadable, write};
+use super::{NodeFiles, refusal, write};
 use crate::error::Result;
 use crate::limits;
 use crate::trust::{Bundle, TrustedCluster};
@@ -14,6 +14,8 @@ pub(super) enum Stored {
     Nothing,
     /// Certificates, and nothing that a kubelet could not read.
     Certificates(Vec<Certificate>),
+    /// The same, where others could have written them.
+    Writable(Vec<Certificate>),
     /// Something else.
     Garbage,
 }
@@ -40,9 +42,11 @@ impl NodeFiles {
     /// ca.crt, whosever it is.
     pub(super) fn ca(&self) -> Result<Stored> {
         let path = self.layout.ca.as_str();
-        let bytes = self.root.read(path).map_err(|e| unreadable(path, e))?.unwrap_or_default();
-        Ok(match Certificate::chain_from_pem(&bytes) {
-            Some(certificates) => Stored::Certificates(certificates),
+        let (bytes, is_safe) = self.examine(path, |_| false)?.unwrap_or_default();
+        let bytes = bytes.expose();
+        Ok(match Certificate::chain_from_pem(bytes) {
+            Some(certificates) if is_safe => Stored::Certificates(certificates),
+            Some(certificates) => Stored::Writable(certificates),
             None if bytes.trim_ascii().is_empty() => Stored::Nothing,
             None => Stored::Garbage,
         })
@@ -50,17 +54,22 @@ impl NodeFiles {
 
     /// Holds ca.crt against the CAs of the cluster, which is trusted.
     pub(super) fn compare_ca(&self, cluster: &Bundle) -> Result<CaState> {
-        let found = match self.ca()? {
+        let (found, keeps) = match self.ca()? {
             Stored::Nothing => return Ok(CaState::Missing),
             Stored::Garbage => {
                 return Ok(CaState::Foreign { problem: self.no_certificates(), elsewhere: true });
             }
-            Stored::Certificates(found) => found,
+            Stored::Certificates(found) => (found, true),
+            Stored::Writable(found) => (found, false),
         };
         let own = cluster.certificates();
         let strays: Vec<_> =
             found.iter().filter(|ca| own.iter().all(|own| own.spki != ca.spki)).map(named).collect();
         if strays.is_empty() {
+            // It is written anew, so that it is nobody else's any more.
+            if !keeps {
+                return Ok(CaState::Missing);
+            }
             let are_in = |these: &[Certificate], those: &[Certificate]| {
                 these.iter().all(|one| those.iter().any(|other| other.der == one.der))
             };

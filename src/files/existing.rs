@@ -1,5 +1,6 @@
 //! What identity the node has: kubelet.conf and the pairs of the kubelet's stores, judged without any network.
 
+use std::str::Utf8Error;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -7,13 +8,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::authorities::Stored;
-use super::unusable::check_server;
-use super::{NodeFiles, Problem, Unusable, path, unreadable};
+use super::unusable::{WRITABLE, check_server};
+use super::{NodeFiles, Problem, Unusable, path};
 use crate::blocks::blocks;
 use crate::error::{Error, Failure, Result, Step};
 use crate::http::{ClientIdentity, ServerUrl, System, Verified};
 use crate::identity::{Key, Wanted};
-use crate::kubeconfig::{Kubeconfig, User};
+use crate::kubeconfig::{Kubeconfig, KubeconfigError, User};
 use crate::node::{NodeName, USER_PREFIX};
 use crate::secret::Secret;
 use crate::trust;
@@ -139,11 +140,16 @@ impl NodeFiles {
     /// [`Failure::Files`] for files that cannot be read.
     pub fn existing(&self, node: &NodeName, now: SystemTime) -> Result<Existing> {
         let conf = self.layout.kubeconfig.as_str();
-        let Some(text) = self.root.read(conf).map_err(|e| unreadable(conf, e))?.map(Secret::new) else {
+        // Only where others can read it: most are parsed once.
+        let has_secret = |text: &[u8]| matches!(parse(text), Ok(Ok(config)) if config.embeds_a_secret());
+        let Some((text, is_safe)) = self.examine(conf, has_secret)? else {
             return Ok(Existing::None);
         };
         let unusable = |problem, authorities| Ok(Existing::Unusable(Unusable { problem, authorities }));
-        let config = match std::str::from_utf8(text.expose()).map(Kubeconfig::parse) {
+        if !is_safe {
+            return unusable(Problem::Writable, Vec::new());
+        }
+        let config = match parse(text.expose()) {
             Ok(Ok(config)) => config,
             Ok(Err(e)) => return unusable(Problem::Kubeconfig(e), Vec::new()),
             Err(_) => return unusable(Problem::NotText, Vec::new()),
@@ -172,6 +178,10 @@ impl NodeFiles {
         }
         Ok(match self.ca()? {
             Stored::Nothing => Existing::WithoutCa(authorities),
+            Stored::Writable(_) => {
+                let problem = Problem::Part(self.layout.ca.as_str().to_owned(), WRITABLE);
+                return unusable(problem, authorities);
+            }
             Stored::Certificates(stored) if trust::share_a_key(&stored, &authorities) => {
                 authorities.extend(stored);
                 let (kubeconfig, server) = (conf.to_owned(), cluster.server.clone());
@@ -236,17 +246,30 @@ impl NodeFiles {
                 } else {
                     path(self.layout.kubeconfig.directory(), file)
                 };
-                let bytes = self.root.read(&file).map_err(|e| unreadable(&file, e))?;
-                ([field, " ", &file].concat(), bytes.ok_or("not found"))
+                // The kubelet's pair is in one file, which is read as a key, too.
+                let has_secret = !matches!(field, "client-certificate" | "certificate-authority");
+                let bytes = match self.examine(&file, |_| has_secret)? {
+                    None => Err("not found"),
+                    Some((_, false)) => Err(WRITABLE),
+                    Some((bytes, true)) => Ok(bytes),
+                };
+                ([field, " ", &file].concat(), bytes)
             }
-            (data, "") => ([field, "-data"].concat(), STANDARD.decode(data).map_err(|_| "invalid base64")),
+            (data, "") => {
+                let bytes = STANDARD.decode(data).map(Secret::new).map_err(|_| "invalid base64");
+                ([field, "-data"].concat(), bytes)
+            }
             (_, file) => ([field, " ", file].concat(), Err("set beside embedded data")),
         };
         Ok(match bytes {
-            Ok(bytes) => Ok(Part { name, bytes: Secret::new(bytes) }),
+            Ok(bytes) => Ok(Part { name, bytes }),
             Err(problem) => Err(Problem::Part(name, problem)),
         })
     }
+}
+
+fn parse(text: &[u8]) -> std::result::Result<std::result::Result<Kubeconfig, KubeconfigError>, Utf8Error> {
+    std::str::from_utf8(text).map(Kubeconfig::parse)
 }
 
 /// The pair of these parts, if it is whole and in time.

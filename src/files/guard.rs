@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{KUBELET, KUBERNETES, Layout, NodeFiles, failed};
+use super::{KUBELET, KUBERNETES, Layout, NodeFiles, failed, unreadable};
 use crate::clock::{Clock, Deadline};
-use crate::disk::{Lock, Stranger};
+use crate::disk::{Examined, Lock, Stranger};
 use crate::error::{Error, Failure, Result, Step};
 use crate::report::Report;
+use crate::secret::Secret;
 
 /// How often a second run looks whether the first has ended.
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
@@ -72,10 +73,35 @@ impl NodeFiles {
         self.warnings.borrow_mut().push(warning);
     }
 
-    /// Tells what was found so far and is no reason to stop.
-    pub fn tell(&self, report: &Report) {
+    /// Reads a file of the identity, and tells whether nobody else can have written it. Where it holds a secret, others that
+    /// can read it are noted for [`Self::tell`]; not where they can write, too, for then nothing in it is believed.
+    pub(super) fn examine(
+        &self,
+        path: &str,
+        has_secret: impl FnOnce(&[u8]) -> bool,
+    ) -> Result<Option<(Secret<Vec<u8>>, bool)>> {
+        let found = self.root.examine(path).map_err(|e| unreadable(path, e))?;
+        Ok(found.map(|Examined { bytes, is_safe, exposed }| {
+            if let Some(exposed) = exposed.filter(|_| is_safe && has_secret(&bytes)) {
+                self.exposed.borrow_mut().push((path.to_owned(), exposed));
+            }
+            (Secret::new(bytes), is_safe)
+        }))
+    }
+
+    /// Tells what was found so far and is no reason to stop; and closes files with secrets that others can read, unless
+    /// nothing is to be changed.
+    pub fn tell(&self, closes: bool, report: &Report) {
         let warn = |text: &str| report.say(&format!("warning: files: {text}"));
         self.root.new_strangers().iter().for_each(|stranger| warn(&stranger.to_string()));
         self.warnings.take().iter().for_each(|warning| warn(warning));
+        for (path, file) in self.exposed.take() {
+            let end = match closes.then(|| file.close()) {
+                Some(Ok(())) => "its mode is 0600 now".to_owned(),
+                Some(Err(e)) => format!("its mode cannot be set to 0600: {e}"),
+                None => "a run that is not dry sets its mode to 0600".to_owned(),
+            };
+            warn(&format!("{path} holds a secret that other users could read; {end}"));
+        }
     }
 }

@@ -59,6 +59,10 @@ impl Node {
         std::fs::write(self.at(path), text).unwrap();
     }
 
+    fn open(&self, path: &str, mode: u32) {
+        std::fs::set_permissions(self.at(path), PermissionsExt::from_mode(mode)).unwrap();
+    }
+
     fn read(&self, path: &str) -> Vec<u8> {
         std::fs::read(self.at(path)).unwrap()
     }
@@ -196,6 +200,30 @@ fn a_file_with_a_secret_is_the_users_alone() {
     std::fs::set_permissions(node.at(BOOTSTRAP_CONF), PermissionsExt::from_mode(0o644)).unwrap();
     node.files().write_bootstrap(&cluster, &credentials).unwrap();
     assert_eq!(node.mode(BOOTSTRAP_CONF), 0o600);
+}
+
+/// Only what is the identity's own is closed, and only where nobody else can have written it.
+#[test]
+fn a_secret_that_others_can_read_is_closed_when_that_is_told() {
+    for (mode, secret, closes, after) in [
+        (0o644, true, true, 0o600),
+        (0o640, true, true, 0o600),
+        (0o600, true, true, 0o600),
+        (0o400, true, true, 0o400),
+        (0o644, false, true, 0o644),
+        (0o644, true, false, 0o644),
+        (0o666, true, true, 0o666),
+    ] {
+        let node = Node::new("exposed");
+        node.write(CONF, "text");
+        node.open(CONF, mode);
+        let files = node.files();
+        let (text, is_safe) = files.examine("/etc/kubernetes/kubelet.conf", |_| secret).unwrap().unwrap();
+        assert_eq!((text.expose().as_slice(), is_safe), (&b"text"[..], mode != 0o666));
+        files.tell(closes, &Report::silent());
+        assert_eq!(node.mode(CONF), after, "{mode:o} {secret} {closes}");
+        assert!(files.examine("/none", |_| true).unwrap().is_none());
+    }
 }
 
 #[test]

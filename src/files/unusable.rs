@@ -18,9 +18,14 @@ pub struct Unusable {
     pub authorities: Vec<Certificate>,
 }
 
+/// What others could have written is nobody's identity.
+pub(super) const WRITABLE: &str = "other users can write to it";
+
 /// What is wrong with a kubelet.conf, or with a file that it names.
 #[derive(Debug)]
 pub enum Problem {
+    /// Others could have written it.
+    Writable,
     /// It is no text.
     NotText,
     /// It is no kubeconfig.
@@ -50,6 +55,7 @@ pub enum Problem {
 impl Display for Problem {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Writable => f.write_str(WRITABLE),
             Self::NotText => f.write_str("it is not UTF-8 text"),
             Self::Kubeconfig(e) => write!(f, "not a kubeconfig: {e}"),
             Self::Context => f.write_str("its current-context does not lead to a cluster and a user"),

@@ -46,7 +46,7 @@ impl Run<'_> {
             wanted.names.add(AltName::Dns(wanted.node.as_str().to_owned()));
         }
         let stored = files.stored(&wanted, clock.now())?;
-        files.tell(report);
+        files.tell(true, report);
         if let Some(stored) = stored {
             files.discard_pending_key(Kind::SERVING)?;
             let facts = CertificateFacts::of(&stored, None);

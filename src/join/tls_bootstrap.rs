@@ -58,7 +58,7 @@ pub(super) fn certificate(
     let mut spent = 0;
     loop {
         let key = files.pending_key(wanted.kind)?;
-        files.tell(report);
+        files.tell(true, report);
         let request = CertificateRequest::new(&key, wanted)?;
         match exchange(&request, report)? {
             Verdict::Issued(certificate) => return Ok((key, certificate)),

@@ -14,6 +14,7 @@ mod clock;
 mod echoes;
 mod endpoints;
 mod exchange;
+mod exposed;
 mod files;
 mod given_pins;
 mod identities;

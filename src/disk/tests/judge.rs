@@ -176,7 +176,7 @@ fn a_file_is_safe_and_its_owners_alone_or_not() {
         let found = scratch.root().examine("/f").unwrap().unwrap();
         let case = format!("{mode:o} {owner}:{group}");
         assert_eq!((found.bytes.as_slice(), found.is_safe), (&b"x"[..], safe), "{case}");
-        let file_is_exposed = found.exposed().map(|exposed| exposed.close().unwrap()).is_some();
+        let file_is_exposed = found.exposed.map(|exposed| exposed.close().unwrap()).is_some();
         assert_eq!(file_is_exposed, exposed, "{case}");
         let mode_then = std::fs::metadata(&file).unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode_then, if exposed { 0o600 } else { mode }, "{case}");

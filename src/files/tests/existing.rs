@@ -167,6 +167,34 @@ fn an_identity_is_whole_and_for_this_node() {
 }
 
 #[test]
+fn what_others_can_write_is_no_identity() {
+    const PAIR_IS: &str =
+        "*client-certificate /var/lib/kubelet/pki/kubelet-client-current.pem: other users can write to it";
+    for (path, mode, expected) in [
+        (CONF, 0o666, "other users can write to it"),
+        (CA_CRT, 0o602, "*/etc/kubernetes/pki/ca.crt: other users can write to it"),
+        (PAIR, 0o666, PAIR_IS),
+        (CONF, 0o644, "joined"),
+        (CA_CRT, 0o644, "joined"),
+        (PAIR, 0o644, "joined"),
+    ] {
+        let node = Node::new("existing-writable");
+        leave_identity(&node);
+        node.open(path, mode);
+        assert_eq!(found(&node, &name("n1"), now()), expected, "{path} {mode:o}");
+    }
+    // That of this cluster is written again, that of another one stays.
+    let node = Node::new("existing-writable");
+    node.write(CA_CRT, CA);
+    node.open(CA_CRT, 0o666);
+    node.files().write_ca(&cluster(CA)).unwrap();
+    assert_eq!((node.read(CA_CRT), node.mode(CA_CRT)), (CA.to_vec(), 0o644));
+    node.write(CA_CRT, OTHER);
+    node.open(CA_CRT, 0o666);
+    assert_files(node.files().write_ca(&cluster(CA)), "CA keys that the cluster does not have");
+}
+
+#[test]
 fn a_server_is_what_a_kubelet_sends_its_certificate_to() {
     let node = Node::new("existing-server");
     for (server, is_one) in [
