@@ -35,6 +35,8 @@ pub const BOOTS: &[crate::Boot] = &[
     ("systemd 257: power cut while the request is pending", |lab| power_cut(lab, "trixie", "cut257")),
     ("systemd 252: second boot without a network", |lab| second_boot(lab, "bookworm", "twice252")),
     ("systemd 257: second boot without a network", |lab| second_boot(lab, "trixie", "twice257")),
+    ("systemd 252: second boot without the credential", |lab| credential_gone(lab, "bookworm", "gone252")),
+    ("systemd 257: second boot without the credential", |lab| credential_gone(lab, "trixie", "gone257")),
     ("systemd 252: a token that has expired", |lab| expired(lab, "bookworm", "expired252")),
     ("systemd 257: a token that has expired", |lab| expired(lab, "trixie", "expired257")),
     ("systemd 252: an encrypted token", |lab| encrypted(lab, "bookworm", "encrypted252")),
@@ -198,6 +200,41 @@ fn second_boot(lab: &Lab, system: &str, name: &str) -> String {
     assert_eq!((&report["requests"], &report["handshakes"]), (&0.into(), &0.into()));
     boot.shut_down();
     machine.figures(&report)
+}
+
+/// A joined node needs nothing of what it was told by a credential, of whatever kind: neither the credential, nor the
+/// network.
+fn credential_gone(lab: &Lab, system: &str, name: &str) -> String {
+    let mut told = Vec::new();
+    for kind in ["token", "join", "config"] {
+        let machine = Machine::new(lab, system, &format!("{kind}-{name}"));
+        let token = lab.cluster.token();
+        let text = match kind {
+            "token" => {
+                let [endpoint, pin] = [&token.arguments[0], &token.pin];
+                machine.arguments(&format!("{endpoint} --discovery-token-ca-cert-hash {pin}"));
+                token.value.clone()
+            }
+            "join" => token.join_line(),
+            _ => format!(
+                "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\ndiscovery:\n  bootstrapToken: \
+                 {{token: {}, apiServerEndpoint: '{}', caCertHashes: ['{}']}}\n",
+                token.value, token.arguments[0], token.pin
+            ),
+        };
+        let file = format!("/etc/credstore/nodestrap.{kind}");
+        machine.put(&file, 0o600, text);
+        joins(lab, &machine, &[]);
+        fs::remove_file(machine.file(&file)).unwrap();
+        machine.network.set_connected(false);
+        let mut boot = machine.boot(&[]);
+        let report = boot.kubelet();
+        assert_eq!(report["outcome"], "already-joined", "{kind}");
+        assert_eq!((&report["requests"], &report["handshakes"]), (&0.into(), &0.into()), "{kind}");
+        boot.shut_down();
+        told.push(format!("{kind}: {}", machine.figures(&report)));
+    }
+    told.join("; ")
 }
 
 /// Nothing starts, and the console says why.

@@ -292,16 +292,31 @@ fn a_dry_run_asks_for_no_serving_certificate_and_cleans_nothing_up() {
     assert_eq!(way.node.tree(), before, "the bootstrap kubeconfig stays");
 }
 
+/// kubeadm loads a configuration alone, and looks at no endpoint beside a discovery file in it.
 #[test]
-fn print_config_shows_origins_and_no_secret() {
+fn an_endpoint_beside_a_configuration_with_a_discovery_file_is_not_asked() {
+    for endpoint in ["argument", "NODESTRAP_JOIN"] {
+        let (way, other) = (Way::new(), Api::start());
+        let file = way.file("discovery.conf", &way.kubeconfig(&format!("{{token: {TOKEN}}}")));
+        let text = format!(
+            "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\ndiscovery: {{file: {{kubeConfigPath: {}}}}}\n",
+            path(&file)
+        );
+        let config = way.file("join.yaml", &text);
+        let way = way.with(&["--config", path(&config)]);
+        let other_endpoint = other.endpoint();
+        let way = match endpoint {
+            "argument" => way.with(&[&other_endpoint]),
+            _ => way.variable("NODESTRAP_JOIN", format!("kubeadm join {other_endpoint}")),
+        };
+        let said = way.joins();
+        assert!(said.contains("warning: HOST:PORT") && said.contains("is not asked"), "{said}");
+        assert_eq!((way.api.routes(), other.connections().len()), (vec![Route::Create, Route::Watch], 0));
+    }
+
+    // Without a configuration both are its error, and here.
     let way = Way::new();
-    let line = way.join_line();
-    let way = way.variable("NODESTRAP_JOIN", line).with(&["--print-config"]);
-    let output = way.run();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        text.contains("token: *** (environment)") && text.contains("node-name: n1 (command line)"),
-        "{text}"
-    );
-    assert_eq!(way.api.requests().len(), 0);
+    let file = way.file("discovery.conf", &way.kubeconfig(&format!("{{token: {TOKEN}}}")));
+    let endpoint = way.api.endpoint();
+    way.with(&[&endpoint, "--discovery-file", path(&file)]).is_refused(2, "are two ways to find the cluster");
 }

@@ -1,0 +1,113 @@
+//! What was decided, as `--print-config` shows it, and errors that say where to look.
+
+use crate::way::{Way, path};
+
+#[test]
+fn print_config_shows_origins_and_no_secret() {
+    let way = Way::new();
+    let line = way.join_line();
+    let way = way.variable("NODESTRAP_JOIN", line).with(&["--print-config"]);
+    let output = way.run();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        text.contains("token: *** (environment)") && text.contains("node-name: n1 (command line)"),
+        "{text}"
+    );
+    assert_eq!(way.api.requests().len(), 0);
+}
+
+fn printed(way: &Way) -> (Option<i32>, String, String) {
+    let output = way.run();
+    let [stdout, stderr] =
+        [&output.stdout, &output.stderr].map(|said| String::from_utf8_lossy(said).into_owned());
+    (output.status.code(), stdout, stderr)
+}
+
+/// What has commas in it has a line for each value, and nothing is cut.
+#[test]
+fn print_config_prints_lists_that_can_be_given_again() {
+    let pins: Vec<String> = (10..20).map(|n| format!("sha256:{}", n.to_string().repeat(32))).collect();
+    let way = Way::new();
+    let line = way.join_line();
+    let pins = pins.join(",");
+    let given = [
+        "--kubelet-extra-arg=node-labels=a=1,b=2",
+        "--kubelet-extra-arg=v=2",
+        "--taint=k=v:NoSchedule",
+        "--taint=b:NoExecute",
+        "--discovery-token-ca-cert-hash",
+        &pins,
+    ];
+    let way =
+        way.variable("NODESTRAP_JOIN", line).with(&["--print-config", "--with-kubelet-config"]).with(&given);
+    let (code, said, _) = printed(&way);
+    assert_eq!(code, Some(0), "{said}");
+    for line in [
+        "kubelet-extra-arg: node-labels=a=1,b=2 (command line)\nkubelet-extra-arg: v=2 (command line)\n",
+        "taint: k=v:NoSchedule (command line)\ntaint: b:NoExecute (command line)\n",
+        &format!("discovery-token-ca-cert-hash: {pins} (command line)\n"),
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+}
+
+#[test]
+fn print_config_tells_unknown_fields_and_refuses_what_a_join_would() {
+    let way = Way::new();
+    let config = way.file("join.yaml", &(way.configuration() + "nodeRegistration: {nmae: x}\n"));
+    let way = way.with(&["--config", path(&config), "--print-config"]);
+    let (code, said, told) = printed(&way);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(
+        said.contains("(configuration)\n") && told.contains("warning: unknown field nodeRegistration.nmae")
+    );
+
+    for (words, text) in [
+        (&["--strict"][..], "unknown field nodeRegistration.nmae"),
+        (&["--token-file", "/nonexistent/token"], "--token-file: /nonexistent/token is not there"),
+        (&["--node-name", "n_1"], "--node-name: the node name is no DNS-1123 subdomain"),
+        (&["--root", "/nonexistent"], "the root /nonexistent cannot be opened"),
+        (&["--taint", "x", "--with-kubelet-config"], "--taint takes KEY=VALUE:EFFECT"),
+        (&["--cert-dir", "pki"], "--cert-dir takes an absolute path"),
+    ] {
+        let way = Way::new();
+        let config = way.file("join.yaml", &(way.configuration() + "nodeRegistration: {nmae: x}\n"));
+        let way = way.with(&["--config", path(&config), "--print-config"]).with(words);
+        let (code, said, told) = printed(&way);
+        assert!(code == Some(2) && said.is_empty() && told.contains(text), "{words:?}: {said}{told}");
+    }
+    // What is needed and was never said is told, too.
+    let way = Way::new().with(&["--print-config"]);
+    way.is_refused(2, "the API server is missing");
+}
+
+/// Setting, source and file: whoever reads the line knows where to look.
+#[test]
+fn errors_name_setting_source_and_file() {
+    let way = Way::new();
+    let config = way.file("join.yaml", &way.configuration().replace("discovery:", "discovery: ["));
+    let shown = format!("(in --config: {})", path(&config));
+    way.with(&["--config", path(&config)]).is_refused(2, &shown);
+    for (variable, text, words) in [
+        ("NODESTRAP_CONFIG", "kind: [", "the configuration cannot be read"),
+        ("NODESTRAP_CONFIG", "kind: [", "(in NODESTRAP_CONFIG)"),
+        ("NODESTRAP_JOIN", "kubeadm join h:1 --timeout soon", "--timeout (NODESTRAP_JOIN) takes a duration"),
+        (
+            "NODESTRAP_JOIN",
+            "kubeadm join h:1 --wat",
+            "unknown option --wat; see nodestrap --help (in NODESTRAP_JOIN)",
+        ),
+        ("NODESTRAP_JOIN", "kubeadm join h", "HOST:PORT (NODESTRAP_JOIN): the given word is no API server"),
+        ("NODESTRAP_TOKEN", "abcdef", "--token (NODESTRAP_TOKEN) is no bootstrap token"),
+    ] {
+        let way = Way::new();
+        let way = if variable == "NODESTRAP_TOKEN" { way.with(&["h:1"]) } else { way };
+        way.variable(variable, text.to_owned()).is_refused(2, words);
+    }
+    for (version, kubeadm) in [("v1beta1", "v1.15"), ("v1beta2", "v1.22"), ("v1alpha3", "v1.14")] {
+        let way = Way::new();
+        let text = way.configuration().replace("v1beta4", version);
+        let words = format!("old apiVersion kubeadm.k8s.io/{version}, which kubeadm {kubeadm} migrates");
+        way.variable("NODESTRAP_CONFIG", text).is_refused(2, &words);
+    }
+}
