@@ -54,15 +54,15 @@ const CLASSES: &[Class<String, Said>] = &[
         "a path for the CA in odd characters",
         "it is written into files that others read",
         Usage,
-        "--ca-cert-path takes"
+        "--ca-cert-path (NODESTRAP_CONFIG) takes"
     ),
     refused!(
         "an argument or a taint that no kubelet takes",
         "kubeadm writes it, and the kubelet does not start",
         Usage,
-        "--taint takes",
-        "--kubelet-extra-arg takes",
-        "--cri-socket takes",
+        "--taint (NODESTRAP_CONFIG) takes",
+        "--kubelet-extra-arg (NODESTRAP_CONFIG) takes",
+        "--cri-socket (NODESTRAP_CONFIG) takes",
         "not a list of names and values"
     ),
     refused!(
