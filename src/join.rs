@@ -18,7 +18,7 @@ use crate::files::{Existing, Identity, NodeFiles, Unusable};
 use crate::http::{Bearer, System};
 use crate::identity::Credentials;
 use crate::kubelet::{KubeletFiles, Lookup};
-use crate::node::NodeName;
+use crate::node::{NodeName, USER_PREFIX};
 use crate::options::{Comparison, Discovery, Join, Wait};
 use crate::report::{CertificateFacts, Phase, Report, Success};
 use crate::trust::TrustedCluster;
@@ -40,6 +40,12 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
     let existing = run.files.judge().and_then(|()| run.files.existing(&run.node, system.clock.now()));
     run.files.tell(!options.dry_run, report);
     let existing = existing?;
+    if let Existing::OtherNode(subject) = &existing {
+        subject
+            .common_names
+            .iter()
+            .for_each(|name| report.uses(name.strip_prefix(USER_PREFIX).unwrap_or(name)));
+    }
     if !options.replace {
         run.files.refuse_foreign(&existing, &run.node)?;
     }

@@ -241,7 +241,7 @@ impl Options {
             Some(Verb::Join) => {}
             Some(Verb::CaHash) => {
                 let file = self.settings.value(FILE).ok_or_else(|| usage("ca-hash needs FILE"))?;
-                self.takes_only(&[FILE, "report"])?;
+                self.takes_only(&[FILE, "report", "timeout"])?;
                 let mut reader = self.reader()?;
                 let bundle = discovery::bundle("ca-hash", file, &mut reader)?;
                 return needed(bundle, reader).map(Command::CaHash);

@@ -218,6 +218,9 @@ fn a_node_whose_name_has_a_tokens_shape_joins_and_is_named() {
     let run = node.join(&api).name(name).with_cert().run();
     run.expect("already-joined").says(&[&format!("joined already: {name}")]);
     assert_eq!(run.report()["nodeName"], name);
+    // The other node's name, where the disk is another's.
+    let run = node.join(&api).name("n2").with_cert().run();
+    run.expect("files").says(&[name]);
     // A host, too, that nobody is at.
     let words = "node02.prodclustereast1:1 --timeout 1s";
     let run = Node::new().join(&api).endpoint("").name(name).with_cert().args(words).run();

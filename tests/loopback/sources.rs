@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -88,7 +88,7 @@ fn standard_input_that_does_not_end_ends_with_the_time_out() {
                          --discovery-token-unsafe-skip-ca-verification"
                     )
                 }
-                "ca-hash" => return,
+                "ca-hash" => "ca-hash - --timeout 1s".to_owned(),
                 words if words.contains("/dev/null") => return,
                 words => format!("join {words} --timeout 1s --node-name n1 --root {root}"),
             };
@@ -177,6 +177,22 @@ fn standard_input_is_read_once() {
     ] {
         join(&node, &api, words).run().expect("usage").says(&["both read standard input"]);
     }
-    let is_a_name = Path::new("-");
-    assert!(!is_a_name.exists());
+}
+
+/// A service without standard input has an empty one.
+#[test]
+fn a_joined_node_misses_no_configuration_on_standard_input() {
+    let way = Way::new();
+    let text = way.configuration();
+    let mut way = way.with(&["--config", "-"]);
+    way.input = text;
+    way.joins();
+    way.input.clear();
+    let way = way.without("--node-name").without("n1");
+    let output = way.run();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && said.contains("--config: standard input is empty; the node is n1"),
+        "{said}"
+    );
 }
