@@ -106,38 +106,33 @@ impl SignedCluster {
     /// # Errors
     /// [`Failure::Clock`], which may heal, when only the time is wrong; else [`Failure::NotTrusted`].
     pub fn over(self, peer: Unverified) -> Result<TrustedCluster> {
+        let is_named = peer.endpoint() == self.server.endpoint();
         let missing = self.pins.missing_of(&self.authorities);
-        if !missing.is_empty() {
-            self.check_by_pinned(&peer, &missing)?;
+        // Where all CAs are pinned, the named server is judged by all of them below.
+        let is_judged_below = is_named && missing.is_empty();
+        if !(self.pins.given().is_empty() || is_judged_below) {
+            self.check_by_pinned(&peer, missing)?;
         }
-        let Self { server, authorities, roots, pins, .. } = self;
-        let api = if peer.endpoint() == server.endpoint() {
-            peer.verify(&roots, &server)?
-        } else {
-            if missing.is_empty() && !pins.given().is_empty() {
-                peer.check_chain(&roots)?;
-            }
-            peer.leave_for(&server, &roots)?
-        };
+        let Self { server, authorities, roots, .. } = self;
+        let api = if is_named { peer.verify(&roots, &server)? } else { peer.leave_for(&server, &roots)? };
         Ok(TrustedCluster { server, authorities, api })
     }
 
-    /// Judges the connection by the pinned CAs alone, where the keys in `missing` are not.
-    fn check_by_pinned(&self, peer: &Unverified, missing: &[String]) -> Result<()> {
+    /// Judges the connection by the pinned CAs alone. The keys in `missing` are not pinned.
+    fn check_by_pinned(&self, peer: &Unverified, mut missing: Vec<String>) -> Result<()> {
         let check = |is_root: &dyn Fn(&str) -> bool| {
             let roots = self.authorities.roots_among(self.now, &|c| is_root(&c.pin()))?;
             peer.check_chain(&roots)
         };
         let Err(error) = check(&|key| self.pins.name(key)) else { return Ok(()) };
-        let mut enough = missing.to_vec();
-        enough.retain(|missing| check(&|key| key == missing).is_ok());
-        if enough.is_empty() {
+        missing.retain(|missing| check(&|key| key == missing).is_ok());
+        if missing.is_empty() {
             return Err(error);
         }
         let message = format!(
             "the certificate of {} leads to no pinned CA, but to {}; if that CA is the cluster's, give a pin for its key too",
             peer.route(),
-            enough.join(" or ")
+            missing.join(" or ")
         );
         Err(Error::new(Step::Trust, Failure::NotTrusted, message))
     }
