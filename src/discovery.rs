@@ -141,7 +141,7 @@ fn fetch_text(server: &Verified, url: &ServerUrl, timeout: Duration) -> Result<R
     let reply = server.call(Step::Discovery, url.tail(), None, None, timeout)?;
     if reply.status != 200 {
         let advice = match reply.status {
-            300..=399 => "redirects are not followed: give the URL that it leads to",
+            300..=399 => "redirects are not followed: give the URL at their end",
             401 | 403 => "the file is not public; serve it without asking who fetches it",
             404 => "there is no such file; correct the URL, or publish it",
             _ => "no file; check the URL",

@@ -18,7 +18,7 @@ use crate::{
         node::{Node, nodestrap},
         process::{Daemon, run},
         scratch::Scratch,
-        wait_for,
+        wait_for, wording,
     },
     lab::{Lab, Network},
     readme::block,
@@ -198,7 +198,10 @@ impl Machine {
 
     /// The journal of all boots: what `unit` and systemd said about it.
     pub fn journal(&self, unit: &str) -> String {
-        journal(&self.root(), &["-o", "short-monotonic", "-u", unit])
+        let journal = journal(&self.root(), &["-o", "short-monotonic", "-u", unit]);
+        let said = journal.lines().filter_map(|line| Some(line.split_once("]: nodestrap: ")?.1));
+        wording::hold(&said.collect::<Vec<_>>().join("\n"), None);
+        journal
     }
 
     /// Whether the kubelet has started.

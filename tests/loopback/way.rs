@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::support::api::{Api, TOKEN};
 use crate::support::node::{CA, KUBELET_CONF, Node};
-use crate::support::run;
+use crate::support::{run, wording};
 
 /// A machine, a cluster, and a command line that says no more than what to do.
 pub struct Way {
@@ -82,6 +82,7 @@ impl Way {
         let said = [output.stdout.as_slice(), &output.stderr].concat();
         let secret = TOKEN.split_once('.').expect("a dot").1;
         assert!(!String::from_utf8_lossy(&said).contains(secret), "a secret was printed");
+        wording::hold(&String::from_utf8_lossy(&output.stderr), None);
         output
     }
 

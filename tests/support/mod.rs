@@ -11,6 +11,7 @@ pub mod relay;
 pub mod run;
 pub mod scratch;
 pub mod tmpfs;
+pub mod wording;
 
 /// Runs one case per thread, so that cases that wait for a deadline wait together, and names each that failed.
 ///

@@ -14,6 +14,7 @@ use super::{
     node::Node,
     process::{spawn, tail},
     scratch::Scratch,
+    wording,
 };
 
 /// How often the ends of its processes are looked for.
@@ -65,6 +66,7 @@ impl Herd {
             let Some(status) = member.child.try_wait().unwrap() else { continue };
             assert!(status.success(), "{}: {status}\n{}", member.node.name, tail(&member.log));
             member.ended = Some(member.started.elapsed());
+            wording::hold(&fs::read_to_string(&member.log).expect("a log"), None);
         }
         self.members.iter().filter(|member| member.ended.is_some()).count()
     }

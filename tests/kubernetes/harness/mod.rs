@@ -13,6 +13,8 @@ pub mod requests;
 pub mod running;
 pub mod scratch;
 pub mod token;
+#[path = "../../support/wording.rs"]
+pub mod wording;
 
 use std::{
     thread,

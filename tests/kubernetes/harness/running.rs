@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{PATIENCE, process::spawn};
+use super::{PATIENCE, process::spawn, wording};
 
 /// A run of nodestrap that has not ended yet.
 pub struct Running {
@@ -76,10 +76,12 @@ impl Running {
         let report = fs::read(&self.report)
             .ok()
             .map(|bytes| serde_json::from_slice(&bytes).expect("the report is JSON"));
+        let said = self.seen.join("\n");
+        wording::hold(&said, report.as_ref());
         Outcome {
             code: status.code(),
             killed: status.signal() == Some(9),
-            stderr: std::mem::take(&mut self.seen).join("\n"),
+            stderr: said,
             report: report.unwrap_or_default(),
         }
     }
