@@ -31,6 +31,7 @@ pub use address::{Endpoint, ServerUrl};
 pub use client_auth::{ClientIdentity, SignsHandshake};
 pub use credentials::{Bearer, Roots};
 pub use network::{Network, Socket, SystemNetwork};
+pub use problem::checks_key;
 pub use proxy::Proxies;
 pub use reply::{Reply, first_words, unreadable};
 pub use resolver::NameSources;

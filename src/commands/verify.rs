@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use crate::clock::Clock;
 use crate::error::Result;
+use crate::http::checks_key;
 use crate::join::after_build;
 use crate::report::{Report, Success};
 use crate::trust::Published;
-use crate::x509::utc;
+use crate::x509::{key_name, utc};
 
 /// Judges signature, content and pins as a join does, and prints what they vouch for: the server, and each CA with its
 /// pin, subject and validity. `published` is as little trusted as in a join.
@@ -27,10 +28,15 @@ pub fn verify(
     let cluster = published.verify(now)?;
     let mut answer = format!("server: {}\n", cluster.server().as_str());
     for certificate in cluster.authorities().certificates() {
-        let unfit = match (certificate.may_issue && certificate.for_servers, certificate.is_valid_at(now)) {
-            (false, _) => "; it is no CA",
-            (true, false) => "; it is not valid now",
-            (true, true) => "",
+        let unfit = if !(certificate.may_issue && certificate.for_servers) {
+            "; it is no CA".to_owned()
+        } else if !certificate.is_valid_at(now) {
+            format!("; it is not valid now: {}", certificate.describe_validity(now))
+        } else if !checks_key(&certificate.spki) {
+            let kind = key_name(&certificate.spki);
+            format!("; its key is {kind}, and signatures by it cannot be checked here")
+        } else {
+            String::new()
         };
         let (from, until) = (utc(certificate.not_before), utc(certificate.not_after));
         let (pin, subject) = (certificate.pin(), &certificate.subject);

@@ -172,6 +172,13 @@ fn is_checked(algorithm: &[u8], spki: &[u8]) -> bool {
     }) && has_length(spki)
 }
 
+/// Whether signatures by the key of a SubjectPublicKeyInfo can be checked here.
+#[must_use]
+pub fn checks_key(spki: &[u8]) -> bool {
+    let key = key_algorithm(spki);
+    SIGNATURES.all.iter().any(|known| known.public_key_alg_id().as_ref() == key) && has_length(spki)
+}
+
 /// Whether a key is no RSA key, or one of a length that ring takes.
 fn has_length(spki: &[u8]) -> bool {
     rsa_bits(spki).is_none_or(|bits| (2048..=8192).contains(&bits))

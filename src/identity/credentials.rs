@@ -9,7 +9,7 @@ use crate::http::{Bearer, ClientIdentity};
 use crate::kubeconfig::BootstrapUser;
 use crate::limits;
 use crate::secret::Secret;
-use crate::x509::Certificate;
+use crate::x509::{Certificate, key_name};
 
 /// Credentials for the certificate request; there is always one. Both are shown where both are there, as client-go does:
 /// the API server takes the certificate if it knows its CA, else the token (`pkg/kubeapiserver/authenticator`).
@@ -90,11 +90,9 @@ impl ClientPair {
             .ok_or("its client certificate is no certificate and its chain in PEM")?;
         if !Key::is_kind_of(&chain[0].spki) {
             return Err(format!(
-                "its client certificate is for {}, and nodestrap signs with P-256 keys only; issue one for such a key, \
-                 or give --tls-bootstrap-token-file",
-                label(key).map_or("a key of another kind".to_owned(), |label| format!(
-                    "another kind of key ({label})"
-                ))
+                "its client certificate is for a key of another kind ({}), and nodestrap signs with P-256 keys only; issue \
+                 one for such a key, or give --tls-bootstrap-token-file",
+                key_name(&chain[0].spki)
             ));
         }
         let key = Key::from_pem(key).ok_or_else(|| match label(key) {

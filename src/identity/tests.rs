@@ -272,8 +272,8 @@ fn a_pair_of_an_image_is_a_chain_and_its_key_on_p256() {
     for (certificate, key, problem) in [
         (NODE.repeat(limits::CERTIFICATES + 1), KEY.to_owned(), "no certificate and its chain"),
         (String::new(), KEY.to_owned(), "no certificate and its chain"),
-        (rsa.to_owned(), rsa_key.to_owned(), "another kind of key (PRIVATE KEY)"),
-        (rsa.to_owned(), labelled("RSA PRIVATE KEY"), "another kind of key (RSA PRIVATE KEY)"),
+        (rsa.to_owned(), rsa_key.to_owned(), "a key of another kind (RSA-2048)"),
+        (rsa.to_owned(), labelled("RSA PRIVATE KEY"), "a key of another kind (RSA-2048)"),
         (rsa.to_owned(), String::new(), "a key of another kind"),
         (NODE.to_owned(), labelled("PRIVATE KEY"), "PKCS#8"),
         (NODE.to_owned(), labelled("ENCRYPTED PRIVATE KEY"), "encrypted"),

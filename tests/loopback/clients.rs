@@ -139,7 +139,7 @@ fn pairs_that_cannot_be_used_are_refused_by_name() {
         (
             include_str!("../vectors/rsa-client.pem"),
             "-----BEGIN RSA PRIVATE KEY-----\nQQ==\n-----END RSA PRIVATE KEY-----\n",
-            "RSA PRIVATE KEY",
+            "is for a key of another kind (RSA-",
         ),
     ] {
         let way = Way::new();

@@ -73,7 +73,7 @@ pub fn authority(random: &mut Random, name: &str, traits: &mut Vec<&'static str>
         }
         6 => {
             traits.push("CA's extended key usage");
-            params.extended_key_usages = usages(random);
+            set_usages(random, &mut params);
         }
         7 => {
             traits.push("critical unknown extension of a CA");
@@ -94,11 +94,19 @@ pub fn authority(random: &mut Random, name: &str, traits: &mut Vec<&'static str>
 }
 
 fn usages(random: &mut Random) -> Vec<ExtendedKeyUsagePurpose> {
-    match random.below(4) {
+    match random.below(5) {
         0 => vec![ExtendedKeyUsagePurpose::ClientAuth],
         1 => vec![ExtendedKeyUsagePurpose::Any],
         2 => vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth],
         _ => Vec::new(),
+    }
+}
+
+/// Also an extension without any.
+fn set_usages(random: &mut Random, params: &mut CertificateParams) {
+    params.extended_key_usages = usages(random);
+    if params.extended_key_usages.is_empty() && random.once_in(2) {
+        params.custom_extensions.push(CustomExtension::from_oid_content(&[2, 5, 29, 37], vec![0x30, 0]));
     }
 }
 
@@ -151,7 +159,7 @@ pub fn leaf(random: &mut Random, host: &str, traits: &mut Vec<&'static str>) -> 
         }
         1 | 2 => {
             traits.push("leaf's extended key usage");
-            params.extended_key_usages = usages(random);
+            set_usages(random, &mut params);
         }
         3 => {
             traits.push("leaf is a CA");

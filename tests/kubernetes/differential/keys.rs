@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::oracle::{Answer, Oracle, bytes, given_bytes};
 use super::random::Random;
+use crate::support::pki;
 
 /// The kinds, by name, with how each signs where it can be done here. The first is the usual one.
 const KINDS: [(&str, Option<&rcgen::SignatureAlgorithm>); 6] = [
@@ -61,6 +62,11 @@ impl Key {
         let wanted =
             json!({"certificate": bytes(&der), "key": bytes(&self.der), "issuer": bytes(&issuer.1.der)});
         given_bytes(&ask(oracle, "certificate", &wanted).expect("a certificate")).into()
+    }
+
+    /// A certificate that this key has signed as one of version 1 or 2. `None` of keys that are foreign here.
+    pub fn old(&self, certificate: &[u8], version: u8) -> Option<CertificateDer<'static>> {
+        self.oracle.is_none().then(|| pki::old(certificate, version, &self.pair).into())
     }
 
     /// What a server of this key signs its handshakes with.

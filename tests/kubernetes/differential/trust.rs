@@ -49,12 +49,9 @@ pub const CLASSES: &[Class<Published, Cluster>] = &[
         explains: |case| case.stricter(NotTrusted, "something else than certificates"),
     },
     Class {
-        name: "a certificate that is malformed or none that can be a root",
-        reason: "webpki takes fewer forms than Go",
-        explains: |case| {
-            case.stricter(NotTrusted, "malformed certificate")
-                || case.stricter(NotTrusted, "cannot be used as a root")
-        },
+        name: "a malformed certificate",
+        reason: "DER is read strictly here",
+        explains: |case| case.stricter(NotTrusted, "malformed certificate"),
     },
     Class {
         name: "PEM in another form",
