@@ -4,8 +4,6 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::http::{Reply, ServerUrl, Unverified, Verified};
 use crate::json;
@@ -88,20 +86,11 @@ pub fn fetch(peer: &Unverified, token_id: &str, timeout: Duration) -> Result<Clu
     }
     ClusterInfo::from_json(&reply.body, token_id)
         .ok()
-        .filter(|info| info.kubeconfig().is_some() || is_config_map(&reply))
+        .filter(|info| info.kubeconfig().is_some() || reply.kind().as_deref() == Some("ConfigMap"))
         .ok_or_else(|| {
             let what = "answers with something else than a ConfigMap; check that an API server answers there";
             no_use(peer.endpoint(), &with_words(what, &reply))
         })
-}
-
-/// Whether an answer says that it is a ConfigMap, if only one without content.
-fn is_config_map(reply: &Reply) -> bool {
-    #[derive(Deserialize)]
-    struct Object {
-        kind: String,
-    }
-    reply.object().is_some_and(|object: Object| object.kind == "ConfigMap")
 }
 
 /// Fetches the file at `url`, over a connection to its server: text of at most [`limits::FILE_BYTES`], which may hold a

@@ -120,13 +120,18 @@ impl Reply {
         is_page(&self.body)
     }
 
+    /// What the body says that it is, where it is an object of Kubernetes.
+    #[must_use]
+    pub fn kind(&self) -> Option<String> {
+        Some(self.object()?.kind)
+    }
+
     fn kubernetes_status(&self) -> Option<Status<'_>> {
-        self.object().filter(|status: &Status<'_>| status.kind == "Status")
+        self.object().filter(|status| status.kind == "Status")
     }
 
     /// The body as an object of JSON, with its fields by their names: a list of them would do for the parser.
-    #[must_use]
-    pub fn object<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
+    fn object(&self) -> Option<Status<'_>> {
         let is_object = self.body.trim_ascii_start().starts_with(b"{");
         serde_json::from_slice(&self.body).ok().filter(|_| is_object)
     }
