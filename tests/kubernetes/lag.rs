@@ -1,5 +1,10 @@
 //! A cluster-info that changes: its signer needs a moment, in which no signature fits.
 
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
 use serde_json::json;
 
 use crate::harness::{
@@ -7,8 +12,8 @@ use crate::harness::{
     node::Node,
 };
 
-/// Edits, each with a join that runs meanwhile; of twelve some always fell into the signer's moment.
-const EDITS: usize = 12;
+/// Joins that run while it is edited again and again: some fall into the signer's moment.
+const JOINS: usize = 24;
 
 const NAMESPACE: &str = "--namespace=kube-public";
 
@@ -22,20 +27,37 @@ fn publish(cluster: &Cluster, kubeconfig: &str) {
     cluster.kubectl(&["patch", "configmap", "cluster-info", NAMESPACE, "--type=merge", "--patch", &patch]);
 }
 
+/// Ends the edits, also where a join has failed.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_cluster_info_that_changes_lets_every_join_through() {
     let cluster = Cluster::start(Options { algorithm: "ECDSA-P256", ..Options::default() });
     let (token, kubeconfig) = (cluster.token(), kubeconfig(&cluster));
     let mut caught = 0;
-    for number in 0..EDITS {
-        publish(&cluster, &format!("{kubeconfig}# edit {number}\n"));
-        let node = Node::new(&format!("lag-{number}"));
-        let outcome = node.join(&token, &[]);
-        outcome.assert(0, "joined");
-        caught += usize::from(outcome.stderr.contains("was not made with the token"));
-        node.assert_joined(&cluster);
-    }
-    eprintln!("{caught} of {EDITS} joins met a signature that did not fit");
+    let joining = AtomicBool::new(true);
+    thread::scope(|scope| {
+        let _end = End(&joining);
+        scope.spawn(|| {
+            for number in (0_u32..).take_while(|_| joining.load(Ordering::Relaxed)) {
+                publish(&cluster, &format!("{kubeconfig}# edit {number}\n"));
+            }
+        });
+        for number in 0..JOINS {
+            let node = Node::new(&format!("lag-{number}"));
+            let outcome = node.join(&token, &[]);
+            outcome.assert(0, "joined");
+            caught += usize::from(outcome.stderr.contains("was not made with the token"));
+            node.assert_joined(&cluster);
+        }
+    });
+    eprintln!("{caught} of {JOINS} joins met a signature that did not fit");
 
     // The moment lasts as long as the signer is down: what is published again fits again.
     publish(&cluster, &kubeconfig);
