@@ -89,7 +89,7 @@ pub(super) fn read(message: &[u8], id: u16, question: Question, over_tcp: bool) 
             has_additional = true;
             // The upper bits of the code, in version 0 (RFC 6891, section 6.1.3).
             if let (OPT, [upper, 0, ..]) = (record.kind, record.time_to_live) {
-                code |= u16::from(upper) << 4;
+                code += u16::from(upper) << 4;
                 break;
             }
         }

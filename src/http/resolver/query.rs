@@ -139,7 +139,9 @@ impl<'a> Query<'a> {
                 self.hear(conversation.server, "did not respond", false);
             }
         }
-        self.is_over |= now.is_none();
+        if now.is_none() {
+            self.is_over = true;
+        }
     }
 
     /// Takes what has come.

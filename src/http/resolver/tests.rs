@@ -187,3 +187,35 @@ fn an_address_needs_no_lookup() {
         assert_eq!(resolver.lookup(host, 6443, Instant::now()).unwrap(), [address.parse().unwrap()]);
     }
 }
+
+#[test]
+fn an_error_tells_what_each_server_said_of_which_name() {
+    let word =
+        |name: &str, text: &str, is_denial| Word { name: name.to_owned(), text: text.to_owned(), is_denial };
+    let (no, bad, worse) = ("S1 says no", "S1 fails", "S2 fails");
+    for (words, expected) in [
+        (vec![word("api.", no, true), word("api.", no, true)], "S1 says no"),
+        (vec![word("api.a.", no, true), word("api.", no, true)], "S1 says no"),
+        (vec![word("api.", no, true), word("api.a.", no, true)], "S1 says no"),
+        (vec![word("api.a.", no, true), word("api.b.", no, true)], "S1 says no for api.a"),
+        (vec![word("api.", no, true), word("api.a.", bad, false)], "S1 fails for api.a"),
+        (
+            vec![word("api.", bad, false), word("api.", worse, false), word("api.", no, true)],
+            "S1 fails, S2 fails",
+        ),
+        (vec![], "it is not in the file of hosts, and not a DNS name"),
+    ] {
+        for host in ["api", "api."] {
+            let words = words.iter().map(|w| word(&w.name, &w.text, w.is_denial)).collect();
+            assert_eq!(Unresolved::new(host, words).to_string(), format!("cannot resolve api: {expected}"));
+        }
+    }
+}
+
+#[test]
+fn addresses_are_sorted_by_the_machines_own_sources() {
+    let addresses =
+        |text: &str| -> Vec<SocketAddr> { text.split(' ').map(|word| word.parse().unwrap()).collect() };
+    let sorted = order::sort(addresses("127.0.0.1:0 [::1]:0 127.0.0.2:0"));
+    assert_eq!(sorted, addresses("[::1]:0 127.0.0.1:0 127.0.0.2:0"));
+}

@@ -69,6 +69,13 @@ pub const CASES: &[Case] = &[
         v4(),
     ),
     conf(
+        "also behind silence that lasts",
+        "nameserver S1\nsearch corp.example\n",
+        "api.lab",
+        |asked| if asked.name == "api.lab" { Vec::new() } else { asked.has(&[V4]) },
+        v4(),
+    ),
+    conf(
         "one family of the first name is enough",
         "nameserver S1\nsearch corp.example\n",
         "api.lab",

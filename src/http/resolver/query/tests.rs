@@ -187,3 +187,24 @@ fn single_request_asks_one_family_after_the_other() {
     assert!(spent >= Duration::from_millis(600), "{spent:?}");
     assert_eq!(asked.lock().unwrap().len(), 2);
 }
+
+/// Nobody waits for a server that has answered, nor goes on to the next one because an earlier one has.
+#[test]
+fn a_server_without_an_answer_is_left_at_once() {
+    let (sources, asked) = servers(3, "attempts:1", |server, _| [None, Some(2), Some(0)][server - 1]);
+    let (found, spent) = look(sources, 18);
+    assert!(found.contains(V4), "{found}");
+    assert_eq!(order(&asked, A), [1, 2, 3]);
+    // Three seconds for the silent one, none for the next.
+    assert!(spent >= Duration::from_millis(2900) && spent < Duration::from_millis(5500), "{spent:?}");
+}
+
+/// The first name of two has half of the time.
+#[test]
+fn a_name_without_an_answer_leaves_time_for_the_next() {
+    let (sources, asked) = servers(1, "timeout:30\nsearch example", |_, _| None);
+    let (found, spent) = look(sources, 3);
+    assert!(found.contains("127.0.0.1 did not respond") && !found.contains("example"), "{found}");
+    assert!(spent >= Duration::from_secs(3) && spent < Duration::from_secs(5), "{spent:?}");
+    assert!(order(&asked, A).len() >= 4, "each name twice");
+}
