@@ -9,13 +9,13 @@ mod judge;
 mod lock;
 mod outside;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -63,14 +63,14 @@ pub struct Seen {
 pub struct Root {
     fd: OwnedFd,
     /// As the caller names it.
-    path: PathBuf,
+    path: String,
     /// Whose it is.
     owner: u32,
     /// Whether a directory that others may write to is noted, and not refused.
     only_looks: bool,
+    /// Those that nobody has asked for yet.
     strangers: RefCell<Vec<Stranger>>,
-    /// How many of them were asked for.
-    told: Cell<usize>,
+    known_strangers: RefCell<Vec<(u64, u64)>>,
 }
 
 impl Root {
@@ -83,11 +83,11 @@ impl Root {
         let owner = fs::fstat(&fd)?.st_uid;
         Ok(Self {
             fd,
-            path: path.to_owned(),
+            path: path.to_string_lossy().into_owned(),
             owner,
             only_looks: false,
             strangers: RefCell::default(),
-            told: Cell::default(),
+            known_strangers: RefCell::default(),
         })
     }
 
@@ -175,7 +175,7 @@ impl Root {
     fn walk(&self, path: &str, goal: Goal) -> io::Result<(Directory, OsString)> {
         let is_judged = !matches!(goal, Goal::Sight);
         if is_judged {
-            self.judge(&self.fd, &[])?;
+            self.judge(self.fd.as_fd(), &[])?;
         }
         let mut names: Vec<OsString> = Vec::new();
         let mut rest: VecDeque<OsString> = components(OsStr::new(path)).collect();
@@ -203,7 +203,7 @@ impl Root {
                     }
                     names.push(name);
                     if is_judged {
-                        self.judge(&next, &names)?;
+                        self.judge(next.as_fd(), &names)?;
                     }
                     opened.push(next);
                     continue;

@@ -7,14 +7,13 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use rustix::fs::{self, Mode, Stat};
 use rustix::io::Errno;
 use rustix::process;
 
-use super::directory::is_own;
+use super::directory::{identity, is_own};
 use super::{Goal, Root};
 
 /// Where Linux keeps a file's access control list (acl(5)). While there is one, the mode's bits of the group are the most
@@ -22,7 +21,7 @@ use super::{Goal, Root};
 const ACL: &str = "system.posix_acl_access";
 
 /// A directory that others than those who answer for the root can change.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Stranger {
     /// Where it is, below the root; `/` for the root itself.
     pub path: String,
@@ -68,20 +67,20 @@ impl Stranger {
     #[must_use]
     pub fn advice(&self) -> String {
         let path = quoted(&self.outside);
-        match self.owner {
-            Some(owner) => format!(
-                "it belongs to UID {owner}, who could replace the node's files; unless that is meant, run `chown root {path}`"
+        let (who, what) = match self.owner {
+            Some(owner) => (
+                ["it belongs to UID ", &owner.to_string(), ", who"].concat(),
+                "unless that is meant, run `chown root ",
             ),
-            None => format!(
-                "other users can write to it, and could replace the node's files; run `chmod go-w {path}`"
-            ),
-        }
+            None => ("other users can write to it, and".to_owned(), "run `chmod go-w "),
+        };
+        [&who, " could replace the node's files; ", what, &path, "`"].concat()
     }
 }
 
 impl fmt::Display for Stranger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.outside, self.advice())
+        f.write_str(&[&self.outside, ": ", &self.advice()].concat())
     }
 }
 
@@ -92,27 +91,30 @@ impl Root {
     ///
     /// # Errors
     /// A [`Stranger`] that others may write to, unless the root is only looked at, when it is noted as well.
-    pub(super) fn judge(&self, directory: impl AsFd, names: &[OsString]) -> io::Result<()> {
-        let found = fs::fstat(&directory)?;
-        let owner = if others_can_write(&directory, &found) {
+    pub(super) fn judge(&self, directory: BorrowedFd<'_>, names: &[OsString]) -> io::Result<()> {
+        let found = fs::fstat(directory)?;
+        let owner = if others_can_write(directory, &found) {
             None
         } else if self.trusts(&found) {
             return Ok(());
         } else {
             Some(found.st_uid)
         };
-        let below = names.iter().collect::<PathBuf>();
-        let text = |path: PathBuf| path.to_string_lossy().into_owned();
-        let path = text(Path::new("/").join(&below));
-        // Without the slash at its end that an empty path would leave.
-        let outside = text(self.path.components().chain(below.components()).collect());
+        let mut path = String::new();
+        for name in names {
+            path.push('/');
+            path.push_str(&name.to_string_lossy());
+        }
+        let outside = [self.path.trim_end_matches('/'), &path].concat();
+        let [path, outside] = [path, outside].map(|path| if path.is_empty() { "/".to_owned() } else { path });
         let stranger = Stranger { path, outside, owner };
         if owner.is_none() && !self.only_looks {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, stranger));
         }
-        let mut strangers = self.strangers.borrow_mut();
-        if !strangers.contains(&stranger) {
-            strangers.push(stranger);
+        let (known, which) = (&mut *self.known_strangers.borrow_mut(), identity(&found));
+        if !known.contains(&which) {
+            known.push(which);
+            self.strangers.borrow_mut().push(stranger);
         }
         Ok(())
     }
@@ -120,8 +122,7 @@ impl Root {
     /// The directories that were noted since this was asked before, in the order in which they were walked.
     #[must_use]
     pub fn new_strangers(&self) -> Vec<Stranger> {
-        let strangers = self.strangers.borrow();
-        strangers[self.told.replace(strangers.len())..].to_vec()
+        self.strangers.take()
     }
 
     /// Reads a regular file as [`Self::read`] does, and judges it.
@@ -135,7 +136,7 @@ impl Root {
             Err(e) => return Err(e),
         };
         Ok(found.map(|(file, facts, bytes)| {
-            let is_safe = self.trusts(&facts) && !others_can_write(&file, &facts);
+            let is_safe = self.trusts(&facts) && !others_can_write(file.as_fd(), &facts);
             let exposed = (facts.st_mode & 0o077 != 0).then_some(Exposed(file));
             Examined { bytes, is_safe, exposed }
         }))
@@ -149,12 +150,12 @@ impl Root {
 
 /// Whether users other than the owner may write to a file or directory. A group 0 or this process's own is no other, as
 /// long as no list stands behind its bits.
-fn others_can_write(file: impl AsFd, found: &Stat) -> bool {
+fn others_can_write(file: BorrowedFd<'_>, found: &Stat) -> bool {
     let is_known = |group: u32| group == 0 || group == process::getegid().as_raw();
     found.st_mode & 0o002 != 0 || found.st_mode & 0o020 != 0 && (!is_known(found.st_gid) || has_list(file))
 }
 
-fn has_list(file: impl AsFd) -> bool {
+fn has_list(file: BorrowedFd<'_>) -> bool {
     // What cannot be told may be one.
     !matches!(
         fs::fgetxattr(file, ACL, &mut [0_u8; 0][..]),
@@ -166,8 +167,15 @@ fn has_list(file: impl AsFd) -> bool {
 fn quoted(path: &str) -> String {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+@=:,".contains(&b);
     if path.bytes().all(is_plain) {
-        path.to_owned()
-    } else {
-        ["'", &path.replace('\'', r"'\''"), "'"].concat()
+        return path.to_owned();
     }
+    let mut quoted = "'".to_owned();
+    for c in path.chars() {
+        match c {
+            '\'' => quoted.push_str(r"'\''"),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('\'');
+    quoted
 }

@@ -36,7 +36,7 @@ impl Root {
         };
         let directory = open_runtime(runtime)?;
         let root = fs::fstat(&self.fd)?;
-        let name = format!("root-{:x}-{:x}.lock", root.st_dev, root.st_ino);
+        let name = format!("root-{}-{}.lock", root.st_dev, root.st_ino);
         let name = OsStr::new(&name);
         let file = open_lock(&directory, name)?;
         if !flock(&file)? {
