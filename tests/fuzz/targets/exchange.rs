@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use nodestrap::clock::Deadline;
@@ -55,8 +56,10 @@ pub fn join(data: &[u8]) -> bool {
     let root = files::root();
     let pki = root.join("var/lib/kubelet/pki");
     fs::create_dir_all(&pki).expect("a directory");
-    // The key that the seeds' certificate is for.
-    fs::write(pki.join("kubelet-client.key.tmp"), fixtures::KEY).expect("a key");
+    // The key that the seeds' certificate is for. One that others may know would make way for a new one.
+    let key = pki.join("kubelet-client.key.tmp");
+    fs::write(&key, fixtures::KEY).expect("a key");
+    fs::set_permissions(key, fs::Permissions::from_mode(0o600)).expect("a mode");
     let (system, other) = transport::server(data);
     let words =
         ["join", fixtures::ENDPOINT, "--token", fixtures::TOKEN, "--node-name", "n1", "--with-client-cert"];
