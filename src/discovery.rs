@@ -4,6 +4,8 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::http::{Reply, ServerUrl, Unverified, Verified};
 use crate::json;
@@ -25,29 +27,37 @@ pub struct ClusterInfo {
 impl ClusterInfo {
     /// Reads the API server's JSON, with the signature of the token with this ID. Not trusted: the signature is judged.
     ///
-    /// # Errors
-    /// Why it is no ConfigMap; one that has `data`, the kubeconfig or the signature twice is none.
-    pub fn from_json(json: &[u8], token_id: &str) -> serde_json::Result<Self> {
+    /// `None` for what is no ConfigMap; one that has `data`, the kubeconfig or the signature twice is none.
+    #[must_use]
+    pub fn from_json(json: &[u8], token_id: &str) -> Option<Self> {
         let [kubeconfig, signature] = names(token_id);
-        let mut found = json::entries(json, &[&kubeconfig, &signature])?.into_iter();
-        let mut next = || found.next().flatten().filter(|text| !text.is_empty());
-        Ok(Self { kubeconfig: next(), signature: next() })
+        let mut object =
+            json::tree(json, &["data", &kubeconfig, &signature]).ok().filter(Value::is_object)?;
+        json::field(json::field(&object, "data")?, "")?;
+        // Taken, not copied: they can be megabytes.
+        let mut take = |name: &str| match object["data"][name].take() {
+            Value::String(text) => Some(Some(text).filter(|text| !text.is_empty())),
+            Value::Null => Some(None),
+            _ => None,
+        };
+        Some(Self { kubeconfig: take(&kubeconfig)?, signature: take(&signature)? })
     }
 
     /// Reads the ConfigMap as `kubectl get -o json` or `-o yaml` prints it, whoever wrote it, as [`Self::from_json`] does.
     ///
     /// # Errors
-    /// As of [`Self::from_json`], and for what is no YAML.
+    /// For what is no YAML, and for what is no ConfigMap.
     pub fn from_text(
         text: &str,
         token_id: &str,
     ) -> std::result::Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         // What is no JSON may still be YAML.
-        if let Ok(info) = Self::from_json(text.as_bytes(), token_id) {
+        if let Some(info) = Self::from_json(text.as_bytes(), token_id) {
             return Ok(info);
         }
         let [kubeconfig, signature] = names(token_id);
-        Ok(Self::from_json(yaml::entries(text, "data", &[&kubeconfig, &signature])?.as_bytes(), token_id)?)
+        let json = yaml::entries(text, "data", &[&kubeconfig, &signature])?;
+        Self::from_json(json.as_bytes(), token_id).ok_or_else(|| "it is another kind of object".into())
     }
 
     /// The signed text, untouched.
@@ -85,12 +95,16 @@ pub fn fetch(peer: &Unverified, token_id: &str, timeout: Duration) -> Result<Clu
         return Err(refusal(peer.endpoint(), &reply, "the API server", advice));
     }
     ClusterInfo::from_json(&reply.body, token_id)
-        .ok()
-        .filter(|info| info.kubeconfig().is_some() || reply.kind().as_deref() == Some("ConfigMap"))
+        .filter(|info| info.kubeconfig().is_some() || is_config_map(&reply))
         .ok_or_else(|| {
             let what = "answers with something else than a ConfigMap; check that an API server answers there";
             no_use(peer.endpoint(), &with_words(what, &reply))
         })
+}
+
+/// Whether an answer says that it is a ConfigMap, if only one without content.
+fn is_config_map(reply: &Reply) -> bool {
+    reply.json(&["kind"]).is_some_and(|object| object["kind"] == "ConfigMap")
 }
 
 /// Fetches the file at `url`, over a connection to its server: text of at most [`limits::FILE_BYTES`], which may hold a

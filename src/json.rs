@@ -1,205 +1,202 @@
-//! Foreign JSON, of which only what is used is held in memory: the rest is passed over, however much it is.
+//! Foreign JSON, of which only the fields that are used are held in memory: the rest is passed over, however much it is.
 //!
-//! null is an absent value everywhere, as in Go's decoder (`encoding/json`).
+//! A tree and not types: code that is made for each type costs kilobytes. null is an absent value everywhere, as in Go's
+//! decoder (`encoding/json`).
 
 use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, de};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
 
 use crate::limits;
 
-/// The texts under these names in `data` of an object, as a ConfigMap has it.
+/// Reads the fields with these names, at any depth.
 ///
 /// # Errors
-/// What is no object, has a value under one of the names that is no text, or has one of the names or `data` twice.
-pub fn entries(json: &[u8], names: &[&str]) -> serde_json::Result<Vec<Option<String>>> {
-    let mut found = vec![None; names.len()];
+/// What is not JSON, has one of the names twice in an object, or has more than [`limits::JSON_VALUES`] values that are
+/// kept.
+pub fn tree(json: &[u8], names: &[&str]) -> serde_json::Result<Value> {
     let mut parser = serde_json::Deserializer::from_slice(json);
-    parser.deserialize_map(Entries { names, found: &mut found, inside: false })?;
+    let tree = Tree { names, left: &mut { limits::JSON_VALUES } }.deserialize(&mut parser)?;
     parser.end()?;
-    Ok(found)
+    Ok(tree)
 }
 
-/// The object, or inside of it the map `data`.
-struct Entries<'a> {
+/// A field of an object, null where it is missing; `None` where `value` is something else than an object.
+#[must_use]
+pub fn field<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
+    match value {
+        Value::Object(fields) => Some(fields.get(name).unwrap_or(&Value::Null)),
+        Value::Null => Some(value),
+        _ => None,
+    }
+}
+
+/// The string in a field, empty where it is missing; `None` where the field is something else.
+#[must_use]
+pub fn text<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
+    string(field(value, name)?)
+}
+
+/// A string, empty for null; `None` for anything else.
+#[must_use]
+pub fn string(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => Some(text),
+        Value::Null => Some(""),
+        _ => None,
+    }
+}
+
+/// The list in a field, empty where it is missing; `None` where the field is something else.
+#[must_use]
+pub fn list<'v>(value: &'v Value, name: &str) -> Option<&'v [Value]> {
+    match field(value, name)? {
+        Value::Array(items) => Some(items),
+        Value::Null => Some(&[]),
+        _ => None,
+    }
+}
+
+/// A value of which the fields with these names are kept.
+struct Tree<'a> {
     names: &'a [&'a str],
-    found: &'a mut [Option<String>],
-    inside: bool,
+    /// How many values may still be kept.
+    left: &'a mut usize,
 }
 
-impl<'de> Visitor<'de> for Entries<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a map")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let names = if self.inside { self.names } else { &["data"] };
-        let mut seen = 0_u32;
-        while let Some(key) = map.next_key::<String>()? {
-            let Some(at) = names.iter().position(|name| *name == key) else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            if seen & (1 << at) != 0 {
-                return Err(A::Error::custom("a key stands twice"));
-            }
-            seen |= 1 << at;
-            if self.inside {
-                self.found[at] = map.next_value()?;
-            } else {
-                map.next_value_seed(Entries { names: self.names, found: self.found, inside: true })?;
-            }
-        }
-        Ok(())
+impl Tree<'_> {
+    /// The same for a part of it.
+    fn part<E: Error>(&mut self) -> Result<Tree<'_>, E> {
+        *self.left = self.left.checked_sub(1).ok_or_else(|| E::custom("too many values"))?;
+        Ok(Tree { names: self.names, left: self.left })
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Entries<'_> {
-    type Value = ();
+impl<'de> DeserializeSeed<'de> for Tree<'_> {
+    type Value = Value;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-/// For fields in which null is what a missing value is.
-///
-/// # Errors
-/// Those of the type.
-pub fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(json: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(json)?.unwrap_or_default())
-}
-
-/// An item of a list of which not all may matter.
-pub trait Item<'de>: Deserialize<'de> + Default {
-    /// Whether it is kept.
-    fn matters(&self) -> bool {
-        true
-    }
-}
-
-impl Item<'_> for String {}
-
-/// For lists: those items that matter; null is an empty list, a null in it is an empty item.
-///
-/// # Errors
-/// More than [`limits::ITEMS`] that matter, and those of the type.
-pub fn few<'de, D: Deserializer<'de>, T: Item<'de>>(json: D) -> Result<Vec<T>, D::Error> {
-    json.deserialize_any(Few(PhantomData))
-}
-
-struct Few<T>(PhantomData<T>);
-
-impl<'de, T: Item<'de>> Visitor<'de> for Few<T> {
-    type Value = Vec<T>;
+impl<'de> Visitor<'de> for Tree<'_> {
+    type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
+        f.write_str("JSON")
     }
 
-    fn visit_unit<E>(self) -> Result<Vec<T>, E> {
-        Ok(Vec::new())
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = list.next_element::<Option<T>>()? {
-            let item = item.unwrap_or_default();
-            if !item.matters() {
-                continue;
-            }
-            if items.len() == limits::ITEMS {
-                return Err(de::Error::custom("a list has too many items"));
-            }
+        while let Some(item) = list.next_element_seed(self.part()?)? {
             items.push(item);
         }
-        Ok(items)
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Value, A::Error> {
+        let mut fields = Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if !self.names.contains(&name.as_str()) {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let value = map.next_value_seed(self.part()?)?;
+            if fields.insert(name, value).is_some() {
+                return Err(A::Error::custom("a key stands twice"));
+            }
+        }
+        Ok(Value::Object(fields))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
-    fn read(json: &str) -> Result<[Option<String>; 2], String> {
-        let found = entries(json.as_bytes(), &["a", "b"]).map_err(|e| e.to_string())?;
-        Ok(found.try_into().expect("as many as were asked for"))
+    fn read(json: &str) -> Result<Value, String> {
+        tree(json.as_bytes(), &["a", "b"]).map_err(|e| e.to_string())
     }
 
     #[test]
-    fn of_a_map_the_named_entries_are_kept() {
-        for (json, a, b) in [
-            (r#"{"data":{"a":"1","b":""}}"#, Some("1"), Some("")),
+    fn named_fields_are_kept_at_any_depth() {
+        for (json, kept) in [
+            (r#"{"a":"1","b":""}"#, json!({"a": "1", "b": ""})),
+            (r#"{"b":2,"c":{"a":"3"},"d":[1,null]}"#, json!({"b": 2})),
             (
-                r#"{"data":{"b":"2","c":{"a":"3"},"d":[1,null]},"x":{"a":"4","data":{"a":"5"}}}"#,
-                None,
-                Some("2"),
+                r#"{"a":{"c":1,"b":[null,{"b":-1,"x":[]},true,1.5]}}"#,
+                json!({"a": {"b": [null, {"b": -1}, true, 1.5]}}),
             ),
-            (r#"{"data":{"a":null}}"#, None, None),
-            (r#"{"data":null}"#, None, None),
-            ("{}", None, None),
-            (r#"{"a":"1","x":1,"x":2,"data":{"c":1,"c":2,"\u0061":"1"}}"#, Some("1"), None),
+            (r#"{"a":null,"x":1,"x":2,"\u0062":"\n"}"#, json!({"a": null, "b": "\n"})),
+            ("[]", json!([])),
+            ("null", Value::Null),
         ] {
-            assert_eq!(read(json).unwrap().each_ref().map(Option::as_deref), [a, b], "{json}");
+            assert_eq!(read(json).unwrap(), kept, "{json}");
         }
     }
 
     #[test]
-    fn what_is_no_such_map_or_says_it_twice_is_refused() {
+    fn what_is_not_json_or_has_a_field_twice_is_refused() {
         for json in [
             "",
-            "null",
-            "[]",
-            "1",
-            r#"{"data":[]}"#,
-            r#"{"data":"a"}"#,
-            r#"{"data":{"a":1}}"#,
-            r#"{"data":{"a":{}}}"#,
-            r#"{"data":{"a":"1","a":"1"}}"#,
-            r#"{"data":{"a":null,"a":"1"}}"#,
-            r#"{"data":{},"data":{}}"#,
-            r#"{"data":null,"data":{}}"#,
-            r#"{"data":{}}{}"#,
-            r#"{"data":{}"#,
+            "{",
+            "{}{}",
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":null,"a":1}"#,
+            r#"{"a":{"b":1,"b":1}}"#,
+            r#"{"x":}"#,
         ] {
             assert!(read(json).is_err(), "{json}");
         }
     }
 
-    #[derive(Debug, Default, Deserialize)]
-    #[serde(default)]
-    struct Thing {
-        #[serde(deserialize_with = "or_default")]
-        name: String,
-        #[serde(deserialize_with = "few")]
-        parts: Vec<Thing>,
-    }
-
-    impl Item<'_> for Thing {
-        fn matters(&self) -> bool {
-            self.name != "x"
-        }
+    #[test]
+    fn null_is_absent_and_another_type_is_told() {
+        let value = json!({"text": "t", "list": [1], "null": null, "number": 1});
+        let texts = ["text", "null", "none", "list", "number"].map(|name| text(&value, name));
+        assert_eq!(texts, [Some("t"), Some(""), Some(""), None, None]);
+        let lists = ["list", "null", "none", "text"].map(|name| list(&value, name).map(<[_]>::len));
+        assert_eq!(lists, [Some(1), Some(0), Some(0), None]);
+        assert_eq!((field(&Value::Null, "x"), field(&json!(1), "x")), (Some(&Value::Null), None));
     }
 
     #[test]
-    fn null_is_absent_and_lists_are_bounded() {
-        let thing = |json: &str| serde_json::from_str::<Thing>(json);
-        let found =
-            thing(r#"{"name":null,"parts":[null,{"name":"a","parts":null},{"name":"x"},{}]}"#).unwrap();
-        let names: Vec<_> = found.parts.iter().map(|part| part.name.as_str()).collect();
-        assert_eq!((found.name.as_str(), names.as_slice()), ("", &["", "a", ""][..]));
-        let list =
-            |count: usize| format!(r#"{{"parts":[{}]}}"#, vec![r#"null,{"name":"x"}"#; count].join(","));
-        assert_eq!(thing(&list(limits::ITEMS)).unwrap().parts.len(), limits::ITEMS);
-        assert!(thing(&list(limits::ITEMS + 1)).is_err());
-        assert!(thing(r#"{"parts":{}}"#).is_err() && thing(r#"{"name":1}"#).is_err());
+    fn what_is_kept_is_bounded() {
+        let list = |count: usize| format!(r#"{{"a":[{}1]}}"#, "1,".repeat(count));
+        // The field, the items, and the end of the list.
+        assert!(read(&list(limits::JSON_VALUES - 3)).is_ok());
+        assert!(read(&list(limits::JSON_VALUES - 2)).is_err());
+        assert!(
+            read(&list(limits::JSON_VALUES).replace('a', "x")).is_ok(),
+            "what is passed over is not counted"
+        );
     }
 }

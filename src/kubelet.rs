@@ -7,12 +7,12 @@ mod registration;
 pub use config::{RESOLVED, for_machine};
 pub use registration::{CERT_DIR, HOSTNAME_OVERRIDE, KUBECONFIG, NodeRegistration};
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::clock::{Clock, Deadline};
 use crate::error::{Error, Failure, Result, Step, foreign};
 use crate::http::{Bearer, Verified};
-use crate::json::{self, Item, few, or_default};
+use crate::json;
 use crate::limits;
 use crate::node::NodeName;
 use crate::report::Report;
@@ -28,6 +28,9 @@ pub const RUNTIMES: [&str; 3] =
 const CONFIG_MAP: &str = "/api/v1/namespaces/kube-system/configmaps/kubelet-config";
 /// The key that holds it (`KubeletBaseConfigurationConfigMapKey`).
 const KEY: &str = "kubelet";
+
+/// The fields of a Node and of the ConfigMap that are read.
+const FIELDS: [&str; 5] = ["data", KEY, "status", "conditions", "type"];
 
 /// The three files that a kubelet of kubeadm's packages reads, as `kubeadm join` 1.36 writes them. Nothing in them is
 /// secret.
@@ -80,10 +83,8 @@ impl Lookup<'_> {
         let name = node.as_str();
         let what =
             format!("the Node {name} cannot be looked up (kubeadm allows it by the role kubeadm:get-nodes)");
-        let read = |json: &[u8]| serde_json::from_slice::<Node>(json);
-        match self.get(&format!("/api/v1/nodes/{name}"), &what, read, report)? {
-            Some(node) if node.is_ready() => {}
-            _ => return Ok(()),
+        if !self.get(&format!("/api/v1/nodes/{name}"), &what, is_ready, report)?.unwrap_or_default() {
+            return Ok(());
         }
         let message = format!(
             "a Node {name} is in the cluster and Ready; give this machine another name, or, when it takes that \
@@ -105,8 +106,9 @@ impl Lookup<'_> {
     ) -> Result<KubeletFiles> {
         let what = "the ConfigMap kube-system/kubelet-config cannot be fetched \
                     (kubeadm allows it by the role kubeadm:kubelet-config)";
-        let data = self.get(CONFIG_MAP, what, |json| json::entries(json, &[KEY]), report)?;
-        let text = data.and_then(|mut data| data.pop()).flatten().ok_or_else(|| {
+        let read = |object: &Value| json::text(json::field(object, "data")?, KEY).map(str::to_owned);
+        let text = self.get(CONFIG_MAP, what, read, report)?.filter(|text| !text.is_empty());
+        let text = text.ok_or_else(|| {
             not_published(
                 "the cluster has no ConfigMap kube-system/kubelet-config; make it with \
                  `kubeadm init phase upload-config kubelet`, or leave --with-kubelet-config out",
@@ -132,7 +134,7 @@ impl Lookup<'_> {
         &self,
         path: &str,
         what: &str,
-        read: impl Fn(&[u8]) -> serde_json::Result<T>,
+        read: impl Fn(&Value) -> Option<T>,
         report: &mut Report,
     ) -> Result<Option<T>> {
         let mut backoff = Backoff::new(self.clock, self.deadline);
@@ -140,9 +142,9 @@ impl Lookup<'_> {
             let timeout = self.deadline.left(self.clock).unwrap_or_default().min(limits::REQUEST);
             let error = match self.api.call(Step::Cluster, path, self.bearer, None, timeout) {
                 Ok(reply) if reply.status == 404 => return Ok(None),
-                Ok(reply) if reply.status == 200 => match read(&reply.body) {
-                    Ok(object) => return Ok(Some(object)),
-                    Err(_) => reply.unreadable(Step::Cluster, &format!("{what}: the answer")),
+                Ok(reply) if reply.status == 200 => match reply.json(&FIELDS).as_ref().and_then(&read) {
+                    Some(found) => return Ok(Some(found)),
+                    None => reply.unreadable(Step::Cluster, &format!("{what}: the answer")),
                 },
                 Ok(reply) => reply.failure(Step::Cluster, what),
                 Err(error) => error,
@@ -152,40 +154,10 @@ impl Lookup<'_> {
     }
 }
 
-/// A Node (`k8s.io/api/core/v1`, `NodeStatus`), as far as it is judged.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Node {
-    #[serde(deserialize_with = "or_default")]
-    status: NodeStatus,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct NodeStatus {
-    #[serde(deserialize_with = "few")]
-    conditions: Vec<Condition>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Condition {
-    #[serde(deserialize_with = "or_default")]
-    r#type: String,
-    #[serde(deserialize_with = "or_default")]
-    status: String,
-}
-
-impl Item<'_> for Condition {
-    fn matters(&self) -> bool {
-        self.r#type == "Ready" && self.status == "True"
-    }
-}
-
-impl Node {
-    fn is_ready(&self) -> bool {
-        !self.status.conditions.is_empty()
-    }
+/// Whether a Node (`k8s.io/api/core/v1`, `NodeStatus`) is Ready.
+fn is_ready(node: &Value) -> Option<bool> {
+    let conditions = json::list(json::field(node, "status")?, "conditions")?;
+    Some(conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True"))
 }
 
 fn not_published(message: &str) -> Error {
@@ -214,7 +186,8 @@ mod tests {
                 true,
             ),
         ] {
-            assert_eq!(serde_json::from_str::<Node>(node).unwrap().is_ready(), ready, "{node}");
+            let tree = json::tree(node.as_bytes(), &FIELDS).unwrap();
+            assert_eq!(is_ready(&tree), Some(ready), "{node}");
         }
     }
 }

@@ -98,9 +98,9 @@ pub const YAML_NODES: usize = 10_000;
 /// What the YAML scanner may hold at once, in tokens of 104 bytes: all of a collection in brackets or braces. A thousand
 /// entries with their values are five thousand.
 pub const YAML_TOKENS: usize = 12_000;
-/// Items of one list in an answer of the API server: a Node or a request has a handful of conditions and usages, and a
-/// list of requests of one name has one.
-pub const ITEMS: usize = 1000;
+/// Values that are kept of one answer of the API server: a request has twenty, and a list of requests of one name has
+/// one request. More of them would take megabytes.
+pub const JSON_VALUES: usize = 10_000;
 
 /// Certificates in one bundle; clusters have one CA, or a few while they rotate it.
 pub const CERTIFICATES: usize = 32;

@@ -3,13 +3,13 @@
 use std::io::Read as _;
 use std::time::{Duration, SystemTime};
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::Value;
 use ureq::http::Response;
 use ureq::http::header::{AsHeaderName, CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
 
 use super::retry_after;
 use crate::error::{Error, Failure, Retry, Step, foreign};
+use crate::json;
 use crate::limits;
 use crate::x509::Certificate;
 
@@ -25,25 +25,6 @@ pub struct Reply {
     location: String,
     /// Whom the server's certificate names.
     subject: String,
-}
-
-/// The parts of a Kubernetes Status (`k8s.io/apimachinery/pkg/apis/meta/v1/types.go`) that are used. Load balancers
-/// and the API server's own filters answer with plain text or HTML instead.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Status<'a> {
-    kind: String,
-    message: Option<String>,
-    #[serde(borrow)]
-    details: Option<Details<'a>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Details<'a> {
-    /// Its text, since what is no number of seconds is no reason not to read the message.
-    #[serde(borrow)]
-    retry_after_seconds: Option<&'a RawValue>,
 }
 
 impl Reply {
@@ -78,15 +59,19 @@ impl Reply {
     /// How long the server wants to be left alone: the header, else the Status' details.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
-            .or_else(|| retry_after::seconds(self.kubernetes_status()?.details?.retry_after_seconds?.get()))
+        let in_status = || {
+            let status = self.kubernetes_status()?;
+            retry_after::seconds(&status["details"]["retryAfterSeconds"].to_string())
+        };
+        self.retry_after.or_else(in_status)
     }
 
     /// What the server says, fit for one line: the Status' message; else [who answers](Self::answerer), and the first words.
     #[must_use]
     pub fn text(&self) -> String {
-        if let Some(message) = self.kubernetes_status().and_then(|status| status.message) {
-            return foreign(&message);
+        if let Some(message) = self.kubernetes_status().as_ref().and_then(|status| status["message"].as_str())
+        {
+            return foreign(message);
         }
         let words = first_words(&self.body);
         [self.answerer().as_str(), ": ", if words.is_empty() { "no words" } else { &words }].concat()
@@ -120,20 +105,17 @@ impl Reply {
         is_page(&self.body)
     }
 
-    /// What the body says that it is, where it is an object of Kubernetes.
+    /// The parts of a Kubernetes Status (`k8s.io/apimachinery/pkg/apis/meta/v1/types.go`) that are used. Load balancers
+    /// and the API server's own filters answer with plain text or HTML instead.
+    fn kubernetes_status(&self) -> Option<Value> {
+        let status = self.json(&["kind", "message", "details", "retryAfterSeconds"])?;
+        (status["kind"] == "Status").then_some(status)
+    }
+
+    /// The fields with these names of an object of JSON; `None` for anything else.
     #[must_use]
-    pub fn kind(&self) -> Option<String> {
-        Some(self.object()?.kind)
-    }
-
-    fn kubernetes_status(&self) -> Option<Status<'_>> {
-        self.object().filter(|status| status.kind == "Status")
-    }
-
-    /// The body as an object of JSON, with its fields by their names: a list of them would do for the parser.
-    fn object(&self) -> Option<Status<'_>> {
-        let is_object = self.body.trim_ascii_start().starts_with(b"{");
-        serde_json::from_slice(&self.body).ok().filter(|_| is_object)
+    pub fn json(&self, names: &[&str]) -> Option<Value> {
+        json::tree(&self.body, names).ok().filter(Value::is_object)
     }
 
     /// The failure of an answer that cannot be read, from a trusted server. `what` is its name. Nonsense is a fault on the

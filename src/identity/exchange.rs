@@ -5,14 +5,15 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::csr::CertificateRequest;
 use super::issued::IssuedCertificate;
-use super::object::{Bookmark, Event, Judgement, List, Object, StreamError};
+use super::object::{FIELDS, Judgement, Object, resource_version};
 use crate::clock::{Clock, Deadline};
 use crate::error::{Error, Result, Retry, Step, foreign};
 use crate::http::{self, Bearer, Next, Reply, Verified};
+use crate::json;
 use crate::limits;
 use crate::report::Report;
 use crate::retry::Backoff;
@@ -137,13 +138,14 @@ impl<'a> Exchange<'a> {
         let reply = self.call(Step::Request, PATH, Some(self.request.body()))?;
         match reply.status {
             200..=299 => {
-                let object: Object = read(&reply, "the created request")?;
+                let object = reply.json(&FIELDS).and_then(|object| Object::read(&object));
+                let object = object.ok_or_else(|| reply.unreadable(Step::Approval, "the created request"))?;
                 let user = self.request.wanted.node.user();
                 report.say(&format!("request: {name} for {user} is with the API server"));
                 if let Some(phase) = self.request.wanted.kind.submission {
                     report.end_phase(phase, self.clock);
                 }
-                self.ours = Some(object.metadata.uid.clone());
+                self.ours = Some(object.uid.clone());
                 self.judge(object)
             }
             409 => {
@@ -161,10 +163,16 @@ impl<'a> Exchange<'a> {
         if reply.status != 200 {
             return Err(self.refusal(&reply));
         }
-        let list: List = read(&reply, "the list of requests")?;
-        match list.items.into_iter().find(|object| object.metadata.name == name) {
+        let read = |list: Value| {
+            let objects = json::list(&list, "items")?.iter().map(Object::read).collect::<Option<Vec<_>>>()?;
+            Some((objects, resource_version(&list)?))
+        };
+        let list = reply.json(&FIELDS).and_then(read);
+        let (objects, version) =
+            list.ok_or_else(|| reply.unreadable(Step::Approval, "the list of requests"))?;
+        match objects.into_iter().find(|object| object.name == name) {
             Some(mut object) => {
-                object.metadata.resource_version = list.metadata.resource_version;
+                object.resource_version = version;
                 self.judge(object)
             }
             None => Ok(Answer::Later(State::Post, "the request was deleted".to_owned())),
@@ -179,7 +187,7 @@ impl<'a> Exchange<'a> {
                 return Err(self.pending().healing(Retry::Never));
             }
             None => {
-                let (uid, version) = (object.metadata.uid, object.metadata.resource_version);
+                let (uid, version) = (object.uid, object.resource_version);
                 self.ours = Some(uid.clone());
                 Answer::Go(State::Watch { uid, version })
             }
@@ -191,7 +199,7 @@ impl<'a> Exchange<'a> {
             Judgement::Pending => None,
             Judgement::Issued(certificate) => Some(Verdict::Issued(certificate)),
             Judgement::Spent(error) => {
-                Some(Verdict::Spent { earlier: self.ours.as_ref() != Some(&object.metadata.uid), error })
+                Some(Verdict::Spent { earlier: self.ours.as_ref() != Some(&object.uid), error })
             }
         })
     }
@@ -252,26 +260,32 @@ impl<'a> Exchange<'a> {
 
     /// Takes one line of the watch; `None` while it changes nothing.
     fn event(&self, line: &[u8], uid: &str, version: &mut String) -> Result<Option<Answer>> {
-        let event: Event<'_> = read_part(line, "a watch event")?;
-        let json = event.object.get().as_bytes();
-        if event.kind == "ERROR" {
-            let error: StreamError = read_part(json, "a watch error")?;
-            let why = format!("the watch failed with {} ({})", error.code, foreign(&error.message));
-            return Ok(Some(Answer::Later(State::List, why)));
+        let unreadable = |what| http::unreadable(Step::Approval, what, &http::first_words(line));
+        let event = json::tree(line, &FIELDS).unwrap_or_default();
+        let (Some(kind), Some(object)) = (json::text(&event, "type"), json::field(&event, "object")) else {
+            return Err(unreadable("a watch event"));
+        };
+        match kind {
+            "ERROR" => {
+                let message = json::text(object, "message").ok_or_else(|| unreadable("a watch error"))?;
+                let code = object["code"].as_u64().unwrap_or_default();
+                let why = format!("the watch failed with {code} ({})", foreign(message));
+                return Ok(Some(Answer::Later(State::List, why)));
+            }
+            "BOOKMARK" => {
+                *version = resource_version(object).ok_or_else(|| unreadable("a bookmark"))?;
+                return Ok(None);
+            }
+            _ => {}
         }
-        if event.kind == "BOOKMARK" {
-            let bookmark: Bookmark = read_part(json, "a bookmark")?;
-            *version = bookmark.metadata.resource_version;
+        let object = Object::read(object).ok_or_else(|| unreadable("a watched object"))?;
+        if object.name != self.request.name() {
             return Ok(None);
         }
-        let object: Object = read_part(json, "a watched object")?;
-        if object.metadata.name != self.request.name() {
-            return Ok(None);
-        }
-        if event.kind == "DELETED" || object.metadata.uid != uid {
+        if kind == "DELETED" || object.uid != uid {
             return Ok(Some(Answer::Later(State::List, "the request was deleted".to_owned())));
         }
-        version.clone_from(&object.metadata.resource_version);
+        version.clone_from(&object.resource_version);
         self.verdict(&object).map(|verdict| verdict.map(Answer::Done))
     }
 
@@ -309,14 +323,4 @@ impl<'a> Exchange<'a> {
     fn refusal(&self, reply: &Reply) -> Error {
         reply.failure(Step::Approval, &format!("{} cannot be watched, and is untouched", self.request.name()))
     }
-}
-
-/// Reads what a trusted server has answered.
-fn read<'d, T: Deserialize<'d>>(reply: &'d Reply, what: &str) -> Result<T> {
-    serde_json::from_slice(&reply.body).map_err(|_| reply.unreadable(Step::Approval, what))
-}
-
-/// Reads a part of a watch. The parser's own words are no help, and can repeat what it read.
-fn read_part<'d, T: Deserialize<'d>>(json: &'d [u8], what: &str) -> Result<T> {
-    serde_json::from_slice(json).map_err(|_| http::unreadable(Step::Approval, what, &http::first_words(json)))
 }

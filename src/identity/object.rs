@@ -4,105 +4,62 @@ use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::Value;
 
 use super::csr::CertificateRequest;
 use super::issued::IssuedCertificate;
 use crate::error::{Error, Failure, Result, Step, foreign};
-use crate::json::{Item, few, or_default};
+use crate::json;
+
+/// The fields of requests, lists, watch events (`k8s.io/apimachinery/pkg/apis/meta/v1/watch.go`) and the Status in an
+/// event of an error that are read.
+pub(super) const FIELDS: [&str; 17] = [
+    "type",
+    "object",
+    "metadata",
+    "name",
+    "uid",
+    "resourceVersion",
+    "items",
+    "spec",
+    "request",
+    "signerName",
+    "usages",
+    "status",
+    "conditions",
+    "reason",
+    "message",
+    "certificate",
+    "code",
+];
 
 /// An object, as far as it is judged.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug)]
 pub(super) struct Object {
-    pub(super) metadata: Metadata,
-    #[serde(default, deserialize_with = "or_default")]
-    spec: Spec,
-    #[serde(default)]
-    status: Option<Status>,
-}
-
-/// Its name, identity and version.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Metadata {
-    #[serde(deserialize_with = "or_default")]
     pub(super) name: String,
-    #[serde(deserialize_with = "or_default")]
     pub(super) uid: String,
-    #[serde(deserialize_with = "or_default")]
     pub(super) resource_version: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Spec {
-    #[serde(deserialize_with = "or_default")]
     request: String,
-    #[serde(deserialize_with = "or_default")]
     signer_name: String,
-    #[serde(deserialize_with = "few")]
     usages: Vec<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Status {
-    #[serde(deserialize_with = "few")]
     conditions: Vec<Condition>,
-    certificate: Option<String>,
+    certificate: String,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug)]
 struct Condition {
-    #[serde(deserialize_with = "or_default")]
-    r#type: String,
-    #[serde(deserialize_with = "or_default")]
+    kind: String,
     reason: String,
-    #[serde(deserialize_with = "or_default")]
     message: String,
 }
 
-impl Item<'_> for Condition {
-    fn matters(&self) -> bool {
-        matches!(self.r#type.as_str(), "Approved" | "Denied" | "Failed")
-    }
+/// The version in the metadata of an object or a list, where a watch goes on.
+pub(super) fn resource_version(object: &Value) -> Option<String> {
+    Some(json::text(metadata(object)?, "resourceVersion")?.to_owned())
 }
 
-impl Item<'_> for Object {}
-
-/// A list of objects; its version is where a watch goes on.
-#[derive(Debug, Deserialize)]
-pub(super) struct List {
-    pub(super) metadata: Metadata,
-    #[serde(default, deserialize_with = "few")]
-    pub(super) items: Vec<Object>,
-}
-
-/// One line of a watch (`k8s.io/apimachinery/pkg/apis/meta/v1/watch.go`).
-#[derive(Debug, Deserialize)]
-pub(super) struct Event<'a> {
-    #[serde(rename = "type")]
-    pub(super) kind: &'a str,
-    #[serde(borrow)]
-    pub(super) object: &'a RawValue,
-}
-
-/// The object of a bookmark: empty but for its version.
-#[derive(Debug, Deserialize)]
-pub(super) struct Bookmark {
-    pub(super) metadata: Metadata,
-}
-
-/// The Status inside an ERROR event.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct StreamError {
-    #[serde(deserialize_with = "or_default")]
-    pub(super) code: u16,
-    #[serde(deserialize_with = "or_default")]
-    pub(super) message: String,
+fn metadata(object: &Value) -> Option<&Value> {
+    json::field(object, "metadata").filter(|metadata| metadata.is_object())
 }
 
 /// What an object means for us.
@@ -117,6 +74,32 @@ pub(super) enum Judgement {
 }
 
 impl Object {
+    /// Takes an object of which [`FIELDS`] were read. `None` for what is not an object with metadata, or has a field of
+    /// another type.
+    pub(super) fn read(object: &Value) -> Option<Self> {
+        let text = |value: &Value, name: &str| json::text(value, name).map(str::to_owned);
+        let metadata = metadata(object)?;
+        let (spec, status) = (json::field(object, "spec")?, json::field(object, "status")?);
+        let usages = json::list(spec, "usages")?.iter().map(|usage| json::string(usage).map(str::to_owned));
+        let conditions = json::list(status, "conditions")?.iter().map(|condition| {
+            Some(Condition {
+                kind: text(condition, "type")?,
+                reason: text(condition, "reason")?,
+                message: text(condition, "message")?,
+            })
+        });
+        Some(Self {
+            name: text(metadata, "name")?,
+            uid: text(metadata, "uid")?,
+            resource_version: text(metadata, "resourceVersion")?,
+            request: text(spec, "request")?,
+            signer_name: text(spec, "signerName")?,
+            usages: usages.collect::<Option<_>>()?,
+            conditions: conditions.collect::<Option<_>>()?,
+            certificate: text(status, "certificate")?,
+        })
+    }
+
     /// Judges the object that bears our request's name; it may not be ours, and may be old.
     ///
     /// Conditions count by type alone, as for the kubelet (`csr.WaitForCertificate`); a certificate counts only
@@ -129,12 +112,11 @@ impl Object {
         let spent = |failure: Failure, message: String| {
             Ok(Judgement::Spent(Error::new(Step::Approval, failure, message)))
         };
-        let (spec, kind) = (&self.spec, ours.wanted.kind);
-        if spec.signer_name != kind.signer || spec.usages != kind.usages || !ours.is_like(&spec.request) {
+        let kind = ours.wanted.kind;
+        if self.signer_name != kind.signer || self.usages != kind.usages || !ours.is_like(&self.request) {
             return spent(Failure::Denied, format!("{name} exists but asks for something else; delete it"));
         }
-        let Some(status) = &self.status else { return Ok(Judgement::Pending) };
-        let find = |kind: &str| status.conditions.iter().find(|condition| condition.r#type == kind);
+        let find = |kind: &str| self.conditions.iter().find(|condition| condition.kind == kind);
         let words = |c: &Condition| foreign(&format!("{}: {}", c.reason, c.message));
         if let Some(condition) = find("Denied") {
             return spent(
@@ -152,9 +134,9 @@ impl Object {
                 format!("{name} failed at the signer ({words}); ask whoever runs it"),
             );
         }
-        let certificate = status.certificate.as_deref().filter(|text| !text.is_empty());
-        match (find("Approved"), certificate) {
-            (Some(_), Some(base64)) => {
+        match (find("Approved"), self.certificate.as_str()) {
+            (None, _) | (_, "") => Ok(Judgement::Pending),
+            (Some(_), base64) => {
                 let pem = STANDARD.decode(base64).unwrap_or_default();
                 let certificate = match IssuedCertificate::check(&pem, ours) {
                     Ok(certificate) => certificate,
@@ -166,7 +148,6 @@ impl Object {
                     Some(error) => Err(error),
                 }
             }
-            _ => Ok(Judgement::Pending),
         }
     }
 }

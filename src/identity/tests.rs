@@ -178,8 +178,8 @@ fn object(request: &CertificateRequest, status: &Value) -> Value {
     object
 }
 
-fn judge(object: Value, request: &CertificateRequest, now: SystemTime) -> crate::error::Result<Judgement> {
-    serde_json::from_value::<Object>(object).unwrap().judge(request, now)
+fn judge(object: &Value, request: &CertificateRequest, now: SystemTime) -> crate::error::Result<Judgement> {
+    Object::read(object).unwrap().judge(request, now)
 }
 
 fn spent(judgement: crate::error::Result<Judgement>) -> Error {
@@ -204,17 +204,17 @@ fn conditions_decide_and_a_certificate_counts_only_when_approved() {
         json!({"conditions": conditions(&["Approved"]), "certificate": ""}),
         json!({"conditions": conditions(&["Other"]), "certificate": certificate}),
     ] {
-        let judgement = judge(object(&request, &status), &request, begin());
+        let judgement = judge(&object(&request, &status), &request, begin());
         assert!(matches!(judgement, Ok(Judgement::Pending)), "{status}: {judgement:?}");
     }
     let issued = json!({"conditions": conditions(&["Other", "Approved"]), "certificate": certificate});
-    assert!(matches!(judge(object(&request, &issued), &request, begin()), Ok(Judgement::Issued(_))));
+    assert!(matches!(judge(&object(&request, &issued), &request, begin()), Ok(Judgement::Issued(_))));
     for (kinds, words) in [
         (&["Approved", "Denied"][..], "was denied (Why: because)"),
         (&["Approved", "Failed"], "failed at the signer (Why: because)"),
     ] {
         let status = json!({"conditions": conditions(kinds), "certificate": certificate});
-        let error = spent(judge(object(&request, &status), &request, begin()));
+        let error = spent(judge(&object(&request, &status), &request, begin()));
         assert!(error.failure() == Failure::Denied && error.to_string().contains(words), "{error}");
     }
 }
@@ -225,14 +225,14 @@ fn a_certificate_that_is_over_spends_the_request_and_one_that_is_to_come_waits_f
     let status =
         |text: &str| json!({"conditions": [{"type": "Approved"}], "certificate": STANDARD.encode(text)});
     let good = status(&issued(&request.spki, &[], unchanged));
-    let late = judge(object(&request, &good), &request, end() + SECOND);
+    let late = judge(&object(&request, &good), &request, end() + SECOND);
     assert_eq!(spent(late).failure(), Failure::Clock);
-    let early = judge(object(&request, &good), &request, begin() - SECOND);
+    let early = judge(&object(&request, &good), &request, begin() - SECOND);
     assert_eq!(early.unwrap_err().failure(), Failure::Clock);
     let foreign = status(&issued(&Key::generate().unwrap().spki(), &[], unchanged));
     let torn = json!({"conditions": [{"type": "Approved"}], "certificate": "%"});
     for status in [foreign, torn] {
-        let error = spent(judge(object(&request, &status), &request, begin()));
+        let error = spent(judge(&object(&request, &status), &request, begin()));
         assert_eq!(error.failure(), Failure::NotTrusted);
     }
 }
@@ -251,7 +251,7 @@ fn an_object_that_asks_for_anything_else_is_not_ours() {
     for (field, value) in changes {
         let mut object = object(&request, &pending);
         object["spec"][field] = value;
-        let error = spent(judge(object, &request, begin()));
+        let error = spent(judge(&object, &request, begin()));
         assert!(
             error.failure() == Failure::Denied && error.to_string().contains("something else"),
             "{error}"
