@@ -16,8 +16,20 @@ use crate::limits;
 /// What is not JSON, has one of the names twice in an object, or has more than [`limits::JSON_VALUES`] values that are
 /// kept.
 pub fn tree(json: &[u8], names: &[&str]) -> serde_json::Result<Value> {
+    read(json, Tree { names: Some(names), left: &mut { limits::JSON_VALUES } })
+}
+
+/// Reads all of it, for a caller that has bounded it.
+///
+/// # Errors
+/// What is not JSON, or has a name twice in an object.
+pub fn whole(json: &[u8]) -> serde_json::Result<Value> {
+    read(json, Tree { names: None, left: &mut { usize::MAX } })
+}
+
+fn read(json: &[u8], tree: Tree<'_>) -> serde_json::Result<Value> {
     let mut parser = serde_json::Deserializer::from_slice(json);
-    let tree = Tree { names, left: &mut { limits::JSON_VALUES } }.deserialize(&mut parser)?;
+    let tree = tree.deserialize(&mut parser)?;
     parser.end()?;
     Ok(tree)
 }
@@ -58,9 +70,10 @@ pub fn list<'v>(value: &'v Value, name: &str) -> Option<&'v [Value]> {
     }
 }
 
-/// A value of which the fields with these names are kept.
+/// A value that is read.
 struct Tree<'a> {
-    names: &'a [&'a str],
+    /// The names of the fields that are kept; all of them where it is missing.
+    names: Option<&'a [&'a str]>,
     /// How many values may still be kept.
     left: &'a mut usize,
 }
@@ -123,7 +136,7 @@ impl<'de> Visitor<'de> for Tree<'_> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Value, A::Error> {
         let mut fields = Map::new();
         while let Some(name) = map.next_key::<String>()? {
-            if !self.names.contains(&name.as_str()) {
+            if self.names.is_some_and(|names| !names.contains(&name.as_str())) {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }

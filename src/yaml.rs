@@ -14,6 +14,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle};
 use serde_json::Value;
 use zeroize::{Zeroize as _, Zeroizing};
 
+use crate::json;
 use crate::limits;
 use input::Bounded;
 
@@ -122,7 +123,7 @@ pub fn trees(text: &str) -> Result<Vec<Document>, YamlError> {
     let mut trees = Vec::new();
     for json in documents(text, None)? {
         let json = Zeroizing::new(json);
-        let tree = serde_json::from_str(&json);
+        let tree = json::whole(json.as_bytes());
         trees.push(Document(tree.map_err(|_| YamlError { line: 0, problem: "a number is out of range" })?));
     }
     Ok(trees)

@@ -61,7 +61,7 @@ impl Reply {
     pub fn retry_after(&self) -> Option<Duration> {
         let in_status = || {
             let status = self.kubernetes_status()?;
-            retry_after::seconds(&status["details"]["retryAfterSeconds"].to_string())
+            retry_after::seconds(&status["details"]["retryAfterSeconds"].as_number()?.to_string())
         };
         self.retry_after.or_else(in_status)
     }
