@@ -368,7 +368,7 @@ fn real_kubelet(lab: &Lab) -> String {
 }
 
 /// The neighbour on the same machine, whose image has nodestrap in it but does not start it: kubeadm and the kubelet's own
-/// bootstrap.
+/// bootstrap. Somebody has tried nodestrap by hand before, in vain: the lock that it leaves in /run is no sign of the unit.
 fn kubeadm(lab: &Lab) -> String {
     let machine = Machine::new(lab, "bookworm", "kubeadm252");
     machine.real_kubelet();
@@ -381,6 +381,15 @@ fn kubeadm(lab: &Lab) -> String {
     machine.put("/usr/lib/systemd/system/kubeadm.service", 0o644, unit);
     machine.systemctl(&["disable", "nodestrap.service"]);
     machine.systemctl(&["add-wants", "multi-user.target", "kubeadm.service"]);
+    let by_hand = format!(
+        "[Unit]\nBefore=kubeadm.service\n[Service]\nType=oneshot\n\
+         ExecStart=-/usr/bin/nodestrap join {SERVER}:{} --token-file /etc/token \\\n \
+         --discovery-token-unsafe-skip-ca-verification --timeout=1s\nExecStart=/usr/bin/test -d /run/nodestrap\n",
+        free_port()
+    );
+    machine.put("/etc/token", 0o600, "abcdef.0123456789abcdef");
+    machine.put("/usr/lib/systemd/system/by-hand.service", 0o644, by_hand);
+    machine.systemctl(&["add-requires", "kubeadm.service", "by-hand.service"]);
     let mut boot = machine.boot(&lab.for_kubelet());
     boot.journal_with("kubeadm.service", "This node has joined the cluster");
     boot.journal_with("kubelet.service", "Successfully registered node");
