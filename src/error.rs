@@ -107,7 +107,11 @@ pub const FAILURES: [(Failure, &str, &str); 11] = [
         "request denied, failed or invalid, or node name taken: ask who runs the cluster",
     ),
     (Failure::Pending, "pending", "not approved by the deadline: approve the request, then run again"),
-    (Failure::Clock, "clock", "a certificate is not valid at this machine's time: set the clock"),
+    (
+        Failure::Clock,
+        "clock",
+        "a certificate is not valid at this machine's time: set the clock, or renew it",
+    ),
     (Failure::Files, "files", "local files cannot be read, written or replaced: follow the message"),
     (
         Failure::ServingPending,
