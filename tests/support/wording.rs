@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 /// Words with capitals inside that are no type's: names of products, and of kinds and reasons of Kubernetes' API.
-const TERMS: [&str; 18] = [
+const TERMS: [&str; 19] = [
     "ConfigMap",
     "JoinConfiguration",
     "KubeletConfiguration",
@@ -23,6 +23,7 @@ const TERMS: [&str; 18] = [
     "ServerTimeout",
     "BadRequest",
     "NotAcceptable",
+    "KubectlDeny",
 ];
 
 /// Crates, and the page of one's documentation that it prints itself.
