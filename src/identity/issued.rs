@@ -39,7 +39,7 @@ impl IssuedCertificate {
         }
         let chain: asn1::Result<Vec<_>> =
             certificates.iter().map(|block| Certificate::from_der(block.contents())).collect();
-        let chain = chain.map_err(|e| unfit("is malformed").caused_by(e.to_string()))?;
+        let chain = chain.map_err(|_| unfit("is malformed"))?;
         let leaf = &chain[0];
         if leaf.spki != request.spki {
             return Err(unfit("holds another key"));

@@ -44,9 +44,9 @@ impl Bundle {
             if !is_certificate(&block) {
                 return Err("its CA data holds something else than certificates without headers".to_owned());
             }
-            let certificate = Certificate::from_der(block.contents());
-            certificates
-                .push(certificate.map_err(|e| format!("its CA data holds a malformed certificate ({e})"))?);
+            let malformed =
+                |_| format!("its CA data holds a malformed certificate (number {})", certificates.len() + 1);
+            certificates.push(Certificate::from_der(block.contents()).map_err(malformed)?);
         }
         Ok(Self { base64: STANDARD.encode(&pem), pem, certificates })
     }
@@ -337,6 +337,19 @@ mod tests {
             (&STANDARD.encode(key.replace("EC PRIVATE KEY", "CERTIFICATE")), "malformed"),
         ] {
             assert!(Bundle::from_base64(data).unwrap_err().contains(problem), "{data}");
+        }
+    }
+
+    /// The reader of DER has words of its own for it, as "expected OCTET STRING, got TeletexString".
+    #[test]
+    fn a_malformed_certificate_is_told_by_its_number_alone() {
+        let der = pem::parse(NODE).unwrap().into_contents();
+        for at in 0..8 {
+            let mut der = der.clone();
+            der[at] = 0x14; // the tag of a TeletexString
+            let bad = pem::encode(&pem::Pem::new("CERTIFICATE", der));
+            let error = Bundle::from_pem([CA, &bad, SERVER].concat().into_bytes()).unwrap_err();
+            assert_eq!(error, "its CA data holds a malformed certificate (number 2)", "{at}");
         }
     }
 }
