@@ -41,41 +41,49 @@ const HIDDEN: &str = "***";
 /// Secrets that no line may show, whoever repeats them, in the forms in which a server can have them: as they are, as a
 /// part of a URL, and in base64.
 #[derive(Debug, Default)]
-pub struct Hidden(Vec<Secret<String>>);
+pub struct Hidden {
+    /// In each of the forms in which it may be repeated.
+    forms: Vec<Secret<String>>,
+    /// The first characters of these, a bit each: nearly all of a line is none of them.
+    heads: u128,
+}
 
 impl Hidden {
     /// From now on hides `secret`, and of a token with a dot what stands behind it: before that is a name.
     pub fn add(&mut self, secret: &str) {
-        if self.0.iter().all(|hidden| hidden.expose() != secret) {
-            self.0.push(Secret::new(secret.to_owned()));
+        for part in [secret, secret.split_once('.').map_or("", |(_, behind)| behind)] {
+            if part.len() < limits::HIDDEN_LEAST {
+                continue;
+            }
+            for form in forms(part) {
+                self.heads |= form.bytes().next().map_or(0, bit);
+                if self.forms.iter().all(|known| *known.expose() != form) {
+                    self.forms.push(Secret::new(form));
+                }
+            }
         }
     }
 
     /// The text without them and, where it is cut, without the beginning of one.
     #[must_use]
     pub fn mask(&self, text: &str) -> String {
-        let parts = self.0.iter().flat_map(|secret| {
-            let secret = secret.expose().as_str();
-            [secret, secret.split_once('.').map_or("", |(_, behind)| behind)]
-        });
-        let parts = parts.filter(|part| part.len() >= limits::HIDDEN_LEAST);
-        let forms: Vec<String> = parts.flat_map(forms).collect();
-        let text = forms.iter().fold(text.to_owned(), |text, form| text.replace(form, HIDDEN));
         let mut clean = String::with_capacity(text.len());
-        let mut parts = text.split('…').peekable();
-        while let Some(part) = parts.next() {
-            let is_cut = parts.peek().is_some();
-            let begun = forms.iter().map(|form| begun(part, form)).max().filter(|begun| is_cut && *begun > 0);
-            match begun {
-                Some(begun) => clean.extend([&part[..part.len() - begun], HIDDEN]),
-                None => clean.push_str(part),
-            }
-            if is_cut {
-                clean.push('…');
-            }
+        let mut rest = text;
+        while let Some(at) = rest.bytes().position(|byte| self.heads & bit(byte) != 0) {
+            let (before, here) = rest.split_at(at);
+            clean.push_str(before);
+            let hidden = self.forms.iter().map(|form| begun(here, form.expose())).max().unwrap_or_default();
+            clean.push_str(if hidden > 0 { HIDDEN } else { &here[..1] });
+            rest = &here[hidden.max(1)..];
         }
+        clean.push_str(rest);
         clean
     }
+}
+
+/// The bit of an ASCII character; no other character begins a form.
+fn bit(byte: u8) -> u128 {
+    1_u128.checked_shl(byte.into()).unwrap_or_default()
 }
 
 /// The forms in which a secret is looked for.
@@ -92,10 +100,11 @@ fn forms(secret: &str) -> Vec<String> {
     forms
 }
 
-/// How much of the beginning of `form` stands at the end of the text.
+/// How much of `form` the text begins with: all of it, or what is left where the text is cut; else nothing.
 fn begun(text: &str, form: &str) -> usize {
-    let ends = |length: &usize| form.get(..*length).is_some_and(|start| text.ends_with(start));
-    (1..form.len()).rev().find(ends).unwrap_or(0)
+    let same = text.bytes().zip(form.bytes()).take_while(|(own, other)| own == other).count();
+    let is_cut = || text.get(same..).is_some_and(|rest| rest.starts_with('…'));
+    if same == form.len() || same > 0 && is_cut() { same } else { 0 }
 }
 
 fn hex(digit: u8) -> char {
