@@ -4,8 +4,8 @@
 
 /// The parts of a bootstrap token, `[a-z0-9]{6}.[a-z0-9]{16}` (`k8s.io/cluster-bootstrap/token/api`).
 const TOKEN: (usize, usize) = (6, 16);
-/// How a JSON web token begins (RFC 7519): `{"` in base64.
-const JWT: &[u8] = b"eyJ";
+/// The length of `eyJ`, with which a JSON web token begins (RFC 7519): `{"` in base64.
+const JWT: usize = 3;
 /// What stands for what is not shown.
 const STARS: &str = "***";
 
@@ -46,11 +46,11 @@ fn secret_at(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
             let user = authority[..end].iter().rposition(|b| *b == b'@').filter(|user| *user > 0)?;
             return Some((at + 3, at + 3 + user));
         }
-        _ if here.starts_with(JWT) && !before.last().is_some_and(u8::is_ascii_alphanumeric) => {
+        [b'e', b'y', b'J', ..] if !before.last().is_some_and(u8::is_ascii_alphanumeric) => {
             let is_part = |b: &&u8| b.is_ascii_alphanumeric() || b"-_".contains(b);
             let header = here.iter().take_while(is_part).count();
             let all = here.iter().take_while(|b| is_part(b) || **b == b'.').count();
-            return (header > TOKEN.1 && all > header + TOKEN.1).then_some((at + JWT.len(), at + all));
+            return (header > TOKEN.1 && all > header + TOKEN.1).then_some((at + JWT, at + all));
         }
         _ => return None,
     };

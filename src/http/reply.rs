@@ -23,8 +23,8 @@ pub struct Reply {
     retry_after: Option<Duration>,
     media_type: String,
     location: String,
-    /// Whom the server's certificate names.
-    subject: String,
+    /// The server's certificate, which is read only where it is to be told.
+    leaf: Vec<u8>,
 }
 
 impl Reply {
@@ -48,12 +48,8 @@ impl Reply {
         if body.len() > limits::BODY_BYTES {
             return Err(ureq::Error::BodyExceedsLimit(limits::BODY_BYTES as u64));
         }
-        let subject = leaf.and_then(|der| Certificate::from_der(der).ok()).map(|leaf| {
-            let subject = leaf.subject.to_string();
-            if subject.is_empty() { foreign(&leaf.alt_names.to_string()) } else { subject }
-        });
-        let subject = subject.unwrap_or_default();
-        Ok(Self { status, body, retry_after, media_type, location, subject })
+        let leaf = leaf.unwrap_or_default().to_vec();
+        Ok(Self { status, body, retry_after, media_type, location, leaf })
     }
 
     /// How long the server wants to be left alone: the header, else the Status' details.
@@ -87,10 +83,18 @@ impl Reply {
         }
         let media_type = self.media_type.split(';').next().unwrap_or_default();
         text.push_str(&foreign(if media_type.is_empty() { "no media type" } else { media_type }));
-        if !self.subject.is_empty() {
-            text.extend([" from ", &self.subject]);
+        let subject = self.subject();
+        if !subject.is_empty() {
+            text.extend([" from ", &subject]);
         }
         text
+    }
+
+    /// Whom the server's certificate names.
+    fn subject(&self) -> String {
+        let Ok(leaf) = Certificate::from_der(&self.leaf) else { return String::new() };
+        let subject = leaf.subject.to_string();
+        if subject.is_empty() { foreign(&leaf.alt_names.to_string()) } else { subject }
     }
 
     /// Whether the server has no time for an answer, or what lies behind it has not.
