@@ -59,7 +59,15 @@ fn secret_at(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
     let secret = rest.iter().take_while(|b| b.is_ascii_alphanumeric()).count();
     // A text that was cut may have been cut there.
     let is_whole = secret >= TOKEN.1 || secret > 0 && rest[secret..].starts_with("…".as_bytes());
-    (id >= TOKEN.0 && is_whole).then_some((at + dot, at + dot + secret))
+    (id >= TOKEN.0 && is_whole && !is_field(&rest[..secret.min(TOKEN.1)]))
+        .then_some((at + dot, at + dot + secret))
+}
+
+/// Whether it is written as the fields of configurations are: `nodeRegistration.kubeletExtraArgs`. No token has letters of
+/// both cases.
+fn is_field(text: &[u8]) -> bool {
+    let has = |is: fn(&u8) -> bool| text.iter().any(is);
+    has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase) && !has(u8::is_ascii_digit)
 }
 
 #[cfg(test)]
@@ -79,6 +87,8 @@ mod tests {
             ("abcdef%2E@ %22abcdef%2e@%22", "abcdef%2E*** %22abcdef%2e***%22"),
             ("/run/abcdef.@/abcdef.@", "/run/abcdef.***/abcdef.***"),
             ("ABCDEF.0123456789ABCDEF", "ABCDEF.***"),
+            ("abcdef.abcdefghijklmnop, ABCDEF.ABCDEFGHIJKLMNOP", "abcdef.***, ABCDEF.***"),
+            ("abcdef.abcdefghijklmnopError", "abcdef.***"),
             ("abcdef.@0 one too many", "abcdef.*** one too many"),
             ("ä abcdef.@ö", "ä abcdef.***ö"),
             ("abcdef.012345678…", "abcdef.***…"),
@@ -99,6 +109,8 @@ mod tests {
             "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
             "the token abcdef is not known; abcde.0123456789abcdef; abcdef.0123456789abcde",
             "eyJ is how it begins",
+            "nodeRegistration.kubeletExtraArgs, discovery.bootstrapToken.unsafeSkipCAVerification",
+            "discovery.tlsBootstrapToken, timeouts.kubernetesAPICall",
         ] {
             assert_eq!(masked(text, &[]), text);
         }
