@@ -30,8 +30,8 @@ pub struct YamlError {
 impl std::fmt::Display for YamlError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.line {
-            0 => write!(f, "YAML: {}", self.problem),
-            line => write!(f, "YAML line {line}: {}", self.problem),
+            0 => write!(f, "in the YAML: {}", self.problem),
+            line => write!(f, "line {line} of the YAML: {}", self.problem),
         }
     }
 }
@@ -123,7 +123,7 @@ pub fn trees(text: &str) -> Result<Vec<Document>, YamlError> {
     let mut trees = Vec::new();
     for json in documents(text, None)? {
         let json = Zeroizing::new(json);
-        let tree = json::whole(json.as_bytes());
+        let tree = json::whole(&json);
         trees.push(Document(tree.map_err(|_| YamlError { line: 0, problem: "a number is out of range" })?));
     }
     Ok(trees)

@@ -154,7 +154,7 @@ mod tests {
             ("a: [\n", "well-formed"),
             (&format!("{CLUSTER}---\n{CLUSTER}"), "more than one document"),
             (&format!("{CLUSTER}x: {}\n", "[".repeat(99)), "nested too deeply"),
-            ("{kind: KubeletConfiguration, apiVersion: kubelet.config.k8s.io/v1beta1}\n", "YAML line"),
+            ("{kind: KubeletConfiguration, apiVersion: kubelet.config.k8s.io/v1beta1}\n", "of the YAML"),
             (&CLUSTER.replace("Endpoint: \"\"", "Endpoint:\n  unix:///a"), "another form"),
         ] {
             let problem = make(text, false).unwrap_err();
