@@ -106,9 +106,12 @@ impl Lookup<'_> {
     ) -> Result<KubeletFiles> {
         let what = "the ConfigMap kube-system/kubelet-config cannot be fetched \
                     (kubeadm allows it by the role kubeadm:kubelet-config)";
-        let read = |object: &Value| json::text(json::field(object, "data")?, KEY).map(str::to_owned);
-        let text = self.get(CONFIG_MAP, what, read, report)?.filter(|text| !text.is_empty());
-        let text = text.ok_or_else(|| {
+        // An empty one is there, and is no KubeletConfiguration.
+        let read = |object: &Value| match json::field(json::field(object, "data")?, KEY)? {
+            Value::Null => Some(None),
+            text => Some(Some(text.as_str()?.to_owned())),
+        };
+        let text = self.get(CONFIG_MAP, what, read, report)?.flatten().ok_or_else(|| {
             not_published(
                 "the cluster has no ConfigMap kube-system/kubelet-config; make it with \
                  `kubeadm init phase upload-config kubelet`, or leave --with-kubelet-config out",
