@@ -13,22 +13,23 @@ use crate::limits;
 /// Reads the fields with these names, at any depth.
 ///
 /// # Errors
-/// What is not JSON, has one of the names twice in an object, or has more than [`limits::JSON_VALUES`] values that are
-/// kept.
+/// What is not UTF-8 text (RFC 8259, section 8.1) or not JSON, has one of the names twice in an object, or has more than
+/// [`limits::JSON_VALUES`] values that are kept.
 pub fn tree(json: &[u8], names: &[&str]) -> serde_json::Result<Value> {
-    read(json, Tree { names: Some(names), left: &mut { limits::JSON_VALUES } })
+    let json = str::from_utf8(json).map_err(|_| Error::custom("no text"))?;
+    read(json, Tree { names: Some(names), left: &mut { limits::JSON_VALUES }, conditions: false })
 }
 
 /// Reads all of it, for a caller that has bounded it.
 ///
 /// # Errors
 /// What is not JSON, or has a name twice in an object.
-pub fn whole(json: &[u8]) -> serde_json::Result<Value> {
-    read(json, Tree { names: None, left: &mut { usize::MAX } })
+pub fn whole(json: &str) -> serde_json::Result<Value> {
+    read(json, Tree { names: None, left: &mut { usize::MAX }, conditions: false })
 }
 
-fn read(json: &[u8], tree: Tree<'_>) -> serde_json::Result<Value> {
-    let mut parser = serde_json::Deserializer::from_slice(json);
+fn read(json: &str, tree: Tree<'_>) -> serde_json::Result<Value> {
+    let mut parser = serde_json::Deserializer::from_str(json);
     let tree = tree.deserialize(&mut parser)?;
     parser.end()?;
     Ok(tree)
@@ -70,19 +71,36 @@ pub fn list<'v>(value: &'v Value, name: &str) -> Option<&'v [Value]> {
     }
 }
 
+/// The field of a status that any controller may add to.
+const CONDITIONS: &str = "conditions";
+
+/// The types of conditions that decide something, of requests (`k8s.io/api/certificates/v1/types.go`) and of a Node
+/// (`k8s.io/api/core/v1/types.go`).
+const DECIDING: [&str; 4] = ["Approved", "Denied", "Failed", "Ready"];
+
+/// Whether a condition matters. One that is no condition is left to the caller, who refuses it.
+fn decides(condition: &Value) -> bool {
+    let is_text = |value| string(value).is_some();
+    let is_condition = condition.is_null() || condition.as_object().is_some_and(|o| o.values().all(is_text));
+    !is_condition || condition["type"].as_str().is_some_and(|kind| DECIDING.contains(&kind))
+}
+
 /// A value that is read.
 struct Tree<'a> {
     /// The names of the fields that are kept; all of them where it is missing.
     names: Option<&'a [&'a str]>,
     /// How many values may still be kept.
     left: &'a mut usize,
+    /// Whether it is a list of conditions, of which only those that decide are kept.
+    conditions: bool,
 }
 
 impl Tree<'_> {
     /// The same for a part of it.
-    fn part<E: Error>(&mut self) -> Result<Tree<'_>, E> {
+    fn part<E: Error>(&mut self, conditions: bool) -> Result<Tree<'_>, E> {
         *self.left = self.left.checked_sub(1).ok_or_else(|| E::custom("too many values"))?;
-        Ok(Tree { names: self.names, left: self.left })
+        let conditions = conditions && self.names.is_some();
+        Ok(Tree { names: self.names, left: self.left, conditions })
     }
 }
 
@@ -127,8 +145,14 @@ impl<'de> Visitor<'de> for Tree<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = list.next_element_seed(self.part()?)? {
-            items.push(item);
+        loop {
+            let before = *self.left;
+            let Some(item) = list.next_element_seed(self.part(false)?)? else { break };
+            if self.conditions && !decides(&item) {
+                *self.left = before;
+            } else {
+                items.push(item);
+            }
         }
         Ok(Value::Array(items))
     }
@@ -140,7 +164,7 @@ impl<'de> Visitor<'de> for Tree<'_> {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
-            let value = map.next_value_seed(self.part()?)?;
+            let value = map.next_value_seed(self.part(name == CONDITIONS)?)?;
             if fields.insert(name, value).is_some() {
                 return Err(A::Error::custom("a key stands twice"));
             }
@@ -189,6 +213,7 @@ mod tests {
         ] {
             assert!(read(json).is_err(), "{json}");
         }
+        assert!(tree(b"{\"x\":\"\xff\"}", &["a"]).is_err(), "no text in what is passed over");
     }
 
     #[test]
@@ -211,5 +236,20 @@ mod tests {
             read(&list(limits::JSON_VALUES).replace('a', "x")).is_ok(),
             "what is passed over is not counted"
         );
+    }
+
+    #[test]
+    fn of_conditions_those_that_decide_are_kept() {
+        let read = |json: &str| tree(json.as_bytes(), &[CONDITIONS, "type", "status"]);
+        let others =
+            r#"null,{},{"type":null},{"type":"Other","status":"True","x":1},"#.repeat(limits::JSON_VALUES);
+        let json = [r#"{"conditions":["#, &others, r#"{"type":"Ready","status":"True"}]}"#].concat();
+        assert_eq!(read(&json).unwrap(), json!({"conditions": [{"type": "Ready", "status": "True"}]}));
+        let odd = r#"{"conditions":[1,{"type":1},{"type":"Other","status":[]}]}"#;
+        assert_eq!(list(&read(odd).unwrap(), CONDITIONS).map(<[_]>::len), Some(3), "left to the caller");
+        assert_eq!(whole("{\"conditions\":[{}]}").unwrap(), json!({"conditions": [{}]}), "all is all");
+        let many =
+            [r#"{"conditions":["#, &r#"{"type":"Ready"},"#.repeat(limits::JSON_VALUES), "0]}"].concat();
+        assert!(read(&many).is_err(), "those that decide are bounded");
     }
 }

@@ -262,13 +262,19 @@ impl<'a> Exchange<'a> {
     fn event(&self, line: &[u8], uid: &str, version: &mut String) -> Result<Option<Answer>> {
         let unreadable = |what| http::unreadable(Step::Approval, what, &http::first_words(line));
         let event = json::tree(line, &FIELDS).unwrap_or_default();
-        let (Some(kind), Some(object)) = (json::text(&event, "type"), json::field(&event, "object")) else {
+        let object = &event["object"];
+        let Some(kind) = event["type"].as_str().filter(|_| object.is_object()) else {
             return Err(unreadable("a watch event"));
         };
         match kind {
             "ERROR" => {
-                let message = json::text(object, "message").ok_or_else(|| unreadable("a watch error"))?;
-                let code = object["code"].as_u64().unwrap_or_default();
+                let code = match &object["code"] {
+                    Value::Null => Some(0),
+                    code => code.as_u64(),
+                };
+                let (Some(code), Some(message)) = (code, json::text(object, "message")) else {
+                    return Err(unreadable("a watch error"));
+                };
                 let why = format!("the watch failed with {code} ({})", foreign(message));
                 return Ok(Some(Answer::Later(State::List, why)));
             }

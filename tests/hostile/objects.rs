@@ -24,7 +24,7 @@ const CREATED: [Created; 26] = [
     ("another kind, with our name", JOINED, |object| object["kind"] = json!("Pod")),
     ("nothing", JOINED, |object| *object = json!({})),
     ("null", JOINED, |object| *object = Value::Null),
-    ("a list", ANOTHER, |object| *object = json!([object.clone()])),
+    ("a list", JOINED, |object| *object = json!([object.clone()])),
     ("no metadata", JOINED, |object| {
         object.as_object_mut().expect("an object").remove("metadata");
     }),
@@ -103,7 +103,7 @@ const TOLD: [Told; 52] = [
     ("no type", UNREADABLE, |object| format!("{}\n", json!({"object": object})).into_bytes()),
     ("no object", UNREADABLE, |_| b"{\"type\":\"MODIFIED\"}\n".to_vec()),
     ("an object that is null", UNREADABLE, |_| line("MODIFIED", &Value::Null)),
-    ("an object that is a list", PENDING, |object| line("MODIFIED", &json!([object]))),
+    ("an object that is a list", UNREADABLE, |object| line("MODIFIED", &json!([object]))),
     ("a list instead of events", UNREADABLE, |object| {
         format!("{}\n", json!({"kind": "CertificateSigningRequestList", "items": [object]})).into_bytes()
     }),
