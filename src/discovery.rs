@@ -31,8 +31,7 @@ impl ClusterInfo {
     #[must_use]
     pub fn from_json(json: &[u8], token_id: &str) -> Option<Self> {
         let [kubeconfig, signature] = names(token_id);
-        let mut object =
-            json::tree(json, &["data", &kubeconfig, &signature]).ok().filter(Value::is_object)?;
+        let mut object = json::tree(json, &["data", &kubeconfig, &signature]).filter(Value::is_object)?;
         json::field(json::field(&object, "data")?, "")?;
         // Taken, not copied: they can be megabytes.
         let mut take = |name: &str| match object["data"][name].take() {

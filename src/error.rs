@@ -7,8 +7,6 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use serde_json::error::Category;
-
 use crate::limits;
 
 /// The step of a join that failed, as the word that begins an error line.
@@ -218,10 +216,7 @@ impl Error {
         let mut chain = vec![one_line(&format!("{}: {}", self.step, self.message))];
         let mut next = self.source();
         while let Some(cause) = next {
-            chain.push(match cause.downcast_ref::<serde_json::Error>() {
-                Some(error) => json_problem(error),
-                None => foreign(&cause.to_string()),
-            });
+            chain.push(foreign(&cause.to_string()));
             next = cause.source();
         }
         chain
@@ -238,20 +233,6 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|cause| cause as &(dyn StdError + 'static))
-    }
-}
-
-/// What is wrong with a JSON text, and where. The parser's own words quote it, and it may be a secret.
-fn json_problem(error: &serde_json::Error) -> String {
-    let problem = match error.classify() {
-        Category::Io => "JSON that cannot be read",
-        Category::Syntax => "no JSON",
-        Category::Data => "JSON of another type than expected",
-        Category::Eof => "JSON without an end",
-    };
-    match error.line() {
-        0 => problem.to_owned(),
-        line => format!("{problem}, line {line}, column {}", error.column()),
     }
 }
 

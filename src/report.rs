@@ -294,9 +294,8 @@ impl Report {
     /// # Errors
     /// Never in practice: every field serialises.
     pub fn json(&self) -> Result<Vec<u8>, Error> {
-        let mut json = serde_json::to_string(self).map_err(|e| {
-            Error::new(Step::Options, Failure::Internal, "cannot write the report").caused_by(e)
-        })?;
+        let mut json = serde_json::to_string(self)
+            .map_err(|_| Error::new(Step::Options, Failure::Internal, "cannot write the report"))?;
         json.push('\n');
         Ok(self.shown(&json).into_bytes())
     }

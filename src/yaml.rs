@@ -124,7 +124,7 @@ pub fn trees(text: &str) -> Result<Vec<Document>, YamlError> {
     for json in documents(text, None)? {
         let json = Zeroizing::new(json);
         let tree = json::whole(&json);
-        trees.push(Document(tree.map_err(|_| YamlError { line: 0, problem: "a number is out of range" })?));
+        trees.push(Document(tree.ok_or(YamlError { line: 0, problem: "a number is out of range" })?));
     }
     Ok(trees)
 }

@@ -119,7 +119,7 @@ impl Reply {
     /// The fields with these names of an object of JSON; `None` for anything else.
     #[must_use]
     pub fn json(&self, names: &[&str]) -> Option<Value> {
-        json::tree(&self.body, names).ok().filter(Value::is_object)
+        json::tree(&self.body, names).filter(Value::is_object)
     }
 
     /// The failure of an answer that cannot be read, from a trusted server. `what` is its name. Nonsense is a fault on the
