@@ -63,7 +63,9 @@ fn read(text: &str) -> Result<Document, Problem> {
 /// The text with the line `key: value` at the top level: in place of the old one, else where the alphabet has it.
 fn with_line(text: &str, key: &str, value: &str) -> String {
     let line = [key, ": ", value].concat();
-    let mut lines: Vec<&str> = text.lines().collect();
+    // A carriage return alone ends a line, too (YAML 1.2, section 5.4).
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    let mut lines: Vec<&str> = text.lines().flat_map(|line| line.split('\r')).collect();
     if let Some(old) = lines.iter_mut().find(|line| top_level_key(line) == Some(key)) {
         *old = &line;
     } else {
@@ -128,6 +130,17 @@ mod tests {
         assert_eq!(make(&made, false).unwrap(), made);
         let off = CLUSTER.replace("rotateCertificates: true", "rotateCertificates: false");
         assert!(make(&off, false).unwrap().contains("rotateCertificates: true\n"), "as kubeadm has it");
+    }
+
+    /// What stands behind a line that is set would vanish with it.
+    #[test]
+    fn lines_end_as_yaml_has_it() {
+        let expected = make(CLUSTER, false).unwrap();
+        for end in ["\r\n", "\r"] {
+            assert_eq!(make(&CLUSTER.replace('\n', end), false).unwrap(), expected, "{end:?}");
+            let one = CLUSTER.replace("true\n", &["true", end].concat());
+            assert_eq!(make(&one, false).unwrap(), expected, "{end:?}");
+        }
     }
 
     #[test]
