@@ -132,9 +132,9 @@ pub fn fetch_published(
     let reply = fetch_text(server, url, timeout)?;
     let info =
         std::str::from_utf8(&reply.body).ok().and_then(|text| ClusterInfo::from_text(text, token_id).ok());
-    info.ok_or_else(|| {
+    info.filter(|info| info.kubeconfig().is_some()).ok_or_else(|| {
         // It may be another file than was meant, with a token in it: nothing of it is shown.
-        let what = "answers with no ConfigMap in JSON or YAML; check the URL";
+        let what = "answers with no ConfigMap in JSON or YAML that has a kubeconfig; check the URL";
         no_use(url.as_str(), &format!("{what} (HTTP {}, {})", reply.status, reply.answerer()))
     })
 }

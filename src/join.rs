@@ -22,7 +22,7 @@ use crate::node::{NodeName, USER_PREFIX};
 use crate::options::{Comparison, Discovery, Join, Wait};
 use crate::report::{CertificateFacts, Phase, Report, Success};
 use crate::trust::TrustedCluster;
-use crate::x509::AltName;
+use crate::x509::{AltName, Certificate};
 pub(crate) use discover::after_build;
 
 /// Joins this machine: finds the cluster, trusts it, writes its files and, if asked, gets the node its certificates.
@@ -49,6 +49,12 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
     if !options.replace {
         run.files.refuse_foreign(&existing, &run.node)?;
     }
+    if let (Existing::WithoutCa(authorities), false) = (&existing, options.replace) {
+        let keys: Vec<_> = authorities.iter().map(Certificate::pin).collect();
+        if options.compare(&keys) == Comparison::Other {
+            return Err(run.files.other_cluster(&keys));
+        }
+    }
     let success = match &existing {
         Existing::Joined(identity) => run.stay(identity, &existing, report)?,
         _ => run.bootstrap(&existing, report)?,
@@ -69,7 +75,7 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
 /// As of [`join`].
 pub(crate) fn rehearse(options: &Join, system: &System, report: &mut Report) -> Result<()> {
     let run = Run::open(options, system, report)?;
-    run.method(report).map(|_| ())
+    run.judge_given(run.method(report)?)
 }
 
 /// One run: what it was told, and what it works with.

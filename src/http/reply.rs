@@ -46,7 +46,11 @@ impl Reply {
         let mut body = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
         response.into_body().into_with_config().limit(most).reader().take(most).read_to_end(&mut body)?;
         if body.len() > limits::BODY_BYTES {
-            return Err(ureq::Error::BodyExceedsLimit(limits::BODY_BYTES as u64));
+            if status == 200 && !is_page(&body) {
+                return Err(ureq::Error::BodyExceedsLimit(limits::BODY_BYTES as u64));
+            }
+            // Of a page, and of what is no success, only the first words are told.
+            body.truncate(limits::BODY_BYTES);
         }
         let leaf = leaf.unwrap_or_default().to_vec();
         Ok(Self { status, body, retry_after, media_type, location, leaf })

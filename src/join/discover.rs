@@ -79,6 +79,25 @@ impl Run<'_> {
             }
         }
     }
+
+    /// Judges what is given already as [`Self::discover`] does, without asking anybody.
+    ///
+    /// # Errors
+    /// As of [`Self::discover`], but for what may heal.
+    pub(super) fn judge_given(&self, method: &Discovery) -> Result<()> {
+        let Self { options, system, .. } = *self;
+        let now = system.clock.now();
+        let judged = match method {
+            Discovery::ClusterInfo { info: Source::Read(info), token, .. } => {
+                trust::verify(info, token, &options.pins, now)
+                    .and_then(|signed| signed.without_peer(system))
+                    .map(drop)
+            }
+            Discovery::Given(vouched) => given(vouched, &options.pins, system, now).map(drop),
+            _ => Ok(()),
+        };
+        judged.or_else(|e| if matches!(e.retry(), Retry::UntilDeadline(_)) { Ok(()) } else { Err(e) })
+    }
 }
 
 fn given(

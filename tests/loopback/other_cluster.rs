@@ -90,6 +90,24 @@ fn a_node_that_is_joined_to_another_cluster_is_told_so_and_nobody_is_asked() {
 }
 
 #[test]
+fn a_node_whose_ca_is_gone_is_told_of_another_cluster_before_anybody_is_asked() {
+    for empty in [false, true] {
+        let (api, node) = (Api::start(), Node::new());
+        node.joins(&api);
+        if empty { fs::write(node.at(CA), "") } else { fs::remove_file(node.at(CA)) }.expect("no CA");
+        let before = contents(&node);
+        let way = elsewhere(node);
+        let pin = way.api.authority.pin();
+        let way = by_token(way).with(&[HASH, &pin]);
+        let output = way.run();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(10), "{said}");
+        assert!(said.contains("in another cluster"), "{said}");
+        assert_eq!((way.api.requests().len(), contents(&way.node)), (0, before));
+    }
+}
+
+#[test]
 fn a_node_of_the_cluster_that_is_given_is_joined_already() {
     crate::support::all(
         &GIVEN,

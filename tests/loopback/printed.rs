@@ -1,5 +1,7 @@
 //! What was decided, as `--print-config` shows it, and errors that say where to look.
 
+use crate::support::api::TOKEN;
+use crate::support::pki::Authority;
 use crate::way::{Way, path};
 
 #[test]
@@ -76,6 +78,16 @@ fn print_config_tells_unknown_fields_and_refuses_what_a_join_would() {
         let (code, said, told) = printed(&way);
         assert!(code == Some(2) && said.is_empty() && told.contains(text), "{words:?}: {said}{told}");
     }
+    // So are pins that given CAs do not have.
+    let pin = Authority::new("x").pin();
+    let with_other_pin = |way: Way| way.with(&["--print-config", "--discovery-token-ca-cert-hash", &pin]);
+    let way = Way::new();
+    let (info, token) = (way.file("info", &way.config_map().to_string()), way.file("token", TOKEN));
+    with_other_pin(way.with(&["--cluster-info", path(&info), "--token-file", path(&token)]))
+        .is_refused(5, "not pinned");
+    let way = Way::new();
+    let ca = way.api.authority.pem();
+    with_other_pin(way.by_the_operators_word(&ca)).is_refused(5, "not pinned");
     // What is needed and was never said is told, too.
     let way = Way::new().with(&["--print-config"]);
     way.is_refused(2, "the API server is missing");

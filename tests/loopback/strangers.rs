@@ -30,7 +30,22 @@ type Stranger = (&'static str, fn() -> Reply, &'static str, &'static [&'static s
 const PAGE: &str = "<!doctype html>\n<html><head><title>502 Bad Gateway</title><style>p { x: y }</style></head>\n\
                     <body><h1>No  upstream</h1></body></html>";
 
-const STRANGERS: [Stranger; 10] = [
+const STRANGERS: [Stranger; 12] = [
+    (
+        "a page beyond all limits",
+        || Reply::text(200, "text/html", &PAGE.repeat(60_000)),
+        "not-published",
+        &["something else than a ConfigMap", "(HTTP 200, text/html from CN=edge-7.example: 502 Bad Gateway"],
+    ),
+    (
+        "a busy server with a page beyond all limits",
+        || Reply::text(503, "text/html", &PAGE.repeat(60_000)),
+        "unreachable",
+        &[
+            "HTTP 503: the API server is busy or restarting",
+            "(text/html from CN=edge-7.example: 502 Bad Gateway",
+        ],
+    ),
     (
         "a page of a load balancer",
         || Reply::text(502, "text/html; charset=utf-8", PAGE),

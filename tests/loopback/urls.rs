@@ -113,10 +113,12 @@ fn a_cluster_info_is_fetched_and_judged_like_any_other() {
         map.to_string()
     });
     way.is_refused(5, "was not made with the token");
-    let no_map = "answers with no ConfigMap in JSON or YAML; check the URL (HTTP 200, application/octet-stream from \
-                  CN=kube-apiserver)";
-    let (way, _web) = by_cluster_info(|_| r#"["words"]"#.to_owned());
-    way.is_refused(4, no_map);
+    let no_map = "answers with no ConfigMap in JSON or YAML that has a kubeconfig; check the URL (HTTP 200, \
+                  application/octet-stream from CN=kube-apiserver)";
+    for other in [r#"["words"]"#, r#"{"hello":"world"}"#, r#"{"kind":"Secret","data":{"a":"b"}}"#] {
+        let (way, _web) = by_cluster_info(|_| other.to_owned());
+        way.is_refused(4, no_map);
+    }
     let (way, _web) = by_url(|_, _| file(r#"["words"]"#));
     way.is_refused(4, "it is no kubeconfig (HTTP 200, application/octet-stream from CN=kube-apiserver)");
     let (way, _web) = by_cluster_info(|_| TOKEN.to_owned());
