@@ -2,12 +2,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 
-use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with};
 
 /// A port that refuses every connection. It stays taken until the tests end, so that no other test gets it: its socket is
 /// bound and does not listen.
 pub fn closed() -> u16 {
-    let taken = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    let flags = SocketFlags::CLOEXEC;
+    let taken = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).expect("a socket");
     bind(&taken, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let address = SocketAddr::try_from(getsockname(&taken).expect("its address")).expect("an IPv4 address");
     std::mem::forget(taken);
