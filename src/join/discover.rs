@@ -7,6 +7,7 @@ use super::{
     round::{Round, again},
 };
 use crate::clock::{Deadline, distance};
+use crate::discovery::ClusterInfo;
 use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::http::{System, Unverified};
 use crate::identity::Credentials;
@@ -14,7 +15,7 @@ use crate::limits;
 use crate::options::{Discovery, Source, Vouched};
 use crate::report::{Phase, Report};
 use crate::retry::Backoff;
-use crate::trust::{self, Pins, TrustedCluster};
+use crate::trust::{self, Pins, Token, TrustedCluster};
 use crate::x509;
 
 impl Run<'_> {
@@ -46,17 +47,14 @@ impl Run<'_> {
                     let cluster = round.ask(token.id(), timeout, judge)?;
                     Ok((cluster, credentials.clone()))
                 }
-                Discovery::ClusterInfo { info, token, credentials } => {
-                    let judge = |info: &_| trust::verify(info, token, pins, now()?)?.without_peer(system);
-                    let cluster = match info {
-                        // The same text again would be no other.
-                        Source::Read(info) => judge(info)?,
-                        Source::Behind(file) => {
-                            judge(&fetched::cluster_info(file, token, system, timeout)?).map_err(again)?
-                        }
-                    };
-                    Ok((cluster, credentials.clone()))
-                }
+                Discovery::ClusterInfo { info, token, credentials } => match info {
+                    // The same text again would be no other.
+                    Source::Read(info) => published(info, token, credentials, pins, system, now()?),
+                    Source::Behind(file) => {
+                        let info = fetched::cluster_info(file, token, system, timeout)?;
+                        published(&info, token, credentials, pins, system, now()?).map_err(again)
+                    }
+                },
                 Discovery::Given(vouched) => given(vouched, pins, system, now()?),
                 Discovery::Kubeconfig { download, token } => {
                     let vouched = fetched::kubeconfig(download, token.as_ref(), system, timeout)?;
@@ -88,16 +86,27 @@ impl Run<'_> {
         let Self { options, system, .. } = *self;
         let now = system.clock.now();
         let judged = match method {
-            Discovery::ClusterInfo { info: Source::Read(info), token, .. } => {
-                trust::verify(info, token, &options.pins, now)
-                    .and_then(|signed| signed.without_peer(system))
-                    .map(drop)
+            Discovery::ClusterInfo { info: Source::Read(info), token, credentials } => {
+                published(info, token, credentials, &options.pins, system, now).map(drop)
             }
             Discovery::Given(vouched) => given(vouched, &options.pins, system, now).map(drop),
             _ => Ok(()),
         };
         judged.or_else(|e| if matches!(e.retry(), Retry::UntilDeadline(_)) { Ok(()) } else { Err(e) })
     }
+}
+
+/// Judges a cluster-info that no server of the cluster has delivered.
+fn published(
+    info: &ClusterInfo,
+    token: &Token,
+    credentials: &Credentials,
+    pins: &Pins,
+    system: &System,
+    now: SystemTime,
+) -> Result<(TrustedCluster, Credentials)> {
+    let cluster = trust::verify(info, token, pins, now)?.without_peer(system)?;
+    Ok((cluster, credentials.clone()))
 }
 
 fn given(
