@@ -22,7 +22,7 @@ test: setup lint build setup-faults setup-kubernetes setup-images build-aarch64
 	cargo test --locked --lib --test fuzz --test dependencies
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test hostile
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test faults -- --test-threads=2
-	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test architecture --test release --test loopback --test kubernetes -- --test-threads=2
+	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test architecture --test release --test loopback --test shipped --test kubernetes -- --test-threads=2
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test differential -- --show-output
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test images -- --skip nightly
 

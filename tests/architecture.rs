@@ -129,7 +129,7 @@ fn code_words(text: &str) -> Vec<&str> {
 }
 
 /// `module::test` is one of loopback or of a unit, `kubernetes module::test` one against real Kubernetes, `faults
-/// module::test` one of tests/faults; `module::*` is any there. `hostile module::*` is a table of hostile servers.
+/// module::test` one of tests/faults, `fuzz` and `shipped` likewise; `module::*` is any there. `hostile module::*` is a table of hostile servers.
 #[test]
 fn the_readmes_name_tests_that_are_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -137,7 +137,7 @@ fn the_readmes_name_tests_that_are_there() {
         .map(|name| fs::read_to_string(root.join(name)).expect("it is there"))
         .concat();
     let real = tests("tests/kubernetes");
-    let (faults, fuzz) = (tests("tests/faults"), tests("tests/fuzz"));
+    let [faults, fuzz, shipped] = ["tests/faults", "tests/fuzz", "tests/shipped"].map(tests);
     let others = [tests("tests/loopback"), tests("src")].concat();
     let mut named = 0;
     for word in code_words(&readme) {
@@ -147,10 +147,11 @@ fn the_readmes_name_tests_that_are_there() {
             named += 1;
             continue;
         }
-        let (tests, path) = [("kubernetes ", &real), ("faults ", &faults), ("fuzz ", &fuzz)]
-            .into_iter()
-            .find_map(|(place, tests)| Some((tests, word.strip_prefix(place)?)))
-            .unwrap_or((&others, word));
+        let (tests, path) =
+            [("kubernetes ", &real), ("faults ", &faults), ("fuzz ", &fuzz), ("shipped ", &shipped)]
+                .into_iter()
+                .find_map(|(place, tests)| Some((tests, word.strip_prefix(place)?)))
+                .unwrap_or((&others, word));
         let Some((module, name)) = path.rsplit_once("::") else { continue };
         if module.is_empty() || !path.chars().all(|c| c.is_ascii_alphanumeric() || "_:*".contains(c)) {
             continue;

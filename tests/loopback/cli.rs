@@ -1,7 +1,9 @@
 //! The command line: what is wrong with it is told with exit code 2, and never with a secret.
 
 use std::ffi::OsString;
+use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
+use std::path::Path;
 
 use crate::support::api::Api;
 use crate::support::node::Node;
@@ -219,6 +221,21 @@ fn help_and_version_go_to_standard_output() {
         "name and version",
     );
     run.check(run.stdout.lines().count() == 1, "one line");
+}
+
+#[test]
+fn the_readme_shows_the_help_and_the_exit_codes() {
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("README.md");
+    let output = run::command().arg("--help").output().expect("the program runs");
+    let help = String::from_utf8(output.stdout).expect("text");
+    assert!(readme.contains(help.trim_end()), "README.md does not show the help as it is");
+    for line in help.split_once("Exit codes:").expect("a table").1.lines().filter(|line| line.contains(": "))
+    {
+        let (code, rest) = line.trim().split_once(' ').expect("a code");
+        let (name, _) = rest.split_once(':').expect("a name");
+        assert!(readme.contains(&format!("| {code} | `{name}` |")), "README.md lacks the row of code {code}");
+    }
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! What the program has from whoever starts it: a umask, limits, descriptors, signals, an identity, arguments. And what
 //! others of the machine see of it.
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io::pipe;
@@ -61,25 +60,6 @@ fn closed_standard_descriptors_change_nothing() {
         timeless(&node)
     });
     assert!(trees.iter().all(|tree| *tree == trees[0]), "{trees:#?}");
-}
-
-#[test]
-fn few_descriptors_are_enough_and_too_few_are_told() {
-    let mut ends = BTreeSet::new();
-    for limit in 3..=16 {
-        let (api, node) = (Api::start(), Node::new());
-        // What has too few waits until the deadline; what has enough has time.
-        let timeout = if limit < 16 { "--timeout 2s" } else { "" };
-        let run = start(&node, &api, &format!("ulimit -n {limit};"), timeout).finish();
-        let joined = run.code == Some(0);
-        run.check(joined || run.code.is_some_and(|code| code > 1), "an error that says what to do");
-        run.check(joined == node.has(KUBELET_CONF), "an identity when it has joined, and only then");
-        let strange = node.files().into_iter().find(|file| file.contains("/.nodestrap."));
-        run.check(strange.is_none(), &format!("half a file: {strange:?}"));
-        ends.insert((joined, limit));
-    }
-    assert!(ends.contains(&(true, 16)), "{ends:?}");
-    assert!(ends.contains(&(false, 4)), "{ends:?}");
 }
 
 /// As when a log's reader dies.
@@ -183,26 +163,6 @@ fn crash(child: &mut Child, signal: Signal) -> ExitStatus {
 fn cores(node: &Node) -> Vec<PathBuf> {
     let entries = fs::read_dir(node.root()).expect("the root");
     entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file()).collect()
-}
-
-#[test]
-fn nothing_is_writable_and_executable_while_it_runs() {
-    let (api, node) = (Api::manual(), Node::new());
-    let running = node.join(&api).with_cert().start();
-    api.wait_for(Route::Watch, 1);
-    let maps = fs::read_to_string(format!("/proc/{}/maps", running.id())).expect("it runs");
-    let open = fs::read_dir(format!("/proc/{}/fd", running.id())).expect("it runs").count();
-    running.kill();
-    let mut executable = 0;
-    for line in maps.lines() {
-        let flags = line.split(' ').nth(1).expect("the flags of a mapping");
-        assert!(!(flags.contains('w') && flags.contains('x')), "{line}");
-        executable += usize::from(flags.contains('x') && line.contains('/'));
-    }
-    assert_eq!(executable, 1, "its own code only: {maps}");
-    assert!(maps.lines().any(|line| line.ends_with("[stack]") && line.contains(" rw-p ")), "{maps}");
-    // The standard ones, the connection, the root, and a path on which a file is being written at that moment.
-    assert!(open <= 16, "{open} descriptors are open");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The shipped program against our own API server on loopback, which can be as hostile as it likes.
+//! The program, however it was built, against our own API server on loopback, which can be as hostile as it likes.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -21,7 +21,6 @@ mod identities;
 mod gone;
 mod images;
 mod inherited;
-mod instructions;
 mod issuance;
 mod kubelet;
 mod lock;
@@ -36,11 +35,9 @@ mod pins;
 mod places;
 mod planted;
 mod printed;
-mod process;
 mod proxies;
 mod replace;
 mod report;
-mod secrets;
 mod serving;
 mod sources;
 mod strangers;

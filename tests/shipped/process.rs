@@ -1,13 +1,13 @@
-//! The process itself: one static file of a floppy disk's size, one thread, one name look-up for each connection, and
-//! a README that says what the program says.
+//! The process itself: one static file of a floppy disk's size, one thread, one name look-up for each connection, few
+//! descriptors, and nothing writable and executable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
-use crate::support::api::Api;
-use crate::support::node::Node;
+use crate::support::api::{Api, Route};
+use crate::support::node::{KUBELET_CONF, Node};
 use crate::support::run;
 
 /// A floppy disk.
@@ -88,16 +88,41 @@ fn a_join_waits_for_the_disk_as_often_as_it_must() {
 }
 
 #[test]
-fn the_readme_shows_the_help_and_the_exit_codes() {
-    let readme =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("README.md");
-    let output = Command::new(run::program()).arg("--help").output().expect("the program runs");
-    let help = String::from_utf8(output.stdout).expect("text");
-    assert!(readme.contains(help.trim_end()), "README.md does not show the help as it is");
-    for line in help.split_once("Exit codes:").expect("a table").1.lines().filter(|line| line.contains(": "))
-    {
-        let (code, rest) = line.trim().split_once(' ').expect("a code");
-        let (name, _) = rest.split_once(':').expect("a name");
-        assert!(readme.contains(&format!("| {code} | `{name}` |")), "README.md lacks the row of code {code}");
+fn nothing_is_writable_and_executable_while_it_runs() {
+    let (api, node) = (Api::manual(), Node::new());
+    let running = node.join(&api).with_cert().start();
+    api.wait_for(Route::Watch, 1);
+    let maps = fs::read_to_string(format!("/proc/{}/maps", running.id())).expect("it runs");
+    let open = fs::read_dir(format!("/proc/{}/fd", running.id())).expect("it runs").count();
+    running.kill();
+    let mut executable = 0;
+    for line in maps.lines() {
+        let flags = line.split(' ').nth(1).expect("the flags of a mapping");
+        assert!(!(flags.contains('w') && flags.contains('x')), "{line}");
+        executable += usize::from(flags.contains('x') && line.contains('/'));
     }
+    assert_eq!(executable, 1, "its own code only: {maps}");
+    assert!(maps.lines().any(|line| line.ends_with("[stack]") && line.contains(" rw-p ")), "{maps}");
+    // The standard ones, the connection, the root, and a path on which a file is being written at that moment.
+    assert!(open <= 16, "{open} descriptors are open");
+}
+
+#[test]
+fn few_descriptors_are_enough_and_too_few_are_told() {
+    let mut ends = BTreeSet::new();
+    for limit in 3..=16 {
+        let (api, node) = (Api::start(), Node::new());
+        let limited = ["sh", "-c", r#"ulimit -n "$0" && exec "$@""#, &limit.to_string()].map(OsString::from);
+        let join = node.join(&api).with_cert().through(limited);
+        // What has too few waits until the deadline; what has enough has time.
+        let run = if limit < 16 { join.args("--timeout 2s") } else { join }.run();
+        let joined = run.code == Some(0);
+        run.check(joined || run.code.is_some_and(|code| code > 1), "an error that says what to do");
+        run.check(joined == node.has(KUBELET_CONF), "an identity when it has joined, and only then");
+        let strange = node.files().into_iter().find(|file| file.contains("/.nodestrap."));
+        run.check(strange.is_none(), &format!("half a file: {strange:?}"));
+        ends.insert((joined, limit));
+    }
+    assert!(ends.contains(&(true, 16)), "{ends:?}");
+    assert!(ends.contains(&(false, 4)), "{ends:?}");
 }
