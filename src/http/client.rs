@@ -80,6 +80,7 @@ impl Client {
         body: Option<Vec<u8>>,
         timeout: Duration,
     ) -> std::result::Result<Response<ureq::Body>, ureq::Error> {
+        self.line.forget_answer();
         // A watch lasts long; its connection and its header must not.
         let head = Some(timeout.min(limits::REQUEST));
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
@@ -127,25 +128,41 @@ impl Client {
         {
             return self.certificate_failure(step, problem);
         }
+        let first_line = self.line.first_line();
         let message = match tls {
             Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
-                format!("something else than TLS answers at {self}; check the address and the port")
+                format!(
+                    "something else than TLS answers at {self}; check the address and the port (it begins with: \
+                     {first_line})"
+                )
             }
             Some(tls) if is_disagreement(tls) => format!(
                 "{self} agrees on no TLS with this program; check its versions, its cipher suites, its curves and the \
                  key of its certificate: TLS 1.2 and 1.3, ECDHE with AES-GCM on P-256 and P-384, and keys of RSA (2048 to \
                  8192 bits), P-256 and P-384 will do, P-224, P-521, Ed25519 and ML-DSA will not"
             ),
-            _ => format!("no answer from {self}; check the address and the network"),
+            _ if first_line.is_empty() => format!("no answer from {self}; check the address and the network"),
+            _ => format!(
+                "no complete HTTP response from {self}; check what answers there (it begins with: {first_line})"
+            ),
         };
         let failed = Error::new(step, Failure::Unreachable, message).healing(Retry::UntilDeadline(None));
         match (tls, io) {
             (Some(tls), _) => failed.caused_by(problem::of_tls(tls)),
             // rustls names a page of its own documentation.
             (_, Some(io)) if io.kind() == io::ErrorKind::UnexpectedEof => {
-                failed.caused_by("it closes the connection")
+                failed.caused_by("the connection was closed before the response was complete")
             }
-            _ => failed.caused_by(error),
+            _ => match error {
+                ureq::Error::Io(io) => failed.caused_by(io),
+                ureq::Error::Timeout(ureq::Timeout::Connect) => failed.caused_by("no connection in time"),
+                ureq::Error::Timeout(_) => failed.caused_by("it did not come in time"),
+                ureq::Error::LargeResponseHeader(..) | ureq::Error::BodyExceedsLimit(_) => {
+                    failed.caused_by("it is longer than any that is read")
+                }
+                _ if first_line.is_empty() => failed.caused_by("the request cannot be sent"),
+                _ => failed.caused_by("it is not valid HTTP"),
+            },
         }
     }
 

@@ -21,6 +21,7 @@ use super::address::Endpoint;
 use super::buffers::HeaderBuffers;
 use super::network::Socket;
 use super::proxy::Proxy;
+use super::reply::first_words;
 use crate::error;
 use crate::limits;
 
@@ -46,6 +47,8 @@ struct State {
     tick: Option<Duration>,
     /// A connection that was made ahead of the request that will use it.
     ahead: Option<Stream>,
+    /// The first bytes of the last answer, for people.
+    began: Vec<u8>,
 }
 
 type Stream = StreamOwned<ClientConnection, Bounded>;
@@ -62,7 +65,8 @@ impl Line {
         hurry: bool,
     ) -> error::Result<Arc<Self>> {
         let proxy = system.proxies.towards(&endpoint)?;
-        let state = Mutex::new(State { config, hurry, chain: Vec::new(), tick: None, ahead: None });
+        let state = State { config, hurry, chain: Vec::new(), tick: None, ahead: None, began: Vec::new() };
+        let state = Mutex::new(state);
         Ok(Arc::new(Self { endpoint, proxy, system: system.clone(), state, current: AtomicU32::new(0) }))
     }
 
@@ -84,6 +88,20 @@ impl Line {
     /// The chain of the last dialled connection, which is the one in use.
     pub(super) fn chain(&self) -> Vec<CertificateDer<'static>> {
         self.state().chain.clone()
+    }
+
+    /// The first line of the last answer, whatever it is, fit for one line; empty where nothing came.
+    pub(super) fn first_line(&self) -> String {
+        let state = self.state();
+        if state.began.is_empty() {
+            return String::new();
+        }
+        first_words(state.began.trim_ascii_start().split(|byte| *byte == b'\n').next().unwrap_or_default())
+    }
+
+    /// From now on what has come so far is no answer.
+    pub(super) fn forget_answer(&self) {
+        self.state().began.clear();
     }
 
     /// From now on handshakes follow `config`, and this endpoint is the one that the program stays with.
@@ -119,13 +137,21 @@ impl Line {
         let timeout = if hurry { timeout.min(limits::DIAL_ONE_OF_MANY) } else { timeout };
         let until = Instant::now() + timeout;
         let next = self.proxy.as_ref().map_or(&self.endpoint, Proxy::endpoint);
-        let mut sock = Bounded { socket: self.system.network.connect(next, timeout, hurry)?, until };
+        self.forget_answer();
+        let mut sock =
+            Bounded { socket: self.system.network.connect(next, timeout, hurry)?, until, began: Vec::new() };
         if let Some(proxy) = &self.proxy {
             proxy.tunnel(&mut sock, &self.endpoint)?;
+            sock.began.clear();
         }
         let conn = ClientConnection::new(config, self.endpoint.server_name()).map_err(io::Error::other)?;
         let mut stream = StreamOwned { conn, sock };
-        stream.conn.complete_io(&mut stream.sock)?;
+        let done = stream.conn.complete_io(&mut stream.sock);
+        // What speaks TLS begins with the type of a record (RFC 8446, section 5.1).
+        if done.is_err() && stream.sock.began.first().is_some_and(|byte| !(20..=24).contains(byte)) {
+            self.state().began = std::mem::take(&mut stream.sock.began);
+        }
+        done?;
         self.system.traffic.handshakes.fetch_add(1, Ordering::Relaxed);
         self.state().chain = stream
             .conn
@@ -207,7 +233,11 @@ impl Transport for Wire {
         } else if self.received > limits::ANSWER_BYTES {
             return Err(ureq::Error::Io(io::Error::other("the answer is longer than any that is read")));
         }
-        let amount = self.stream.read(self.buffers.input_append_buf()).map_err(|e| as_ureq(e, &timeout))?;
+        let input = self.buffers.input_append_buf();
+        let amount = self.stream.read(input).map_err(|e| as_ureq(e, &timeout))?;
+        if self.received < limits::FOREIGN_TEXT {
+            self.line.state().began.extend_from_slice(&input[..amount.min(limits::FOREIGN_TEXT)]);
+        }
         self.buffers.input_appended(amount);
         self.received = self.received.saturating_add(amount);
         Ok(amount > 0)
@@ -234,6 +264,8 @@ impl std::fmt::Debug for Wire {
 struct Bounded {
     socket: Box<dyn Socket>,
     until: Instant,
+    /// The first bytes that came.
+    began: Vec<u8>,
 }
 
 impl Bounded {
@@ -247,7 +279,11 @@ impl Read for Bounded {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.left()?;
         self.socket.bound_reads(left)?;
-        self.socket.read(buffer)
+        let amount = self.socket.read(buffer)?;
+        if self.began.len() < limits::FOREIGN_TEXT {
+            self.began.extend_from_slice(&buffer[..amount.min(limits::FOREIGN_TEXT)]);
+        }
+        Ok(amount)
     }
 }
 

@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::address::Endpoint;
+use super::reply::{Reply, first_words};
 use super::retry_after;
 use crate::error::{Error, Failure, Result, Retry, Step, foreign};
 use crate::limits;
@@ -189,8 +190,8 @@ impl Proxy {
     /// to the tunnel.
     ///
     /// # Errors
-    /// What the stream has; no HTTP, or more than [`limits::HEADER_BYTES`] of it; a [`Refusal`] inside when the proxy
-    /// answers with anything but success.
+    /// What the stream has; a [`Refusal`] inside when the proxy answers with anything but success, or no HTTP, or more than
+    /// [`limits::HEADER_BYTES`] of it.
     pub(super) fn tunnel(&self, stream: &mut (impl Read + Write), target: &Endpoint) -> io::Result<()> {
         let authorization = match &self.credentials {
             Some(credentials) => format!("Proxy-Authorization: Basic {}\r\n", credentials.expose()),
@@ -203,18 +204,28 @@ impl Proxy {
         ));
         stream.write_all(request.expose().as_bytes())?;
         stream.flush()?;
-        let head = read_head(stream)?;
-        let (status, reason) =
-            parse_status(&head).ok_or_else(|| invalid("the proxy does not answer in HTTP/1"))?;
-        match status {
-            200..=299 => Ok(()),
-            _ => Err(io::Error::other(self.refusal(target, status, reason, &head))),
+        let mut head = Vec::new();
+        let whole = read_head(stream, &mut head);
+        if head.is_empty() {
+            return whole;
         }
+        let Some((status, reason)) = whole.ok().and_then(|()| parse_status(&head)) else {
+            let what = "sends no complete HTTP response";
+            let advice = "check that it is a proxy and allows CONNECT";
+            let words = self.masked(&first_words(&head));
+            let message = format!("the proxy {self} {what} for {target}: {advice} (it begins with: {words})");
+            return Err(io::Error::other(Refusal { message, retry: Retry::UntilDeadline(None) }));
+        };
+        if (200..300).contains(&status) {
+            return Ok(());
+        }
+        let body = read_body(stream, &head);
+        Err(io::Error::other(self.refusal(target, status, reason, &head, body)))
     }
 
     /// 407 is final: the credentials that the environment holds do not change while the program runs, and repeating
     /// wrong ones locks accounts. Everything else heals like any failure to connect.
-    fn refusal(&self, target: &Endpoint, status: u16, reason: &str, head: &[u8]) -> Refusal {
+    fn refusal(&self, target: &Endpoint, status: u16, reason: &str, head: &[u8], body: Vec<u8>) -> Refusal {
         let advice = match status {
             407 if self.credentials.is_some() => {
                 "it does not take the user and the password in that variable"
@@ -229,7 +240,20 @@ impl Proxy {
             500..=599 => "it does not reach the API server: check the address and the proxy",
             _ => "it makes no tunnel: check that it is a proxy and allows CONNECT",
         };
-        // It has been given its own credentials, and nothing else that is secret.
+        let said = Reply::of_proxy(status, body, header(head, "content-type"), header(head, "location"));
+        let words = self.masked(&format!("{}; {}", foreign(reason), said.text()));
+        // Nobody vouches for it: its wish counts for no longer than a pause of our own.
+        let sent = retry_after::moment(&header(head, "date"));
+        let wish =
+            retry_after::delay(&header(head, "retry-after"), sent).map(|wish| wish.min(limits::BACKOFF_CAP));
+        Refusal {
+            message: format!("the proxy {self} answers HTTP {status} for {target}: {advice} ({words})"),
+            retry: if status == 407 { Retry::Never } else { Retry::UntilDeadline(wish) },
+        }
+    }
+
+    /// What it says, without the credentials: it has been given them, and nothing else that is secret.
+    fn masked(&self, words: &str) -> String {
         let mut hidden = Hidden::default();
         if let Some(credentials) = &self.credentials {
             let plain = Secret::new(STANDARD.decode(credentials.expose()).unwrap_or_default());
@@ -238,16 +262,7 @@ impl Proxy {
                 hidden.add(secret);
             }
         }
-        let reason = hidden.mask(&foreign(reason));
-        // Nobody vouches for it: its wish counts for no longer than a pause of our own.
-        let sent = header(head, "date").and_then(|date| retry_after::moment(&date));
-        let wish = header(head, "retry-after")
-            .and_then(|wish| retry_after::delay(&wish, sent))
-            .map(|wish| wish.min(limits::BACKOFF_CAP));
-        Refusal {
-            message: format!("the proxy {self} answers HTTP {status} for {target}: {advice} ({reason})"),
-            retry: if status == 407 { Retry::Never } else { Retry::UntilDeadline(wish) },
-        }
+        hidden.mask(words)
     }
 }
 
@@ -300,20 +315,36 @@ fn credentials(user_info: &str) -> Option<Secret<String>> {
 }
 
 /// Byte by byte, so that not one of the tunnel's is taken.
-fn read_head(stream: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut head = Vec::new();
+fn read_head(stream: &mut impl Read, head: &mut Vec<u8>) -> io::Result<()> {
     let mut byte = [0];
     while head.len() < limits::HEADER_BYTES {
         stream.read_exact(&mut byte).map_err(|e| match e.kind() {
-            io::ErrorKind::UnexpectedEof => io::Error::new(e.kind(), "the proxy closes without an answer"),
+            io::ErrorKind::UnexpectedEof => io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "the proxy closes the connection without a response",
+            ),
             _ => e,
         })?;
         head.push(byte[0]);
         if head.ends_with(b"\r\n\r\n") {
-            return Ok(head);
+            return Ok(());
         }
     }
-    Err(invalid("the proxy's answer does not end"))
+    Err(io::ErrorKind::InvalidData.into())
+}
+
+/// The beginning of what comes behind the header of a refusal; nothing more is asked on that connection.
+fn read_body(stream: &mut impl Read, head: &[u8]) -> Vec<u8> {
+    let most = header(head, "content-length").parse().unwrap_or(u64::MAX).min(limits::PAGE_TEXT as u64);
+    let mut body = Vec::new();
+    // What is there when the time is over, or the connection, is what it says.
+    let _ = stream.take(most).read_to_end(&mut body);
+    if !header(head, "transfer-encoding").is_empty() {
+        // The size of the first chunk.
+        let size = body.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        body.drain(..size);
+    }
+    body
 }
 
 /// Status and reason of a status line (RFC 9112, section 4).
@@ -326,15 +357,13 @@ fn parse_status(head: &[u8]) -> Option<(u16, &str)> {
     Some((status, reason))
 }
 
-/// The value of a header, by its name in lower case.
-fn header(head: &[u8], name: &str) -> Option<String> {
+/// The value of a header, by its name in lower case; empty where there is none.
+fn header(head: &[u8], name: &str) -> String {
     let text = String::from_utf8_lossy(head);
     let mut lines = text.split("\r\n").filter_map(|line| line.split_once(':'));
-    lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
-}
-
-fn invalid(problem: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, problem)
+    lines
+        .find(|(key, _)| key.eq_ignore_ascii_case(name))
+        .map_or_else(String::new, |(_, value)| value.trim().to_owned())
 }
 
 #[cfg(test)]

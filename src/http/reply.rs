@@ -56,6 +56,11 @@ impl Reply {
         Ok(Self { status, body, retry_after, media_type, location, leaf })
     }
 
+    /// What a proxy answers that makes no tunnel.
+    pub(super) fn of_proxy(status: u16, body: Vec<u8>, media_type: String, location: String) -> Self {
+        Self { status, body, retry_after: None, media_type, location, leaf: Vec::new() }
+    }
+
     /// How long the server wants to be left alone: the header, else the Status' details.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
@@ -73,8 +78,7 @@ impl Reply {
         {
             return foreign(message);
         }
-        let words = first_words(&self.body);
-        [self.answerer().as_str(), ": ", if words.is_empty() { "no words" } else { &words }].concat()
+        [self.answerer(), first_words(&self.body)].join(": ")
     }
 
     /// Who answers, fit for one line: the media type, the name in the certificate, and where a redirect leads; nothing of
@@ -190,7 +194,7 @@ fn is_page(body: &[u8]) -> bool {
     body.trim_ascii_start().strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start().starts_with(b"<")
 }
 
-/// The beginning of a text, fit for one line; of a page its words without the tags.
+/// The beginning of a text, fit for one line; of a page its words without the tags; never empty.
 #[must_use]
 pub fn first_words(body: &[u8]) -> String {
     let most = body.len().min(limits::PAGE_TEXT);
@@ -211,5 +215,6 @@ pub fn first_words(body: &[u8]) -> String {
         }
         text = words;
     }
-    foreign(&text.split_whitespace().collect::<Vec<_>>().join(" "))
+    let words = foreign(&text.split_whitespace().collect::<Vec<_>>().join(" "));
+    if words.trim().is_empty() { "no words".to_owned() } else { words }
 }

@@ -6,7 +6,14 @@ use crate::suite::{Case, Expect, JOINED, Stage, waits};
 use crate::support::api::{Api, Body, Cluster, Piece, Reply, Route};
 
 const NO_ANSWER: Expect = waits("unreachable", "no answer from https://localhost:");
+const NO_HTTP: Expect = waits("unreachable", "no complete HTTP response from https://localhost:");
 const NO_MAP: Expect = waits("not-published", "answers with something else than a ConfigMap; check ");
+const CLOSED: Expect = waits(
+    "unreachable",
+    "(it begins with: HTTP/1.1 200 OK): the connection was closed before the response was complete",
+);
+const TOO_LONG: Expect =
+    waits("unreachable", "(it begins with: HTTP/1.1 200 OK): it is longer than any that is read");
 
 type Answer = fn(&Cluster) -> Reply;
 type Row = (&'static str, Expect, Answer);
@@ -57,33 +64,31 @@ const LENGTHS: [Row; 21] = [
         let text = [chunks(&honest(c), 300, ""), b"0\r\n\r\n".to_vec()].concat();
         with("HTTP/1.1 200 OK\nContent-Length: 5\nTransfer-Encoding: chunked", &text)
     }),
-    ("a length and chunks, in one piece", NO_ANSWER, |c| {
+    ("a length and chunks, in one piece", NO_HTTP, |c| {
         with("HTTP/1.1 200 OK\nContent-Length: {}\nTransfer-Encoding: chunked", &honest(c))
     }),
     ("one length twice", JOINED, |c| {
         with("HTTP/1.1 200 OK\nContent-Length: {}\nContent-Length: {}", &honest(c))
     }),
-    ("two lengths", NO_ANSWER, |c| {
-        with("HTTP/1.1 200 OK\nContent-Length: {}\nContent-Length: 5", &honest(c))
-    }),
-    ("two lengths in a list", NO_ANSWER, |c| with("HTTP/1.1 200 OK\nContent-Length: {}, 5", &honest(c))),
-    ("a negative length", NO_ANSWER, |c| with("HTTP/1.1 200 OK\nContent-Length: -{}", &honest(c))),
-    ("a length with a plus", NO_ANSWER, |c| with("HTTP/1.1 200 OK\nContent-Length: +{}", &honest(c))),
-    ("a length in hex", NO_ANSWER, |c| with("HTTP/1.1 200 OK\nContent-Length: 0x{}", &honest(c))),
-    ("a length with a space in it", NO_ANSWER, |c| with("HTTP/1.1 200 OK\nContent-Length: 1 {}", &honest(c))),
-    ("a length of nothing", NO_ANSWER, |c| with("HTTP/1.1 200 OK\nContent-Length:", &honest(c))),
-    ("a length beyond 64 bits", NO_ANSWER, |c| {
+    ("two lengths", NO_HTTP, |c| with("HTTP/1.1 200 OK\nContent-Length: {}\nContent-Length: 5", &honest(c))),
+    ("two lengths in a list", NO_HTTP, |c| with("HTTP/1.1 200 OK\nContent-Length: {}, 5", &honest(c))),
+    ("a negative length", NO_HTTP, |c| with("HTTP/1.1 200 OK\nContent-Length: -{}", &honest(c))),
+    ("a length with a plus", NO_HTTP, |c| with("HTTP/1.1 200 OK\nContent-Length: +{}", &honest(c))),
+    ("a length in hex", NO_HTTP, |c| with("HTTP/1.1 200 OK\nContent-Length: 0x{}", &honest(c))),
+    ("a length with a space in it", NO_HTTP, |c| with("HTTP/1.1 200 OK\nContent-Length: 1 {}", &honest(c))),
+    ("a length of nothing", NO_HTTP, |c| with("HTTP/1.1 200 OK\nContent-Length:", &honest(c))),
+    ("a length beyond 64 bits", NO_HTTP, |c| {
         with("HTTP/1.1 200 OK\nContent-Length: 18446744073709551617", &honest(c))
     }),
-    ("the length of 64 bits, and a body without end", NO_ANSWER, |_| {
+    ("the length of 64 bits, and a body without end", NO_HTTP, |_| {
         endless("HTTP/1.1 200 OK\nContent-Length: 18446744073709551615\n\n", &[b' '; 65_536], 0)
     }),
-    ("a length with a space before its colon", NO_ANSWER, |c| {
+    ("a length with a space before its colon", NO_HTTP, |c| {
         with("HTTP/1.1 200 OK\nContent-Length : {}", &honest(c))
     }),
     ("no length, and the end of the connection", JOINED, |c| with("HTTP/1.1 200 OK", &honest(c))),
     ("no length, and half a body", NO_MAP, |c| with("HTTP/1.1 200 OK", &honest(c)[..100])),
-    ("a length of one too many", NO_ANSWER, |c| {
+    ("a length of one too many", CLOSED, |c| {
         let length = honest(c).len() + 1;
         with(&format!("HTTP/1.1 200 OK\nContent-Length: {length}"), &honest(c))
     }),
@@ -98,7 +103,7 @@ const LENGTHS: [Row; 21] = [
     ("a transfer encoding that there is not", JOINED, |c| {
         with("HTTP/1.1 200 OK\nTransfer-Encoding: xchunked", &honest(c))
     }),
-    ("4 MiB of spaces", NO_ANSWER, |_| with("HTTP/1.1 200 OK\nContent-Length: {}", &vec![b' '; 4 << 20])),
+    ("4 MiB of spaces", TOO_LONG, |_| with("HTTP/1.1 200 OK\nContent-Length: {}", &vec![b' '; 4 << 20])),
 ];
 
 const CHUNKS: [Row; 18] = [
@@ -110,61 +115,53 @@ const CHUNKS: [Row; 18] = [
         let text = [chunks(&honest(c), 300, ";a=\"b\""), b"0\r\n\r\n".to_vec()].concat();
         with("HTTP/1.1 200 OK\nTransfer-Encoding: chunked", &text)
     }),
-    ("an extension of a chunk without end", NO_ANSWER, |_| {
+    ("an extension of a chunk without end", NO_HTTP, |_| {
         endless(&format!("{CHUNKED}5;"), &[b'a'; 65_536], 0)
     }),
-    ("a size that is no number", NO_ANSWER, |c| chunked(c, |text| [b"zz\r\n", &text[..]].concat())),
-    ("a negative size", NO_ANSWER, |c| chunked(c, |text| [b"-1\r\n", &text[..]].concat())),
-    ("a size of 64 bits", NO_ANSWER, |_| {
-        endless(&format!("{CHUNKED}ffffffffffffffff\n"), &[b' '; 65_536], 0)
-    }),
-    ("a size beyond 64 bits", NO_ANSWER, |c| {
-        chunked(c, |text| [b"10000000000000005\r\n", &text[..]].concat())
-    }),
-    ("a size of zeros without end", NO_ANSWER, |_| endless(CHUNKED, &[b'0'; 65_536], 0)),
-    ("no size at all", NO_ANSWER, |c| chunked(c, |text| [b"\r\n", &text[..]].concat())),
-    ("a chunk without its end", NO_ANSWER, |c| chunked(c, |text| text[..text.len() - 100].to_vec())),
-    ("no last chunk", NO_ANSWER, |c| chunked(c, |text| text[..text.len() - 5].to_vec())),
-    ("a chunk longer than its size", NO_ANSWER, |c| chunked(c, |text| [b"3\r\n", &text[..]].concat())),
-    ("lines that end without CR", NO_ANSWER, |c| {
+    ("a size that is no number", NO_HTTP, |c| chunked(c, |text| [b"zz\r\n", &text[..]].concat())),
+    ("a negative size", NO_HTTP, |c| chunked(c, |text| [b"-1\r\n", &text[..]].concat())),
+    ("a size of 64 bits", NO_HTTP, |_| endless(&format!("{CHUNKED}ffffffffffffffff\n"), &[b' '; 65_536], 0)),
+    ("a size beyond 64 bits", NO_HTTP, |c| chunked(c, |text| [b"10000000000000005\r\n", &text[..]].concat())),
+    ("a size of zeros without end", NO_HTTP, |_| endless(CHUNKED, &[b'0'; 65_536], 0)),
+    ("no size at all", NO_HTTP, |c| chunked(c, |text| [b"\r\n", &text[..]].concat())),
+    ("a chunk without its end", CLOSED, |c| chunked(c, |text| text[..text.len() - 100].to_vec())),
+    ("no last chunk", CLOSED, |c| chunked(c, |text| text[..text.len() - 5].to_vec())),
+    ("a chunk longer than its size", NO_HTTP, |c| chunked(c, |text| [b"3\r\n", &text[..]].concat())),
+    ("lines that end without CR", NO_HTTP, |c| {
         chunked(c, |text| text.into_iter().filter(|byte| *byte != b'\r').collect())
     }),
-    ("chunks of spaces without end", NO_ANSWER, |_| {
+    ("chunks of spaces without end", NO_HTTP, |_| {
         endless(CHUNKED, &[b"10000\r\n", &[b' '; 65_536][..], b"\r\n"].concat(), 0)
     }),
-    ("chunks that drip", NO_ANSWER, |_| endless(CHUNKED, b"1\r\n \r\n", 50)),
+    ("chunks that drip", NO_HTTP, |_| endless(CHUNKED, b"1\r\n \r\n", 50)),
     ("trailers", JOINED, |c| {
         chunked(c, |text| [&text[..text.len() - 2], b"Authorization: Bearer x\r\nX: y\r\n\r\n"].concat())
     }),
-    ("trailers without end", NO_ANSWER, |_| endless(&format!("{CHUNKED}0\n"), b"x: y\r\n", 0)),
+    ("trailers without end", NO_HTTP, |_| endless(&format!("{CHUNKED}0\n"), b"x: y\r\n", 0)),
     ("gzip and chunks", NO_MAP, |_| {
         with("HTTP/1.1 200 OK\nTransfer-Encoding: gzip, chunked", b"4\r\n\x1f\x8b\x08\0\r\n0\r\n\r\n")
     }),
 ];
 
 const HEADERS: [Row; 19] = [
-    ("a thousand headers", NO_ANSWER, |c| {
+    ("a thousand headers", NO_HTTP, |c| {
         (0..1000).fold(c.config_map(), |reply, n| reply.header(&format!("X-{n}"), "y"))
     }),
-    ("a header of a megabyte", NO_ANSWER, |c| c.config_map().header("X-Padding", &"x".repeat(1 << 20))),
-    ("a header line without end", NO_ANSWER, |_| endless("HTTP/1.1 200 OK\nX: ", &[b'x'; 65_536], 0)),
-    ("headers that drip", NO_ANSWER, |_| endless("HTTP/1.1 200 OK\n", b"x: y\r\n", 50)),
-    ("a header without a colon", NO_ANSWER, |c| {
+    ("a header of a megabyte", NO_HTTP, |c| c.config_map().header("X-Padding", &"x".repeat(1 << 20))),
+    ("a header line without end", NO_HTTP, |_| endless("HTTP/1.1 200 OK\nX: ", &[b'x'; 65_536], 0)),
+    ("headers that drip", NO_HTTP, |_| endless("HTTP/1.1 200 OK\n", b"x: y\r\n", 50)),
+    ("a header without a colon", NO_HTTP, |c| {
         with("HTTP/1.1 200 OK\nContent-Length: {}\nbroken", &honest(c))
     }),
-    ("a header without a name", NO_ANSWER, |c| with("HTTP/1.1 200 OK\nContent-Length: {}\n: x", &honest(c))),
-    ("NUL in a header", NO_ANSWER, |c| with("HTTP/1.1 200 OK\nContent-Length: {}\nX: a\0b", &honest(c))),
-    ("NUL in a header's name", NO_ANSWER, |c| {
-        with("HTTP/1.1 200 OK\nContent-Length: {}\nX\0: ab", &honest(c))
-    }),
-    ("CR in a header", NO_ANSWER, |c| with("HTTP/1.1 200 OK\nContent-Length: {}\nX: a\rb", &honest(c))),
-    ("an escape sequence in a header", NO_ANSWER, |c| {
+    ("a header without a name", NO_HTTP, |c| with("HTTP/1.1 200 OK\nContent-Length: {}\n: x", &honest(c))),
+    ("NUL in a header", NO_HTTP, |c| with("HTTP/1.1 200 OK\nContent-Length: {}\nX: a\0b", &honest(c))),
+    ("NUL in a header's name", NO_HTTP, |c| with("HTTP/1.1 200 OK\nContent-Length: {}\nX\0: ab", &honest(c))),
+    ("CR in a header", NO_HTTP, |c| with("HTTP/1.1 200 OK\nContent-Length: {}\nX: a\rb", &honest(c))),
+    ("an escape sequence in a header", NO_HTTP, |c| {
         with("HTTP/1.1 200 OK\nContent-Length: {}\nX: \x1b[31m", &honest(c))
     }),
-    ("a header on two lines", NO_ANSWER, |c| {
-        with("HTTP/1.1 200 OK\nContent-Length: {}\nX: a\n b", &honest(c))
-    }),
-    ("a length on two lines", NO_ANSWER, |c| with("HTTP/1.1 200 OK\nContent-Length: 1\n {}", &honest(c))),
+    ("a header on two lines", NO_HTTP, |c| with("HTTP/1.1 200 OK\nContent-Length: {}\nX: a\n b", &honest(c))),
+    ("a length on two lines", NO_HTTP, |c| with("HTTP/1.1 200 OK\nContent-Length: 1\n {}", &honest(c))),
     ("bytes beyond ASCII in a header", JOINED, |c| {
         with("HTTP/1.1 200 OK\nContent-Length: {}\nX: ä", &honest(c))
     }),
@@ -187,38 +184,42 @@ const HEADERS: [Row; 19] = [
 ];
 
 const LINES: [Row; 18] = [
-    ("HTTP/0.9", NO_ANSWER, |c| raw(honest(c))),
+    ("HTTP/0.9", NO_HTTP, |c| raw(honest(c))),
     ("HTTP/1.0", JOINED, |c| with("HTTP/1.0 200 OK\nContent-Length: {}", &honest(c))),
-    ("HTTP/1.2", NO_ANSWER, |c| with("HTTP/1.2 200 OK\nContent-Length: {}", &honest(c))),
-    ("HTTP/2 in words", NO_ANSWER, |c| with("HTTP/2 200 OK\nContent-Length: {}", &honest(c))),
-    ("HTTP/2 in frames", NO_ANSWER, |_| {
+    ("HTTP/1.2", NO_HTTP, |c| with("HTTP/1.2 200 OK\nContent-Length: {}", &honest(c))),
+    ("HTTP/2 in words", NO_HTTP, |c| with("HTTP/2 200 OK\nContent-Length: {}", &honest(c))),
+    ("HTTP/2 in frames", waits("unreachable", "d): it is not valid HTTP"), |_| {
         Reply::raw(vec![Piece::Bytes(vec![0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 100]), Piece::Hold])
     }),
-    ("ICY", NO_ANSWER, |c| with("ICY 200 OK\nContent-Length: {}", &honest(c))),
-    ("no version", NO_ANSWER, |c| with("200 OK\nContent-Length: {}", &honest(c))),
+    ("ICY", waits("unreachable", "(it begins with: ICY 200 OK): it is not valid HTTP"), |c| {
+        with("ICY 200 OK\nContent-Length: {}", &honest(c))
+    }),
+    ("no version", NO_HTTP, |c| with("200 OK\nContent-Length: {}", &honest(c))),
     ("no reason", JOINED, |c| with("HTTP/1.1 200\nContent-Length: {}", &honest(c))),
-    ("two spaces", NO_ANSWER, |c| with("HTTP/1.1  200 OK\nContent-Length: {}", &honest(c))),
-    ("a status of two digits", NO_ANSWER, |c| with("HTTP/1.1 20 OK\nContent-Length: {}", &honest(c))),
-    ("a status of four digits", NO_ANSWER, |c| with("HTTP/1.1 2000 OK\nContent-Length: {}", &honest(c))),
-    ("a status of no digits", NO_ANSWER, |c| with("HTTP/1.1 abc OK\nContent-Length: {}", &honest(c))),
-    ("a negative status", NO_ANSWER, |c| with("HTTP/1.1 -200 OK\nContent-Length: {}", &honest(c))),
-    ("status 000", NO_ANSWER, |c| with("HTTP/1.1 000 OK\nContent-Length: {}", &honest(c))),
+    ("two spaces", NO_HTTP, |c| with("HTTP/1.1  200 OK\nContent-Length: {}", &honest(c))),
+    ("a status of two digits", NO_HTTP, |c| with("HTTP/1.1 20 OK\nContent-Length: {}", &honest(c))),
+    ("a status of four digits", NO_HTTP, |c| with("HTTP/1.1 2000 OK\nContent-Length: {}", &honest(c))),
+    ("a status of no digits", NO_HTTP, |c| with("HTTP/1.1 abc OK\nContent-Length: {}", &honest(c))),
+    ("a negative status", NO_HTTP, |c| with("HTTP/1.1 -200 OK\nContent-Length: {}", &honest(c))),
+    ("status 000", NO_HTTP, |c| with("HTTP/1.1 000 OK\nContent-Length: {}", &honest(c))),
     ("status 999", waits("not-published", "HTTP 999"), |c| {
         with("HTTP/1.1 999 OK\nContent-Length: {}", &honest(c))
     }),
     ("an empty line before it", JOINED, |c| with("\nHTTP/1.1 200 OK\nContent-Length: {}", &honest(c))),
-    ("a reason without end", NO_ANSWER, |_| endless("HTTP/1.1 200 ", &[b'O'; 65_536], 0)),
-    ("a byte and silence", NO_ANSWER, |_| Reply::raw(vec![Piece::Bytes(b"H".to_vec()), Piece::Hold])),
+    ("a reason without end", NO_HTTP, |_| endless("HTTP/1.1 200 ", &[b'O'; 65_536], 0)),
+    ("a byte and silence", waits("unreachable", "(it begins with: H): it did not come in time"), |_| {
+        Reply::raw(vec![Piece::Bytes(b"H".to_vec()), Piece::Hold])
+    }),
 ];
 
 const CONVERSATIONS: [Row; 16] = [
     ("nothing", NO_ANSWER, |_| Reply::raw(Vec::new())),
     ("silence", NO_ANSWER, |_| Reply::raw(vec![Piece::Hold])),
-    ("half a body, and silence", NO_ANSWER, |c| {
+    ("half a body, and silence", NO_HTTP, |c| {
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", honest(c).len());
         Reply::raw(vec![Piece::Bytes([head.as_bytes(), &honest(c)[..200]].concat()), Piece::Hold])
     }),
-    ("a body that drips", NO_ANSWER, |_| endless("HTTP/1.1 200 OK\nContent-Length: 900\n\n", b" ", 50)),
+    ("a body that drips", NO_HTTP, |_| endless("HTTP/1.1 200 OK\nContent-Length: 900\n\n", b" ", 50)),
     ("an end that was not said", JOINED, |c| c.config_map().close()),
     ("an end that was said and does not come", JOINED, |c| c.config_map().header("Connection", "close")),
     ("an offer to speak something else", JOINED, |c| {
@@ -235,8 +236,8 @@ const CONVERSATIONS: [Row; 16] = [
         raw([&b"HTTP/1.1 102 Processing\r\n\r\n".repeat(50)[..], b"HTTP/1.1 200 OK\r\n\r\n", &honest(c)]
             .concat())
     }),
-    ("100 without end", NO_ANSWER, |_| endless("", &b"HTTP/1.1 100 Continue\r\n\r\n".repeat(1000), 0)),
-    ("100 that drips", NO_ANSWER, |_| endless("", b"HTTP/1.1 100 Continue\r\n\r\n", 50)),
+    ("100 without end", NO_HTTP, |_| endless("", &b"HTTP/1.1 100 Continue\r\n\r\n".repeat(1000), 0)),
+    ("100 that drips", NO_HTTP, |_| endless("", b"HTTP/1.1 100 Continue\r\n\r\n", 50)),
     ("101", waits("not-published", "HTTP 101"), |c| {
         with("HTTP/1.1 101 Switching Protocols\nConnection: Upgrade\nUpgrade: h2c", &honest(c))
     }),

@@ -30,18 +30,20 @@ const NOISE: [Row; 15] = [
     ("the header of a record, and silence", NO_ANSWER, false, |line| {
         line.say(&[HANDSHAKE, 3, 3, 0, 100]).and_then(|()| line.hold())
     }),
-    ("HTTP without TLS", NO_TLS, true, |line| {
+    ("HTTP without TLS", waits("unreachable", "(it begins with: HTTP/1.1 400 Bad Request)"), true, |line| {
         line.hear()?;
         line.say(b"HTTP/1.1 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
     }),
-    ("the banner of SSH", NO_TLS, true, |line| {
+    ("the banner of SSH", waits("unreachable", "(it begins with: SSH-2.0-OpenSSH_9.2)"), true, |line| {
         line.say(b"SSH-2.0-OpenSSH_9.2\r\n").and_then(|()| line.hold())
     }),
     ("the banner of SMTP", NO_TLS, true, |line| line.say(b"220 mail ESMTP\r\n").and_then(|()| line.hold())),
     ("the preface of HTTP/2", NO_TLS, true, |line| {
         line.say(&[0, 0, 18, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 100]).and_then(|()| line.hold())
     }),
-    ("zeros without end", NO_TLS, true, |line| line.repeat(&[0; 4096], Duration::ZERO)),
+    ("zeros without end", waits("unreachable", "(it begins with: no words)"), true, |line| {
+        line.repeat(&[0; 4096], Duration::ZERO)
+    }),
     ("what the client has said", NO_ANSWER, true, |line| {
         line.hear()?;
         line.say(&line.heard.clone())?;

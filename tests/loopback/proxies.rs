@@ -145,21 +145,22 @@ fn a_refusing_proxy_is_told_apart_from_the_api_server() {
         |case| case.1.to_owned(),
         |(status, words)| {
             let ((api, endpoint), node) = (api(), Node::new());
-            let body = r#"{"kind":"Status","message":"not from the API server"}"#;
-            let proxy = Proxy::saying(&format!("HTTP/1.1 {status}\r\nContent-Length: 53\r\n\r\n{body}"));
-            let join = node.join(&api).endpoint(&endpoint).with_cert().env("HTTPS_PROXY", proxy.endpoint());
-            let run = join.args(DEADLINE).run();
+            let body = "<html><h1>Blocked</h1>by\u{1b}[31m policy, correct horse</html>";
+            let head =
+                format!("HTTP/1.1 {status}\r\nContent-Type: text/html\r\nContent-Length: {}", body.len());
+            let proxy = Proxy::saying(&format!("{head}\r\n\r\n{body}"));
+            let url = format!("http://joe:correct%20horse@{}/", proxy.endpoint());
+            let join = node.join(&api).endpoint(&endpoint).with_cert().env("HTTPS_PROXY", url);
+            let run = join.secret(PASSWORD).args(DEADLINE).run();
             run.expect("unreachable").says(&[
                 words,
                 "the proxy",
                 &proxy.endpoint(),
                 "HTTPS_PROXY",
                 &endpoint,
+                "text/html: Blocked by [31m policy, ***",
             ]);
-            run.check(
-                !run.stderr.contains("not from") && !run.stderr.contains('\u{1b}'),
-                "a body or an escape",
-            );
+            run.check(!run.stderr.contains('\u{1b}'), "an escape");
             run.check(proxy.seen().len() > 1, "it was tried again");
             run.check(proxy.seen().iter().all(|seen| seen.tunnelled[0].is_empty()), "nothing but CONNECT");
             node.is_untouched_by(&api);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rcgen::DnType;
 use serde_json::json;
 
-use crate::support::api::{Api, Reply, Route, Setup, TOKEN};
+use crate::support::api::{Api, Piece, Reply, Route, Setup, TOKEN};
 use crate::support::node::Node;
 use crate::support::pki::Authority;
 use crate::way::{Way, path};
@@ -189,6 +189,41 @@ fn what_answers_instead_of_a_file_is_told() {
             for words in words {
                 way.is_refused(code.parse().expect("a code"), words);
             }
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_is_no_whole_http_is_told_with_its_first_words() {
+    let cases: [(&str, &str); 4] = [
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\nhalf",
+            "HTTP/1.1 200 OK): the connection was closed before",
+        ),
+        ("HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n", "HTTP/1.1 200 OK): it is not valid HTTP"),
+        ("+OK \u{1b}[2Jabcdef.0123456789abcdef ready\r\n", "*** ready): it is not valid HTTP"),
+        ("<html><h1>Not here</h1>", "Not here): "),
+    ];
+    let reply = |bytes: &'static str| Reply::raw(vec![Piece::Bytes(bytes.into())]);
+    let words =
+        |at: &str, words: &str| [format!("no complete HTTP response from https://{at}"), words.to_owned()];
+    for (bytes, said) in cases {
+        for route in [Route::Discovery, Route::Create] {
+            let (api, node) = (Api::start(), Node::new());
+            api.on(route, move |_, _, _| Some(reply(bytes)));
+            let run =
+                node.join(&api).with_cert().args("--discovery-timeout 2s --tls-bootstrap-timeout 2s").run();
+            let [response, said] = words(&api.endpoint(), said);
+            run.expect("unreachable").says(&[&response, "(it begins with: ", &said]);
+        }
+        let (way, web) = (Way::new(), balancer());
+        web.on(Route::Other, move |_, _, _| Some(reply(bytes)));
+        let ca = way.file("web.pem", &web.authority.pem());
+        let url = format!("https://{}/x", web.endpoint());
+        let way =
+            way.with(&["--discovery-file", &url, "--discovery-ca", path(&ca), "--discovery-timeout", "2s"]);
+        for words in words(&web.endpoint(), said) {
+            way.is_refused(3, &words);
         }
     }
 }

@@ -29,6 +29,22 @@ const TERMS: [&str; 19] = [
 /// Crates, and the page of one's documentation that it prints itself.
 const CRATES: [&str; 8] = ["rustls", "webpki", "ureq", "serde", "saphyr", "lexopt", "rustix", "docs.rs"];
 
+/// What ureq, its parser of HTTP and rustls say of a connection, and how ureq begins.
+const PHRASES: [&str; 12] = [
+    ": io: ",
+    ": protocol: ",
+    ": timeout: ",
+    ": http: ",
+    "http parse",
+    "http version",
+    "Peer disconnected",
+    "handshake eof",
+    "chunk length",
+    "chunk expected",
+    "content-length header",
+    "request limit",
+];
+
 /// What serde says of a type.
 const SHAPES: [&str; 5] = ["struct ", "enum ", "variant ", "tuple ", "newtype "];
 
@@ -52,7 +68,7 @@ pub fn hold(stderr: &str, report: Option<&Value>) {
 fn reason(line: &str) -> Option<String> {
     let held = |text: &str| line.contains(text).then(|| text.to_owned());
     let fixed = ["line 0", "\\u{", "\\\"", "Some(", "None)", "Ok(", "Err(", "panicked"];
-    fixed.iter().chain(&SHAPES).chain(&CRATES).find_map(|text| held(text)).or_else(|| {
+    fixed.iter().chain(&SHAPES).chain(&CRATES).chain(&PHRASES).find_map(|text| held(text)).or_else(|| {
         // The names of requests are digests; of what is hidden, parts are left.
         let plain = line.split_whitespace().filter(|word| !word.contains("-csr-") && !word.contains("***"));
         let mut words = plain.flat_map(|word| word.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')));
@@ -123,6 +139,8 @@ fn lines_that_people_stumble_over_are_found() {
         "invalid type: string, expected struct Token",
         "the name \"a\\\"b\" is none",
         "https://docs.rs/rustls/latest",
+        "discovery: no answer from https://h:1; check it: io: Connection refused (os error 111)",
+        "discovery: no answer from https://h:1; check it: protocol: http parse fail: invalid HTTP version",
     ] {
         assert!(misfit(bad, None).is_some(), "{bad}");
         let report = serde_json::json!({"error": ["good", bad]});

@@ -273,7 +273,7 @@ fn a_refusal_shows_no_credentials_and_its_wish_is_bounded() {
         error.get_ref().and_then(|inner| inner.downcast_ref::<Refusal>()).unwrap().failure(Step::Discovery)
     };
     let shown = failure("HTTP/1.1 503 Basic dXNlcjpodW50ZXIyMg== is user:hunter22, hunter22\r\n\r\n");
-    assert!(shown.to_string().ends_with("(Basic *** is ***, ***)"), "{shown}");
+    assert!(shown.to_string().ends_with("(Basic *** is ***, ***; no media type: no words)"), "{shown}");
     for (headers, wish) in [
         ("Retry-After: 2", Some(2)),
         ("retry-after: 3600", Some(5)),
@@ -287,22 +287,64 @@ fn a_refusal_shows_no_credentials_and_its_wish_is_bounded() {
     }
 }
 
+/// The words of a refusal, of a proxy that knows a password.
+fn refused(answer: &[u8]) -> String {
+    let (result, wire) = tunnel("http://user:hunter22@proxy:3128", "api.example:6443", answer);
+    let most = limits::HEADER_BYTES + limits::PAGE_TEXT;
+    assert!(wire.answer.position() <= most as u64, "more was read than is shown");
+    let error = result.unwrap_err();
+    error.get_ref().and_then(|inner| inner.downcast_ref::<Refusal>()).unwrap().to_string()
+}
+
+#[test]
+fn a_refusal_tells_the_first_words_of_the_proxys_own_page() {
+    let squid = "<!DOCTYPE html><html><head><style>body { color: red }</style><title>ERROR</title></head>\n<body>\
+                 <h1>Access Denied</h1>by proxy01 for user:hunter22, dXNlcjpodW50ZXIyMg==</body></html>";
+    for (answer, words) in [
+        (
+            format!(
+                "403 Forbidden\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\n\r\n{squid}more",
+                squid.len()
+            ),
+            "(Forbidden; text/html: ERROR Access Denied by proxy01 for ***, ***)",
+        ),
+        (format!("403 Forbidden\r\n\r\n{squid}"), "(Forbidden; no media type: ERROR Access Denied by"),
+        (
+            format!("502 Bad\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{squid}\r\n0\r\n\r\n", squid.len()),
+            "(Bad; no media type: ERROR Access Denied by proxy01",
+        ),
+        (
+            "302 Found\r\nLocation: http://login.example/\u{1b}[2J\r\n\r\n".to_owned(),
+            "to http://login.example/ [2J, ",
+        ),
+        ("503 No\r\nContent-Length: 4\r\n\r\nfull and more".to_owned(), "(No; no media type: full)"),
+        ("503 No\r\nContent-Length: -1\r\n\r\nfull".to_owned(), "no media type: full)"),
+        (format!("503 No\r\n\r\n{}", "x".repeat(100_000)), "xx…)"),
+    ] {
+        let shown = refused(format!("HTTP/1.1 {answer}").as_bytes());
+        assert!(shown.contains(words) && !shown.contains("hunter22") && !shown.contains('\u{1b}'), "{shown}");
+    }
+}
+
 #[test]
 fn what_is_no_answer_is_no_tunnel() {
     let endless = [&b"HTTP/1.1 200 OK\r\n"[..], &b"x: y\r\n".repeat(10_000)].concat();
-    for (answer, kind) in [
-        (&b""[..], io::ErrorKind::UnexpectedEof),
-        (b"HTTP/1.1 200 OK\r\n", io::ErrorKind::UnexpectedEof),
-        (b"HTTP/2 200\r\n\r\n", io::ErrorKind::InvalidData),
-        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", io::ErrorKind::InvalidData),
-        (b"HTTP/1.1 OK\r\n\r\n", io::ErrorKind::InvalidData),
-        (b"HTTP/1.1 99 OK\r\n\r\n", io::ErrorKind::InvalidData),
-        (b"HTTP/1.1 \xff\r\n\r\n", io::ErrorKind::InvalidData),
-        (&endless, io::ErrorKind::InvalidData),
+    for (answer, words) in [
+        (&b"HTTP/1.1 200 OK\r\n"[..], "HTTP/1.1 200 OK)"),
+        (b"HTTP/2 200\r\n\r\n", "HTTP/2 200)"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "SSH-2.0-OpenSSH_9.2)"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "SSH-2.0-OpenSSH_9.2)"),
+        (b"HTTP/1.1 OK\r\n\r\n", "HTTP/1.1 OK)"),
+        (b"HTTP/1.1 99 OK\r\n\r\n", "HTTP/1.1 99 OK)"),
+        (b"HTTP/1.1 \xff\r\n\r\n", "HTTP/1.1 \u{fffd})"),
+        (b"\x1b[2J hunter22\r\n\r\n", "[2J ***)"),
+        (&endless, "HTTP/1.1 200 OK x: y x: y"),
     ] {
-        let (result, wire) = tunnel("http://proxy:3128", "api.example:6443", answer);
-        let text = String::from_utf8_lossy(&answer[..answer.len().min(20)]).into_owned();
-        assert_eq!(result.unwrap_err().kind(), kind, "{text}");
-        assert!(wire.answer.position() <= limits::HEADER_BYTES as u64, "{text}");
+        let shown = refused(answer);
+        let before =
+            "the proxy proxy:3128 (HTTPS_PROXY) sends no complete HTTP response for api.example:6443: ";
+        assert!(shown.starts_with(before) && shown.contains(words), "{shown}");
     }
+    let (result, _) = tunnel("http://proxy:3128", "api.example:6443", b"");
+    assert_eq!(result.unwrap_err().to_string(), "the proxy closes the connection without a response");
 }
