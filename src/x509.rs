@@ -360,3 +360,6 @@ fn time(field: Field<'_>) -> asn1::Result<SystemTime> {
     };
     Ok(UNIX_EPOCH + since)
 }
+
+#[cfg(test)]
+mod tests;
