@@ -197,6 +197,18 @@ fn what_is_no_regular_file_is_not_opened() {
     assert!(!opened.into_inner(), "it was opened");
 }
 
+/// Between the look at a name and its opening, anything may take the file's place.
+#[test]
+fn a_file_is_opened_so_that_a_fifo_or_link_in_its_place_does_nothing() {
+    let scratch = Scratch::new("flags");
+    std::fs::write(scratch.path("root/f"), "text").unwrap();
+    let directory = std::fs::File::open(scratch.path("root")).unwrap().into();
+    let (file, _) = directory::open_regular(&directory, OsStr::new("f")).unwrap().unwrap();
+    let flags = fs::fcntl_getfl(&file).unwrap();
+    assert!(flags.contains(OFlags::NOFOLLOW | OFlags::NONBLOCK), "{flags:?}");
+    assert!(rustix::io::fcntl_getfd(&file).unwrap().contains(rustix::io::FdFlags::CLOEXEC));
+}
+
 #[test]
 fn as_much_as_the_limit_says_is_read() {
     let scratch = Scratch::new("size");

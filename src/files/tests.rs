@@ -2,6 +2,7 @@
 
 mod authorities;
 mod existing;
+mod identity;
 mod replacement;
 
 use std::collections::BTreeMap;

@@ -216,6 +216,7 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
+    use crate::x509::AltNames;
 
     const CA: &str = include_str!("../../tests/fuzz/pki/ca.pem");
     const SERVER: &str = include_str!("../../tests/fuzz/pki/server.pem");
@@ -285,6 +286,20 @@ mod tests {
             assert_eq!(bundle.roots(now).is_ok(), is_known, "{held:?}");
             let failure = if is_known { Failure::Clock } else { Failure::NotTrusted };
             assert_eq!(bundle.roots(early).unwrap_err().failure(), failure, "{held:?}");
+        }
+    }
+
+    #[test]
+    fn a_chain_ends_at_an_issuer_or_at_a_servers_own_and_both_are_for_servers() {
+        let mut one = bundle(&[SERVER]).certificates()[0].clone();
+        let names = std::mem::take(&mut one.alt_names);
+        for number in 0..16 {
+            let is_set = |bit: u32| number >> bit & 1 == 1;
+            (one.for_servers, one.may_issue, one.unknown_critical) = (is_set(0), is_set(1), is_set(2));
+            one.alt_names = if is_set(3) { names.clone() } else { AltNames::default() };
+            // The bits, from the lowest: what it is for, that it issues, what is unknown in it, that it names a server.
+            let ends = matches!(number, 0b0011 | 0b0111 | 0b1001 | 0b1011 | 0b1111);
+            assert_eq!(ends_chains(&one), ends, "{number:04b}");
         }
     }
 
