@@ -174,6 +174,6 @@ fn walk(path: &Path, follows: bool) -> io::Result<Place> {
 
 /// Whether a link is one's own or root's. In a user namespace root's links belong to the owner of `/`, an ID that may also
 /// stand for others: theirs could be where everybody may write.
-fn may_follow(link: &Stat, directory: &Stat, owner: u32) -> bool {
+pub(super) fn may_follow(link: &Stat, directory: &Stat, owner: u32) -> bool {
     link.st_uid == 0 || is_own(link) || link.st_uid == owner && directory.st_mode & 0o002 == 0
 }

@@ -2,8 +2,9 @@ mod judge;
 mod lock;
 mod outside;
 mod renames;
+mod user;
 
-use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;

@@ -29,6 +29,29 @@ fn a_file_of_the_callers_own_is_written_where_it_belongs_and_removed() {
     assert!(write_outside(&scratch.path("root/.."), 0o640, b"x").is_err());
 }
 
+#[test]
+fn what_a_link_leads_to_is_written_in_place_and_anything_else_anew() {
+    let scratch = Scratch::new("outside-inode");
+    let (target, link) = (scratch.path("target"), scratch.path("link"));
+    std::fs::write(&target, "a longer text that was there").unwrap();
+    symlink(&target, &link).unwrap();
+    let inode = || std::fs::metadata(&target).unwrap().ino();
+    let before = inode();
+    for (path, stays) in [(&link, true), (&target, false)] {
+        write_outside(path, 0o640, b"text").unwrap();
+        assert_eq!((inode() == before, std::fs::read(&target).unwrap()), (stays, b"text".to_vec()));
+    }
+}
+
+#[test]
+fn a_fifo_is_opened_before_anybody_writes_and_is_no_childs() {
+    let scratch = Scratch::new("outside-fifo");
+    let fifo = scratch.path("fifo");
+    fs::mknodat(fs::CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    let file = at_once(move || open_outside(&fifo)).unwrap();
+    assert!(rustix::io::fcntl_getfd(&file).unwrap().contains(rustix::io::FdFlags::CLOEXEC));
+}
+
 /// Reads what `open_outside` opens.
 fn text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
