@@ -249,6 +249,16 @@ mod tests {
     }
 
     #[test]
+    fn of_endpoints_that_came_as_far_the_one_that_was_asked_last_speaks() {
+        let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
+        let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
+        let error = |words: &str| Error::new(Step::Discovery, Failure::Unreachable, words.to_owned());
+        backoff.go_on(error("first").healing(Retry::UntilDeadline(None)), &mut Report::silent()).unwrap();
+        let end = backoff.pause(error("second").healing(Retry::Never), &mut Report::silent()).unwrap_err();
+        assert!(end.to_string().contains("second"), "{end}");
+    }
+
+    #[test]
     fn a_line_is_no_news_when_only_the_time_has_changed() {
         let line = "the certificate was valid until 2026-11-30T10:00:00Z, the clock says 2026-11-30T10:00:01Z, 1 second later: no";
         let later = line.replace("00:01Z, 1 second ", "01:02Z, 62 minutes ");

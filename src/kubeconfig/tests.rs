@@ -190,3 +190,42 @@ fn an_entry_that_is_no_map_is_refused() {
         assert!(Kubeconfig::parse(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_secret_is_written_into_room_that_was_made_for_it() {
+    let (server, data) = ("https://192.0.2.1:6443", "QUJD".repeat(1000));
+    let (certificate, key) = ("c".repeat(3000), "k".repeat(700));
+    let (pair, quotes) = (Some((certificate, key.as_str())), "'".repeat(2000));
+    let token = Some(quotes.as_str());
+    for (token, pair, room) in
+        [(None, None, 0), (token, None, 4000), (None, pair.clone(), 7400), (token, pair, 11_400)]
+    {
+        let written = bootstrap(server, &data, &BootstrapUser { token, pair });
+        // One that had grown would have another capacity, and what it grew from would be a copy.
+        assert_eq!(written.expose().capacity(), 1024 + server.len() + data.len() + room);
+    }
+}
+
+#[test]
+fn a_kubeconfig_embeds_a_secret_or_leads_to_one() {
+    for (user, embeds, holds) in [
+        ("{}", false, false),
+        ("{token: abc}", true, true),
+        ("{client-key-data: abc}", true, true),
+        ("{client-key-data: abc, token: abc}", true, true),
+        (
+            "{tokenFile: /t, client-key: /k, client-certificate: /c, client-certificate-data: abc}",
+            false,
+            false,
+        ),
+        ("{password: abc}", false, true),
+        ("{username: abc}", false, true),
+        ("{exec: {command: abc}}", false, false),
+    ] {
+        let text = format!("kind: Config\nusers: [{{name: a, user: {{}}}}, {{name: b, user: {user}}}]\n");
+        let read = Kubeconfig::parse(&text).unwrap();
+        assert_eq!((read.embeds_a_secret(), read.holds_secret()), (embeds, holds), "{user}");
+    }
+    let none = Kubeconfig::parse("kind: Config\n").unwrap();
+    assert!(!none.embeds_a_secret() && !none.holds_secret());
+}
