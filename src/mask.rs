@@ -109,6 +109,7 @@ mod tests {
             "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
             "the token abcdef is not known; abcde.0123456789abcdef; abcdef.0123456789abcde",
             "eyJ is how it begins",
+            "abcdef.… is cut behind its dot, and https://@h:1/ has no user",
             "nodeRegistration.kubeletExtraArgs, discovery.bootstrapToken.unsafeSkipCAVerification",
             "discovery.tlsBootstrapToken, timeouts.kubernetesAPICall",
         ] {
@@ -123,6 +124,29 @@ mod tests {
         assert_eq!(masked(line, &names), line);
         assert_eq!(masked(line, &[]), "https://node01.***:6443: system:node:node01.***");
         assert_eq!(masked(&format!("{line} node02.{SECRET}"), &names), format!("{line} node02.***"));
+    }
+
+    #[test]
+    fn a_name_that_is_the_secret_part_alone_hides_no_less() {
+        let names = [SECRET.to_owned(), "node".to_owned()];
+        assert_eq!(masked(&format!("abcdef.{SECRET}"), &names), "abcdef.***");
+        assert_eq!(masked(&format!("abcdef.{SECRET}"), &[format!("f.{SECRET}")]), format!("abcdef.{SECRET}"));
+    }
+
+    #[test]
+    fn a_json_web_token_begins_a_word_and_has_two_long_parts() {
+        let shape =
+            |first: usize, rest: usize| format!("eyJ{}.{}", "-".repeat(first - 3), "-".repeat(rest - 1));
+        for (first, rest, hidden) in [(17, 17, true), (16, 40, false), (17, 16, false), (16, 16, false)] {
+            let text = shape(first, rest);
+            assert_eq!(masked(&text, &[]) == "eyJ***", hidden, "{text}");
+            assert_eq!(masked(&text, &[]) == text, !hidden, "{text}");
+        }
+        let long = "-".repeat(60);
+        for text in [format!("x{}", shape(20, 20)), format!("7{}", shape(20, 20)), format!("eyJ{long}")] {
+            assert_eq!(masked(&text, &[]), text);
+        }
+        assert_eq!(masked(&format!("-{}", shape(20, 20)), &[]), "-eyJ***");
     }
 
     #[test]

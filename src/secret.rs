@@ -176,6 +176,16 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_has_as_many_characters_as_the_limit_says() {
+        let least = limits::HIDDEN_LEAST;
+        for (length, shown) in [(least, "a *** b"), (least + 1, "a *** b"), (least - 1, "a xxx b")] {
+            let (mut hidden, secret) = (Hidden::default(), "x".repeat(length));
+            hidden.add(&secret);
+            assert_eq!(hidden.mask(&format!("a {secret} b")), shown);
+        }
+    }
+
+    #[test]
     fn what_is_too_short_to_be_a_secret_hides_no_words() {
         let mut hidden = Hidden::default();
         for short in ["", "a", "a.b", "abc", ".", "abcdef."] {

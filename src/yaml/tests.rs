@@ -28,7 +28,12 @@ fn an_empty_text_is_null() {
 fn what_json_cannot_say_is_refused() {
     assert_eq!(problem("a: &x 1\nb: *x\n"), "anchors are not accepted");
     assert_eq!(problem("a: *x\n"), "the text is not well-formed YAML");
-    assert_eq!(problem("a: !!binary x\n"), "tags are not accepted");
+    for tagged in ["a: !!binary x\n", "a: !!seq [1]\n", "a: !!map {b: 1}\n", "!!map\na: 1\n"] {
+        assert_eq!(problem(tagged), "tags are not accepted", "{tagged}");
+    }
+    for anchored in ["a: &x [1]\n", "a: &x {b: 1}\n", "- &x\n  - 1\n"] {
+        assert_eq!(problem(anchored), "anchors are not accepted", "{anchored}");
+    }
     assert_eq!(problem("a: 1\na: 2\n"), "a key stands twice in one map");
     assert_eq!(problem("a: 1\n<<: {b: 2}\n"), "merge keys are not accepted");
     assert_eq!(problem("? [a]\n: b\n"), "a key is not a plain string");
@@ -41,6 +46,10 @@ fn work_is_bounded() {
     assert_eq!(problem(&"[".repeat(100)), "nested too deeply");
     assert_eq!(problem(&"- x\n".repeat(limits::YAML_NODES + 1)), "too many nodes");
     assert_eq!(problem(&" ".repeat(limits::YAML_BYTES + 1)), "the text is longer than 1 MiB");
+    assert_eq!(to_json(&" ".repeat(limits::YAML_BYTES)).unwrap(), "null");
+    // The list itself is one.
+    assert!(to_json(&"- x\n".repeat(limits::YAML_NODES - 1)).is_ok());
+    assert_eq!(problem(&"- x\n".repeat(limits::YAML_NODES)), "too many nodes");
 }
 
 #[test]
@@ -116,4 +125,11 @@ fn of_a_map_only_the_named_entries_are_kept_and_counted() {
 #[test]
 fn quotes_are_those_of_go() {
     assert_eq!(quoted(r#"--a=b "c" \d"#), r#""--a=b \"c\" \\d""#);
+}
+
+#[test]
+fn of_a_tree_no_text_is_left() {
+    let mut tree = serde_json::json!({"a": "secret", "b": ["secret", {"c": ["secret", 1, null]}], "d": true});
+    wipe(&mut tree);
+    assert_eq!(tree, serde_json::json!({"a": "", "b": ["", {"c": ["", 1, null]}], "d": true}));
 }

@@ -1,0 +1,227 @@
+use std::time::SystemTime;
+
+use super::*;
+use crate::clock::fake::FakeClock;
+use crate::error::{Failure, Step};
+
+fn error(retry: Retry) -> Error {
+    Error::new(Step::Discovery, Failure::Unreachable, "no").healing(retry)
+}
+
+fn spent(retry: Retry) -> (u32, Duration) {
+    let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
+    let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
+    let mut attempts = 0;
+    while backoff.pause(error(retry), &mut Report::silent()).is_ok() {
+        attempts += 1;
+    }
+    (attempts, clock.elapsed())
+}
+
+#[test]
+fn pauses_double_up_to_the_cap_and_use_the_time_up() {
+    // 0.25 + 0.5 + 1 + 2 + 4 = 7.75, then 5 s nine times: 52.75; then halves of what is left.
+    let (attempts, elapsed) = spent(Retry::UntilDeadline(None));
+    assert_eq!(attempts, 18);
+    assert!(elapsed > Duration::from_secs(59) && elapsed < Duration::from_mins(1), "{elapsed:?}");
+}
+
+#[test]
+fn the_endpoint_that_came_furthest_speaks_for_its_round() {
+    use Failure::{NotPublished, Unreachable};
+    for (failures, word) in [
+        (&[NotPublished, Unreachable][..], NotPublished),
+        (&[Unreachable, NotPublished], NotPublished),
+        (&[Unreachable, Unreachable], Unreachable),
+        // Two rounds of two: the last whole one decides, whatever was said before.
+        (&[NotPublished, Unreachable, Unreachable, Unreachable], Unreachable),
+    ] {
+        let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
+        let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
+        let mut end = Ok(());
+        for (index, failure) in failures.iter().enumerate() {
+            let is_last = index + 1 == failures.len();
+            let retry = if is_last { Retry::Never } else { Retry::UntilDeadline(None) };
+            let error = Error::new(Step::Discovery, *failure, "no").healing(retry);
+            end = if index % 2 == 0 {
+                backoff.go_on(error, &mut Report::silent())
+            } else {
+                backoff.pause(error, &mut Report::silent())
+            };
+        }
+        assert_eq!(end.unwrap_err().failure(), word, "{failures:?}");
+    }
+}
+
+#[test]
+fn of_endpoints_that_came_as_far_the_one_that_was_asked_last_speaks() {
+    let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
+    let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
+    let error = |words: &str| Error::new(Step::Discovery, Failure::Unreachable, words.to_owned());
+    backoff.go_on(error("first").healing(Retry::UntilDeadline(None)), &mut Report::silent()).unwrap();
+    let end = backoff.pause(error("second").healing(Retry::Never), &mut Report::silent()).unwrap_err();
+    assert!(end.to_string().contains("second"), "{end}");
+}
+
+#[test]
+fn a_line_is_no_news_when_only_the_time_has_changed() {
+    let line = "the certificate was valid until 2026-11-30T10:00:00Z, the clock says 2026-11-30T10:00:01Z, 1 second later: no";
+    let later = line.replace("00:01Z, 1 second ", "01:02Z, 62 minutes ");
+    assert!(says_the_same(line, line) && says_the_same(line, &later) && says_the_same(&later, line));
+    for (one, other) in [
+        (line.to_owned(), line.replace("no", "yes")),
+        ("HTTP 503, busy".to_owned(), "HTTP 500, busy".to_owned()),
+        ("no answer from 10.0.0.1:1".to_owned(), "no answer from 10.0.0.2:1".to_owned()),
+        ("the second".to_owned(), "the first".to_owned()),
+        ("the day".to_owned(), "the".to_owned()),
+    ] {
+        assert!(!says_the_same(&one, &other), "{one}");
+    }
+}
+
+/// How long rounds of these failures, one of each endpoint, are tried again in a minute, and what they end with.
+fn rounds(of: &[(Failure, Retry)]) -> (Duration, Failure) {
+    let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
+    let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
+    let (last, others) = of.split_last().unwrap();
+    let error =
+        |(failure, retry): &(Failure, Retry)| Error::new(Step::Discovery, *failure, "no").healing(*retry);
+    loop {
+        for other in others {
+            backoff.go_on(error(other), &mut Report::silent()).unwrap();
+        }
+        if let Err(end) = backoff.pause(error(last), &mut Report::silent()) {
+            return (clock.elapsed(), end.failure());
+        }
+    }
+}
+
+#[test]
+fn ten_seconds_end_a_round_only_where_each_endpoint_is_a_misfit() {
+    use Failure::{Clock, NotPublished, NotTrusted, Unreachable};
+    let misfit = (NotTrusted, Retry::Briefly(None));
+    let until = |failure| (failure, Retry::UntilDeadline(None));
+    let (grace, minute) = (Duration::from_secs(9)..Duration::from_secs(10), Duration::from_secs(59));
+    for (round, failure) in [
+        (&[misfit][..], NotTrusted),
+        (&[misfit, misfit], NotTrusted),
+        (&[misfit, misfit, misfit], NotTrusted),
+        (&[(NotTrusted, Retry::Never), misfit], NotTrusted),
+    ] {
+        let (time, end) = rounds(round);
+        assert!(grace.contains(&time) && end == failure, "{round:?}: {time:?}, {end:?}");
+    }
+    for (round, failure) in [
+        (&[misfit, until(Unreachable)][..], NotTrusted),
+        (&[until(Unreachable), misfit], NotTrusted),
+        (&[misfit, until(NotPublished), misfit], NotTrusted),
+        (&[until(Clock), misfit], Clock),
+        (&[(Unreachable, Retry::Never), until(NotPublished)], NotPublished),
+    ] {
+        let (time, end) = rounds(round);
+        assert!(time > minute && end == failure, "{round:?}: {time:?}, {end:?}");
+    }
+    let (time, end) = rounds(&[until(NotPublished), (Unreachable, Retry::Never)]);
+    assert_eq!((time, end), (Duration::ZERO, NotPublished), "nobody is left to ask");
+}
+
+#[test]
+fn a_misfit_between_other_failures_begins_its_ten_seconds_anew() {
+    let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
+    let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
+    let mut pause = |retry| backoff.pause(error(retry), &mut Report::silent());
+    while clock.elapsed() < Duration::from_secs(7) {
+        pause(Retry::Briefly(None)).unwrap();
+    }
+    pause(Retry::UntilDeadline(None)).unwrap();
+    let since = clock.elapsed();
+    while pause(Retry::Briefly(None)).is_ok() {}
+    let spent = clock.elapsed().saturating_sub(since);
+    assert!(spent > Duration::from_secs(9) && spent < Duration::from_secs(10), "{spent:?}");
+}
+
+#[test]
+fn a_refused_credential_is_tried_for_ten_seconds() {
+    let (_, elapsed) = spent(Retry::Briefly(None));
+    assert!(elapsed > Duration::from_secs(9) && elapsed < Duration::from_secs(10), "{elapsed:?}");
+}
+
+#[test]
+fn retry_after_is_kept_before_a_jitter_as_long() {
+    // Each draw is the most: twice one second, then 1 s more than the cap of that attempt.
+    let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
+    let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_hours(1)));
+    let mut pause = |seconds| {
+        let (before, wish) = (clock.elapsed(), Duration::from_secs(seconds));
+        backoff.pause(error(Retry::UntilDeadline(Some(wish))), &mut Report::silent()).unwrap();
+        clock.elapsed().saturating_sub(before).as_millis()
+    };
+    let pauses = [1, 1, 1, 1, 4, 60].map(&mut pause);
+    assert_eq!(pauses, [2000, 2000, 2000, 3000, 8000, 65_000]);
+}
+
+#[test]
+fn retry_after_leaves_half_of_what_is_spare() {
+    let wish = Duration::from_secs(29);
+    // 29 s and the cap of 5 s; 26 s are left, of which one second and a draw of at most 5 s stay for the last attempt.
+    assert_eq!(spent(Retry::UntilDeadline(Some(wish))), (2, Duration::from_secs(54)));
+}
+
+#[test]
+fn a_wish_beyond_the_deadline_leaves_one_last_attempt_near_the_end() {
+    for wish in [60, 61, 120, 86_400, u64::MAX] {
+        for (drawn, end) in [(0, 59), (u32::MAX, 54)] {
+            let clock = FakeClock::at(SystemTime::UNIX_EPOCH).drawing(drawn);
+            let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
+            let wish = Retry::UntilDeadline(Some(Duration::from_secs(wish)));
+            backoff.pause(error(wish), &mut Report::silent()).unwrap();
+            assert_eq!(clock.elapsed(), Duration::from_secs(end), "{wish:?}");
+            backoff.pause(error(wish), &mut Report::silent()).unwrap_err();
+            assert_eq!(clock.elapsed(), Duration::from_secs(end), "only one");
+        }
+    }
+    let (attempts, elapsed) = spent(Retry::Briefly(Some(Duration::from_mins(1))));
+    assert!(attempts == 1 && elapsed < Duration::from_secs(10), "{attempts} {elapsed:?}");
+}
+
+#[test]
+fn another_failure_behind_the_last_attempt_is_tried_again() {
+    let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
+    let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
+    backoff.pause(error(Retry::UntilDeadline(Some(Duration::MAX))), &mut Report::silent()).unwrap();
+    backoff.pause(error(Retry::UntilDeadline(None)), &mut Report::silent()).unwrap();
+    backoff.pause(error(Retry::UntilDeadline(Some(Duration::from_secs(1)))), &mut Report::silent()).unwrap();
+    assert!(clock.elapsed() > Duration::from_secs(55));
+}
+
+#[test]
+fn what_cannot_heal_is_returned_at_once() {
+    assert_eq!(spent(Retry::Never), (0, Duration::ZERO));
+}
+
+#[test]
+fn as_much_as_a_last_attempt_takes_is_left_for_it_and_less_is_no_time() {
+    let last = limits::LAST_ATTEMPT;
+    let wish = |left: Duration, wish: Option<Duration>| {
+        let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
+        let mut backoff = Backoff::new(&clock, Deadline::after(&clock, left));
+        backoff.pause(error(Retry::UntilDeadline(wish)), &mut Report::silent()).ok().map(|()| clock.elapsed())
+    };
+    let long = Some(Duration::MAX);
+    for (left, expected) in [
+        (last, None),
+        (last / 2, None),
+        // Half of it, and at most a quarter of it drawn.
+        (2 * last, Some(last / 2)),
+        (3 * last, Some(3 * last / 4)),
+        (4 * last, Some(last)),
+        // Twice the time of an attempt, and a quarter of it drawn.
+        (8 * last, Some(4 * last)),
+    ] {
+        assert_eq!(wish(left, long), expected, "{left:?}");
+        assert_eq!(wish(left, None).is_some(), expected.is_some(), "{left:?}");
+    }
+    // What is beyond the wish has to be more than that, too.
+    assert_eq!(wish(9 * last, Some(8 * last)), Some(19 * last / 4));
+    assert!(wish(9 * last, Some(15 * last / 2)).is_some_and(|time| time > 15 * last / 2));
+}
