@@ -145,6 +145,8 @@ mod tests {
     use std::net::TcpListener;
     use std::time::SystemTime;
 
+    use rustix::net::{AddressFamily, SocketType};
+
     use super::*;
     use crate::clock::fake::FakeClock;
 
@@ -170,7 +172,10 @@ mod tests {
         use io::ErrorKind::{ConnectionRefused, NotFound, TimedOut};
 
         let open = TcpListener::bind("127.0.0.1:0").unwrap();
-        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // Bound and not listening: it refuses, and no other program gets its port meanwhile.
+        let bound = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&bound, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let closed = SocketAddr::try_from(rustix::net::getsockname(&bound).unwrap()).unwrap();
         let full = TcpListener::bind("127.0.0.1:0").unwrap();
         // A queue of one, which is full then: the system swallows whatever else knocks.
         rustix::net::listen(&full, 0).unwrap();
