@@ -126,6 +126,11 @@ fn percent_encoded(text: &str) -> String {
 /// Overwrites the stack below the caller, as far as [`limits::STACK`]: what has returned left copies of secrets there
 /// that no owner can wipe, such as the numbers that ring signs with. The heap needs nothing of the kind: the allocator
 /// wipes what is freed.
+///
+/// Against those who get at the machine's memory after the program has ended: from a snapshot or migration of a virtual
+/// machine, a dump of a crashed kernel, memory that keeps its contents over a reset. Linux clears a page only when it gives
+/// it to somebody else, unless it was booted with `init_on_free=1` (`Documentation/admin-guide/kernel-parameters.txt`), so
+/// that a stack can outlive its process by days. Not against root, who can read the memory while the program runs.
 #[inline(never)]
 #[allow(clippy::large_stack_arrays, reason = "the stack is what is meant")]
 pub fn wipe_stack() {
