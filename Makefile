@@ -6,8 +6,10 @@ BINARY := target/$(TARGET)/release/nodestrap
 SIZE := 1474560
 # cargo for what ships, and for what is measured beside it.
 CARGO := .ci/cargo
+# What a plain `cargo build` is made for in the tests.
+PLAIN := --target x86_64-unknown-linux-gnu --target x86_64-unknown-linux-musl
 
-.PHONY: all build build-aarch64 test test-hostile test-kubernetes differential test-images campaign fuzz miri mutants lint release \
+.PHONY: all build build-aarch64 test test-plain test-hostile test-kubernetes differential test-images campaign fuzz miri mutants lint release \
 	test-release bloat demo bench fleet outage setup setup-faults setup-kubernetes setup-images setup-aarch64 size clean
 
 all: build
@@ -16,15 +18,25 @@ build:
 	$(CARGO) build --release --locked
 	@$(MAKE) --no-print-directory size
 
-# The shipped binary, whole suites: units, the hostile loopback server, real Kubernetes, machines that boot.
-test: setup lint build setup-faults setup-kubernetes setup-images build-aarch64
+# Whole suites: units, plain builds, and the shipped binary with the hostile loopback server, real Kubernetes, machines that
+# boot.
+test: setup lint test-plain build setup-faults setup-kubernetes setup-images build-aarch64
 	.ci/release x86_64
-	cargo test --locked --lib --test fuzz --test dependencies
+	cargo test --locked --test fuzz --test dependencies
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test hostile
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test faults -- --test-threads=2
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test architecture --test release --test loopback --test shipped --test kubernetes -- --test-threads=2
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test differential -- --show-output
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test images -- --skip nightly
+
+# Plain builds for gnu and musl, debug and release: units, a debugger, and loopback with one program of each library and each
+# profile (the other two differ in nothing that these do not have). The release builds lie elsewhere than what ships.
+test-plain: setup setup-faults
+	cargo build --locked $(PLAIN)
+	cargo build --release --locked --target-dir target/plain $(PLAIN)
+	cargo test --locked --lib --test plain $(PLAIN)
+	NODESTRAP=$(CURDIR)/target/plain/x86_64-unknown-linux-gnu/release/nodestrap cargo test --locked --no-fail-fast --test loopback -- --test-threads=2
+	NODESTRAP=$(CURDIR)/target/x86_64-unknown-linux-musl/debug/nodestrap cargo test --locked --no-fail-fast --test loopback -- --test-threads=2
 
 # The tables of hostile servers; WORDS="tls: yaml:" plays only the cases whose area or name contains one of them.
 test-hostile: setup build
