@@ -8,6 +8,7 @@ mod algorithm;
 mod alt_names;
 mod request;
 
+use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use der::asn1::{GeneralizedTime, UtcTime};
@@ -170,9 +171,7 @@ impl Certificate {
     pub fn pin(&self) -> String {
         let mut pin = "sha256:".to_owned();
         for byte in digest::digest(&digest::SHA256, &self.spki).as_ref() {
-            for nibble in [byte >> 4, byte & 15] {
-                pin.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
-            }
+            let _ = write!(pin, "{byte:02x}");
         }
         pin
     }

@@ -43,6 +43,7 @@ fn sort_by_source(
     let mut sorted: Vec<([u8; 6], SocketAddr)> = Vec::with_capacity(addresses.len());
     for address in addresses {
         let key = source(&address).map(|source| key(address.ip(), source)).unwrap_or_default();
+        // There are few; `sort_by` is 3,904 bytes more of the shipped program.
         let place = sorted.iter().position(|(other, _)| *other < key).unwrap_or(sorted.len());
         sorted.insert(place, (key, address));
     }
