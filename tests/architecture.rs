@@ -181,7 +181,9 @@ fn anchors(text: &str) -> Vec<String> {
 fn every_link_leads_to_a_file_or_a_heading() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut followed = 0;
-    for name in ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "tests/README.md"] {
+    for name in
+        ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "tests/README.md", ".cargo/README.md"]
+    {
         let document = root.join(name);
         let text = fs::read_to_string(&document).expect(name);
         for link in text.split("](").skip(1).map(|rest| rest.split(')').next().expect("a first part")) {
