@@ -89,7 +89,8 @@ impl<'a> Backoff<'a> {
     /// at the same moment), and lies behind the server's Retry-After where there is one: that is the same for all whom
     /// the server turned away, so the cap is at least as long. Towards the deadline pauses
     /// take half of what is left, so that the time is used to its end. Where the wish goes beyond, one last attempt is
-    /// made near the end, so that no server's word takes the time that is there.
+    /// made near the end, so that no server's word takes the time that is there; another one where its jitter, which
+    /// spreads a fleet, has left time for that.
     ///
     /// # Errors
     /// `error` itself when waiting cannot heal it or there is no time for another attempt. When the deadline has come
@@ -134,10 +135,10 @@ impl<'a> Backoff<'a> {
         let spare = left.checked_sub(wish).filter(|spare| *spare > limits::LAST_ATTEMPT);
         let time = match spare {
             Some(spare) => wish + self.clock.jitter(cap.min(spare / 2)),
-            None if left > limits::LAST_ATTEMPT && !self.last_made => {
+            None if left > if self.last_made { 4 } else { 1 } * limits::LAST_ATTEMPT => {
                 self.last_made = true;
                 let end = (2 * limits::LAST_ATTEMPT).min(left / 2);
-                left.saturating_sub(end + self.clock.jitter(cap.min(left / 4)))
+                left.saturating_sub(end + self.clock.jitter(cap.min(left / 8)))
             }
             None => return Err(error.healing(Retry::Never)),
         };
