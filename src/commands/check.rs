@@ -263,8 +263,12 @@ impl Image<'_> {
         // A kubeconfig's token has no shape of its own.
         let is_kubeconfig = place != Place::Boot && text.contains("users");
         let holds_secret = holds_secret(text)
-            || is_kubeconfig && Kubeconfig::parse(text).is_ok_and(|config| config.holds_secret());
+            || is_kubeconfig && Kubeconfig::parse(text).is_ok_and(|config| config.holds_secret())
+            || place == Place::Node && is_of_api_server(path, text);
         match place {
+            Place::Boot if !holds_secret && is_packed(path, text) => {
+                self.warning(path, "it is compressed, and may hold a token or a key; look into it");
+            }
             _ if !holds_secret => {}
             Place::Node => {
                 let message = "it holds a token or a private key, which every machine of this image would have; remove it";
@@ -304,6 +308,19 @@ impl Image<'_> {
             self.warning(file, message);
         }
     }
+}
+
+/// Whether a file is a list of static tokens or passwords (`--token-auth-file`), or holds the keys of
+/// `--encryption-provider-config`: they have no shape of their own.
+fn is_of_api_server(path: &str, text: &str) -> bool {
+    path.ends_with(".csv") && text.contains(',') || text.contains("EncryptionConfig") && text.contains("keys")
+}
+
+/// Whether a file is, or holds in base64, what gzip has made (RFC 1952, section 2.3.1), as seeds may. Boot loaders have
+/// such files of their own.
+fn is_packed(path: &str, text: &str) -> bool {
+    let packed = text.starts_with("\u{1f}\u{fffd}\u{8}") || text.contains("H4sIA");
+    packed && !path.starts_with("/boot/") && !path.starts_with("/efi/")
 }
 
 /// Whether a file has the name that `--replace` gives (`NAME.old-DATE`).

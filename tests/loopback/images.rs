@@ -157,6 +157,12 @@ fn a_secret_in_units_seeds_and_boot_entries_is_a_warning() {
                 ignition(&format!("data:text/plain,{}%0A", join.replace(' ', "%20"))),
             ),
             ("combustion/script", format!("#!/bin/bash\n{join}\n")),
+            ("combustion/split", format!("#!/bin/bash\n{}\n", join.replace("0123", "01\\\n23"))),
+            ("var/log/installer/autoinstall-user-data", format!("late-commands:\n- {join}\n")),
+            ("root/anaconda-ks.cfg", format!("%post\n{join}\n%end\n")),
+            ("var/log/cloud-init-output.log", format!("+ {join}\n")),
+            ("var/lib/flatcar-install/user_data", format!("#!/bin/bash\n{join}\n")),
+            ("root/.bash_history", format!("{join}\n")),
             ("var/lib/cloud/seed/nocloud/meta-data", format!("key: |\n  {}\n", KEY.replace('\n', "\n  "))),
             (
                 "etc/systemd/system/a.service.d/bearer.conf",
@@ -184,6 +190,13 @@ fn a_token_or_a_key_among_the_nodes_files_is_an_error() {
                 format!(r#"{{"users":[{{"user":{{"client-key-data":"{}"}}}}]}}"#, base64(PKCS8)),
             ),
             ("etc/kubernetes/ssl/node.pem", KEY.to_owned()),
+            ("etc/kubernetes/tokens/known_tokens.csv", "02b50b05283e98dd,kubelet-bootstrap,10001,x\n".to_owned()),
+            (
+                "etc/kubernetes/ssl/secrets_encryption.yaml",
+                "kind: EncryptionConfiguration\nresources:\n- resources: [secrets]\n  providers:\n  - secretbox:\n      \
+                 keys:\n      - name: a\n        secret: c2VjcmV0\n"
+                    .to_owned(),
+            ),
             ("etc/kubernetes/pki/apiserver-kubelet-client.pem", format!("# both\n{PKCS8}")),
             ("etc/kubernetes/manifests/secret.yaml", format!("data:\n  token: {}\n", base64(TOKEN))),
             ("var/lib/kubelet/kubeconfig", user(&format!("client-key-data: {}", base64(KEY)))),
@@ -201,6 +214,30 @@ fn a_token_or_a_key_among_the_nodes_files_is_an_error() {
         ],
     );
     each_is_found("warning", &[("etc/kubernetes/pki/ca.crt.old-2026-11-30-15-00-00", String::new())]);
+}
+
+#[test]
+fn what_is_compressed_is_told_where_seeds_lie() {
+    let packed = |path: &str| {
+        let node = image();
+        node.write(path, b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x03\x00\x00\x00\x00\x00");
+        let (run, found) = check(&node);
+        (run.stdout.clone(), found)
+    };
+    for path in ["var/lib/cloud/seed/nocloud/user-data", "user-data", "usr/share/oem/config.ign"] {
+        let (said, found) = packed(path);
+        assert_eq!(found, [format!("warning /{path}")]);
+        assert!(said.contains("it is compressed, and may hold a token or a key; look into it"), "{said}");
+    }
+    assert_eq!(packed("boot/initrd.img-6.1").1, Vec::<String>::new());
+    each_is_found(
+        "warning",
+        &[(
+            "var/lib/cloud/instances/i-1/user-data.txt",
+            "#cloud-config\nwrite_files:\n- encoding: gz+b64\n  content: H4sIAAAAAAAAAwMAAAAAAAAAAAA=\n"
+                .to_owned(),
+        )],
+    );
 }
 
 #[test]
@@ -224,6 +261,11 @@ fn what_is_no_secret_is_not_told() {
     for (path, content) in [
         ("etc/kubernetes/manifests/static.yaml", "kind: Pod\nmetadata:\n  name: token\n"),
         ("etc/kubernetes/front-proxy.crt", certificate.as_str()),
+        ("etc/kubernetes/tokens/known_tokens.csv", ""),
+        (
+            "etc/kubernetes/encryption.yaml",
+            "kind: EncryptionConfiguration\nresources:\n- resources: [secrets]\n  providers:\n  - identity: {}\n",
+        ),
         (
             "etc/kubernetes/nodes.conf",
             "server: https://master.productioncluster:6443\nnode: node01.cluster\n",

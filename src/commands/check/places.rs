@@ -67,8 +67,16 @@ pub(super) const PLACES: [(Place, &[&str]); 3] = [
             "/var/lib/cloud",
             "/etc/cloud",
             "/var/lib/waagent",
+            "/var/log/cloud-init.log",
+            "/var/log/cloud-init-output.log",
             "/user-data",
+            // What installers leave: subiquity, Anaconda, Flatcar's; and what was typed while the image was made.
             "/autoinstall.yaml",
+            "/var/log/installer",
+            "/root/anaconda-ks.cfg",
+            "/root/original-ks.cfg",
+            "/var/lib/flatcar-install",
+            "/root/.bash_history",
             // Ignition and Combustion.
             "/usr/lib/ignition",
             "/etc/ignition",

@@ -16,12 +16,20 @@ const ENCODED: usize = 31;
 /// Programs that wrap base64 do it at 60 characters or later.
 const WRAPPED: usize = 60;
 
+/// What a shell takes out of a line that goes on; systemd puts a space there.
+const CONTINUED: &str = "\\\n";
+
 /// Whether a secret stands anywhere in a text.
 pub(super) fn holds_secret(text: &str) -> bool {
     holds(text, DEPTH)
 }
 
 fn holds(text: &str, depth: u32) -> bool {
+    stands(text, depth)
+        || text.contains(CONTINUED) && stands(Secret::new(text.replace(CONTINUED, "")).expose(), depth)
+}
+
+fn stands(text: &str, depth: u32) -> bool {
     let text = unescaped(text);
     let text = text.expose();
     holds_key(text) || holds_token(text) || depth > 0 && holds_encoded(text, depth - 1)
@@ -162,6 +170,9 @@ mod tests {
             format!("data:,kubeadm%20join%20h:6443%20--token%20{TOKEN}%20%0A"),
             format!("options root=/dev/vda1 nodestrap.token={TOKEN} quiet"),
             format!("{TOKEN},system:bootstrap:abcdef,1"),
+            TOKEN.replace("0123", "01\\\n23"),
+            STANDARD.encode(TOKEN.replace("0123", "01\\\n23")),
+            format!("--token\\\n{TOKEN}"),
             format!("token {}", jwt()),
             format!("Authorization: Bearer {}.", jwt()),
         ] {
