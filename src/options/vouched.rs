@@ -50,7 +50,7 @@ impl Vouched {
     /// to a file of this machine, whose content would be sent to a server of its choice.
     ///
     /// # Errors
-    /// [`crate::error::Failure::NotPublished`]; only what is no kubeconfig at all may heal.
+    /// [`crate::error::Failure::NotPublished`]; what is missing or malformed may heal.
     pub fn fetched(url: &ServerUrl, text: &str, token: Option<Secret<String>>) -> Result<Self> {
         let word = Word { name: url.as_str(), folder: None, kubelets: false };
         let read = word.read(text, token, &mut Reader::of_files(), &mut None)?;
@@ -82,23 +82,21 @@ impl Word<'_> {
         reader: &mut Reader,
         given: &mut Option<Bundle>,
     ) -> Result<Option<Vouched>> {
-        let config = Kubeconfig::parse(text).map_err(|e| {
-            let error = self.unusable("it is no kubeconfig").caused_by(e);
-            if self.folder.is_none() { error.healing(Retry::UntilDeadline(None)) } else { error }
-        })?;
+        let config =
+            Kubeconfig::parse(text).map_err(|e| self.unusable("it is no kubeconfig").caused_by(e))?;
         let cluster = if self.kubelets { config.kubelets_cluster() } else { config.discovery_cluster() };
         let cluster = cluster.map_err(|e| self.unusable("it is of no use").caused_by(e))?;
         let user = config.current().map(|(_, user)| user);
         self.refuse_files(cluster, user)?;
         if cluster.insecure_skip_tls_verify {
-            return Err(self.unusable("it has insecure-skip-tls-verify; give it the cluster's CA instead"));
+            return Err(self.refused("it has insecure-skip-tls-verify; give it the cluster's CA instead"));
         }
         if let Some(field) = cluster.unsupported {
             let advice = match field {
                 "proxy-url" => "set HTTPS_PROXY instead",
                 _ => "name the server as its certificate does",
             };
-            return Err(self.unusable(&format!("it has {field}, which nodestrap does not follow; {advice}")));
+            return Err(self.refused(&format!("it has {field}, which nodestrap does not follow; {advice}")));
         }
         let server = ServerUrl::parse(&cluster.server)
             .ok_or_else(|| self.unusable("its server is no https:// URL of a host, a port and a path"))?;
@@ -127,7 +125,7 @@ impl Word<'_> {
         }
         match names.into_iter().find(|(_, file)| self.folder.is_none() && !file.is_empty()) {
             None => Ok(()),
-            Some((field, _)) => Err(self.unusable(&format!(
+            Some((field, _)) => Err(self.refused(&format!(
                 "its {field} names a file of this machine, which a fetched file must not do; embed the content"
             ))),
         }
@@ -151,7 +149,7 @@ impl Word<'_> {
     /// none, or `reader` misses a file of theirs.
     fn credentials(&self, user: &User, reader: &mut Reader) -> Result<Option<Credentials>> {
         if let Some(field) = user.unsupported {
-            return Err(self.unusable(&format!(
+            return Err(self.refused(&format!(
                 "its user has {field}, which nodestrap does not support; give it a token or a client certificate, or \
                  give --tls-bootstrap-token-file"
             )));
@@ -209,14 +207,17 @@ impl Word<'_> {
         reader.read(&format!("{}: its {field}", self.name), name, &path)
     }
 
+    /// Something is missing or malformed. A fetched file may be one that is still being put there.
     fn unusable(&self, problem: &str) -> Error {
         match self.folder {
             Some(_) => usage(self.cannot_be_used(problem)),
-            None => {
-                let what = format!("cannot be used: {problem}");
-                discovery::no_use(self.name, &what).healing(Retry::Never)
-            }
+            None => discovery::no_use(self.name, &format!("cannot be used: {problem}")),
         }
+    }
+
+    /// It says what nodestrap does not do: that is meant, and no waiting heals it.
+    fn refused(&self, problem: &str) -> Error {
+        self.unusable(problem).healing(Retry::Never)
     }
 
     fn cannot_be_used(&self, problem: &str) -> String {

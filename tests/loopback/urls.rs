@@ -171,6 +171,19 @@ fn what_may_heal_is_asked_again() {
     }
 }
 
+/// As a server has it while somebody puts it there.
+#[test]
+fn a_file_that_is_half_there_is_asked_for_again() {
+    for lines in 0..4 {
+        let cut = move |text: &str| text.split_inclusive('\n').take(lines).collect::<String>();
+        let (way, web) =
+            by_url(move |count, text| file(&if count == 0 { cut(text) } else { text.to_owned() }));
+        let said = way.with(&["--discovery-timeout", "20s"]).joins();
+        assert!(said.contains("cannot be used: ") && said.contains("trying again"), "{lines}: {said}");
+        assert_eq!(web.requests().len(), 2, "{lines}");
+    }
+}
+
 #[test]
 fn answers_that_are_no_file_end_with_the_deadline() {
     let stranger = web(None, |_| file("never"));
@@ -187,8 +200,12 @@ fn answers_that_are_no_file_end_with_the_deadline() {
         ),
         (4, "more than 1 MiB", Box::new(move || Reply::new(200, Body::Whole(huge.clone())))),
         (4, "something else than text", Box::new(|| Reply::new(200, Body::Whole(vec![0xff; 9])))),
-        (3, "no answer", Box::new(move || Reply::chunked(vec![endless(Duration::ZERO)]))),
-        (3, "no answer", Box::new(move || Reply::chunked(vec![endless(Duration::from_millis(500))]))),
+        (3, "it is longer than any", Box::new(move || Reply::chunked(vec![endless(Duration::ZERO)]))),
+        (
+            3,
+            "it did not come in time",
+            Box::new(move || Reply::chunked(vec![endless(Duration::from_millis(500))])),
+        ),
     ];
     for (code, words, reply) in cases {
         let (way, web) = by_url(move |_, _| reply());
