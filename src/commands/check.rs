@@ -313,7 +313,8 @@ impl Image<'_> {
 /// Whether a file is a list of static tokens or passwords (`--token-auth-file`), or holds the keys of
 /// `--encryption-provider-config`: they have no shape of their own.
 fn is_of_api_server(path: &str, text: &str) -> bool {
-    path.ends_with(".csv") && text.contains(',') || text.contains("EncryptionConfig") && text.contains("keys")
+    path.rsplit('.').next() == Some("csv") && text.contains(',')
+        || text.contains("EncryptionConfig") && text.contains("keys")
 }
 
 /// Whether a file is, or holds in base64, what gzip has made (RFC 1952, section 2.3.1), as seeds may. Boot loaders have

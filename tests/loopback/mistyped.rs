@@ -4,6 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
 use crate::support::api::{Api, TOKEN};
 use crate::support::node::Node;
 use crate::support::run;
@@ -182,6 +185,76 @@ fn no_source_repeats_a_secret() {
                 let output = run_with(&node, &arguments, &[]);
                 says_nothing(&format!("{flag} {text}"), &output, &node.beside("report.json"));
             }
+        }
+    }
+}
+
+/// Settings that hold a mistyped secret, each by what names it: `nodestrap.join` and the like.
+fn settings(secret: &str) -> [(&'static str, String); 5] {
+    let configuration = format!(
+        "kind: JoinConfiguration\napiVersion: kubeadm.k8s.io/v1beta4\ndiscovery: {{file: {{kubeConfigPath: {}}}}}\n",
+        secret.trim_end()
+    );
+    [
+        ("nodestrap.token", secret.to_owned()),
+        ("nodestrap.join", format!("kubeadm join h:1 --token-file {secret} --discovery-file {secret}")),
+        ("nodestrap.join", format!("kubeadm join {secret}:6443 --tokn {secret}")),
+        ("nodestrap.config", secret.to_owned()),
+        ("nodestrap.config", BASE64_STANDARD.encode(configuration)),
+    ]
+}
+
+#[test]
+fn no_kernel_command_line_repeats_a_secret() {
+    let node = Node::new();
+    let (root, report) = (node.root().display().to_string(), node.beside("report.json"));
+    let line = node.beside("cmdline");
+    for secret in SECRETS {
+        for (name, value) in settings(secret) {
+            for quote in ["\"", ""] {
+                let text = format!("quiet {name}={quote}{value}{quote} nodestrap.x={secret} {secret}\n");
+                fs::write(&line, &text).expect("a file");
+                for more in [&["--print-config"][..], &["--timeout", "1s"]] {
+                    let mut command = run::command_under(&line);
+                    command.args(["join", "--node-name", "n1", "--root", &root, "--report", path(&report)]);
+                    let output = command.args(more).stdin(Stdio::null()).output().expect("it ends");
+                    says_nothing(&text, &output, &report);
+                    assert_ne!(output.status.code(), Some(32), "{text}: the bind failed");
+                }
+            }
+        }
+    }
+}
+
+/// Where nothing is asked yet, and a way may have lost to a stronger one.
+#[test]
+fn print_config_shows_no_secret_of_any_source() {
+    let node = Node::new();
+    let root = node.root().display().to_string();
+    let (folder, token) = (node.beside("credentials"), node.beside("token"));
+    fs::create_dir(&folder).expect("a folder");
+    fs::write(&token, TOKEN).expect("a token");
+    let print = ["join", "--print-config", "--node-name", "n1", "--root", &root];
+    let stronger = ["h:1", "--token-file", path(&token), "--discovery-token-unsafe-skip-ca-verification"];
+    for secret in SECRETS {
+        for (name, value) in settings(secret) {
+            let decoded = BASE64_STANDARD.decode(&value).ok().and_then(|text| String::from_utf8(text).ok());
+            let value = decoded.unwrap_or(value);
+            let variable = name.to_uppercase().replace('.', "_");
+            fs::write(folder.join(name), &value).expect("a credential");
+            for more in [&[][..], &stronger] {
+                // A way that lost is printed, not tried: without a dot it could be a file's name.
+                if !more.is_empty() && !secret.contains(['.', '%']) {
+                    continue;
+                }
+                let arguments = [&print[..], more].concat();
+                for source in [(variable.as_str(), value.as_str()), ("CREDENTIALS_DIRECTORY", path(&folder))]
+                {
+                    let output = run_with(&node, &arguments, &[source]);
+                    says_nothing(&format!("{source:?} {name} {value}"), &output, &node.beside("report.json"));
+                }
+            }
+            fs::remove_file(folder.join(name)).expect("a credential");
         }
     }
 }

@@ -5,6 +5,9 @@ use std::io::ErrorKind;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
 use crate::support::api::{Api, Cluster, Reply, Route, TOKEN};
 use crate::support::node::{KUBELET_CONF, Node};
 use crate::support::run::Finished;
@@ -90,6 +93,45 @@ fn what_a_server_says_is_no_assignment() {
     let messages = heard(&socket);
     assert!(messages.iter().all(|message| message.lines().count() == 1 && message.len() <= 4096));
     assert!(messages.iter().all(|message| message.starts_with("STATUS=")), "{messages:#?}");
+}
+
+/// What standard error does not show, the manager does not show either: it keeps it, for every user to read.
+#[test]
+fn it_hears_no_secret() {
+    let secret = TOKEN.split_once('.').expect("a dot").1;
+    // A token in a file's place, and with a slip that leaves its shape.
+    for words in [&["--token-file", TOKEN][..], &["--node-name", "abcdef.0123456789abcdef"], &[TOKEN]] {
+        let (api, node) = (Api::start(), Node::new());
+        let (socket, variable) = listen(&node, false);
+        let run = node.join(&api).env("NOTIFY_SOCKET", &variable).args(&words.join(" ")).run();
+        run.check(run.code == Some(2), "a usage error");
+        assert_eq!(heard(&socket), said(&run));
+    }
+    // A server that repeats the bearer in all its forms, and one that names the user of a URL.
+    let (api, node) = (Api::start(), Node::new());
+    let (socket, variable) = listen(&node, true);
+    let echo = format!("Bearer {TOKEN}, {secret}, https://u:hunter2@h/ {}", BASE64_STANDARD.encode(TOKEN));
+    let plain = echo.clone();
+    api.on(Route::Discovery, move |number, _, _| {
+        (number == 0).then(|| Reply::text(503, "text/plain", &plain))
+    });
+    api.on(Route::Create, move |_, _, _| Some(Reply::text(422, "text/plain", &echo)));
+    let run = node.join(&api).with_cert().env("NOTIFY_SOCKET", &variable).secret("hunter2").run();
+    run.expect("denied");
+    let messages = heard(&socket);
+    assert_eq!(messages, said(&run));
+    let all = messages.concat();
+    assert!(all.contains("Bearer ***") && !all.contains("hunter2"), "{all}");
+    assert!(!all.contains(&BASE64_STANDARD.encode(TOKEN)), "{all}");
+    // The name of the node in the last word, too, unless it is in use.
+    let (socket, variable) = listen(&node, false);
+    let api = Api::start();
+    let node = Node::new();
+    let run =
+        node.join(&api).name("node01.prodclustereast1").with_cert().env("NOTIFY_SOCKET", &variable).run();
+    run.expect("joined");
+    let last = heard(&socket).pop();
+    assert_eq!(last.as_deref(), Some("READY=1\nSTATUS=joined: node01.prodclustereast1"));
 }
 
 #[test]

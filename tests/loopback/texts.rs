@@ -146,7 +146,6 @@ fn a_source_that_is_no_text_is_an_error_and_not_nothing() {
 
 #[test]
 fn a_kernel_command_line_that_is_no_text_is_an_error_where_it_has_settings() {
-    const SCRIPT: &str = "mount --bind \"$1\" /proc/cmdline && shift && exec \"$@\"";
     for (line, code) in [
         (&b"quiet x=\xff nodestrap.join=\"L\"\n"[..], 2),
         (b"nodestrap.token=\xff\n", 2),
@@ -165,11 +164,8 @@ fn a_kernel_command_line_that_is_no_text_is_an_error_where_it_has_settings() {
         }
         let file = way.node.beside("cmdline");
         fs::write(&file, bytes).expect("a file");
-        let mut command = Command::new("unshare");
-        command
-            .args(["--mount", "sh", "-c", SCRIPT, "sh", path(&file), path(&run::program())])
-            .args(&way.arguments);
-        command.args([&endpoint, "--discovery-token-ca-cert-hash", &pin]);
+        let mut command = run::command_under(&file);
+        command.args(&way.arguments).args([&endpoint, "--discovery-token-ca-cert-hash", &pin]);
         if code == 0 && line.ends_with(b"\xff\n") {
             command.args(["--token-file", path(&way.file("token", TOKEN))]);
         }

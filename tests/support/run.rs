@@ -99,6 +99,17 @@ pub fn command() -> Command {
     command
 }
 
+/// The same on a machine whose kernel command line is the text of this file.
+pub fn command_under(kernel_line: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", "mount --bind \"$1\" /proc/cmdline && shift && exec \"$@\"", "sh"]);
+    command.arg(kernel_line).arg(program());
+    for variable in INHERITED {
+        command.env_remove(variable);
+    }
+    command
+}
+
 /// Starts a command that ends as the program does, as [`start`] does.
 pub fn start_as(
     mut command: Command,

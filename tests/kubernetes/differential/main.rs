@@ -2,8 +2,8 @@
 //! a program of the functions of kubeadm, the kubelet, client-go and Go's library that answer the same question.
 //!
 //! Every difference belongs to a class that says why it is meant ([`tally::Class`]); any other fails the test. What is
-//! drawn follows from one number, which is printed: `DIFFERENTIAL_SEED`. `DIFFERENTIAL_COUNT` says how many inputs each
-//! question gets. Needs root (the oracle's kubelet looks at a directory as its root) and Go.
+//! drawn follows from one number, which is printed: `DIFFERENTIAL_SEED`; keys and signatures are new in each run.
+//! `DIFFERENTIAL_COUNT` says how many inputs each question gets. Needs root (the oracle's kubelet looks at a directory as its root) and Go.
 
 mod binary;
 mod certificates;
