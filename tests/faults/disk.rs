@@ -6,7 +6,7 @@ use std::process::Command;
 
 use nix::sched::{CloneFlags, unshare};
 
-use crate::support::scratch::Scratch;
+use crate::support::scratch::{Scratch, locks};
 
 /// A file system that a node may have its root on.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +77,7 @@ impl Disk {
     }
 
     fn detach(&self) {
+        locks::forget(&self.at);
         run(Command::new("umount").arg(&self.at));
     }
 
@@ -98,6 +99,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
+        locks::forget(&self.at);
         let _ = Command::new("umount").arg(&self.at).output();
         let _ = fs::remove_file(&self.image);
     }

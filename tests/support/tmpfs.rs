@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::scratch::locks;
+
 /// A mounted tmpfs, unmounted when dropped.
 pub struct Tmpfs(PathBuf);
 
@@ -34,6 +36,7 @@ impl Tmpfs {
 
 impl Drop for Tmpfs {
     fn drop(&mut self) {
+        locks::forget(&self.0);
         let _ = Command::new("umount").arg(&self.0).status();
     }
 }

@@ -8,7 +8,7 @@ use nodestrap::identity::Wanted;
 use nodestrap::trust::share_a_key;
 use nodestrap::x509::Certificate;
 
-use super::{fixtures, is_one_line, transport};
+use super::{fixtures, is_one_line, locks, transport};
 
 /// Stands between the files; it is in no text.
 const SEPARATOR: u8 = 0xff;
@@ -25,6 +25,7 @@ const FILES: [&str; 4] = [
 pub fn root() -> PathBuf {
     let thread = format!("{:?}", std::thread::current().id()).replace(|c: char| !c.is_ascii_digit(), "");
     let root = std::env::temp_dir().join(format!("nodestrap-fuzz-{}-{thread}", std::process::id()));
+    locks::forget(&root);
     match fs::remove_dir_all(&root) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => panic!("{}: {e}", root.display()),
         _ => fs::create_dir_all(&root).expect("a directory"),

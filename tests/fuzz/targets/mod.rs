@@ -7,6 +7,8 @@
 mod certificates;
 pub mod exchange;
 mod files;
+#[path = "../../support/locks.rs"]
+mod locks;
 pub mod fixtures;
 mod options;
 mod small;

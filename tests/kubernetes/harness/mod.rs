@@ -7,6 +7,8 @@ pub mod components;
 pub mod herd;
 pub mod kubeadm;
 pub mod kubelet;
+#[path = "../../support/locks.rs"]
+pub mod locks;
 pub mod node;
 pub mod process;
 pub mod requests;

@@ -40,6 +40,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        super::locks::forget(&self.0);
         // A directory that stays is swept by the next run.
         let _ = fs::remove_dir_all(&self.0);
     }
@@ -52,6 +53,7 @@ fn sweep() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
         if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            super::locks::forget(&entry.path());
             let _ = fs::remove_dir_all(entry.path());
         }
     }
