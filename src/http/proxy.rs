@@ -326,7 +326,8 @@ fn read_head(stream: &mut impl Read, head: &mut Vec<u8>) -> io::Result<()> {
             _ => e,
         })?;
         head.push(byte[0]);
-        if head.ends_with(b"\r\n\r\n") {
+        // A line feed alone ends a line, too (RFC 9112, section 2.2).
+        if head.ends_with(b"\n\r\n") || head.ends_with(b"\n\n") {
             return Ok(());
         }
     }
@@ -349,8 +350,8 @@ fn read_body(stream: &mut impl Read, head: &[u8]) -> Vec<u8> {
 
 /// Status and reason of a status line (RFC 9112, section 4).
 fn parse_status(head: &[u8]) -> Option<(u16, &str)> {
-    let line = head.split(|byte| *byte == b'\r').next()?;
-    let rest = std::str::from_utf8(line).ok()?.strip_prefix("HTTP/1.")?;
+    let line = head.split(|byte| *byte == b'\n').next()?;
+    let rest = std::str::from_utf8(line).ok()?.trim_end().strip_prefix("HTTP/1.")?;
     let (_, rest) = rest.split_once(' ')?;
     let (status, reason) = rest.split_once(' ').unwrap_or((rest, ""));
     let status = status.parse().ok().filter(|status| (100..1000).contains(status))?;
@@ -360,7 +361,7 @@ fn parse_status(head: &[u8]) -> Option<(u16, &str)> {
 /// The value of a header, by its name in lower case; empty where there is none.
 fn header(head: &[u8], name: &str) -> String {
     let text = String::from_utf8_lossy(head);
-    let mut lines = text.split("\r\n").filter_map(|line| line.split_once(':'));
+    let mut lines = text.lines().filter_map(|line| line.split_once(':'));
     lines
         .find(|(key, _)| key.eq_ignore_ascii_case(name))
         .map_or_else(String::new, |(_, value)| value.trim().to_owned())

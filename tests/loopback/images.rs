@@ -163,6 +163,7 @@ fn a_secret_in_units_seeds_and_boot_entries_is_a_warning() {
             ("var/log/cloud-init-output.log", format!("+ {join}\n")),
             ("var/lib/flatcar-install/user_data", format!("#!/bin/bash\n{join}\n")),
             ("root/.bash_history", format!("{join}\n")),
+            ("root/.kube/config", format!("client-key-data: {}\n", base64(KEY))),
             ("var/lib/cloud/seed/nocloud/meta-data", format!("key: |\n  {}\n", KEY.replace('\n', "\n  "))),
             (
                 "etc/systemd/system/a.service.d/bearer.conf",

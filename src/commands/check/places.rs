@@ -77,6 +77,7 @@ pub(super) const PLACES: [(Place, &[&str]); 3] = [
             "/root/original-ks.cfg",
             "/var/lib/flatcar-install",
             "/root/.bash_history",
+            "/root/.kube",
             // Ignition and Combustion.
             "/usr/lib/ignition",
             "/etc/ignition",

@@ -229,6 +229,7 @@ fn a_tunnel_is_asked_for_in_one_request_and_nothing_of_it_is_taken() {
     let mut rest = Vec::new();
     wire.answer.read_to_end(&mut rest).unwrap();
     assert_eq!(rest, b"\x16\x03");
+    tunnel("http://proxy:3128", "[fd00::1]:6443", b"HTTP/1.0 200\nX: y\n\n\x16\x03").0.unwrap();
 
     let (_, wire) = tunnel("http://Aladdin:open%20sesame@proxy:3128", "api.example:6443", ok);
     let told = String::from_utf8(wire.told).unwrap();
@@ -317,6 +318,7 @@ fn a_refusal_tells_the_first_words_of_the_proxys_own_page() {
             "302 Found\r\nLocation: http://login.example/\u{1b}[2J\r\n\r\n".to_owned(),
             "to http://login.example/ [2J, ",
         ),
+        ("503 No\nContent-Length: 4\n\nfull and more".to_owned(), "(No; no media type: full)"),
         ("503 No\r\nContent-Length: 4\r\n\r\nfull and more".to_owned(), "(No; no media type: full)"),
         ("503 No\r\nContent-Length: -1\r\n\r\nfull".to_owned(), "no media type: full)"),
         (format!("503 No\r\n\r\n{}", "x".repeat(100_000)), "xx…)"),
