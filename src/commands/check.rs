@@ -317,11 +317,11 @@ fn is_of_api_server(path: &str, text: &str) -> bool {
         || text.contains("EncryptionConfig") && text.contains("keys")
 }
 
-/// Whether a file is, or holds in base64, what gzip has made (RFC 1952, section 2.3.1), as seeds may. Boot loaders have
-/// such files of their own.
+/// Whether a file is, or holds in base64, what gzip has made (RFC 1952, section 2.3.1), as seeds may. Boot loaders and
+/// logs have such files of their own.
 fn is_packed(path: &str, text: &str) -> bool {
     let packed = text.starts_with("\u{1f}\u{fffd}\u{8}") || text.contains("H4sIA");
-    packed && !path.starts_with("/boot/") && !path.starts_with("/efi/")
+    packed && !["/boot/", "/efi/", "/var/log/"].iter().any(|place| path.starts_with(place))
 }
 
 /// Whether a file has the name that `--replace` gives (`NAME.old-DATE`).
