@@ -41,6 +41,14 @@ fn what_json_cannot_say_is_refused() {
     assert_eq!(problem("a: [1\n"), "the text is not well-formed YAML");
 }
 
+/// Behind it could stand what another reader of the same text sees.
+#[test]
+fn a_nul_is_no_end_of_a_text() {
+    for text in ["a: 1\n\0", "a: 1\n\0b: 2\n", "\0", "a: 1\n--- \0", "[a, \0]", "a: |\n  x\n\0  y\n"] {
+        assert!(documents(text, None).is_err(), "{text:?}");
+    }
+}
+
 #[test]
 fn work_is_bounded() {
     assert_eq!(problem(&"[".repeat(100)), "nested too deeply");
