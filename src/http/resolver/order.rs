@@ -106,6 +106,7 @@ mod tests {
             // Rule 2: the same scope.
             ("2001:db8:1::1 fe80::9 198.51.100.1 198.51.100.9", "198.51.100.1 2001:db8:1::1"),
             ("2001:db8:1::1 2001:db8:1::9 198.51.100.1 169.254.9.9", "2001:db8:1::1 198.51.100.1"),
+            ("ff00::1 2001:db8:1::9 2001:db8:1::1 2001:db8:1::9", "2001:db8:1::1 ff00::1"),
             // Rule 5: the same label.
             (
                 "2002:c633:6401::1 2002:c633:6401::9 2001:db8:1::1 2002:c633:6401::9",
@@ -139,6 +140,21 @@ mod tests {
         }
     }
 
+    /// Nobody may send to everybody without having said so: that address has no source.
+    #[test]
+    fn two_and_more_are_sorted_by_what_the_system_says() {
+        let [all, own] = ["255.255.255.255:6443", "127.0.0.1:6443"].map(|text| text.parse().unwrap());
+        for (given, expected) in [
+            (&[all, own][..], &[own, all][..]),
+            (&[own, all], &[own, all]),
+            (&[all, own, all], &[own, all, all]),
+            (&[all], &[all]),
+            (&[], &[]),
+        ] {
+            assert_eq!(sort(given.to_vec()), expected);
+        }
+    }
+
     #[test]
     fn scopes_are_those_of_the_address_architecture() {
         for (address, expected) in [
@@ -148,6 +164,7 @@ mod tests {
             ("::1", 2),
             ("fe80::1", 2),
             ("fec0::1", 5),
+            ("ff00::1", 0),
             ("ff05::1", 5),
             ("ff0e::1", 14),
             ("fd00::1", 14),
