@@ -213,3 +213,6 @@ fn shown(setting: &str, name: &str) -> String {
 pub(super) fn read_from(setting: &str, name: &str) -> String {
     if name == STANDARD_INPUT { shown(setting, name) } else { format!("{setting}: {name}") }
 }
+
+#[cfg(test)]
+mod tests;

@@ -332,4 +332,24 @@ mod tests {
         assert_eq!(flag("node-name-file"), None);
         assert_eq!(flag(ENDPOINT), None);
     }
+
+    #[test]
+    fn of_one_source_the_first_of_two_names_counts() {
+        let two = ["token", "tls-bootstrap-token"];
+        for (first, second, expected) in [
+            (Some(Origin::Flags), Some(Origin::Flags), Some("token")),
+            (Some(Origin::Environment), Some(Origin::Flags), Some("tls-bootstrap-token")),
+            (Some(Origin::Flags), Some(Origin::Environment), Some("token")),
+            (None, Some(Origin::Environment), Some("tls-bootstrap-token")),
+            (Some(Origin::Environment), None, Some("token")),
+            (None, None, None),
+        ] {
+            let mut settings = Settings::default();
+            for (name, origin) in two.into_iter().zip([first, second]) {
+                let Some(origin) = origin else { continue };
+                settings.put(name, Takes::Secret, false, "x".to_owned(), origin);
+            }
+            assert_eq!(settings.stronger(two).map(|found| found.0), expected, "{first:?} {second:?}");
+        }
+    }
 }

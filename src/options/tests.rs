@@ -1,4 +1,5 @@
 mod documents;
+mod edges;
 mod versions;
 mod ways;
 

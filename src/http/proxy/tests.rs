@@ -246,6 +246,7 @@ fn a_refusal_tells_proxy_status_and_remedy_and_only_407_is_final() {
         (plain, "407 Proxy Authentication Required", true, &["HTTP 407", "wants a user"][..]),
         (with_user, "407 Proxy Authentication Required", true, &["HTTP 407", "does not take the user"]),
         (plain, "403 Forbidden", false, &["HTTP 403", "Forbidden", "NO_PROXY"]),
+        (plain, "429 Too Many Requests", false, &["HTTP 429", "busy"]),
         (plain, "502 Bad Gateway", false, &["HTTP 502", "does not reach"]),
         (plain, "503", false, &["HTTP 503"]),
         (plain, "405 Method Not Allowed", false, &["HTTP 405", "CONNECT"]),
@@ -349,4 +350,16 @@ fn what_is_no_answer_is_no_tunnel() {
     }
     let (result, _) = tunnel("http://proxy:3128", "api.example:6443", b"");
     assert_eq!(result.unwrap_err().to_string(), "the proxy closes the connection without a response");
+}
+
+#[test]
+fn the_proxys_own_host_is_known_where_it_is_one() {
+    for (variables, host) in [
+        (&[][..], None),
+        (&[("HTTPS_PROXY", "http://u:p@proxy.example:3128")], Some("proxy.example")),
+        (&[("https_proxy", "192.0.2.1:3128")], Some("192.0.2.1")),
+        (&[("HTTPS_PROXY", "socks5://proxy.example:1080")], None),
+    ] {
+        assert_eq!(proxies(variables).host().as_deref(), host, "{variables:?}");
+    }
 }

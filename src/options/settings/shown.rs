@@ -130,4 +130,77 @@ mod tests {
         let warnings: Vec<_> = settings.public_secrets().collect();
         assert!(warnings.len() == 1 && !warnings[0].contains("hunter2"));
     }
+
+    /// Settings that say this, in the order of their strength.
+    fn said(list: &[(&'static str, bool, &str)]) -> Settings {
+        let mut settings = Settings::default();
+        for (name, is_file, value) in list {
+            let takes = FLAGS.iter().find(|(flag, _)| flag == name).unwrap().1;
+            settings.put(name, takes, *is_file, (*value).to_owned(), Origin::Flags);
+        }
+        settings
+    }
+
+    #[test]
+    fn standard_input_is_read_for_one_setting() {
+        let (config, token, file) =
+            (("config", false, "-"), ("token", true, "-"), ("discovery-file", false, "-"));
+        for (list, is_fine) in [
+            (&[][..], true),
+            (&[config], true),
+            (&[token], true),
+            (&[config, ("discovery-file", false, "/f"), ("tls-bootstrap-token", true, "/t")], true),
+            // What is no file's name is no standard input.
+            (&[config, ("node-name", false, "-"), ("token", false, "-")], true),
+            (&[config, token], false),
+            (&[config, file], false),
+            (&[token, ("tls-bootstrap-token", true, "-")], false),
+        ] {
+            assert_eq!(said(list).reads_standard_input_once().is_ok(), is_fine, "{list:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_stands_in_no_other_setting() {
+        let token = "abcdef.0123456789abcdef";
+        for (list, is_fine) in [
+            (&[("token", false, token)][..], true),
+            (&[("token", false, token), ("tls-bootstrap-token", false, token)], true),
+            (&[("token", false, token), ("node-name", false, "abcdef.0123456789abcde")], true),
+            (&[("token", false, token), ("node-name", false, token)], false),
+            (&[("node-name", false, token), ("token", false, token)], false),
+            (
+                &[
+                    ("token", false, token),
+                    ("root", false, "/r"),
+                    ("config", false, "/abcdef.0123456789abcdef/f"),
+                ],
+                false,
+            ),
+            // As short as a word is, and one character more.
+            (&[("token", false, "0123456789abcde"), ("node-name", false, "0123456789abcde")], true),
+            (&[("token", false, "0123456789abcdef"), ("node-name", false, "0123456789abcdef")], false),
+        ] {
+            assert_eq!(said(list).refuse_secrets_in_the_open().is_ok(), is_fine, "{list:?}");
+        }
+    }
+
+    #[test]
+    fn a_printed_url_has_no_user_and_no_query() {
+        for (value, is_place, shown) in [
+            ("https://u:p@host:1/path?sig=x", true, "https://***@host:1/path?***"),
+            ("https://u:p@host:1/path?sig=x", false, "https://***@host:1/path?***"),
+            ("https://host/path", true, "https://host/path"),
+            ("https://u@p@host", true, "https://***@host"),
+            ("u:p@host:1", true, "***@host:1"),
+            ("u:p@host:1", false, "u:p@host:1"),
+            ("/a@b?c", true, "/a@b?c"),
+            ("/a@b?c", false, "/a@b?c"),
+            ("host?x", true, "host?x"),
+            ("a=b?c", false, "a=b?c"),
+            ("://@", true, "://***@"),
+        ] {
+            assert_eq!(without_user(value, is_place), shown, "{value} {is_place}");
+        }
+    }
 }
