@@ -218,3 +218,6 @@ pub fn first_words(body: &[u8]) -> String {
     let words = foreign(&text.split_whitespace().collect::<Vec<_>>().join(" "));
     if words.trim().is_empty() { "no words".to_owned() } else { words }
 }
+
+#[cfg(test)]
+mod tests;
