@@ -154,3 +154,6 @@ fn alone(root: &Certificate, now: SystemTime) -> Result<(), Problem> {
 pub(super) fn error(problem: Problem) -> rustls::Error {
     rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(problem))))
 }
+
+#[cfg(test)]
+mod tests;
