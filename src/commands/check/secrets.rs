@@ -248,4 +248,36 @@ mod tests {
             assert!(!holds_secret(text), "{text}");
         }
     }
+
+    #[test]
+    fn a_secret_is_found_up_to_its_edges_and_no_further() {
+        let key = |label: &str, body: &str| format!("-----BEGIN {label}-----\n{body}");
+        let part = |length: usize| "eyJ".to_owned() + &"x".repeat(length - 3);
+        let word = |lengths: [usize; 3]| lengths.map(part).join(".");
+        let label = |length: usize| "X".repeat(length - 11) + "PRIVATE KEY";
+        let deep = STANDARD.encode(STANDARD.encode(TOKEN));
+        for (text, is_one) in [
+            (key(&label(39), "MHcCAQEE"), true),
+            (key(&label(40), "MHcCAQEE"), false),
+            (key("EC PRIVATE KEY", "MHcCAQE"), false),
+            (word([16, 16, 16]), true),
+            (word([15, 16, 16]), false),
+            (word([16, 15, 16]), false),
+            (word([16, 16, 15]), false),
+            ("eyJ.eyJ.x".to_owned(), false),
+            (format!("{}.{}.x", "y".repeat(20), part(20)), false),
+            // A port makes a host, and nothing else behind a colon.
+            (format!("{TOKEN}: is it"), true),
+            (format!("{TOKEN} 443"), true),
+            (format!("{TOKEN}:443"), false),
+            // No escape: a percent sign.
+            ("%ghijkl.0123456789abcdef".to_owned(), true),
+            // One digit too many is none of it.
+            (format!("{}A", STANDARD.encode(format!("\n{TOKEN}"))), true),
+            (deep.clone(), true),
+            (STANDARD.encode(deep), false),
+        ] {
+            assert_eq!(holds_secret(&text), is_one, "{text}");
+        }
+    }
 }

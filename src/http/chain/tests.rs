@@ -58,7 +58,7 @@ impl Made {
 
 /// Seconds since 2030 began.
 fn at(seconds: i64) -> SystemTime {
-    let begin = UNIX_EPOCH + Duration::from_secs(1_893_456_000);
+    let begin = UNIX_EPOCH + Duration::from_hours(525_960);
     let by = Duration::from_secs(seconds.unsigned_abs());
     if seconds < 0 { begin - by } else { begin + by }
 }
