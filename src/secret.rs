@@ -1,6 +1,6 @@
 //! Secrets: wiped when dropped, and not to be printed by accident.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -107,17 +107,15 @@ fn begun(text: &str, form: &str) -> usize {
     if same == form.len() || same > 0 && is_cut() { same } else { 0 }
 }
 
-fn hex(digit: u8) -> char {
-    char::from(b"0123456789ABCDEF"[usize::from(digit)])
-}
-
 /// As a part of a URL (RFC 3986, section 2.3).
 fn percent_encoded(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(byte.into()),
-            _ => encoded.extend(['%', hex(byte >> 4), hex(byte & 15)]),
+            _ => {
+                let _ = write!(encoded, "%{byte:02X}");
+            }
         }
     }
     encoded
