@@ -15,8 +15,8 @@ pub const USER_PREFIX: &str = "system:node:";
 pub struct NodeName(String);
 
 impl NodeName {
-    /// Checks a name that the user gave or the machine has, after trimming and lower-casing it as kubeadm does
-    /// (`cmd/kubeadm/app/util/config/common.go`, `GetHostname`).
+    /// Checks a name that the user gave or the machine has, after trimming it and lower-casing its ASCII letters, as
+    /// kubeadm does (`cmd/kubeadm/app/util/config/common.go`, `GetHostname`).
     ///
     /// # Errors
     /// A usage error for what is no DNS-1123 subdomain (`IsDNS1123Subdomain`), and for `localhost` and `(none)`,
@@ -37,7 +37,7 @@ impl NodeName {
     /// # Errors
     /// What it is instead, without any part of it.
     pub fn parse(given: &str) -> std::result::Result<Self, &'static str> {
-        let name = given.trim().to_lowercase();
+        let name = given.trim().to_ascii_lowercase();
         Err(match name.as_str() {
             "" => "is empty",
             "(none)" => "is what a kernel without a name says",
