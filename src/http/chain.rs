@@ -78,7 +78,7 @@ impl Anchors {
         let between = self.between.iter().filter(|own| !others.contains(own));
         let others = others.iter().chain(between).filter(is_no_root);
         let others: Vec<CertificateDer<'_>> = others.map(|other| CertificateDer::from_slice(other)).collect();
-        let told = |error| problem::of_chain(error, leaf, &others, self, time);
+        let told = |error: webpki::Error| problem::of_chain(&error, leaf, &others, self, time);
         let end_entity = EndEntityCert::try_from(leaf).map_err(told)?;
         if let Some(root) = self.roots.iter().find(|root| root.der == leaf.as_ref()) {
             alone(root, time)?;

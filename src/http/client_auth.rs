@@ -2,7 +2,7 @@
 //!
 //! The key stays with whoever holds it and signs when it is asked to: rustls neither sees nor copies it.
 
-use std::fmt::Debug;
+use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::ResolvesClientCert;
@@ -13,14 +13,14 @@ use rustls::{SignatureAlgorithm, SignatureScheme};
 use crate::x509::Certificate;
 
 /// A private key on P-256 that signs handshakes.
-pub trait SignsHandshake: Debug + Send + Sync {
+pub trait SignsHandshake: Send + Sync {
     /// An ECDSA signature with SHA-256 over `message`, DER-encoded (RFC 8446, section 4.2.3). `None` when the system
     /// has no randomness.
     fn sign(&self, message: &[u8]) -> Option<Vec<u8>>;
 }
 
 /// A client certificate with its key.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ClientIdentity(Arc<CertifiedKey>);
 
 impl ClientIdentity {
@@ -29,6 +29,12 @@ impl ClientIdentity {
         let chain =
             chain.into_iter().map(|certificate| CertificateDer::from(certificate.der.clone())).collect();
         Self(Arc::new(CertifiedKey::new(chain, Arc::new(HandshakeKey(key)))))
+    }
+}
+
+impl fmt::Debug for ClientIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientIdentity")
     }
 }
 
@@ -43,8 +49,14 @@ impl ResolvesClientCert for ClientIdentity {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct HandshakeKey(Arc<dyn SignsHandshake>);
+
+impl fmt::Debug for HandshakeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HandshakeKey")
+    }
+}
 
 impl SigningKey for HandshakeKey {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {

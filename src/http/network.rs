@@ -2,7 +2,7 @@
 //!
 //! Every wait is bounded by its caller, the lookup of a name too.
 
-use std::fmt::Debug;
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::clock::{Clock, shuffle};
 use crate::limits;
 
 /// A way to open connections.
-pub trait Network: Debug + Send + Sync {
+pub trait Network: Send + Sync {
     /// Opens a connection to one of the endpoint's addresses within `timeout`. With `hurry` there are other endpoints
     /// to try: an address that does not answer soon is given up.
     ///
@@ -23,8 +23,14 @@ pub trait Network: Debug + Send + Sync {
     fn connect(&self, endpoint: &Endpoint, timeout: Duration, hurry: bool) -> io::Result<Box<dyn Socket>>;
 }
 
+impl fmt::Debug for dyn Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Network")
+    }
+}
+
 /// An open connection.
-pub trait Socket: Read + Write + Debug + Send + Sync {
+pub trait Socket: Read + Write + Send + Sync {
     /// Bounds each of the following reads.
     ///
     /// # Errors
@@ -42,6 +48,12 @@ pub trait Socket: Read + Write + Debug + Send + Sync {
 
     /// Whether the peer has neither closed the connection nor sent anything that was not read.
     fn is_idle(&mut self) -> bool;
+}
+
+impl fmt::Debug for dyn Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Socket")
+    }
 }
 
 /// The machine's own network.

@@ -14,7 +14,6 @@ use crate::node::ORGANIZATION;
 use crate::x509::{Certificate, algorithm_name, key_algorithm, key_name, rsa_bits, signature_algorithm};
 
 /// What is wrong with a chain, or with the signature of a handshake.
-#[derive(Debug)]
 pub(super) enum Problem {
     /// This certificate is not valid at that time, and nothing else was found.
     Time(Box<Certificate>, SystemTime),
@@ -37,6 +36,12 @@ impl fmt::Display for Problem {
     }
 }
 
+impl fmt::Debug for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Problem")
+    }
+}
+
 impl std::error::Error for Problem {}
 
 /// The purposes do not fit.
@@ -51,7 +56,7 @@ const ALGORITHMS: &str = "nodestrap checks RSA (2048 to 8192 bits, SHA-256, SHA-
 
 /// webpki's word on a chain, to whose leaf and other certificates the others belong.
 pub(super) fn of_chain(
-    error: webpki::Error,
+    error: &webpki::Error,
     leaf: &CertificateDer<'_>,
     others: &[CertificateDer<'_>],
     anchors: &Anchors,
@@ -189,11 +194,11 @@ pub(super) fn of_handshake(error: rustls::Error, leaf: &CertificateDer<'_>) -> r
     let rustls::Error::InvalidCertificate(why) = &error else { return error };
     let problem = match why {
         CertificateError::Other(OtherError(why)) => match why.downcast_ref::<webpki::Error>() {
-            Some(why) => of_chain(why.clone(), leaf, &[], &Anchors::of(&[]), UNIX_EPOCH),
+            Some(why) => of_chain(why, leaf, &[], &Anchors::of(&[]), UNIX_EPOCH),
             None => return error,
         },
         CertificateError::BadEncoding => {
-            of_chain(webpki::Error::BadDer, leaf, &[], &Anchors::of(&[]), UNIX_EPOCH)
+            of_chain(&webpki::Error::BadDer, leaf, &[], &Anchors::of(&[]), UNIX_EPOCH)
         }
         _ => match Certificate::from_der(leaf) {
             Ok(leaf) if !has_length(&leaf.spki) => {
