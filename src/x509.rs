@@ -11,8 +11,7 @@ mod request;
 use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use der::asn1::{GeneralizedTime, UtcTime};
-use der::{DateTime, Decode as _, Tag};
+use der::{DateTime, Tag};
 use ring::digest;
 
 use crate::asn1::{self, Field, Fields, context, oid};
@@ -353,11 +352,20 @@ fn name(sequence: Field<'_>) -> asn1::Result<Name> {
 
 /// UTCTime or GeneralizedTime (RFC 5280, section 4.1.2.5).
 fn time(field: Field<'_>) -> asn1::Result<SystemTime> {
-    let since = match field.tag {
-        Tag::UtcTime => UtcTime::from_der(field.raw)?.to_unix_duration(),
-        _ => GeneralizedTime::from_der(field.raw)?.to_unix_duration(),
+    let failed = || der::Error::from(der::ErrorKind::Failed);
+    let digits = field.value.strip_suffix(b"Z").filter(|digits| digits.iter().all(u8::is_ascii_digit));
+    let pairs = digits.ok_or_else(failed)?.chunks(2);
+    let pairs: Vec<u8> =
+        pairs.map(|pair| pair.iter().fold(0, |pair, digit| pair * 10 + digit - b'0')).collect();
+    let (century, rest) = match (field.tag, pairs.as_slice()) {
+        (Tag::UtcTime, rest @ [0..50, ..]) => (20, rest),
+        (Tag::UtcTime, rest) => (19, rest),
+        (Tag::GeneralizedTime, [century, rest @ ..]) => (*century, rest),
+        _ => return Err(failed()),
     };
-    Ok(UNIX_EPOCH + since)
+    let [year, month, day, hour, minute, second] = *rest else { return Err(failed()) };
+    let year = u16::from(century) * 100 + u16::from(year);
+    Ok(UNIX_EPOCH + DateTime::new(year, month, day, hour, minute, second)?.unix_duration())
 }
 
 #[cfg(test)]
