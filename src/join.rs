@@ -20,7 +20,7 @@ use crate::identity::Credentials;
 use crate::kubelet::{KubeletFiles, Lookup};
 use crate::node::{NodeName, USER_PREFIX};
 use crate::options::{Comparison, Discovery, Join, Wait};
-use crate::report::{CertificateFacts, Phase, Report, Success};
+use crate::report::{CertificateFacts, Phase, Report, Success, milliseconds};
 use crate::trust::TrustedCluster;
 use crate::x509::{AltName, Certificate};
 pub(crate) use discover::after_build;
@@ -260,7 +260,7 @@ impl<'a> Run<'a> {
             return;
         }
         let time = clock.jitter(most);
-        report.say(&format!("splay: the first request comes in {} ms", time.as_millis()));
+        report.say(&format!("splay: the first request comes in {} ms", milliseconds(time)));
         clock.sleep(time);
         report.end_phase(Phase::Splay, clock);
     }

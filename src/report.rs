@@ -301,6 +301,8 @@ impl Report {
     }
 }
 
-fn milliseconds(time: Duration) -> u64 {
+/// A duration as people and reports have it.
+#[must_use]
+pub fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

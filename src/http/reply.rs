@@ -66,7 +66,7 @@ impl Reply {
     pub fn retry_after(&self) -> Option<Duration> {
         let in_status = || {
             let status = self.kubernetes_status()?;
-            retry_after::seconds(&status["details"]["retryAfterSeconds"].as_number()?.to_string())
+            Some(Duration::from_secs(status["details"]["retryAfterSeconds"].as_u64()?))
         };
         self.retry_after.or_else(in_status)
     }
