@@ -1,11 +1,12 @@
-//! Foreign JSON, of which only the fields that are used are held in memory: the rest is passed over, however much it is.
+//! JSON: foreign, of which only the fields that are used are held in memory, the rest is passed over, however much it is;
+//! and our own, which is written.
 //!
 //! A tree and not types: code that is made for each type costs kilobytes. null is an absent value everywhere, as in Go's
 //! decoder (`encoding/json`).
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize as _, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::limits;
@@ -18,7 +19,7 @@ use crate::limits;
 #[must_use]
 pub fn tree(json: &[u8], names: &[&str]) -> Option<Value> {
     let json = str::from_utf8(json).ok()?;
-    read(json, Tree { names: Some(names), left: &mut { limits::JSON_VALUES }, conditions: false })
+    read(json, Some(names), limits::JSON_VALUES)
 }
 
 /// Reads all of it, for a caller that has bounded it.
@@ -26,14 +27,15 @@ pub fn tree(json: &[u8], names: &[&str]) -> Option<Value> {
 /// `None` for what is not JSON, or has a name twice in an object.
 #[must_use]
 pub fn whole(json: &str) -> Option<Value> {
-    read(json, Tree { names: None, left: &mut { usize::MAX }, conditions: false })
+    read(json, None, usize::MAX)
 }
 
-fn read(json: &str, tree: Tree<'_>) -> Option<Value> {
+fn read(json: &str, names: Option<&[&str]>, most: usize) -> Option<Value> {
     let mut parser = serde_json::Deserializer::from_str(json);
-    let tree = tree.deserialize(&mut parser).ok()?;
+    let mut left = Some(most);
+    let tree = Tree { names, left: &mut left, conditions: false }.deserialize(&mut parser).ok()?;
     parser.end().ok()?;
-    Some(tree)
+    left.map(|_| tree)
 }
 
 /// A field of an object, null where it is missing; `None` where `value` is something else than an object.
@@ -90,18 +92,18 @@ fn decides(condition: &Value) -> bool {
 struct Tree<'a> {
     /// The names of the fields that are kept; all of them where it is missing.
     names: Option<&'a [&'a str]>,
-    /// How many values may still be kept.
-    left: &'a mut usize,
+    /// How many values may still be kept; `None` once the text is refused. What is left of it is passed over then: that
+    /// takes 3 KB less than an error, which serde_json makes of words.
+    left: &'a mut Option<usize>,
     /// Whether it is a list of conditions, of which only those that decide are kept.
     conditions: bool,
 }
 
 impl Tree<'_> {
     /// The same for a part of it.
-    fn part<E: Error>(&mut self, conditions: bool) -> Result<Tree<'_>, E> {
-        *self.left = self.left.checked_sub(1).ok_or_else(|| E::custom("too many values"))?;
-        let conditions = conditions && self.names.is_some();
-        Ok(Tree { names: self.names, left: self.left, conditions })
+    fn part(&mut self, conditions: bool) -> Tree<'_> {
+        *self.left = self.left.and_then(|left| left.checked_sub(1));
+        Tree { names: self.names, left: self.left, conditions: conditions && self.names.is_some() }
     }
 }
 
@@ -109,7 +111,10 @@ impl<'de> DeserializeSeed<'de> for Tree<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
+        match self.left {
+            Some(_) => deserializer.deserialize_any(self),
+            None => IgnoredAny::deserialize(deserializer).map(|_| Value::Null),
+        }
     }
 }
 
@@ -148,7 +153,10 @@ impl<'de> Visitor<'de> for Tree<'_> {
         let mut items = Vec::new();
         loop {
             let before = *self.left;
-            let Some(item) = list.next_element_seed(self.part(false)?)? else { break };
+            let Some(item) = list.next_element_seed(self.part(false))? else { break };
+            if self.left.is_none() {
+                continue;
+            }
             if self.conditions && !decides(&item) {
                 *self.left = before;
             } else {
@@ -165,14 +173,73 @@ impl<'de> Visitor<'de> for Tree<'_> {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
-            let value = map.next_value_seed(self.part(name == CONDITIONS)?)?;
+            let value = map.next_value_seed(self.part(name == CONDITIONS))?;
             if fields.insert(name, value).is_some() {
-                return Err(A::Error::custom("a key stands twice"));
+                *self.left = None;
             }
         }
         Ok(Value::Object(fields))
     }
 }
+
+/// A text in double quotes, as JSON and YAML have it, and of printable ASCII Go's `%q` and systemd's EnvironmentFile.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    // Room for all of it: a token may be in it, and a buffer that grows leaves copies behind.
+    let mut quoted = String::with_capacity(2 * text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\0'..' ' => {
+                let _ = write!(quoted, "\\u{:04x}", u32::from(c));
+            }
+            _ => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// An object that is written field by field; never without any.
+#[derive(Default)]
+pub struct Object(String);
+
+impl Object {
+    /// Adds a field, whose value is JSON already.
+    fn field(&mut self, name: &str, json: &str) {
+        let mark = if self.0.is_empty() { "{" } else { "," };
+        self.0.extend([mark, &quoted(name), ":", json]);
+    }
+
+    /// Adds a text, null for none.
+    pub fn text(&mut self, name: &str, text: Option<&str>) {
+        self.field(name, text.map(quoted).as_deref().unwrap_or(NULL));
+    }
+
+    /// Adds a number, null for none.
+    pub fn number(&mut self, name: &str, number: Option<u64>) {
+        self.field(name, number.map(|number| number.to_string()).as_deref().unwrap_or(NULL));
+    }
+
+    /// Adds an object, null for none.
+    pub fn object(&mut self, name: &str, object: Option<Object>) {
+        self.field(name, object.map(Object::end).as_deref().unwrap_or(NULL));
+    }
+
+    /// Adds a list of values, each of them JSON already.
+    pub fn list(&mut self, name: &str, items: impl Iterator<Item = String>) {
+        self.field(name, &["[", &items.collect::<Vec<_>>().join(","), "]"].concat());
+    }
+
+    /// The whole text.
+    #[must_use]
+    pub fn end(self) -> String {
+        self.0 + "}"
+    }
+}
+
+const NULL: &str = "null";
 
 #[cfg(test)]
 mod tests {
@@ -225,6 +292,30 @@ mod tests {
         let lists = ["list", "null", "none", "text"].map(|name| list(&value, name).map(<[_]>::len));
         assert_eq!(lists, [Some(1), Some(0), Some(0), None]);
         assert_eq!((field(&Value::Null, "x"), field(&json!(1), "x")), (Some(&Value::Null), None));
+    }
+
+    #[test]
+    fn quotes_are_those_of_go() {
+        assert_eq!(quoted(r#"--a=b "c" \d"#), r#""--a=b \"c\" \\d""#);
+        assert_eq!(whole(&quoted("\0\n\u{1f}\"\\\u{7f}ä")).unwrap(), "\0\n\u{1f}\"\\\u{7f}ä");
+    }
+
+    #[test]
+    fn an_object_is_written_in_the_order_of_its_fields() {
+        let mut object = Object::default();
+        object.text("text", Some("\"t\""));
+        object.text("no text", None);
+        object.number("number", Some(1));
+        object.number("no number", None);
+        object.list("list", ["1", "null"].map(str::to_owned).into_iter());
+        object.object("no object", None);
+        let mut outer = Object::default();
+        outer.object("object", Some(object));
+        let json = concat!(
+            r#"{"object":{"text":"\"t\"","no text":null,"number":1,"no number":null,"#,
+            r#""list":[1,null],"no object":null}}"#
+        );
+        assert_eq!(outer.end(), json);
     }
 
     #[test]

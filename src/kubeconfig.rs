@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use crate::json;
 use crate::secret::Secret;
 use crate::yaml::{self, YamlError};
 
@@ -307,7 +308,7 @@ users:
     }
     match user.token {
         Some(token) if is_plain(token) => line("token", token),
-        Some(token) => line("token", Secret::new(yaml::quoted(token)).expose()),
+        Some(token) => line("token", Secret::new(json::quoted(token)).expose()),
         None => {}
     }
     text

@@ -17,7 +17,6 @@ use crate::limits;
 use crate::node::NodeName;
 use crate::report::Report;
 use crate::retry::Backoff;
-use crate::yaml;
 
 /// The container runtimes that kubeadm looks for, and the one that it takes when there is none
 /// (`cmd/kubeadm/app/constants/constants_unix.go`, `DefaultCRISocket`).
@@ -127,8 +126,8 @@ impl Lookup<'_> {
         }
         Ok(KubeletFiles {
             config,
-            instance: format!("containerRuntimeEndpoint: {}\n", yaml::quoted(machine.cri_socket)),
-            flags: format!("KUBELET_KUBEADM_ARGS={}\n", yaml::quoted(&registration.arguments(machine))),
+            instance: format!("containerRuntimeEndpoint: {}\n", json::quoted(machine.cri_socket)),
+            flags: format!("KUBELET_KUBEADM_ARGS={}\n", json::quoted(&registration.arguments(machine))),
         })
     }
 

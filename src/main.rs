@@ -94,7 +94,7 @@ fn print(text: &str, report: &Report) -> ExitCode {
 }
 
 fn write_report(report: &Report, path: &Path) -> Result<()> {
-    disk::write_outside(path, 0o644, &report.json()?).map_err(|e| {
+    disk::write_outside(path, 0o644, report.json().as_bytes()).map_err(|e| {
         let shown = if path.is_absolute() { format!(" {}", path.display()) } else { String::new() };
         let message = format!("the report{shown} cannot be written");
         Error::new(Step::Files, Failure::Files, message).caused_by(e)

@@ -6,10 +6,9 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use crate::clock::Clock;
 use crate::error::{Error, Failure, Step, one_line};
+use crate::json::{Object, quoted};
 use crate::mask::masked;
 use crate::notify::Notify;
 use crate::secret::{Hidden, Secret};
@@ -68,8 +67,7 @@ pub enum Phase {
 }
 
 /// The node's certificate, as the report shows it.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug)]
 pub struct CertificateFacts {
     /// The issuer's distinguished name; informative, clusters may sign nodes with a CA of their own.
     pub issuer: String,
@@ -86,10 +84,18 @@ impl CertificateFacts {
         let not_after = x509::utc(certificate.not_after);
         Self { issuer: certificate.issuer.to_string(), not_after, file }
     }
+
+    fn json(&self) -> Object {
+        let mut object = Object::default();
+        object.text("issuer", Some(&self.issuer));
+        object.text("notAfter", Some(&self.not_after));
+        object.text("file", self.file.as_deref());
+        object
+    }
 }
 
 /// Something in an image that should not be there, or is not and should.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Finding {
     /// How bad it is.
     pub level: Level,
@@ -99,9 +105,18 @@ pub struct Finding {
     pub message: String,
 }
 
+impl Finding {
+    fn json(&self) -> Object {
+        let mut object = Object::default();
+        object.text("level", Some(self.level.name()));
+        object.text("path", Some(&self.path));
+        object.text("message", Some(&self.message));
+        object
+    }
+}
+
 /// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// No machine may be made of the image.
     Error,
@@ -120,9 +135,8 @@ impl Level {
     }
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default)]
 struct Milliseconds {
-    #[serde(skip_serializing_if = "Option::is_none")]
     splay: Option<u64>,
     discovery: Option<u64>,
     request: Option<u64>,
@@ -132,9 +146,24 @@ struct Milliseconds {
     total: u64,
 }
 
+impl Milliseconds {
+    fn json(&self) -> Object {
+        let mut object = Object::default();
+        if self.splay.is_some() {
+            object.number("splay", self.splay);
+        }
+        object.number("discovery", self.discovery);
+        object.number("request", self.request);
+        object.number("approval", self.approval);
+        object.number("files", self.files);
+        object.number("serving", self.serving);
+        object.number("total", Some(self.total));
+        object
+    }
+}
+
 /// The report of one run. Public fields are facts that stages fill in as they learn them.
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Default)]
 pub struct Report {
     version: &'static str,
     outcome: &'static str,
@@ -156,7 +185,6 @@ pub struct Report {
     /// Pins of the certificates in cluster-info, as `--discovery-token-ca-cert-hash` takes them.
     pub ca_hashes: Vec<String>,
     /// What an image was found to hold, where one was looked at.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub findings: Option<Vec<Finding>>,
     milliseconds: Milliseconds,
     /// HTTP requests that were answered.
@@ -164,16 +192,11 @@ pub struct Report {
     /// TLS handshakes completed.
     pub handshakes: u32,
     /// The service manager, which hears the same lines.
-    #[serde(skip)]
     pub manager: Option<Notify>,
     /// Names of hosts and of the node that are in use: they are shown, whatever shape they have.
-    #[serde(skip)]
     names: Vec<String>,
-    #[serde(skip)]
     hidden: Hidden,
-    #[serde(skip)]
     quiet: bool,
-    #[serde(skip)]
     phase_began: Duration,
 }
 
@@ -290,14 +313,27 @@ impl Report {
     }
 
     /// The report as one JSON object and a line break.
-    ///
-    /// # Errors
-    /// Never in practice: every field serialises.
-    pub fn json(&self) -> Result<Vec<u8>, Error> {
-        let mut json = serde_json::to_string(self)
-            .map_err(|_| Error::new(Step::Options, Failure::Internal, "cannot write the report"))?;
-        json.push('\n');
-        Ok(self.shown(&json).into_bytes())
+    #[must_use]
+    pub fn json(&self) -> String {
+        let mut object = Object::default();
+        object.text("version", Some(self.version));
+        object.text("outcome", Some(self.outcome));
+        object.number("exitCode", Some(self.exit_code.into()));
+        object.list("error", self.error.iter().map(|line| quoted(line)));
+        object.text("nodeName", self.node_name.as_deref());
+        object.text("server", self.server.as_deref());
+        object.text("csrName", self.csr_name.as_deref());
+        object.object("certificate", self.certificate.as_ref().map(CertificateFacts::json));
+        object.text("servingCsrName", self.serving_csr_name.as_deref());
+        object.object("servingCertificate", self.serving_certificate.as_ref().map(CertificateFacts::json));
+        object.list("caHashes", self.ca_hashes.iter().map(|hash| quoted(hash)));
+        if let Some(findings) = &self.findings {
+            object.list("findings", findings.iter().map(|finding| finding.json().end()));
+        }
+        object.object("milliseconds", Some(self.milliseconds.json()));
+        object.number("requests", Some(self.requests.into()));
+        object.number("handshakes", Some(self.handshakes.into()));
+        self.shown(&object.end()) + "\n"
     }
 }
 

@@ -8,7 +8,6 @@ mod input;
 mod scalar;
 
 use std::cell::Cell;
-use std::fmt::Write as _;
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 use serde_json::Value;
@@ -244,7 +243,7 @@ impl Writer<'_> {
             keys.push(text.to_owned());
             *key_next = false;
             self.count()?;
-            self.string(text);
+            self.json.push_str(&json::quoted(text));
             self.json.push(':');
             return Ok(());
         }
@@ -252,7 +251,7 @@ impl Writer<'_> {
         if self.passing.is_none() {
             match scalar::json(text).filter(|_| style == ScalarStyle::Plain) {
                 Some(json) => self.json.push_str(&json),
-                None => self.string(text),
+                None => self.json.push_str(&json::quoted(text)),
             }
         }
         self.pass_no_more();
@@ -293,23 +292,6 @@ impl Writer<'_> {
         self.nodes += 1;
         if self.nodes > limits::YAML_NODES { Err("too many nodes") } else { Ok(()) }
     }
-
-    fn string(&mut self, text: &str) {
-        self.json.push('"');
-        for c in text.chars() {
-            match c {
-                '"' | '\\' => {
-                    self.json.push('\\');
-                    self.json.push(c);
-                }
-                c if c < ' ' => {
-                    let _ = write!(self.json, "\\u{:04x}", c as u32);
-                }
-                c => self.json.push(c),
-            }
-        }
-        self.json.push('"');
-    }
 }
 
 fn plain_node(anchor: usize, tagged: bool) -> Result<(), &'static str> {
@@ -320,22 +302,6 @@ fn plain_node(anchor: usize, tagged: bool) -> Result<(), &'static str> {
         return Err("tags are not accepted");
     }
     Ok(())
-}
-
-/// A text of printable ASCII in double quotes, as Go's `%q` has it, and as systemd's EnvironmentFile and YAML read it.
-#[must_use]
-pub fn quoted(text: &str) -> String {
-    // Room for all of it: a token may be in it, and a buffer that grows leaves copies behind.
-    let mut quoted = String::with_capacity(2 * text.len() + 2);
-    quoted.push('"');
-    for c in text.chars() {
-        if matches!(c, '"' | '\\') {
-            quoted.push('\\');
-        }
-        quoted.push(c);
-    }
-    quoted.push('"');
-    quoted
 }
 
 #[cfg(test)]

@@ -131,11 +131,6 @@ fn of_a_map_only_the_named_entries_are_kept_and_counted() {
 }
 
 #[test]
-fn quotes_are_those_of_go() {
-    assert_eq!(quoted(r#"--a=b "c" \d"#), r#""--a=b \"c\" \\d""#);
-}
-
-#[test]
 fn of_a_tree_no_text_is_left() {
     let mut tree = serde_json::json!({"a": "secret", "b": ["secret", {"c": ["secret", 1, null]}], "d": true});
     wipe(&mut tree);
