@@ -109,7 +109,8 @@ impl Unverified {
     /// The endpoint and the proxy on the way to it, for people.
     #[must_use]
     pub fn route(&self) -> String {
-        self.0.to_string().trim_start_matches("https://").to_owned()
+        let place = self.0.to_string();
+        place.strip_prefix("https://").unwrap_or(&place).to_owned()
     }
 
     /// Judges the chain that the connection in use has shown, by the rules of any verified handshake.

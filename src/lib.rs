@@ -21,6 +21,7 @@ pub mod notify;
 pub mod report;
 pub mod retry;
 pub mod secret;
+pub mod text;
 pub mod x509;
 pub mod yaml;
 

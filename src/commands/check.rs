@@ -23,6 +23,7 @@ use crate::kubeconfig::Kubeconfig;
 use crate::limits;
 use crate::report::{Finding, Level, Report, Success};
 use crate::secret::Secret;
+use crate::text::contains;
 use crate::yaml;
 
 /// The kubeconfigs of a control plane, each with a key (`cmd/kubeadm/app/constants`, `AdminKubeConfigFileName` and the
@@ -252,7 +253,7 @@ impl Image<'_> {
             return;
         }
         if place == Place::Node && is_set_aside(path) {
-            return if path.contains(".crt.old-") {
+            return if contains(path, ".crt.old-") {
                 self.warning(path, "--replace has set it aside; remove it");
             } else {
                 self.error(path, "--replace has set it aside, and it may hold a key or a token; remove it");
@@ -261,7 +262,7 @@ impl Image<'_> {
         let Some(text) = self.text(path) else { return };
         let text = text.expose();
         // A kubeconfig's token has no shape of its own.
-        let is_kubeconfig = place != Place::Boot && text.contains("users");
+        let is_kubeconfig = place != Place::Boot && contains(text, "users");
         let holds_secret = holds_secret(text)
             || is_kubeconfig && Kubeconfig::parse(text).is_ok_and(|config| config.holds_secret())
             || place == Place::Node && is_of_api_server(path, text);
@@ -313,19 +314,19 @@ impl Image<'_> {
 /// Whether a file is a list of static tokens or passwords (`--token-auth-file`), or holds the keys of
 /// `--encryption-provider-config`: they have no shape of their own.
 fn is_of_api_server(path: &str, text: &str) -> bool {
-    path.rsplit('.').next() == Some("csv") && text.contains(',')
-        || text.contains("EncryptionConfig") && text.contains("keys")
+    path.rsplit('.').next() == Some("csv") && contains(text, ",")
+        || contains(text, "EncryptionConfig") && contains(text, "keys")
 }
 
 /// Whether a file is, or holds in base64, what gzip has made (RFC 1952, section 2.3.1), as seeds may. Boot loaders and
 /// logs have such files of their own.
 fn is_packed(path: &str, text: &str) -> bool {
-    let packed = text.starts_with("\u{1f}\u{fffd}\u{8}") || text.contains("H4sIA");
+    let packed = text.starts_with("\u{1f}\u{fffd}\u{8}") || contains(text, "H4sIA");
     packed && !["/boot/", "/efi/", "/var/log/"].iter().any(|place| path.starts_with(place))
 }
 
 /// Whether a file has the name that `--replace` gives (`NAME.old-DATE`).
 fn is_set_aside(path: &str) -> bool {
-    let date = path.rsplit_once(".old-").map(|(_, date)| date);
-    date.is_some_and(|date| date.len() >= 10 && date.bytes().all(|b| b.is_ascii_digit() || b == b'-'))
+    let name = path.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
+    path.len() - name.len() > 10 && name.strip_suffix(".old").is_some()
 }

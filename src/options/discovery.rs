@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::http::{Endpoint, ServerUrl};
 use crate::identity::Credentials;
 use crate::secret::Secret;
+use crate::text::contains;
 use crate::trust::{Bundle, GivenCluster, Pin, Pins, Published, Token};
 
 /// How the cluster is found.
@@ -107,7 +108,7 @@ pub(super) fn decide(
     };
     let value = settings.value(way).unwrap_or_default();
     let label = settings.label(way);
-    let is_url = matches!(way, "cluster-info" | "discovery-file") && value.contains("://");
+    let is_url = matches!(way, "cluster-info" | "discovery-file") && contains(value, "://");
     if settings.value("discovery-ca").is_some() && !is_url {
         return Err(usage("--discovery-ca is for the https:// URL of a --discovery-file or --cluster-info"));
     }
@@ -241,7 +242,7 @@ impl<'a> Place<'a> {
     /// # Errors
     /// A usage error for another URL, which is not repeated: it may hold a password. And for a CA that cannot be used.
     fn of(name: &str, value: &'a str, settings: &Settings, reader: &mut Reader) -> Result<Self> {
-        if !value.contains("://") {
+        if !contains(value, "://") {
             return Ok(Self::File(value));
         }
         let url = ServerUrl::parse(value).ok_or_else(|| {
