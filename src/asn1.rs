@@ -6,8 +6,25 @@
 use der::asn1::AnyRef;
 use der::{Decode as _, Reader as _, SliceReader, Tag, TagNumber};
 
-/// Why bytes are not DER of the expected shape.
-pub use der::{Error, Result};
+/// Bytes that are not DER of the expected shape. Why not is not told: no message is about that, and an error that carries it
+/// through each step takes 4 KB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+impl From<der::Error> for Malformed {
+    fn from(_: der::Error) -> Self {
+        Self
+    }
+}
+
+impl From<std::str::Utf8Error> for Malformed {
+    fn from(_: std::str::Utf8Error) -> Self {
+        Self
+    }
+}
+
+/// What reading DER returns.
+pub type Result<T> = std::result::Result<T, Malformed>;
 
 /// Object identifiers, as the value of their field.
 pub mod oid {
@@ -41,8 +58,8 @@ pub mod oid {
     pub const ECDSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 }
 
-/// The fields of one constructed value, in order. Foreign input.
-pub struct Fields<'a>(SliceReader<'a>);
+/// The fields of one constructed value, in order: those that were not read yet. Foreign input.
+pub struct Fields<'a>(&'a [u8]);
 
 /// One field.
 #[derive(Clone, Copy, Debug)]
@@ -57,11 +74,9 @@ pub struct Field<'a> {
 
 impl<'a> Fields<'a> {
     /// Begins to read the fields that `bytes` holds.
-    ///
-    /// # Errors
-    /// More than 256 MiB of them.
-    pub fn of(bytes: &'a [u8]) -> Result<Self> {
-        SliceReader::new(bytes).map(Self)
+    #[must_use]
+    pub fn of(bytes: &'a [u8]) -> Self {
+        Self(bytes)
     }
 
     /// The fields inside the only field of `bytes`, a sequence.
@@ -69,10 +84,9 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// Anything else, and anything behind it.
     pub fn of_sequence(bytes: &'a [u8]) -> Result<Self> {
-        let mut outer = Self::of(bytes)?;
-        let inner = outer.expect(Tag::Sequence)?.fields()?;
-        outer.0.finish()?;
-        Ok(inner)
+        let mut outer = Self::of(bytes);
+        let inner = outer.expect(Tag::Sequence)?.fields();
+        if outer.0.is_empty() { Ok(inner) } else { Err(Malformed) }
     }
 
     /// The next field; `None` behind the last.
@@ -81,11 +95,12 @@ impl<'a> Fields<'a> {
     /// What is not strict DER.
     #[inline(never)]
     pub fn read(&mut self) -> Result<Option<Field<'a>>> {
-        if self.0.is_finished() {
+        if self.0.is_empty() {
             return Ok(None);
         }
-        let raw = self.0.tlv_bytes()?;
+        let raw = SliceReader::new(self.0)?.tlv_bytes()?;
         let any = AnyRef::from_der(raw)?;
+        self.0 = &self.0[raw.len()..];
         Ok(Some(Field { tag: any.header().tag(), value: any.value(), raw }))
     }
 
@@ -94,7 +109,7 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// When it is not, or is not strict DER.
     pub fn any(&mut self) -> Result<Field<'a>> {
-        self.read()?.ok_or_else(|| der::ErrorKind::Failed.into())
+        self.read()?.ok_or(Malformed)
     }
 
     /// The next field, which must have this tag.
@@ -103,17 +118,14 @@ impl<'a> Fields<'a> {
     /// When it has not, or is not there, or is not strict DER.
     pub fn expect(&mut self, tag: Tag) -> Result<Field<'a>> {
         let field = self.any()?;
-        field.tag.assert_eq(tag)?;
-        Ok(field)
+        if field.tag == tag { Ok(field) } else { Err(Malformed) }
     }
 }
 
 impl<'a> Field<'a> {
     /// The fields that it is made of.
-    ///
-    /// # Errors
-    /// More than 256 MiB of them.
-    pub fn fields(self) -> Result<Fields<'a>> {
+    #[must_use]
+    pub fn fields(self) -> Fields<'a> {
         Fields::of(self.value)
     }
 
@@ -124,7 +136,7 @@ impl<'a> Field<'a> {
     pub fn bit_string(self) -> Result<&'a [u8]> {
         match self.value {
             [0, bytes @ ..] if self.tag == Tag::BitString => Ok(bytes),
-            _ => Err(der::ErrorKind::Failed.into()),
+            _ => Err(Malformed),
         }
     }
 }

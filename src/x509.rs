@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use der::{DateTime, Tag};
 use ring::digest;
 
-use crate::asn1::{self, Field, Fields, context, oid};
+use crate::asn1::{self, Field, Fields, Malformed, context, oid};
 use crate::blocks::blocks;
 use crate::clock::distance;
 use crate::limits;
@@ -97,29 +97,29 @@ impl Certificate {
     /// Whatever is not strict DER of the expected shape, or longer than [`limits::CERTIFICATE_BYTES`].
     pub fn from_der(der: &[u8]) -> asn1::Result<Self> {
         if der.len() > limits::CERTIFICATE_BYTES {
-            return Err(der::ErrorKind::Overlength.into());
+            return Err(Malformed);
         }
         let mut fields = Fields::of_sequence(der)?;
         let tbs = fields.expect(Tag::Sequence)?;
         let outer_algorithm = fields.any()?.raw;
         fields.any()?.bit_string()?;
         // TBSCertificate: an optional [0] version stands first.
-        let mut tbs = tbs.fields()?;
+        let mut tbs = tbs.fields();
         let first = tbs.any()?;
         let mut has_extensions = false;
         if first.tag == context(0) {
-            has_extensions = match first.fields()?.expect(Tag::Integer)?.value {
+            has_extensions = match first.fields().expect(Tag::Integer)?.value {
                 [0 | 1] => false,
                 [2] => true,
-                _ => return Err(der::ErrorKind::Failed.into()),
+                _ => return Err(Malformed),
             };
             tbs.any()?; // serialNumber
         }
         if tbs.any()?.raw != outer_algorithm {
-            return Err(der::ErrorKind::Failed.into()); // RFC 5280, section 4.1.1.2
+            return Err(Malformed); // RFC 5280, section 4.1.1.2
         }
         let raw_issuer = tbs.expect(Tag::Sequence)?;
-        let mut validity = tbs.expect(Tag::Sequence)?.fields()?;
+        let mut validity = tbs.expect(Tag::Sequence)?.fields();
         let (not_before, not_after) = (time(validity.any()?)?, time(validity.any()?)?);
         let raw_subject = tbs.expect(Tag::Sequence)?;
         let spki = tbs.expect(Tag::Sequence)?.raw.to_vec();
@@ -218,7 +218,7 @@ pub fn is_certificate(block: &pem::Pem) -> bool {
 /// # Errors
 /// Whatever is not strict DER of the expected shape, up to the subject's end.
 pub fn is_of_organization(der: &[u8], organization: &str) -> asn1::Result<bool> {
-    let mut tbs = Fields::of_sequence(der)?.expect(Tag::Sequence)?.fields()?;
+    let mut tbs = Fields::of_sequence(der)?.expect(Tag::Sequence)?.fields();
     if tbs.any()?.tag == context(0) {
         tbs.any()?; // serialNumber
     }
@@ -226,11 +226,11 @@ pub fn is_of_organization(der: &[u8], organization: &str) -> asn1::Result<bool> 
         tbs.any()?;
     }
     let mut found = false;
-    let mut sets = tbs.expect(Tag::Sequence)?.fields()?;
+    let mut sets = tbs.expect(Tag::Sequence)?.fields();
     while let Some(set) = sets.read()? {
-        let mut attributes = set.fields()?;
+        let mut attributes = set.fields();
         while let Some(attribute) = attributes.read()? {
-            let mut fields = attribute.fields()?;
+            let mut fields = attribute.fields();
             let is_organization = fields.any()?.value == oid::ORGANIZATION;
             // A BMPString has two bytes for a character, a UniversalString four.
             let text = fields.any()?.value.iter().filter(|byte| **byte != 0);
@@ -270,10 +270,10 @@ impl Extensions {
         let mut ids = Vec::new();
         let mut extensions = Fields::of_sequence(field.value)?;
         while let Some(extension) = extensions.read()? {
-            let mut fields = extension.fields()?;
+            let mut fields = extension.fields();
             let id = fields.expect(Tag::ObjectIdentifier)?.value;
             if ids.contains(&id) {
-                return Err(der::ErrorKind::Failed.into()); // RFC 5280, section 4.2
+                return Err(Malformed); // RFC 5280, section 4.2
             }
             ids.push(id);
             let mut value = fields.any()?;
@@ -282,7 +282,9 @@ impl Extensions {
                 critical = value.value == [0xff];
                 value = fields.any()?;
             }
-            value.tag.assert_eq(Tag::OctetString)?;
+            if value.tag != Tag::OctetString {
+                return Err(Malformed);
+            }
             match id {
                 oid::BASIC_CONSTRAINTS => {
                     let mut constraints = Fields::of_sequence(value.value)?;
@@ -295,7 +297,7 @@ impl Extensions {
                     };
                 }
                 oid::KEY_USAGE => {
-                    let bits = value.fields()?.expect(Tag::BitString)?.value.get(1..).unwrap_or_default();
+                    let bits = value.fields().expect(Tag::BitString)?.value.get(1..).unwrap_or_default();
                     let is_set = |first: &u8| first & KEY_CERT_SIGN != 0;
                     // Go takes one without a bit for none at all.
                     found.cert_sign =
@@ -314,7 +316,7 @@ impl Extensions {
                 }
                 oid::SUBJECT_ALT_NAME => found.alt_names = AltNames::from_der(value.value)?,
                 oid::NAME_CONSTRAINTS => {
-                    found.name_constraints = Some(value.fields()?.expect(Tag::Sequence)?.value.to_vec());
+                    found.name_constraints = Some(value.fields().expect(Tag::Sequence)?.value.to_vec());
                 }
                 // Go knows these too (`crypto/x509`, `processExtensions`); none of them makes a CA or a node.
                 [0x55, 0x1d, 14 | 31..=33 | 35 | 36 | 54] => {}
@@ -327,11 +329,11 @@ impl Extensions {
 
 fn name(sequence: Field<'_>) -> asn1::Result<Name> {
     let mut name = Name::default();
-    let mut sets = sequence.fields()?;
+    let mut sets = sequence.fields();
     while let Some(set) = sets.read()? {
-        let mut attributes = set.fields()?;
+        let mut attributes = set.fields();
         while let Some(attribute) = attributes.read()? {
-            let mut fields = attribute.fields()?;
+            let mut fields = attribute.fields();
             let id = fields.expect(Tag::ObjectIdentifier)?.value;
             let value = fields.any()?;
             // Old string types occur in old corporate CAs; no name of Kubernetes has them.
@@ -352,18 +354,17 @@ fn name(sequence: Field<'_>) -> asn1::Result<Name> {
 
 /// UTCTime or GeneralizedTime (RFC 5280, section 4.1.2.5).
 fn time(field: Field<'_>) -> asn1::Result<SystemTime> {
-    let failed = || der::Error::from(der::ErrorKind::Failed);
     let digits = field.value.strip_suffix(b"Z").filter(|digits| digits.iter().all(u8::is_ascii_digit));
-    let pairs = digits.ok_or_else(failed)?.chunks(2);
+    let pairs = digits.ok_or(Malformed)?.chunks(2);
     let pairs: Vec<u8> =
         pairs.map(|pair| pair.iter().fold(0, |pair, digit| pair * 10 + digit - b'0')).collect();
     let (century, rest) = match (field.tag, pairs.as_slice()) {
         (Tag::UtcTime, rest @ [0..50, ..]) => (20, rest),
         (Tag::UtcTime, rest) => (19, rest),
         (Tag::GeneralizedTime, [century, rest @ ..]) => (*century, rest),
-        _ => return Err(failed()),
+        _ => return Err(Malformed),
     };
-    let [year, month, day, hour, minute, second] = *rest else { return Err(failed()) };
+    let [year, month, day, hour, minute, second] = *rest else { return Err(Malformed) };
     let year = u16::from(century) * 100 + u16::from(year);
     Ok(UNIX_EPOCH + DateTime::new(year, month, day, hour, minute, second)?.unix_duration())
 }

@@ -126,7 +126,7 @@ impl Anchors {
 
 /// A root as an issuer of others, if it may be one.
 fn anchor(root: &Certificate) -> Option<TrustAnchor<'_>> {
-    let spki = Fields::of(&root.spki).and_then(|mut fields| fields.any()).ok()?;
+    let spki = Fields::of(&root.spki).any().ok()?;
     (root.may_issue && root.for_servers).then(|| TrustAnchor {
         subject: root.raw_subject.as_slice().into(),
         subject_public_key_info: spki.value.into(),

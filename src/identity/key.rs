@@ -4,7 +4,7 @@ use der::Tag;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 
-use crate::asn1::{self, Fields, context, oid, tlv};
+use crate::asn1::{self, Fields, Malformed, context, oid, tlv};
 use crate::blocks::blocks;
 use crate::error::{Error, Failure, Result, Step};
 use crate::http::SignsHandshake;
@@ -145,14 +145,13 @@ fn parse_sec1(der: &[u8], named: bool) -> asn1::Result<(&[u8], &[u8])> {
         is(half.value, &p256())?;
         half = fields.any()?;
     } else if named {
-        return Err(der::ErrorKind::Failed.into());
+        return Err(Malformed);
     }
-    half.tag.assert_eq(context(1))?;
-    Ok((scalar, half.fields()?.any()?.bit_string()?))
+    if half.tag == context(1) { Ok((scalar, half.fields().any()?.bit_string()?)) } else { Err(Malformed) }
 }
 
 fn is(found: &[u8], wanted: &[u8]) -> asn1::Result<()> {
-    if found == wanted { Ok(()) } else { Err(der::ErrorKind::Failed.into()) }
+    if found == wanted { Ok(()) } else { Err(Malformed) }
 }
 
 #[cfg(test)]

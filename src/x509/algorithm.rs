@@ -44,7 +44,7 @@ const RSA: &str = "RSA";
 #[must_use]
 pub fn algorithm_name(identifier: &[u8]) -> &'static str {
     let mut name = "an unknown algorithm";
-    let Ok(mut fields) = Fields::of(identifier) else { return name };
+    let mut fields = Fields::of(identifier);
     while let Ok(Some(field)) = fields.read() {
         let known = NAMES.iter().find(|(id, _)| field.tag == Tag::ObjectIdentifier && *id == field.value);
         name = known.map_or(name, |known| known.1);

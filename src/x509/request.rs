@@ -30,15 +30,15 @@ impl<'a> Request<'a> {
         let info = fields.expect(Tag::Sequence)?;
         fields.any()?; // signatureAlgorithm
         let signature = fields.any()?.bit_string()?;
-        let mut parts = info.fields()?;
+        let mut parts = info.fields();
         parts.any()?; // version
         let subject = name(parts.expect(Tag::Sequence)?)?;
         let spki = parts.expect(Tag::Sequence)?.raw;
         let mut alt_names = AltNames::default();
         if let Some(attributes) = parts.read()? {
-            let mut attributes = attributes.fields()?;
+            let mut attributes = attributes.fields();
             while let Some(attribute) = attributes.read()? {
-                let mut fields = attribute.fields()?;
+                let mut fields = attribute.fields();
                 if fields.expect(Tag::ObjectIdentifier)?.value == oid::EXTENSION_REQUEST {
                     alt_names = Extensions::read(fields.expect(Tag::Set)?)?.alt_names;
                 }

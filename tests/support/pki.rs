@@ -221,7 +221,7 @@ impl ServerIdentity {
 /// What openssl(1) makes of `x509 -req -signkey` depends on its age.
 pub fn old(der: &[u8], version: u8, key: &KeyPair) -> Vec<u8> {
     let mut certificate = Fields::of_sequence(der).expect("a certificate");
-    let mut tbs = certificate.any().expect("what is signed").fields().expect("its fields");
+    let mut tbs = certificate.any().expect("what is signed").fields();
     let algorithm = certificate.any().expect("an algorithm").raw;
     let mut kept = match version {
         1 => Vec::new(),
