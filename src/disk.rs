@@ -17,7 +17,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 use rustix::process;
 
@@ -29,6 +29,9 @@ pub use outside::{open_outside, remove_outside, write_outside};
 
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// What the kernel fills with entries at once, of which one takes at most 280 bytes (getdents64(2); `NAME_MAX` of limits.h).
+const ENTRIES_BYTES: usize = 8192;
 
 /// Has files and directories made with the modes that are given for them, whatever umask the process was started with: a
 /// mode that was set later would be the wrong one until then, and stay so after a crash.
@@ -127,8 +130,12 @@ impl Root {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(e) => return Err(e),
         };
+        // Anew: how far a handle has come is one for all that were made of it.
+        let directory = fs::openat(&directory.fd, ".", DIRECTORY, Mode::empty())?;
         let mut names: Vec<OsString> = Vec::new();
-        for entry in fs::Dir::read_from(&directory.fd)? {
+        let mut buffer = Vec::with_capacity(ENTRIES_BYTES);
+        let mut entries = RawDir::new(&directory, buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
             let name = OsString::from_vec(entry?.file_name().to_bytes().to_vec());
             if name == "." || name == ".." {
                 continue;
