@@ -241,7 +241,20 @@ fn named<T>(
     kind: &str,
     read: impl Fn(&Value) -> Result<T, KubeconfigError>,
 ) -> Result<Vec<(String, T)>, KubeconfigError> {
-    let mut items: Vec<(String, T)> = Vec::new();
+    let mut items = Vec::new();
+    for (name, item) in entries(config, list, kind)? {
+        items.push((name, read(item)?));
+    }
+    Ok(items)
+}
+
+/// The same before what is in them is read.
+fn entries<'v>(
+    config: &'v Value,
+    list: &str,
+    kind: &str,
+) -> Result<Vec<(String, &'v Value)>, KubeconfigError> {
+    let mut items = Vec::new();
     match config.get(list) {
         None | Some(Value::Null) => {}
         Some(Value::Array(entries)) => {
@@ -257,7 +270,7 @@ fn named<T>(
                 if find(&items, &name).is_some() {
                     return Err(KubeconfigError::Content("two entries of a list have one name"));
                 }
-                items.push((name, read(item)?));
+                items.push((name, item));
             }
         }
         Some(_) => return Err(KubeconfigError::Content("clusters, contexts and users are lists")),
