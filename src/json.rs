@@ -93,7 +93,7 @@ struct Tree<'a> {
     /// The names of the fields that are kept; all of them where it is missing.
     names: Option<&'a [&'a str]>,
     /// How many values may still be kept; `None` once the text is refused. What is left of it is passed over then: that
-    /// takes 3 KB less than an error, which serde_json makes of words.
+    /// takes 1 KB less than an error, which serde_json makes of words.
     left: &'a mut Option<usize>,
     /// Whether it is a list of conditions, of which only those that decide are kept.
     conditions: bool,
