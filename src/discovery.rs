@@ -150,7 +150,7 @@ fn fetch_text(server: &Verified, url: &ServerUrl, timeout: Duration) -> Result<R
         };
         return Err(refusal(url.as_str(), &reply, "the server", advice));
     }
-    if reply.body.len() as u64 > limits::FILE_BYTES {
+    if reply.body.len() > limits::FILE_BYTES {
         return Err(no_use(url.as_str(), "answers with more than 1 MiB; check the URL"));
     }
     if reply.is_page() {

@@ -18,6 +18,7 @@ pub mod limits;
 pub mod mask;
 pub mod node;
 pub mod notify;
+pub mod read;
 pub mod report;
 pub mod retry;
 pub mod secret;

@@ -107,7 +107,7 @@ pub const CERTIFICATES: usize = 32;
 /// One certificate in DER. A leaf with a thousand names fits.
 pub const CERTIFICATE_BYTES: usize = 64 * 1024;
 /// A local file that is read: kubelet.conf, ca.crt, a stored key pair.
-pub const FILE_BYTES: u64 = 1024 * 1024;
+pub const FILE_BYTES: usize = 1024 * 1024;
 /// A path on the node's disk (`PATH_MAX` of limits.h).
 pub const PATH: usize = 4096;
 /// Entries of a directory that is looked through; a kubelet's store gets one a year.

@@ -229,7 +229,7 @@ impl Image<'_> {
                         }
                     }
                 }
-                FileType::RegularFile if place != Place::Boot || size <= limits::FILE_BYTES => {
+                FileType::RegularFile if place != Place::Boot || size <= limits::FILE_BYTES as u64 => {
                     self.judge(place, &path);
                 }
                 FileType::RegularFile => {}

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::iter;
 use std::os::fd::OwnedFd;
 
@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::process;
 
 use crate::limits;
+use crate::read;
 use crate::secret::Secret;
 
 /// The name under which a file or a link is prepared, one for each directory: what a crash leaves, which may hold a
@@ -96,11 +97,10 @@ impl Directory {
     pub(super) fn read_with_facts(&self, name: &OsStr) -> io::Result<Option<(File, Stat, Vec<u8>)>> {
         let Some((file, found)) = open_regular(&self.fd, name)? else { return Ok(None) };
         let file = File::from(file);
-        let size = u64::try_from(found.st_size).unwrap_or_default().min(limits::FILE_BYTES);
-        // Of the right size at once: a buffer that grows leaves copies of secrets behind.
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
-        (&file).take(limits::FILE_BYTES + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > limits::FILE_BYTES {
+        let size = usize::try_from(found.st_size).unwrap_or_default();
+        let mut bytes = Vec::with_capacity(size.min(limits::FILE_BYTES) + 1);
+        read::to_end(&mut &file, &mut bytes, limits::FILE_BYTES + 1)?;
+        if bytes.len() > limits::FILE_BYTES {
             return Err(io::Error::other("larger than 1 MiB"));
         }
         Ok(Some((file, found, bytes)))

@@ -213,7 +213,7 @@ fn a_file_is_opened_so_that_a_fifo_or_link_in_its_place_does_nothing() {
 #[test]
 fn as_much_as_the_limit_says_is_read() {
     let scratch = Scratch::new("size");
-    let limit = usize::try_from(limits::FILE_BYTES).unwrap();
+    let limit = limits::FILE_BYTES;
     let root = scratch.root();
     let directory = root.directory("/", None).unwrap();
     for (size, taken) in [(0, true), (1, true), (limit, true), (limit + 1, false)] {

@@ -18,6 +18,7 @@ use super::reply::{Reply, first_words};
 use super::retry_after;
 use crate::error::{Error, Failure, Result, Retry, Step, foreign};
 use crate::limits;
+use crate::read;
 use crate::secret::{Hidden, Secret};
 use crate::text::split_once;
 
@@ -337,10 +338,10 @@ fn read_head(stream: &mut impl Read, head: &mut Vec<u8>) -> io::Result<()> {
 
 /// The beginning of what comes behind the header of a refusal; nothing more is asked on that connection.
 fn read_body(stream: &mut impl Read, head: &[u8]) -> Vec<u8> {
-    let most = header(head, "content-length").parse().unwrap_or(u64::MAX).min(limits::PAGE_TEXT as u64);
+    let most = header(head, "content-length").parse().unwrap_or(usize::MAX).min(limits::PAGE_TEXT);
     let mut body = Vec::new();
     // What is there when the time is over, or the connection, is what it says.
-    let _ = stream.take(most).read_to_end(&mut body);
+    let _ = read::to_end(stream, &mut body, most);
     if !header(head, "transfer-encoding").is_empty() {
         // The size of the first chunk.
         let size = body.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);

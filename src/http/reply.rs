@@ -1,6 +1,5 @@
 //! A whole answer, and what Kubernetes means by one that is no success.
 
-use std::io::Read as _;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
@@ -11,6 +10,7 @@ use super::retry_after;
 use crate::error::{Error, Failure, Retry, Step, foreign};
 use crate::json;
 use crate::limits;
+use crate::read;
 use crate::x509::Certificate;
 
 /// A status and a body of at most [`limits::BODY_BYTES`].
@@ -40,11 +40,13 @@ impl Reply {
         let retry_after = retry_after::delay(&text_of(headers, RETRY_AFTER), Some(sent));
         let (media_type, location) = (text_of(headers, CONTENT_TYPE), text_of(headers, LOCATION));
         // One byte more than allowed tells a body that ends at the limit from one that goes on.
-        let most = limits::BODY_BYTES as u64 + 1;
+        let most = limits::BODY_BYTES + 1;
         // In one piece where its length is told: a buffer that grows is there twice for a moment.
-        let length = response.body().content_length().unwrap_or(0).min(most);
-        let mut body = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
-        response.into_body().into_with_config().limit(most).reader().take(most).read_to_end(&mut body)?;
+        let length = response.body().content_length().unwrap_or(0);
+        let mut body =
+            Vec::with_capacity(usize::try_from(length).unwrap_or(most).min(limits::BODY_BYTES) + 1);
+        let mut source = response.into_body().into_with_config().limit(most as u64).reader();
+        read::to_end(&mut source, &mut body, most)?;
         if body.len() > limits::BODY_BYTES {
             if status == 200 && !is_page(&body) {
                 return Err(ureq::Error::BodyExceedsLimit(limits::BODY_BYTES as u64));

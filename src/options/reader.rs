@@ -4,7 +4,7 @@
 //! byte has come, is not its end. What is missing, empty or unreadable is noted and no error before the run needs it.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io::{self, Read};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use crate::clock::{Clock, Deadline};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::limits;
+use crate::read;
 use crate::secret::Secret;
 
 /// Standard input, where a file is named.
@@ -133,7 +134,7 @@ impl Reader {
         } else {
             disk::open_outside(path)
         };
-        let bytes = match file.and_then(|mut file| self.bytes(&mut file)) {
+        let bytes = match file.and_then(|file| self.bytes(&file)) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::TimedOut => {
                 return Ok(self.lacks(format!(
@@ -149,7 +150,7 @@ impl Reader {
             }
         };
         let who = read_from(setting, name);
-        if bytes.expose().len() as u64 > limits::FILE_BYTES {
+        if bytes.expose().len() > limits::FILE_BYTES {
             return Err(usage(format!("{who} is larger than 1 MiB")));
         }
         let text = std::str::from_utf8(bytes.expose());
@@ -158,28 +159,30 @@ impl Reader {
     }
 
     /// All bytes to the end, or one more than may be.
-    fn bytes(&self, file: &mut File) -> io::Result<Secret<Vec<u8>>> {
-        const PIECE: usize = 8192;
-        let most = usize::try_from(limits::FILE_BYTES).unwrap_or(usize::MAX - 1) + 1;
-        // Tokens and join lines fit at once; the allocator wipes what a buffer that grows leaves behind.
-        let mut secret = Secret::new(Vec::with_capacity(PIECE));
-        let bytes = secret.expose_mut();
-        let mut length = 0;
-        loop {
-            if let Some(wait) = &self.wait {
-                wait.until_readable(file)?;
-            }
-            bytes.resize((length + PIECE).min(most), 0);
-            match file.read(&mut bytes[length..]) {
-                Ok(0) => {
-                    bytes.truncate(length);
-                    return Ok(secret);
-                }
-                Ok(more) => length += more,
-                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-                Err(e) => return Err(e),
-            }
+    pub(super) fn bytes(&self, file: &File) -> io::Result<Secret<Vec<u8>>> {
+        // Tokens and join lines fit at once.
+        let mut secret = Secret::new(Vec::new());
+        let mut source = Source { file, wait: self.wait.as_ref() };
+        read::to_end(&mut source, secret.expose_mut(), limits::FILE_BYTES + 1)?;
+        Ok(secret)
+    }
+}
+
+/// What is read, and waited for.
+struct Source<'a> {
+    file: &'a File,
+    wait: Option<&'a Wait>,
+}
+
+impl Read for Source<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(wait) = self.wait {
+            wait.until_readable(self.file)?;
         }
+        self.file.read(buffer).map_err(|e| match e.kind() {
+            io::ErrorKind::WouldBlock => io::ErrorKind::Interrupted.into(),
+            _ => e,
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 //! There is no key per field: what a cluster's administrator hands out is one line or one file, and it is passed on as
 //! it is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -14,6 +14,7 @@ use super::reader::Reader;
 use super::settings::{Form, Origin, Settings, Takes};
 use super::{configuration, flags, usage};
 use crate::clock::{Clock, SystemClock};
+use crate::disk;
 use crate::error::Result;
 use crate::secret::Secret;
 
@@ -69,7 +70,9 @@ impl Surroundings {
         };
         let [token, join, config] =
             ["NODESTRAP_TOKEN", "NODESTRAP_JOIN", "NODESTRAP_CONFIG"].map(&mut variable);
-        let line = std::fs::read(KERNEL_COMMAND_LINE).unwrap_or_default();
+        let line = disk::open_outside(Path::new(KERNEL_COMMAND_LINE))
+            .and_then(|file| Reader::of_files().bytes(&file));
+        let line = line.map(|line| line.expose().clone()).unwrap_or_default();
         // Without settings of ours, other people's bytes do not matter.
         let is_ours = line.windows(10).any(|part| part == b"nodestrap.");
         let line = String::from_utf8(line);

@@ -1,0 +1,79 @@
+//! Reading to the end what nobody has bounded but the reader. std's way is made anew for each type of source, half a
+//! kilobyte each.
+
+use std::io::{self, Read};
+
+/// What is asked for where nothing is known of the length.
+const PIECE: usize = 8192;
+
+/// Reads all that is left into `bytes`, which is empty, but no more than `most`. Its room is used first: where the length is
+/// known, one byte more shows the end, and the buffer does not grow, which would leave copies behind.
+///
+/// # Errors
+/// As of the source. What came before is in `bytes`.
+pub fn to_end(source: &mut dyn Read, bytes: &mut Vec<u8>, most: usize) -> io::Result<()> {
+    let mut length = 0;
+    let end = loop {
+        if length == most {
+            break Ok(());
+        }
+        if length == bytes.len() {
+            let room = if length < bytes.capacity() { bytes.capacity() } else { (2 * length).max(PIECE) };
+            bytes.resize(room.min(most), 0);
+        }
+        match source.read(&mut bytes[length..]) {
+            Ok(0) => break Ok(()),
+            Ok(more) => length += more,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => break Err(e),
+        }
+    };
+    bytes.truncate(length);
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives a few bytes at a time, and is interrupted before each; then it fails, if it does.
+    struct Slow<'a>(&'a [u8], bool, Option<io::ErrorKind>);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            assert!(!buffer.is_empty(), "a source may take that for a read behind its end");
+            self.1 = !self.1;
+            let most = buffer.len().min(7);
+            match (self.1, self.2) {
+                (true, _) => Err(io::ErrorKind::Interrupted.into()),
+                (false, Some(failure)) if self.0.is_empty() => Err(failure.into()),
+                _ => self.0.read(&mut buffer[..most]),
+            }
+        }
+    }
+
+    #[test]
+    fn all_is_read_up_to_the_limit_whatever_room_there_is() {
+        let all: Vec<u8> = (0..=255).cycle().take(3 * PIECE).collect();
+        for length in [0, 1, 7, PIECE, PIECE + 1, 3 * PIECE] {
+            for room in [0, length, length + 1, 2 * length, PIECE] {
+                for most in [0, 1, length, length + 1, 4 * PIECE] {
+                    let mut bytes = Vec::with_capacity(room);
+                    to_end(&mut Slow(&all[..length], false, None), &mut bytes, most).unwrap();
+                    assert!(
+                        bytes == all[..length.min(most)],
+                        "{length} bytes, {room} of room, {most} at most"
+                    );
+                    assert!(room <= length || bytes.capacity() == room, "{length} bytes, {room} of room");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_came_before_a_failure_is_kept() {
+        let mut bytes = Vec::new();
+        let failure = to_end(&mut Slow(b"0123456789", false, Some(io::ErrorKind::TimedOut)), &mut bytes, 100);
+        assert_eq!((failure.unwrap_err().kind(), &*bytes), (io::ErrorKind::TimedOut, &b"0123456789"[..]));
+    }
+}
