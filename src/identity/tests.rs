@@ -293,6 +293,8 @@ fn credentials_are_shown_and_embedded_as_they_are() {
     for (token, has_pair) in [(true, false), (false, true), (true, true)] {
         let user = Credentials::of_user(token.then(secret), has_pair.then(pair)).unwrap();
         assert_eq!((user.bearer().unwrap().is_some(), user.identity().is_some()), (token, has_pair));
+        let known = user.token().map(|token| token.expose().as_str());
+        assert_eq!(known, token.then_some("abcdef.0123456789abcdef"));
         let embedded = user.embedded();
         assert_eq!(embedded.token, token.then_some("abcdef.0123456789abcdef"));
         let expected = has_pair.then(|| (NODE.repeat(2), KEY));

@@ -352,4 +352,26 @@ mod tests {
             assert_eq!(settings.stronger(two).map(|found| found.0), expected, "{first:?} {second:?}");
         }
     }
+
+    #[test]
+    fn a_setting_is_known_by_what_its_source_consists_of() {
+        let mut settings = Settings::default();
+        for (form, name, in_file) in [
+            (Form::Words, "token", true),
+            (Form::Token, "tls-bootstrap-token", true),
+            (Form::Configuration, "node-name", false),
+            (Form::Words, "root", false),
+        ] {
+            let takes = FLAGS.iter().find(|(flag, _)| *flag == name).unwrap().1;
+            settings.form = form;
+            settings.put(name, takes, in_file, format!("/{name}"), Origin::Environment);
+        }
+        assert_eq!(settings.secret_files().collect::<Vec<_>>(), ["/token"]);
+        let configured = |name| settings.is_configured(name);
+        assert!(
+            configured("node-name") && !configured("root") && !configured("token") && !configured("none")
+        );
+        assert_eq!(settings.beside(&["token", "tls-bootstrap-token", "root"]), Some("node-name"));
+        assert_eq!(settings.beside(&["token", "tls-bootstrap-token", "root", "node-name"]), None);
+    }
 }

@@ -81,3 +81,18 @@ fn a_ca_that_is_renewed_is_told_from_one_that_stays() {
         }
     }
 }
+
+#[test]
+fn a_key_that_others_may_know_is_told_of_and_no_other() {
+    let node = Node::new("identity-key");
+    let warnings = |prepare: &dyn Fn()| {
+        prepare();
+        let files = node.files();
+        files.pending_key(Kind::CLIENT).unwrap();
+        files.warnings.take().len()
+    };
+    assert_eq!(warnings(&|| {}), 0, "there is none yet");
+    assert_eq!(warnings(&|| {}), 0, "it is this user's alone");
+    assert_eq!(warnings(&|| node.open(KEY_TMP, 0o644)), 1);
+    assert_eq!((warnings(&|| {}), node.mode(KEY_TMP)), (0, 0o600));
+}
