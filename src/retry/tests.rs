@@ -248,3 +248,9 @@ fn as_much_as_a_last_attempt_takes_is_left_for_it_and_less_is_no_time() {
     assert_eq!(wish(9 * last, Some(8 * last)), Some(47 * last / 8));
     assert!(wish(9 * last, Some(15 * last / 2)).is_some_and(|time| time > 15 * last / 2));
 }
+
+#[test]
+fn what_may_heal_is_told_in_the_words_of_the_failure() {
+    let error = error(Retry::UntilDeadline(None));
+    assert!(line(&error).starts_with(&error.to_string()) && line(&error) != error.to_string());
+}

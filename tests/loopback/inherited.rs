@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::pipe;
 use std::os::unix::ffi::OsStringExt as _;
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::api::{Api, Cluster, Route};
 use crate::support::node::{CURRENT, KEY_TMP, KUBELET_CONF, Node};
+use crate::support::pki::Authority;
 use crate::support::run::{self, Running};
 
 /// A user that owns nothing (base-passwd's nobody).
@@ -103,6 +104,22 @@ fn a_signal_ends_it_at_once_and_the_next_run_goes_on() {
         api.cluster(Cluster::grant);
         node.joins(&api);
         assert_eq!(api.cluster(|cluster| cluster.names().len()), 1, "one request for both runs");
+    }
+}
+
+/// As a home that others may pass and not list.
+#[test]
+fn a_relative_path_leads_through_directories_that_may_not_be_listed() {
+    let (node, ca) = (Node::new(), Authority::new("kubernetes"));
+    let place = node.root().join("place");
+    fs::create_dir(&place).expect("a directory");
+    fs::write(place.join("ca.crt"), ca.pem()).expect("a file");
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o711)).expect("its mode");
+    for file in ["ca.crt", "./ca.crt", "../place/ca.crt"] {
+        let mut command = Command::new(run::program());
+        command.args(["ca-hash", file]).current_dir(&place).uid(NOBODY).gid(NOBODY);
+        let output = command.output().expect("it runs");
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), ca.pin(), "{file}: {output:?}");
     }
 }
 
