@@ -15,7 +15,6 @@ use rustix::process;
 
 use super::directory::{identity, is_own};
 use super::{Goal, Root};
-use crate::error::foreign;
 
 /// Where Linux keeps a file's access control list (acl(5)). While there is one, the mode's bits of the group are the most
 /// that anybody in the list may do (`ACL_MASK`).
@@ -30,8 +29,6 @@ pub struct Stranger {
     outside: String,
     /// Whose it is, where nobody else may write to it; `None` where others may.
     pub owner: Option<u32>,
-    /// The owner's name, where the root knows him.
-    name: String,
 }
 
 /// A regular file, with what its owner and mode say about others.
@@ -72,7 +69,7 @@ impl Stranger {
         let path = quoted(&self.outside);
         let (who, what) = match self.owner {
             Some(owner) => (
-                ["it belongs to UID ", &owner.to_string(), &self.name, ", who"].concat(),
+                ["it belongs to UID ", &owner.to_string(), ", who"].concat(),
                 "unless that is meant, run `chown root ",
             ),
             None => ("other users can write to it, and".to_owned(), "run `chmod go-w "),
@@ -110,7 +107,7 @@ impl Root {
         }
         let outside = [self.path.trim_end_matches('/'), &path].concat();
         let [path, outside] = [path, outside].map(|path| if path.is_empty() { "/".to_owned() } else { path });
-        let stranger = Stranger { path, outside, owner, name: String::new() };
+        let stranger = Stranger { path, outside, owner };
         if owner.is_none() && !self.only_looks {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, stranger));
         }
@@ -125,22 +122,7 @@ impl Root {
     /// The directories that were noted since this was asked before, in the order in which they were walked.
     #[must_use]
     pub fn new_strangers(&self) -> Vec<Stranger> {
-        let mut strangers = self.strangers.take();
-        for stranger in &mut strangers {
-            stranger.name = stranger.owner.and_then(|owner| self.user(owner)).unwrap_or_default();
-        }
-        strangers
-    }
-
-    /// The name of a user, in brackets, as the root's own `/etc/passwd` has it (passwd(5)).
-    fn user(&self, id: u32) -> Option<String> {
-        let text = self.read("/etc/passwd").ok()??;
-        let (text, id) = (String::from_utf8_lossy(&text), id.to_string());
-        text.lines().find_map(|line| {
-            let mut fields = line.split(':');
-            let name = fields.next()?;
-            (fields.nth(1)? == id).then(|| [" (", &foreign(name), ")"].concat())
-        })
+        self.strangers.take()
     }
 
     /// Reads a regular file as [`Self::read`] does, and judges it.
