@@ -155,6 +155,23 @@ mod tests {
         }
     }
 
+    /// RFC 6724, section 2.1, and what Go has.
+    #[test]
+    fn each_kind_of_address_has_its_precedence_and_label() {
+        for (address, expected) in [
+            ("::1", (50, 0)),
+            ("10.0.0.1", (35, 4)),
+            ("2001:db8::1", (40, 1)),
+            ("2001::1", (5, 5)),
+            ("2002::1", (30, 2)),
+            ("3ffe::1", (1, 12)),
+            ("fec0::1", (1, 11)),
+            ("fd00::1", (3, 13)),
+        ] {
+            assert_eq!(policy(address.parse().unwrap()), expected, "{address}");
+        }
+    }
+
     #[test]
     fn scopes_are_those_of_the_address_architecture() {
         for (address, expected) in [

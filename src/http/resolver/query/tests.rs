@@ -208,3 +208,27 @@ fn a_name_without_an_answer_leaves_time_for_the_next() {
     assert!(spent >= Duration::from_secs(3) && spent < Duration::from_secs(5), "{spent:?}");
     assert!(order(&asked, A).len() >= 4, "each name twice");
 }
+
+#[test]
+fn who_has_asked_every_server_as_often_as_it_may_waits_for_no_turn() {
+    let (sources, _) = servers(2, "attempts:3", |_, _| None);
+    let (config, clock) = (Config::read(&sources), SystemClock::start());
+    let _ = std::fs::remove_file(&sources.resolv_conf);
+    let mut query = Query::new(&clock, &config, Question { name: "api.lab", record: A }, 0);
+    for (asked, waits) in [(0, true), (1, true), (5, true), (6, false)] {
+        query.asked = asked;
+        assert_eq!(query.wake().is_some(), waits, "{asked}");
+    }
+    query.is_over = true;
+    query.asked = 0;
+    assert_eq!(query.wake(), None);
+}
+
+#[test]
+fn the_next_server_is_asked_at_once_behind_one_of_no_use_though_an_earlier_one_is_silent() {
+    let (sources, _) = servers(3, "timeout:4 attempts:1", |server, _| [None, Some(2), Some(0)][server - 1]);
+    let (found, spent) = look(sources, 40);
+    assert_eq!(found, format!("{V4} {V6}"));
+    let (least, most) = (Duration::from_millis(3900), Duration::from_millis(7500));
+    assert!(least <= spent && spent < most, "the silent one has its time, and nobody else: {spent:?}");
+}
