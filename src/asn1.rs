@@ -200,4 +200,17 @@ mod tests {
             assert!(Fields::of_sequence(bad).is_err(), "{bad:x?}");
         }
     }
+
+    #[test]
+    fn a_bit_string_has_its_tag_and_whole_bytes() {
+        for (tag, value, bytes) in [
+            (Tag::BitString, &[0, 1, 2][..], Some(&[1, 2][..])),
+            (Tag::BitString, &[0], Some(&[])),
+            (Tag::BitString, &[1, 2], None),
+            (Tag::BitString, &[], None),
+            (Tag::OctetString, &[0, 1, 2], None),
+        ] {
+            assert_eq!(Field { tag, value, raw: &[] }.bit_string().ok(), bytes, "{tag} {value:x?}");
+        }
+    }
 }

@@ -166,6 +166,9 @@ mod tests {
     fn another_type_of_name_is_seen() {
         let mail = tlv(Tag::Sequence, &[&tlv(implicit(1), &[b"a@b"])]);
         assert_ne!(AltNames::from_der(&mail).unwrap(), AltNames::default());
+        // As long as an address, and none.
+        let mail = tlv(Tag::Sequence, &[&tlv(implicit(1), &[b"a@bc"])]);
+        assert_eq!(AltNames::from_der(&mail).unwrap().as_slice(), [AltName::Other]);
         // An address of a length that no address has.
         let odd = tlv(Tag::Sequence, &[&tlv(implicit(IP_ADDRESS), &[&[1; 5]])]);
         assert_eq!(AltNames::from_der(&odd).unwrap().as_slice(), [AltName::Other]);
