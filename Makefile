@@ -9,8 +9,8 @@ CARGO := .ci/cargo
 # What a plain `cargo build` is made for in the tests.
 PLAIN := --target x86_64-unknown-linux-gnu --target x86_64-unknown-linux-musl
 
-.PHONY: all build build-aarch64 test test-plain test-hostile test-kubernetes differential test-images campaign fuzz miri mutants lint release \
-	test-release bloat demo bench fleet outage setup setup-faults setup-kubernetes setup-images setup-aarch64 size clean
+.PHONY: all build build-aarch64 test test-plain test-hostile goldens test-kubernetes differential test-images campaign fuzz miri mutants lint \
+	release test-release bloat demo bench fleet outage setup setup-faults setup-kubernetes setup-images setup-aarch64 size clean
 
 all: build
 
@@ -41,6 +41,15 @@ test-plain: setup setup-faults
 # The tables of hostile servers; WORDS="tls: yaml:" plays only the cases whose area or name contains one of them.
 test-hostile: setup build
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test hostile -- $(WORDS)
+
+# Writes down anew what runs do; git shows what has changed.
+goldens: export GOLDENS := write
+goldens: setup build setup-faults
+	rm -f tests/goldens/*.txt
+	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test hostile
+	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test loopback -- --test-threads=8
+	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test faults -- --test-threads=2
+	git diff --stat tests/goldens
 
 # The long form of the suites, one line for each; each prints its counts.
 campaign: export NODESTRAP := $(CURDIR)/$(BINARY)

@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::support::golden;
+
 /// Whether every point is to be tried, and not the sample that is quick.
 pub fn is_full() -> bool {
     std::env::var_os("CAMPAIGN").is_some_and(|value| value == "full")
@@ -30,6 +32,11 @@ pub fn run<P: Sync>(
             }
         }
     };
+    let golden = golden::Table::begin(&[suite.to_owned()]);
+    let work = || {
+        let _case = golden.as_ref().map(|table| table.case(0));
+        work();
+    };
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
     let (reached, failed) = (reached.into_inner(), failed.into_inner().expect("the failed points"));
@@ -38,4 +45,7 @@ pub fn run<P: Sync>(
     std::io::stdout().write_all(line.as_bytes()).expect("standard output");
     assert!(failed.is_empty(), "{suite}: failed points: {failed:#?} (each one's panic is printed above)");
     assert!(reached > 0, "{suite}: no points");
+    if let Some(golden) = golden {
+        golden.end();
+    }
 }

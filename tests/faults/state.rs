@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use crate::support::golden::undated;
 use crate::support::node::{CA, CURRENT, KUBELET_CONF, PKI};
 
 /// The name under which the program prepares a file, and that of one that waits for another.
@@ -17,8 +18,6 @@ pub fn is_temporary(path: &str) -> bool {
 
 /// What begins a difference that is there and should not be.
 pub const HERE: &str = "here only";
-/// What names hold instead of their date, to be compared.
-const DATE: &str = "DATE";
 /// What texts hold instead of the server's address.
 const SERVER: &str = "SERVER";
 
@@ -181,26 +180,4 @@ fn is_pem_of(text: &str, wanted: &[&str]) -> bool {
     let tags: Vec<_> = blocks.iter().map(pem::Pem::tag).collect();
     let end = format!("-----END {}-----\n", wanted.last().expect("a block"));
     tags == wanted && text.ends_with(&end)
-}
-
-/// A name without the dates in it, such as 2026-11-22-08-09-45.
-fn undated(name: &str) -> String {
-    const FORM: &str = "0000-00-00-00-00-00";
-    let is_date = |text: &str| {
-        text.bytes()
-            .zip(FORM.bytes())
-            .all(|(b, form)| if form == b'-' { b == b'-' } else { b.is_ascii_digit() })
-    };
-    let mut rest = name;
-    let mut text = String::new();
-    while let Some(first) = rest.chars().next() {
-        if rest.len() >= FORM.len() && rest.is_char_boundary(FORM.len()) && is_date(&rest[..FORM.len()]) {
-            text.push_str(DATE);
-            rest = &rest[FORM.len()..];
-        } else {
-            text.push(first);
-            rest = &rest[first.len_utf8()..];
-        }
-    }
-    text
 }

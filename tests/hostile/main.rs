@@ -26,13 +26,16 @@ mod tls;
 mod trust;
 mod yaml;
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use suite::{Case, Given, PEAK_KIB, Tally, play};
+use support::golden;
+
+use suite::{Case, Given, PEAK_KIB, Tally, Took, play};
 
 /// Cases that run at once: most of them wait for a deadline.
 const AT_ONCE: usize = 24;
@@ -47,6 +50,14 @@ struct Area {
     failed: usize,
     slowest: Duration,
     most_kib: u64,
+}
+
+/// Plays a case under its own name.
+fn play_as(area: &str, case: &Case, strangers: &Tally, friends: &Tally) -> Took {
+    let golden = golden::case(area, &golden::short(&case.name));
+    let took = play(case, strangers, friends);
+    golden.end();
+    took
 }
 
 fn main() -> ExitCode {
@@ -97,7 +108,8 @@ fn main() -> ExitCode {
             let player = std::thread::Builder::new().name(PLAYER.to_owned());
             let play_all = || {
                 while let Some((area, case)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let took = catch_unwind(AssertUnwindSafe(|| play(case, &strangers, &friends)));
+                    let play = || play_as(names[*area], case, &strangers, &friends);
+                    let took = catch_unwind(AssertUnwindSafe(play));
                     let mut results = results.lock().expect("results");
                     let result = &mut results[*area];
                     result.cases += 1;
@@ -123,6 +135,11 @@ fn main() -> ExitCode {
         }
     });
 
+    if words.is_empty() {
+        let all: HashSet<_> =
+            cases.iter().map(|(area, case)| (names[*area].to_owned(), golden::short(&case.name))).collect();
+        golden::forget(|key| !all.contains(key));
+    }
     let results = results.into_inner().expect("results");
     println!("\n{:<12} {:>6} {:>7} {:>8} {:>9}", "area", "cases", "failed", "slowest", "most");
     for (name, area) in names.iter().zip(&results).filter(|(_, area)| area.cases > 0) {

@@ -13,6 +13,7 @@ use nodestrap::options::{Command, Options, Surroundings};
 use nodestrap::report::{Report, Success};
 
 use crate::support::api::{Api, Piece, Reply, Route, Setup};
+use crate::support::golden;
 use crate::support::node::Node;
 use crate::support::pki::{Authority, DAY, valid};
 
@@ -79,10 +80,17 @@ fn join_under(clock: &Arc<TestClock>, node: &Node, api: &Api, flags: &str) -> Re
         proxies: Arc::new(Proxies::from_environment(|_| None)),
         traffic: Arc::new(Traffic::default()),
     };
+    let golden = golden::Run::with(&node.root().display().to_string());
     let (done, outcome) = mpsc::channel();
     thread::spawn(move || done.send(join(&wanted, &system, &mut Report::new())));
     // Its deadlines are this clock's, which may not move.
-    outcome.recv_timeout(LIMIT).expect("the join ends")
+    let outcome = outcome.recv_timeout(LIMIT).expect("the join ends");
+    if let Some(golden) = golden {
+        let code = outcome.as_ref().map_or_else(|error| error.failure().exit_code(), |_| 0);
+        let error = outcome.as_ref().err().map(|error| format!("error: {}", error.chain()[0]));
+        golden.end(Some(code.into()), &error.unwrap_or_default(), None);
+    }
+    outcome
 }
 
 /// A cluster, and a wrong and a right time for it.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::api::{Api, Cluster, Route};
-use crate::support::node::{CURRENT, KEY_TMP, KUBELET_CONF, Node};
+use crate::support::node::{BOOTSTRAP_CONF, CURRENT, KEY_TMP, KUBELET_CONF, Node};
 use crate::support::pki::Authority;
 use crate::support::run::{self, Running};
 
@@ -71,8 +71,8 @@ fn nobody_who_listens_is_no_reason_to_stop() {
     drop(reader);
     let mut command = run::command();
     command.args(node.join(&api).with_cert().words()).stdin(Stdio::null());
-    let status = command.stdout(writer.try_clone().expect("a pipe")).stderr(writer).status();
-    assert_eq!(status.expect("it runs").code(), Some(0));
+    command.stdout(writer.try_clone().expect("a pipe")).stderr(writer);
+    assert_eq!(run::output(&mut command).status.code(), Some(0));
     assert!(node.has(KUBELET_CONF));
 }
 
@@ -97,6 +97,7 @@ fn a_signal_ends_it_at_once_and_the_next_run_goes_on() {
         // What a shell starts in the background has some of them ignored, the tests and all that they start too.
         let running = start(&node, &api, "exec env --default-signal \"$0\" \"$@\";", "");
         api.wait_for(Route::Watch, 1);
+        node.wait_for(BOOTSTRAP_CONF);
         kill_process(pid(running.id()), signal).expect("it runs");
         let run = running.finish();
         run.check(run.code.is_none(), &format!("ended by {signal:?}"));

@@ -8,7 +8,7 @@ use std::process::Command;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::support::api::{Api, Cluster, Route};
-use crate::support::node::{Join, KUBELET_CONF, Node};
+use crate::support::node::{BOOTSTRAP_CONF, Join, KUBELET_CONF, Node};
 use crate::support::run::Finished;
 
 /// What is said where the root directory is locked instead.
@@ -172,6 +172,7 @@ fn a_lock_ends_with_its_process() {
     let (api, node) = (Api::manual(), Node::new());
     let first = node.join(&api).with_cert().start();
     api.wait_for(Route::Watch, 1);
+    node.wait_for(BOOTSTRAP_CONF);
     first.kill();
     api.cluster(Cluster::grant);
     is_not_told(&node.joins(&api));

@@ -41,14 +41,14 @@ fn says_nothing(what: &str, output: &Output, report: &Path) {
 
 /// Runs the program in a folder of its own, with a report.
 fn run_with(node: &Node, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
-    run::command()
+    let mut command = run::command();
+    command
         .args(arguments)
         .args(["--report", path(&node.beside("report.json"))])
         .envs(variables.iter().copied())
         .current_dir(node.root())
-        .stdin(Stdio::null())
-        .output()
-        .expect("it ends")
+        .stdin(Stdio::null());
+    run::output(&mut command)
 }
 
 /// The names of all flags, as the help has them.

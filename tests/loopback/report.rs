@@ -56,13 +56,13 @@ fn standard_output_gets_the_report_and_stays_what_it_is() {
     for path in [own.as_path(), Path::new("/dev/stdout")] {
         let before = fs::read_link(path).expect("a link");
         let output = node.beside("output");
-        let status = Command::new(run::program())
+        let mut command = Command::new(run::program());
+        command
             .args(node.join(&api).with_cert().report(path).words())
             .stdin(Stdio::null())
             .stdout(File::create(&output).expect("a file"))
-            .stderr(Stdio::null())
-            .status()
-            .expect("a run");
+            .stderr(Stdio::null());
+        let status = run::output(&mut command).status;
         assert_eq!(fs::read_link(path).ok().as_ref(), Some(&before), "{} was replaced", path.display());
         assert!(status.success(), "{status}");
         let report: Value =
@@ -80,14 +80,15 @@ fn standard_output_and_error_may_be_sockets() {
         let socket = Stdio::from(OwnedFd::from(theirs));
         let (stdout, stderr) =
             if path == "/dev/stderr" { (Stdio::null(), socket) } else { (socket, Stdio::null()) };
-        let status = Command::new(run::program())
+        let mut command = Command::new(run::program());
+        command
             .args(node.join(&api).with_cert().report(path).words())
             .current_dir(node.root())
             .stdin(Stdio::null())
             .stdout(stdout)
-            .stderr(stderr)
-            .status()
-            .expect("a run");
+            .stderr(stderr);
+        let status = run::output(&mut command).status;
+        drop(command);
         assert!(status.success(), "{status}");
         let text = io::read_to_string(ours).expect("what it says");
         let report = text.lines().find(|line| line.starts_with('{')).expect("a report");

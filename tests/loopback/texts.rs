@@ -131,12 +131,12 @@ fn a_source_that_is_no_text_is_an_error_and_not_nothing() {
         let way = Way::new();
         let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
         let bytes = [way.join_line().as_bytes(), b"\xff"].concat();
-        let output = Command::new(run::program())
+        let mut command = Command::new(run::program());
+        command
             .args(&way.arguments)
             .args([&endpoint, "--token", TOKEN, "--discovery-token-ca-cert-hash", &pin])
-            .env(name, OsString::from_vec(bytes))
-            .output()
-            .expect("it runs");
+            .env(name, OsString::from_vec(bytes));
+        let output = run::output(&mut command);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains(&format!("{name} is not UTF-8")) && !said.contains("0123456789"), "{said}");
@@ -169,7 +169,7 @@ fn a_kernel_command_line_that_is_no_text_is_an_error_where_it_has_settings() {
         if code == 0 && line.ends_with(b"\xff\n") {
             command.args(["--token-file", path(&way.file("token", TOKEN))]);
         }
-        let output = command.output().expect("it runs");
+        let output = run::output(&mut command);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{said}");
         assert_eq!(said.contains("the kernel command line is not UTF-8"), code == 2, "{said}");

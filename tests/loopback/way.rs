@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::support::api::{Api, TOKEN};
 use crate::support::node::{CA, KUBELET_CONF, Node};
-use crate::support::{run, wording};
+use crate::support::{golden, run, wording};
 
 /// A machine, a cluster, and a command line that says no more than what to do.
 pub struct Way {
@@ -68,21 +68,26 @@ impl Way {
 
     /// Runs the program and asserts that no secret was printed.
     pub fn run(&self) -> Output {
-        let mut child = Command::new(run::program())
+        let mut command = Command::new(run::program());
+        command
             .args(&self.arguments)
             .envs(self.variables.iter().map(|(name, value)| (*name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
+            .stderr(Stdio::piped());
+        let golden = golden::Run::begin(&command);
+        let mut child = command.spawn().expect("the program starts");
         // A program that does not read closes its end early.
         let _ = child.stdin.take().expect("a pipe").write_all(self.input.as_bytes());
         let output = child.wait_with_output().expect("it ends");
         let said = [output.stdout.as_slice(), &output.stderr].concat();
         let secret = TOKEN.split_once('.').expect("a dot").1;
         assert!(!String::from_utf8_lossy(&said).contains(secret), "a secret was printed");
-        wording::hold(&String::from_utf8_lossy(&output.stderr), None);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        wording::hold(&stderr, None);
+        if let Some(golden) = golden {
+            golden.end(output.status.code(), &stderr, None);
+        }
         output
     }
 

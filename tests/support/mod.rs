@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod dns;
+pub mod golden;
 pub mod node;
 pub mod pki;
 pub mod ports;
@@ -18,9 +19,23 @@ pub mod wording;
 /// # Panics
 /// When a case did.
 pub fn all<C: Sync>(cases: &[C], name: impl Fn(&C) -> String, check: impl Fn(&C) + Sync) {
-    let failed: Vec<String> = std::thread::scope(|scope| {
-        let running: Vec<_> = cases.iter().map(|case| (name(case), scope.spawn(|| check(case)))).collect();
-        running.into_iter().filter_map(|(name, thread)| thread.join().is_err().then_some(name)).collect()
+    let names: Vec<String> = cases.iter().map(name).collect();
+    let table = golden::Table::begin(&names);
+    let run = |number: usize| {
+        let golden = table.as_ref().map(|table| table.case(number));
+        check(&cases[number]);
+        if let Some(golden) = golden {
+            golden.end();
+        }
+    };
+    let failed: Vec<&String> = std::thread::scope(|scope| {
+        let run = &run;
+        let threads: Vec<_> = (0..cases.len()).map(|number| scope.spawn(move || run(number))).collect();
+        let ended = names.iter().zip(threads);
+        ended.filter_map(|(name, thread)| thread.join().is_err().then_some(name)).collect()
     });
     assert!(failed.is_empty(), "failed cases: {failed:#?} (each one's panic is printed above)");
+    if let Some(table) = table {
+        table.end();
+    }
 }

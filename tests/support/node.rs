@@ -5,11 +5,13 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use super::api::{Api, TOKEN};
+use super::api::{Api, PATIENCE, TOKEN};
+use super::golden;
 use super::run::{self, Finished, Running};
 use super::scratch::{self, Scratch};
 
@@ -50,6 +52,9 @@ impl Node {
     pub fn new() -> Self {
         let node = Self { scratch: Scratch::new() };
         fs::create_dir(node.root()).expect("an empty root");
+        if let Some(scope) = golden::here() {
+            scope.has_node(node.root());
+        }
         node
     }
 
@@ -71,6 +76,18 @@ impl Node {
     /// Whether anything is there, a dangling link included.
     pub fn has(&self, path: &str) -> bool {
         fs::symlink_metadata(self.at(path)).is_ok()
+    }
+
+    /// Waits until it is: the last file that is written while a request is pending is [`BOOTSTRAP_CONF`].
+    ///
+    /// # Panics
+    /// When it does not come.
+    pub fn wait_for(&self, path: &str) {
+        let end = Instant::now() + PATIENCE;
+        while !self.has(path) {
+            assert!(Instant::now() < end, "{path} does not come: {:#?}", self.tree());
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// The text of a file.

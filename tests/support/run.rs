@@ -4,13 +4,13 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{scratch, wording};
+use super::{golden, scratch, wording};
 
 /// Far more than any run needs, on any machine.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -64,6 +64,7 @@ pub struct Running {
     directory: PathBuf,
     report: Option<PathBuf>,
     secrets: Vec<String>,
+    golden: Option<golden::Run>,
 }
 
 /// A run that has ended.
@@ -110,6 +111,16 @@ pub fn command_under(kernel_line: &Path) -> Command {
     command
 }
 
+/// Runs a command that ends as the program does, whatever becomes of its output.
+pub fn output(command: &mut Command) -> Output {
+    let golden = golden::Run::begin(command);
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    if let Some(golden) = golden {
+        golden.end(output.status.code(), &String::from_utf8_lossy(&output.stderr), None);
+    }
+    output
+}
+
 /// Starts a command that ends as the program does, as [`start`] does.
 pub fn start_as(
     mut command: Command,
@@ -119,12 +130,13 @@ pub fn start_as(
 ) -> Running {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let text = format!("{command:?}");
+    let golden = golden::Run::begin(&command);
     let started = Instant::now();
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{text}: {error}"));
     let stdout = drain(child.stdout.take().expect("a pipe"));
     let stderr = drain(child.stderr.take().expect("a pipe"));
     let directory = directory.to_owned();
-    Running { child, command: text, started, stdout, stderr, directory, report, secrets }
+    Running { child, command: text, started, stdout, stderr, directory, report, secrets, golden }
 }
 
 fn drain(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
@@ -188,6 +200,9 @@ impl Running {
         let misfit = wording::misfit(&finished.stderr, finished.report.as_ref());
         finished.check(misfit.is_none(), misfit.as_deref().unwrap_or_default());
         finished.check_agreement();
+        if let Some(golden) = self.golden {
+            golden.end(finished.code, &finished.stderr, finished.report.as_ref());
+        }
         finished
     }
 }

@@ -16,10 +16,11 @@ pub use cluster::{Cluster, KUBELET_CONFIG, TOKEN, bookmark_object, event};
 pub use http::{Body, Piece, Reply, Request, Route, status_object};
 pub use tls::Connection;
 
+use super::golden;
 use super::pki::{Authority, ServerIdentity};
 
 /// How long a test waits for something the program must do.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Replaces the honest answer to the n-th request of a route (from 0); `None` leaves it.
 type Script = Box<dyn FnMut(usize, &Request, &mut Cluster) -> Option<Reply> + Send>;
@@ -71,6 +72,7 @@ struct Shared {
     /// Told after each entry of the log.
     logged: Condvar,
     stop: AtomicBool,
+    golden: Option<golden::Served>,
 }
 
 /// Everything that reached the server, in order.
@@ -108,6 +110,7 @@ impl Api {
             log: Mutex::default(),
             logged: Condvar::new(),
             stop: AtomicBool::new(false),
+            golden: golden::here().map(|scope| scope.serves(address.port())),
         });
         let serving = Arc::clone(&shared);
         std::thread::spawn(move || serve::accept(&listener, &config, &serving));

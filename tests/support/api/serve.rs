@@ -46,6 +46,9 @@ fn converse(socket: TcpStream, config: &Arc<ServerConfig>, shared: &Shared) {
     while let Ok(Some(mut request)) = Request::read(number, &mut line.stream) {
         let client = line.stream.conn.peer_certificates().and_then(<[_]>::first);
         request.client = client.map(|certificate| certificate.to_vec());
+        if let Some(golden) = &shared.golden {
+            golden.note(&request);
+        }
         shared.log.lock().expect("log").requests.push(request.clone());
         shared.logged.notify_all();
         let reply = shared.answer(&request);
