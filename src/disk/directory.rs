@@ -98,7 +98,7 @@ impl Directory {
         let Some((file, found)) = open_regular(&self.fd, name)? else { return Ok(None) };
         let file = File::from(file);
         let size = usize::try_from(found.st_size).unwrap_or_default();
-        let mut bytes = Vec::with_capacity(size.min(limits::FILE_BYTES) + 1);
+        let mut bytes = Vec::with_capacity(size.min(limits::FILE_BYTES));
         read::to_end(&mut &file, &mut bytes, limits::FILE_BYTES + 1)?;
         if bytes.len() > limits::FILE_BYTES {
             return Err(io::Error::other("larger than 1 MiB"));

@@ -43,8 +43,7 @@ impl Reply {
         let most = limits::BODY_BYTES + 1;
         // In one piece where its length is told: a buffer that grows is there twice for a moment.
         let length = response.body().content_length().unwrap_or(0);
-        let mut body =
-            Vec::with_capacity(usize::try_from(length).unwrap_or(most).min(limits::BODY_BYTES) + 1);
+        let mut body = Vec::with_capacity(usize::try_from(length).unwrap_or(most).min(most));
         let mut source = response.into_body().into_with_config().limit(most as u64).reader();
         read::to_end(&mut source, &mut body, most)?;
         if body.len() > limits::BODY_BYTES {
