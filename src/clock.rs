@@ -45,6 +45,17 @@ pub fn distance(one: SystemTime, other: SystemTime) -> String {
     "less than a second".to_owned()
 }
 
+/// A time as Go prints it, in whole seconds: `4m52s`.
+#[must_use]
+pub fn short(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds}s"),
+        (0, minutes, seconds) => format!("{minutes}m{seconds}s"),
+        (hours, minutes, seconds) => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
 /// Puts `items` into an order drawn evenly from all orders (Fisher and Yates).
 pub fn shuffle<T>(clock: &dyn Clock, items: &mut [T]) {
     for last in (1..items.len()).rev() {

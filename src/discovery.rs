@@ -16,6 +16,9 @@ use crate::yaml;
 /// Where an API server keeps it (`k8s.io/cluster-bootstrap/token/api/types.go`, `ConfigMapClusterInfo`).
 const PATH: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
 
+const CHECK_URL: &str = "check the URL";
+const CHECK_SERVER: &str = "check that the address is the API server's";
+
 /// What is used of the ConfigMap's data: the kubeconfig, and the signature of one token. A cluster has a signature for each
 /// of its tokens; the others are passed over.
 #[derive(Debug)]
@@ -85,19 +88,25 @@ fn names(token_id: &str) -> [String; 2] {
 pub fn fetch(peer: &Unverified, token_id: &str, timeout: Duration) -> Result<ClusterInfo> {
     let reply = peer.get(PATH, timeout)?;
     if reply.status != 200 {
-        let advice = match reply.status {
-            300..=399 => "redirects are not followed: name the API server itself",
-            401 => "anonymous requests are off; allow them for cluster-info, or give it with --cluster-info",
-            403 | 404 => "cluster-info is not public or not there; publish it with kubeadm",
-            _ => "no cluster-info; check that an API server answers there",
+        let meaning = match reply.status {
+            300..=399 => ("redirects are not followed", "use the API server's own address"),
+            401 => (
+                "anonymous requests are disabled",
+                "allow them for cluster-info, or copy it to the machine and use --cluster-info",
+            ),
+            403 | 404 => (
+                "cluster-info is not public or not found",
+                "publish it with `kubeadm init phase bootstrap-token`, or correct the address",
+            ),
+            _ => ("no cluster-info", CHECK_SERVER),
         };
-        return Err(refusal(peer.endpoint(), &reply, "the API server", advice));
+        return Err(refusal(peer.endpoint(), &reply, "the API server", meaning));
     }
     ClusterInfo::from_json(&reply.body, token_id)
         .filter(|info| info.kubeconfig().is_some() || is_config_map(&reply))
         .ok_or_else(|| {
-            let what = "answers with something else than a ConfigMap; check that an API server answers there";
-            no_use(peer.endpoint(), &with_words(what, &reply))
+            no_use(peer.endpoint(), &with_words("did not respond with a ConfigMap", &reply))
+                .with_help(CHECK_SERVER)
         })
 }
 
@@ -116,7 +125,7 @@ pub fn fetch_file(server: &Verified, url: &ServerUrl, timeout: Duration) -> Resu
     let who = format!("HTTP {}, {}", reply.status, reply.answerer());
     String::from_utf8(reply.body)
         .map(|text| (Secret::new(text), who))
-        .map_err(|_| no_use(url.as_str(), "answers with something else than text; check the URL"))
+        .map_err(|_| no_use(url.as_str(), "did not respond with UTF-8 text").with_help(CHECK_URL))
 }
 
 /// Fetches a ConfigMap from `url`, as far as it matters to who has the token with this ID: nothing of it is trusted yet.
@@ -134,45 +143,46 @@ pub fn fetch_published(
         std::str::from_utf8(&reply.body).ok().and_then(|text| ClusterInfo::from_text(text, token_id).ok());
     info.filter(|info| info.kubeconfig().is_some()).ok_or_else(|| {
         // It may be another file than was meant, with a token in it: nothing of it is shown.
-        let what = "answers with no ConfigMap in JSON or YAML that has a kubeconfig; check the URL";
+        let what = "did not respond with a ConfigMap (JSON or YAML) that has a kubeconfig";
         no_use(url.as_str(), &format!("{what} (HTTP {}, {})", reply.status, reply.answerer()))
+            .with_help(CHECK_URL)
     })
 }
 
 fn fetch_text(server: &Verified, url: &ServerUrl, timeout: Duration) -> Result<Reply> {
     let reply = server.call(Step::Discovery, url.tail(), None, None, timeout)?;
     if reply.status != 200 {
-        let advice = match reply.status {
-            300..=399 => "redirects are not followed: give the URL at their end",
-            401 | 403 => "the file is not public; serve it without asking who fetches it",
-            404 => "there is no such file; correct the URL, or publish it",
-            _ => "no file; check the URL",
+        let meaning = match reply.status {
+            300..=399 => ("redirects are not followed", "use the URL that they lead to"),
+            401 | 403 => ("the file is not public", "serve it without authentication"),
+            404 => ("not found", "correct the URL, or publish the file"),
+            _ => ("no file", CHECK_URL),
         };
-        return Err(refusal(url.as_str(), &reply, "the server", advice));
+        return Err(refusal(url.as_str(), &reply, "the server", meaning));
     }
     if reply.body.len() > limits::FILE_BYTES {
-        return Err(no_use(url.as_str(), "answers with more than 1 MiB; check the URL"));
+        return Err(no_use(url.as_str(), "responded with more than 1 MiB").with_help(CHECK_URL));
     }
     if reply.is_page() {
-        let what = "answers with a page for people; check the URL";
-        return Err(no_use(url.as_str(), &with_words(what, &reply)));
+        let what = with_words("responded with an HTML page", &reply);
+        return Err(no_use(url.as_str(), &what).with_help(CHECK_URL));
     }
     Ok(reply)
 }
 
 /// An answer that is no success: busy servers and missing files alike may heal. Nobody is trusted yet, so that a wish
 /// counts for no longer than a pause of our own.
-fn refusal(who: impl Display, reply: &Reply, server: &str, advice: &str) -> Error {
+fn refusal(who: impl Display, reply: &Reply, server: &str, meaning: (&str, &'static str)) -> Error {
     let (status, text) = (reply.status, reply.text());
     let wish = reply.retry_after().map(|wish| wish.min(limits::BACKOFF_CAP));
     let error = if reply.is_busy() {
-        let message =
-            format!("{who} answers HTTP {status}: {server} is busy or restarting; check how it is ({text})");
-        Error::new(Step::Discovery, Failure::Unreachable, message)
+        let what = format!("{who} responded with HTTP {status}: {server} is busy or restarting ({text})");
+        Error::new(Step::Discovery, Failure::Unreachable, what).with_help("check the API server and etcd")
     } else {
-        no_use(who, &format!("answers HTTP {status}: {advice} ({text})"))
+        let (meaning, help) = meaning;
+        no_use(who, &format!("responded with HTTP {status}: {meaning} ({text})")).with_help(help)
     };
-    error.healing(Retry::UntilDeadline(wish))
+    error.with_retry(Retry::UntilDeadline(wish))
 }
 
 fn with_words(what: &str, reply: &Reply) -> String {
@@ -182,5 +192,5 @@ fn with_words(what: &str, reply: &Reply) -> String {
 /// An answer that is of no use for discovery; another one may be.
 pub fn no_use(who: impl Display, what: &str) -> Error {
     Error::new(Step::Discovery, Failure::NotPublished, format!("{who} {what}"))
-        .healing(Retry::UntilDeadline(None))
+        .with_retry(Retry::UntilDeadline(None))
 }

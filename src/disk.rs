@@ -141,7 +141,7 @@ impl Root {
                 continue;
             }
             if names.len() == limits::ENTRIES {
-                return Err(io::Error::other("it has too many entries"));
+                return Err(io::Error::other("too many entries"));
             }
             // There are few; `sort` is 3,648 bytes more of the shipped program.
             let (Ok(at) | Err(at)) = names.binary_search(&name);

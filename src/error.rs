@@ -3,10 +3,12 @@
 //! An error names the step, the thing and the next action, and keeps its cause. No error text holds a secret:
 //! messages are built from checked, public values, and what a server said is cut and cleaned by [`foreign`].
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use crate::clock::short;
 use crate::limits;
 
 /// The step of a join that failed, as the word that begins an error line.
@@ -28,6 +30,8 @@ pub enum Step {
     Certificate,
     /// Reading and writing the node's files.
     Files,
+    /// None: a bug in this program.
+    Internal,
 }
 
 impl fmt::Display for Step {
@@ -41,13 +45,13 @@ impl fmt::Display for Step {
             Self::Approval => "approval",
             Self::Certificate => "certificate",
             Self::Files => "files",
+            Self::Internal => "internal",
         })
     }
 }
 
-/// The kind of a failure. Its number is the process's exit code and is stable. The greater of two is the one that came
-/// further on its way to an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// The kind of a failure. Its number is the process's exit code and is stable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Failure {
     /// A bug in this program.
@@ -158,13 +162,21 @@ impl Retry {
     }
 }
 
-/// A failure of one step, with what heals it.
+/// A failure of one step, as data: what decides over retries and exit codes, and what people read.
+///
+/// One pointer, so that every result that carries it stays small.
 #[derive(Debug)]
-pub struct Error {
+pub struct Error(Box<Details>);
+
+#[derive(Debug)]
+struct Details {
     step: Step,
-    failure: Failure,
+    kind: Failure,
     retry: Retry,
-    message: String,
+    what: String,
+    help: Option<Cow<'static, str>>,
+    /// How many attempts failed, and in what time.
+    attempts: Option<(u32, Duration)>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -172,67 +184,149 @@ pub struct Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// A failure that no waiting heals. `message` says what is wrong with what, and what to do.
-    pub fn new(step: Step, failure: Failure, message: impl Into<String>) -> Self {
-        Self { step, failure, retry: Retry::Never, message: message.into(), source: None }
+    /// A failure that no waiting heals. `what` says what is wrong with what.
+    pub fn new(step: Step, kind: Failure, what: impl Into<String>) -> Self {
+        Self::of(step, kind, what.into())
+    }
+
+    #[inline(never)]
+    fn of(step: Step, kind: Failure, what: String) -> Self {
+        Self(Box::new(Details {
+            step,
+            kind,
+            retry: Retry::Never,
+            what,
+            help: None,
+            attempts: None,
+            source: None,
+        }))
+    }
+
+    /// The same with what to do about it.
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<Cow<'static, str>>) -> Self {
+        self.0.help = Some(help.into());
+        self
     }
 
     /// The same with its cause.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
+        self.0.source = Some(source.into());
         self
     }
 
     /// The same with another answer to whether waiting heals it.
     #[must_use]
-    pub fn healing(mut self, retry: Retry) -> Self {
-        self.retry = retry;
+    pub fn with_retry(mut self, retry: Retry) -> Self {
+        self.0.retry = retry;
         self
     }
 
-    /// The same with words added at the end of the message.
+    /// The same as the last of several attempts, in this time.
+    #[must_use]
+    pub fn given_up_after(mut self, attempts: u32, time: Duration) -> Self {
+        self.0.attempts = Some((attempts, time));
+        self
+    }
+
+    /// The same with words added to what happened.
     #[must_use]
     pub fn with_note(mut self, note: &str) -> Self {
-        self.message.push_str(note);
+        self.0.what.push_str(note);
         self
+    }
+
+    /// The step that failed.
+    #[must_use]
+    pub fn step(&self) -> Step {
+        self.0.step
     }
 
     /// Kind, and so exit code.
     #[must_use]
     pub fn failure(&self) -> Failure {
-        self.failure
+        self.0.kind
     }
 
     /// Whether waiting can heal it.
     #[must_use]
     pub fn retry(&self) -> Retry {
-        self.retry
+        self.0.retry
+    }
+
+    /// How far the attempt came: of several endpoints the one with the greatest has the most to tell.
+    #[must_use]
+    pub fn progress(&self) -> u8 {
+        match self.0.kind {
+            Failure::Internal | Failure::Usage => 0,
+            Failure::Unreachable => 1,
+            Failure::NotPublished => 2,
+            Failure::NotTrusted => 3,
+            Failure::Refused | Failure::Denied | Failure::Pending | Failure::ServingPending => 4,
+            Failure::Clock | Failure::Files => 5,
+        }
+    }
+
+    /// What to do about it, as one line.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        self.0.help.as_deref().map(one_line)
+    }
+
+    /// The error, its causes, and how long it was tried, on one line.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let chain = self.chain().join(": ");
+        match self.0.attempts {
+            Some((attempts, time)) if attempts > 1 => {
+                format!("{chain} (gave up after {attempts} attempts in {})", short(time))
+            }
+            _ => chain,
+        }
     }
 
     /// The error and its causes, outermost first, each as one line.
     #[must_use]
     pub fn chain(&self) -> Vec<String> {
-        let mut chain = vec![one_line(&format!("{}: {}", self.step, self.message))];
+        let mut chain = vec![one_line(&format!("{}: {}", self.0.step, self.0.what))];
         let mut next = self.source();
         while let Some(cause) = next {
-            chain.push(foreign(&cause.to_string()));
+            chain.push(foreign(&reason(cause)));
             next = cause.source();
         }
         chain
     }
 }
 
-/// The whole chain on one line, so that a log line or a console shows the cause too.
+/// One line: the whole chain, and the help behind it.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.chain().join(": "))
+        f.write_str(&self.chain().join(": "))?;
+        self.help().map_or(Ok(()), |help| write!(f, "; {help}"))
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().map(|cause| cause as &(dyn StdError + 'static))
+        self.0.source.as_deref().map(|cause| cause as &(dyn StdError + 'static))
+    }
+}
+
+/// A cause as it stands behind a colon: of the system's errors without their number, `connection refused`.
+#[must_use]
+pub fn reason(cause: &dyn fmt::Display) -> String {
+    let cause = cause.to_string();
+    match cause.split_once(" (os error ") {
+        Some((reason, number)) if number.ends_with(')') => {
+            let mut reason = reason.to_owned();
+            // Not of `I/O error`.
+            if reason.chars().nth(1).is_some_and(char::is_lowercase) {
+                reason[..1].make_ascii_lowercase();
+            }
+            reason
+        }
+        _ => cause,
     }
 }
 

@@ -110,7 +110,7 @@ impl NodeFiles {
         let path = path(certificates, &name);
         let found = directory.read_private(&name).map_err(|e| unreadable(&path, e))?.map(Secret::new);
         if found.is_none() && directory.has(&name).map_err(|e| unreadable(&path, e))? {
-            self.warn(format!("other users may know the key in {path}; a new one is made"));
+            self.warn(format!("other users could read the key in {path}; creating a new one"));
         }
         let key = match found.and_then(|bytes| Key::from_pem(bytes.expose())) {
             Some(key) => key,
@@ -147,9 +147,8 @@ impl NodeFiles {
         let (link, current) = (current(kind), self.current(kind));
         directory.link(&link, &stored).and_then(|()| directory.sync()).map_err(|e| match e.kind() {
             ErrorKind::AlreadyExists => {
-                let message =
-                    format!("{current} is a file where the kubelet has a link; remove it and run again");
-                Error::new(Step::Files, Failure::Files, message)
+                let what = format!("{current} is a file, expected a symbolic link");
+                Error::new(Step::Files, Failure::Files, what).with_help("remove it, then run again")
             }
             _ => unwritable(&current, e),
         })?;
@@ -223,9 +222,9 @@ impl NodeFiles {
 
     fn directory(&self, at: &str, mode: u32) -> Result<Directory> {
         let open = |at: &str, mode| {
-            self.root
-                .directory(at, Some(mode))
-                .map_err(|e| failed(format!("the directory {at} cannot be opened or made"), e))
+            self.root.directory(at, Some(mode)).map_err(|e| {
+                failed(format!("directory {at} cannot be opened or created"), "repair or remove it", e)
+            })
         };
         if at.strip_prefix(KUBELET).is_some_and(|below| below.starts_with('/')) {
             let kubelet = open(KUBELET, 0o700)?; // not with the mode that a parent gets
@@ -238,10 +237,13 @@ impl NodeFiles {
 
     /// Makes the names in the directory `at` durable.
     fn sync(&self, at: &str) -> Result<()> {
-        self.root
-            .directory(at, None)
-            .and_then(|directory| directory.sync())
-            .map_err(|e| failed(format!("the directory {at} cannot be synced"), e))
+        self.root.directory(at, None).and_then(|directory| directory.sync()).map_err(|e| {
+            failed(
+                format!("directory {at} cannot be synced"),
+                "free space or make it writable, then run again",
+                e,
+            )
+        })
     }
 
     /// Removes `name` from the directory `at`, where there is one.
@@ -256,7 +258,13 @@ impl NodeFiles {
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
             Err(e) => Err(e),
         };
-        removed.map_err(|e| failed(format!("{} cannot be removed", path(at, name)), e))
+        removed.map_err(|e| {
+            failed(
+                format!("{} cannot be removed", path(at, name)),
+                "free space or make it writable, then run again",
+                e,
+            )
+        })
     }
 }
 
@@ -308,24 +316,30 @@ pub(crate) fn path(directory: &str, name: &str) -> String {
 
 /// What is there belongs to another cluster or node, and may only go when the operator says so.
 fn refusal(problem: &str) -> Error {
-    let message =
-        format!("{problem}; move it away, or give --replace to have that done, to join this cluster");
-    Error::new(Step::Files, Failure::Files, message)
+    Error::new(Step::Files, Failure::Files, problem)
+        .with_help("if this machine should join as another node or cluster, stop the kubelet and use --replace, which moves kubelet.conf, \
+             certificates and CA aside; if not, correct --node-name or the discovery settings")
 }
 
 fn unreadable(path: &str, error: io::Error) -> Error {
-    failed(format!("{path} cannot be read; repair or remove it"), error)
+    failed(format!("{path} cannot be read"), "repair or remove it", error)
 }
 
 fn unwritable(path: &str, error: io::Error) -> Error {
-    failed(format!("{path} cannot be written; what was there is unchanged; run again when it can"), error)
+    failed(
+        format!("{path} cannot be written (unchanged)"),
+        "free space or make it writable, then run again",
+        error,
+    )
 }
 
 /// An error of the node's files. Where a directory is refused, that is all there is to say.
-fn failed(message: String, error: io::Error) -> Error {
+fn failed(what: String, help: &'static str, error: io::Error) -> Error {
     match Stranger::of(&error) {
-        Some(stranger) => Error::new(Step::Files, Failure::Files, stranger.to_string()),
-        None => Error::new(Step::Files, Failure::Files, message).caused_by(error),
+        Some(stranger) => {
+            Error::new(Step::Files, Failure::Files, stranger.to_string()).with_help(stranger.help())
+        }
+        None => Error::new(Step::Files, Failure::Files, what).with_help(help).caused_by(error),
     }
 }
 

@@ -83,10 +83,10 @@ impl Unverified {
     pub fn get(&self, path: &str, timeout: Duration) -> Result<Reply> {
         self.0.send(Method::GET, path, None, None, timeout).and_then(|answer| self.0.read(answer)).map_err(
             |e| {
-                match self.0.failure(Step::Discovery, e) {
+                match self.0.failure(Step::Discovery, &e) {
                     // Whoever answers here is not trusted yet; another answer may be the right one.
                     error if error.failure() == Failure::NotTrusted => {
-                        error.healing(Retry::UntilDeadline(None))
+                        error.with_retry(Retry::UntilDeadline(None))
                     }
                     error => error,
                 }
@@ -177,7 +177,7 @@ impl Verified {
     /// # Errors
     /// As [`Self::call`].
     pub fn local_address(&self, step: Step, timeout: Duration) -> Result<Option<IpAddr>> {
-        self.0.line.open_ahead(timeout).map_err(|e| self.0.failure(step, e.into()))
+        self.0.line.open_ahead(timeout).map_err(|e| self.0.failure(step, &e.into()))
     }
 
     /// Sends one request, with a bearer token where one is given, and reads the whole answer, whatever its status.
@@ -197,7 +197,7 @@ impl Verified {
         self.0
             .send(method, path, bearer.map(|bearer| bearer.0.clone()), body, timeout)
             .and_then(|answer| self.0.read(answer))
-            .map_err(|e| self.0.failure(step, e))
+            .map_err(|e| self.0.failure(step, &e))
     }
 
     /// Begins a watch: the answer's lines come one by one. Any status but 200 is returned as a whole reply.
@@ -214,11 +214,11 @@ impl Verified {
         let response = self
             .0
             .send(Method::GET, path, bearer.map(|bearer| bearer.0.clone()), None, timeout)
-            .map_err(|e| self.0.failure(step, e))?;
+            .map_err(|e| self.0.failure(step, &e))?;
         if response.status() == 200 {
             return Ok(Ok(Watch::new(response.into_body(), self.0.line.clone())));
         }
-        self.0.read(response).map(Err).map_err(|e| self.0.failure(step, e))
+        self.0.read(response).map(Err).map_err(|e| self.0.failure(step, &e))
     }
 }
 

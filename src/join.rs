@@ -18,6 +18,7 @@ use crate::files::{Existing, Identity, NodeFiles, Unusable};
 use crate::http::{Bearer, System};
 use crate::identity::Credentials;
 use crate::kubelet::{KubeletFiles, Lookup};
+use crate::log::Log;
 use crate::node::{NodeName, USER_PREFIX};
 use crate::options::{Comparison, Discovery, Join, Wait};
 use crate::report::{CertificateFacts, Phase, Report, Success, milliseconds};
@@ -31,20 +32,20 @@ pub(crate) use discover::after_build;
 ///
 /// # Errors
 /// The failure that ended the run; its kind is the exit code.
-pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Success> {
-    report.warn(&options.warnings);
+pub fn join(options: &Join, system: &System, log: &Log, report: &mut Report) -> Result<Success> {
+    options.warnings.iter().for_each(|warning| log.warn(warning));
     if let Some(discovery) = options.method.decided() {
-        discovery.tokens().for_each(|token| report.hide(token));
+        discovery.tokens().for_each(|token| log.hide(token));
     }
-    let run = Run::begin(options, system, report)?;
+    let run = Run::begin(options, system, log, report)?;
     let existing = run.files.judge().and_then(|()| run.files.existing(&run.node, system.clock.now()));
-    run.files.tell(!options.dry_run, report);
+    run.files.tell(!options.dry_run, log);
     let existing = existing?;
     if let Existing::OtherNode(subject) = &existing {
         subject
             .common_names
             .iter()
-            .for_each(|name| report.uses(name.strip_prefix(USER_PREFIX).unwrap_or(name)));
+            .for_each(|name| log.show_name(name.strip_prefix(USER_PREFIX).unwrap_or(name)));
     }
     if !options.replace {
         run.files.refuse_foreign(&existing, &run.node)?;
@@ -64,7 +65,7 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
     }
     let success = if run.serve(report)? { Success::Joined } else { success };
     if matches!(success, Success::Joined | Success::AlreadyJoined) {
-        options.token_files.iter().for_each(|file| remove_token(file, report));
+        options.token_files.iter().for_each(|file| remove_token(file, log));
     }
     Ok(success)
 }
@@ -73,15 +74,16 @@ pub fn join(options: &Join, system: &System, report: &mut Report) -> Result<Succ
 ///
 /// # Errors
 /// As of [`join`].
-pub(crate) fn rehearse(options: &Join, system: &System, report: &mut Report) -> Result<()> {
-    let run = Run::open(options, system, report)?;
-    run.judge_given(run.method(report)?)
+pub(crate) fn rehearse(options: &Join, system: &System, log: &Log, report: &mut Report) -> Result<()> {
+    let run = Run::open(options, system, log, report)?;
+    run.judge_given(run.method()?)
 }
 
 /// One run: what it was told, and what it works with.
 struct Run<'a> {
     options: &'a Join,
     system: &'a System,
+    log: &'a Log,
     /// When all of it has to be over, if there is such a time.
     overall: Option<Deadline>,
     /// The node's disk.
@@ -105,46 +107,47 @@ struct Joining {
 
 impl<'a> Run<'a> {
     /// Opens the node's disk, and names the node.
-    fn open(options: &'a Join, system: &'a System, report: &mut Report) -> Result<Self> {
+    fn open(options: &'a Join, system: &'a System, log: &'a Log, report: &mut Report) -> Result<Self> {
         let overall = options.timeout.map(Deadline::at);
         let root = options.root.as_deref().unwrap_or(Path::new("/"));
         let files = NodeFiles::open(root, options.layout.clone())?;
-        let node = machine::node_name(options, &files, system.clock.now(), report)?;
+        let node = machine::node_name(options, &files, system.clock.now(), log)?;
         report.node_name = Some(node.as_str().to_owned());
-        report.uses(node.as_str());
+        log.show_name(node.as_str());
         if let Some(proxy) = system.proxies.host() {
-            report.uses(&proxy);
+            log.show_name(&proxy);
         }
         for name in options.serving.iter().flat_map(|serving| serving.names.as_slice()) {
             if let AltName::Dns(name) = name {
-                report.uses(name);
+                log.show_name(name);
             }
         }
-        Ok(Self { options, system, overall, files, lock: None, node })
+        Ok(Self { options, system, log, overall, files, lock: None, node })
     }
 
     /// The same, and waits for another run to end.
-    fn begin(options: &'a Join, system: &'a System, report: &mut Report) -> Result<Self> {
-        let mut run = Self::open(options, system, report)?;
+    fn begin(options: &'a Join, system: &'a System, log: &'a Log, report: &mut Report) -> Result<Self> {
+        let mut run = Self::open(options, system, log, report)?;
         let clock = &*system.clock;
         let serving = options.serving.as_ref().map_or(Duration::ZERO, |serving| serving.timeout);
         let patience = [options.discovery_timeout, options.tls_bootstrap_timeout, serving, options.splay]
             .into_iter()
             .fold(Duration::ZERO, Duration::saturating_add);
         let deadline = Deadline::after(clock, patience).earlier(run.overall);
-        run.lock = Some(run.files.lock(Path::new(disk::RUNTIME), clock, deadline, report)?);
+        run.lock = Some(run.files.lock(Path::new(disk::RUNTIME), clock, deadline, log)?);
         Ok(run)
     }
 
     /// How the cluster is found, now that this has to be known.
-    fn method(&self, report: &mut Report) -> Result<&'a Discovery> {
+    fn method(&self) -> Result<&'a Discovery> {
+        let log = self.log;
         let clock = self.system.clock.clone();
         let deadline = Deadline::after(&*clock, self.options.discovery_timeout).earlier(self.overall);
         let method = self.options.method.discovery(Wait { clock, deadline });
         match &method {
-            Ok(method) => method.hosts().into_iter().for_each(|host| report.uses(host)),
+            Ok(method) => method.hosts().into_iter().for_each(|host| log.show_name(host)),
             // A name may have turned out to be the token.
-            Err(_) => report.uses_nothing(),
+            Err(_) => log.forget_names(),
         }
         method
     }
@@ -152,7 +155,7 @@ impl<'a> Run<'a> {
     /// What is there to do for a node that has an identity. Whose cluster it is in, the given pins and CAs tell; where
     /// there are none nobody is asked, unless `--replace` is given.
     fn stay(&self, identity: &Identity, existing: &Existing, report: &mut Report) -> Result<Success> {
-        let Self { options, files, .. } = self;
+        let Self { options, files, log, .. } = self;
         let keys = identity.cluster_keys();
         let is_here = match options.compare(&keys) {
             Comparison::Same => true,
@@ -180,7 +183,7 @@ impl<'a> Run<'a> {
         } else if !(keeps || options.dry_run) {
             // A kubelet has made the node one since its files were prepared. That this one stays, on a read-only disk
             // say, is no failure then.
-            files.remove_bootstrap().unwrap_or_else(|e| report.say(&format!("warning: {e}; remove it")));
+            files.remove_bootstrap().unwrap_or_else(|e| log.warn(&e.to_string()));
         }
         Ok(Success::AlreadyJoined)
     }
@@ -188,8 +191,8 @@ impl<'a> Run<'a> {
     /// Tells that the node has an identity that stays.
     fn tell_of(&self, identity: &Identity, report: &mut Report) {
         let facts = CertificateFacts::of(identity.certificate(), None);
-        report.say(&format!(
-            "joined already: {} has a certificate until {}",
+        self.log.info(&format!(
+            "already joined: {} has a certificate until {}",
             self.node.as_str(),
             facts.not_after
         ));
@@ -199,39 +202,39 @@ impl<'a> Run<'a> {
     /// Makes a machine without an identity a node: discovery, trust, the client certificate, the files. A node that has
     /// its identity in this cluster gets the kubelet's configuration only.
     fn bootstrap(&self, existing: &Existing, report: &mut Report) -> Result<Success> {
-        let Self { options, system, files, node, .. } = self;
+        let Self { options, system, log, files, node, .. } = self;
         let clock = &*system.clock;
         let (conf, ca) = (options.layout.kubeconfig.as_str(), options.layout.ca.as_str());
         match existing {
             Existing::Unusable(Unusable { problem, .. }) => {
-                report.say(&format!("files: {conf} is unusable: {problem}; joining again"));
+                log.info(&format!("files: {conf} is unusable: {problem}; joining again"));
             }
             Existing::WithoutCa(_) => {
-                report.say(&format!("files: {ca} is missing or empty beside {conf}; joining again"));
+                log.info(&format!("files: {ca} is missing or empty beside {conf}; joining again"));
             }
             _ => {}
         }
-        let method = self.method(report)?;
+        let method = self.method()?;
         self.spread(report);
         let (cluster, credentials) = self.discover(method, report)?;
         let replacement = files.replacement(cluster.authorities(), existing, node, options.replace)?;
         let joined = matches!(existing, Existing::Joined(_)) && replacement.is_empty();
         if replacement.renews_ca() {
-            report.say(&format!(
-                "files: {ca} holds other certificates of the cluster's CA keys; a join writes those of the cluster"
+            log.info(&format!(
+                "files: {ca} has the cluster's CA keys in other certificates; a join replaces it"
             ));
         }
         if options.dry_run {
             for path in replacement.paths() {
-                report.say(&format!("dry run: {path} would be moved aside"));
+                log.info(&format!("dry run: {path} would be moved aside"));
             }
-            report.say("dry run: the cluster is trusted; nothing was requested or written");
+            log.info("dry run: the cluster is trusted; nothing was requested or written");
             return Ok(if joined { Success::AlreadyJoined } else { Success::DryRun });
         }
 
-        let joining = self.ask(cluster, credentials, joined, report)?;
+        let joining = self.ask(cluster, credentials, joined)?;
         for path in files.set_aside(&replacement, clock.now())? {
-            report.say(&format!("files: what another cluster or node has left is {path} now"));
+            log.info(&format!("files: moved aside {path} (of another cluster or node)"));
         }
         let (success, told) = if joined {
             self.write_kubelet(&joining)?;
@@ -241,12 +244,12 @@ impl<'a> Run<'a> {
             (Success::Joined, Some(format!("joined: {} can start its kubelet", node.as_str())))
         } else {
             self.prepare(&joining, true)?;
-            let told = "prepared: ca.crt and bootstrap-kubelet.conf are in place".to_owned();
+            let told = "prepared: ca.crt and bootstrap-kubelet.conf are written".to_owned();
             (Success::Prepared, Some(told))
         };
         report.end_phase(Phase::Files, clock);
         if let Some(told) = told {
-            report.say(&told);
+            log.info(&told);
         }
         Ok(success)
     }
@@ -260,30 +263,24 @@ impl<'a> Run<'a> {
             return;
         }
         let time = clock.jitter(most);
-        report.say(&format!("splay: the first request comes in {} ms", milliseconds(time)));
+        self.log.info(&format!("splay: waiting {} ms before the first request", milliseconds(time)));
         clock.sleep(time);
         report.end_phase(Phase::Splay, clock);
     }
 
     /// Asks the cluster what has to be known before anything is requested or written: what it refuses leaves no trace,
     /// here or there.
-    fn ask(
-        &self,
-        cluster: TrustedCluster,
-        credentials: Credentials,
-        joined: bool,
-        report: &mut Report,
-    ) -> Result<Joining> {
+    fn ask(&self, cluster: TrustedCluster, credentials: Credentials, joined: bool) -> Result<Joining> {
         let Self { options, files, node, .. } = self;
         let clock = &*self.system.clock;
         let deadline = Deadline::after(clock, options.tls_bootstrap_timeout).earlier(self.overall);
         let bearer = credentials.bearer()?;
         let lookup = Lookup { api: cluster.api(), bearer: bearer.as_ref(), clock, deadline };
         if options.refuse_ready_node && !joined {
-            lookup.refuse_ready_node(node, report)?;
+            lookup.refuse_ready_node(node, self.log)?;
         }
         let has_kubelet = !options.with_kubelet_config || (joined && files.has_kubelet()?);
-        let kubelet = if has_kubelet { None } else { Some(self.kubelet_files(&lookup, report)?) };
+        let kubelet = if has_kubelet { None } else { Some(self.kubelet_files(&lookup)?) };
         Ok(Joining { cluster, credentials, bearer, deadline, kubelet })
     }
 
@@ -304,15 +301,15 @@ impl<'a> Run<'a> {
 }
 
 /// The node has its identity: that the token stays is no failure of the join.
-fn remove_token(file: &Path, report: &Report) {
+fn remove_token(file: &Path, log: &Log) {
     let shown = file.display();
     match disk::remove_outside(file) {
         Ok(true) => {}
-        Ok(false) => report.say(&format!("warning: files: {shown} is no regular file, it stays")),
+        Ok(false) => log.warn(&format!("files: {shown} is not a regular file; not removed")),
         Err(e) => {
-            let message = format!("the token in {shown} cannot be removed; remove it");
-            let error = Error::new(Step::Files, Failure::Files, message).caused_by(e);
-            report.say(&format!("warning: {error}"));
+            let what = format!("the token in {shown} cannot be removed");
+            let error = Error::new(Step::Files, Failure::Files, what).with_help("remove it").caused_by(e);
+            log.warn(&error.to_string());
         }
     }
 }

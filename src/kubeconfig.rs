@@ -101,7 +101,7 @@ impl Kubeconfig {
         let config = yaml::tree(text).map_err(KubeconfigError::Yaml)?;
         let is = |field, value| text_of(&config, field).map(|text| text.is_empty() || text == value);
         if !is_map(&config) || !is("kind", "Config")? || !is("apiVersion", "v1")? {
-            return Err(KubeconfigError::Content("it is another kind of object than a kubeconfig"));
+            return Err(KubeconfigError::Content("expected `kind: Config`"));
         }
         Ok(Self {
             clusters: named(&config, "clusters", "cluster", |cluster| {
@@ -149,7 +149,7 @@ impl Kubeconfig {
         }
         find(&self.clusters, "")
             .or_else(|| find(&self.clusters, &self.current_context()?.cluster))
-            .ok_or(KubeconfigError::Content("it names no cluster, or several and none of them current"))
+            .ok_or(KubeconfigError::Content("no current cluster"))
     }
 
     /// The cluster that a kubelet means, which follows the current context, else as of [`Self::discovery_cluster`].
@@ -193,9 +193,7 @@ fn text_of(map: &Value, field: &str) -> Result<String, KubeconfigError> {
         None | Some(Value::Null) => Ok(String::new()),
         Some(Value::String(text)) => Ok(text.clone()),
         // Not quoted: in a kubeconfig it can be a secret.
-        Some(_) => {
-            Err(KubeconfigError::Content("a field holds something else than text; put its value in quotes"))
-        }
+        Some(_) => Err(KubeconfigError::Content("a field is not a string (put its value in quotes)")),
     }
 }
 
@@ -262,18 +260,16 @@ fn entries<'v>(
                 // A name that is missing is an empty one, and a content that is missing has empty fields.
                 let item = entry.get(kind).unwrap_or(&Value::Null);
                 if !is_map(entry) || !is_map(item) {
-                    return Err(KubeconfigError::Content(
-                        "an entry of a list is no map, or its content is none",
-                    ));
+                    return Err(KubeconfigError::Content("an entry of a list is not a map"));
                 }
                 let name = text_of(entry, "name")?;
                 if find(&items, &name).is_some() {
-                    return Err(KubeconfigError::Content("two entries of a list have one name"));
+                    return Err(KubeconfigError::Content("two entries of a list have the same name"));
                 }
                 items.push((name, item));
             }
         }
-        Some(_) => return Err(KubeconfigError::Content("clusters, contexts and users are lists")),
+        Some(_) => return Err(KubeconfigError::Content("clusters, contexts and users must be lists")),
     }
     Ok(items)
 }

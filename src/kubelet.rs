@@ -14,8 +14,8 @@ use crate::error::{Error, Failure, Result, Step, foreign};
 use crate::http::{Bearer, Verified};
 use crate::json;
 use crate::limits;
+use crate::log::Log;
 use crate::node::NodeName;
-use crate::report::Report;
 use crate::retry::Backoff;
 
 /// The container runtimes that kubeadm looks for, and the one that it takes when there is none
@@ -78,18 +78,17 @@ impl Lookup<'_> {
     ///
     /// # Errors
     /// [`Failure::Denied`] when there is such a node; else the last failure to find out when the deadline has come.
-    pub fn refuse_ready_node(&self, node: &NodeName, report: &mut Report) -> Result<()> {
+    pub fn refuse_ready_node(&self, node: &NodeName, log: &Log) -> Result<()> {
         let name = node.as_str();
         let what =
-            format!("the Node {name} cannot be looked up (kubeadm allows it by the role kubeadm:get-nodes)");
-        if !self.get(&format!("/api/v1/nodes/{name}"), &what, is_ready, report)?.unwrap_or_default() {
+            format!("Node {name} cannot be read (kubeadm allows it with ClusterRole kubeadm:get-nodes)");
+        if !self.get(&format!("/api/v1/nodes/{name}"), &what, is_ready, log)?.unwrap_or_default() {
             return Ok(());
         }
-        let message = format!(
-            "a Node {name} is in the cluster and Ready; give this machine another name, or, when it takes that \
-             node's place, stop the old one or delete its Node, and run again"
-        );
-        Err(Error::new(Step::Cluster, Failure::Denied, message))
+        let what = format!("a Ready Node {name} already exists");
+        Err(Error::new(Step::Cluster, Failure::Denied, what).with_help(
+            "use another name, or, if this machine replaces that node, stop the old one or delete the Node",
+        ))
     }
 
     /// Fetches the cluster's configuration and makes the machine's files of it.
@@ -101,28 +100,29 @@ impl Lookup<'_> {
         &self,
         registration: &NodeRegistration,
         machine: &Machine<'_>,
-        report: &mut Report,
+        log: &Log,
     ) -> Result<KubeletFiles> {
-        let what = "the ConfigMap kube-system/kubelet-config cannot be fetched \
-                    (kubeadm allows it by the role kubeadm:kubelet-config)";
+        let what = "ConfigMap kube-system/kubelet-config cannot be read \
+                    (kubeadm allows it with Role kubeadm:kubelet-config)";
         // An empty one is there, and is no KubeletConfiguration.
         let read = |object: &Value| match json::field(json::field(object, "data")?, KEY)? {
             Value::Null => Some(None),
             text => Some(Some(text.as_str()?.to_owned())),
         };
-        let text = self.get(CONFIG_MAP, what, read, report)?.flatten().ok_or_else(|| {
-            not_published(
-                "the cluster has no ConfigMap kube-system/kubelet-config; make it with \
-                 `kubeadm init phase upload-config kubelet`, or leave --with-kubelet-config out",
+        let text = self.get(CONFIG_MAP, what, read, log)?.flatten().ok_or_else(|| {
+            not_published("ConfigMap kube-system/kubelet-config not found").with_help(
+                "create it with \
+                 `kubeadm init phase upload-config kubelet`, or do not use --with-kubelet-config",
             )
         })?;
         let config = config::for_machine(&text, machine).map_err(|e| {
-            not_published("the ConfigMap kube-system/kubelet-config is of no use; correct it in the cluster")
+            not_published("ConfigMap kube-system/kubelet-config is unusable")
+                .with_help("correct it in the cluster")
                 .caused_by(e)
         })?;
         if let Some(other) = config::client_ca(&config).filter(|file| file != machine.ca) {
             let (ca, other) = (machine.ca, foreign(&other));
-            report.say(&format!("warning: kubelet: clientCAFile is {other}, and the CA is written to {ca}"));
+            log.warn(&format!("kubelet: clientCAFile is {other}, and the CA is written to {ca}"));
         }
         Ok(KubeletFiles {
             config,
@@ -137,7 +137,7 @@ impl Lookup<'_> {
         path: &str,
         what: &str,
         read: impl Fn(&Value) -> Option<T>,
-        report: &mut Report,
+        log: &Log,
     ) -> Result<Option<T>> {
         let mut backoff = Backoff::new(self.clock, self.deadline);
         loop {
@@ -151,7 +151,9 @@ impl Lookup<'_> {
                 Ok(reply) => reply.failure(Step::Cluster, what),
                 Err(error) => error,
             };
-            backoff.pause(error, report)?;
+            let pause = backoff.next(error, "")?;
+            log.retry(&pause);
+            self.clock.sleep(pause.delay);
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod error;
 pub mod json;
 pub mod kubeconfig;
 pub mod limits;
+pub mod log;
 pub mod mask;
 pub mod node;
 pub mod notify;

@@ -13,6 +13,7 @@ use nodestrap::disk;
 use nodestrap::error::{Error, Failure, Result, Step};
 use nodestrap::http::{NameSources, Proxies, System, SystemNetwork, Traffic};
 use nodestrap::join::join;
+use nodestrap::log::Log;
 use nodestrap::notify::Notify;
 use nodestrap::options::{Command, Options, Surroundings, help};
 use nodestrap::report::Report;
@@ -45,8 +46,8 @@ fn run() -> ExitCode {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let clock = Arc::new(SystemClock::start());
     let mut options = Options::default();
+    let log = Log::new(Notify::to(std::env::var_os("NOTIFY_SOCKET")));
     let mut report = Report::new();
-    report.manager = Notify::to(std::env::var_os("NOTIFY_SOCKET"));
     let result = options.read(std::env::args_os().skip(1), &Surroundings::of_process(clock.clone()));
     let system = System {
         clock: clock.clone(),
@@ -59,42 +60,45 @@ fn run() -> ExitCode {
     };
     let result = result.and_then(|()| options.command());
     let result = match result {
-        Ok(Command::Join(options)) => join(&options, &system, &mut report),
-        Ok(Command::CaHash(authorities)) => commands::ca_hash(&authorities, &mut report),
+        Ok(Command::Join(options)) => join(&options, &system, &log, &mut report),
+        Ok(Command::CaHash(authorities)) => commands::ca_hash(&authorities, &log, &mut report),
         Ok(Command::Verify(published, warnings)) => {
-            commands::verify(&published, &warnings, &*clock, &mut report)
+            commands::verify(&published, &warnings, &*clock, &log, &mut report)
         }
-        Ok(Command::Check(root)) => commands::check(&root, &mut report),
+        Ok(Command::Check(root)) => commands::check(&root, &log, &mut report),
         Ok(Command::PrintConfig(options, text)) => {
-            match commands::print_config(&options, &text, &system, &mut report) {
+            match commands::print_config(&options, &text, &system, &log, &mut report) {
                 Ok(()) => return ExitCode::SUCCESS,
                 Err(error) => Err(error),
             }
         }
-        Ok(Command::Help) => return print(&help(), &report),
-        Ok(Command::Version) => return print(VERSION, &report),
+        Ok(Command::Help) => return print(&help(), &log),
+        Ok(Command::Version) => return print(VERSION, &log),
         Err(error) => Err(error),
     };
     report.requests = system.traffic.requests();
     report.handshakes = system.traffic.handshakes();
-    let code = report.finish(&result, &*clock);
+    let code = report.finish(&result, &*clock, &log);
     if let Some(path) = options.report() {
         // The exit code tells how the join ended, not how its report did.
-        if let Err(error) = write_report(&report, path) {
-            report.say(&format!("warning: {error}"));
+        write_report(&report, path, &log).unwrap_or_else(|error| log.warn(&error.to_string()));
+    }
+    match &result {
+        Ok(success) => {
+            let node = report.node_name.as_ref().map(|name| format!(": {name}")).unwrap_or_default();
+            log.ready(&[success.name(), &node].concat());
         }
+        Err(error) => log.error(error),
     }
     ExitCode::from(code)
 }
 
-fn print(text: &str, report: &Report) -> ExitCode {
-    report
-        .answer(text)
-        .map_or_else(|error| ExitCode::from(error.failure().exit_code()), |()| ExitCode::SUCCESS)
+fn print(text: &str, log: &Log) -> ExitCode {
+    log.print(text).map_or_else(|error| ExitCode::from(error.failure().exit_code()), |()| ExitCode::SUCCESS)
 }
 
-fn write_report(report: &Report, path: &Path) -> Result<()> {
-    disk::write_outside(path, 0o644, report.json().as_bytes()).map_err(|e| {
+fn write_report(report: &Report, path: &Path, log: &Log) -> Result<()> {
+    disk::write_outside(path, 0o644, report.json(log).as_bytes()).map_err(|e| {
         let shown = if path.is_absolute() { format!(" {}", path.display()) } else { String::new() };
         let message = format!("the report{shown} cannot be written");
         Error::new(Step::Files, Failure::Files, message).caused_by(e)
@@ -104,6 +108,8 @@ fn write_report(report: &Report, path: &Path) -> Result<()> {
 /// A bug ends the program with its own exit code and the place, not the payload, which could quote anything.
 fn exit_on_panic(info: &std::panic::PanicHookInfo<'_>) {
     let place = info.location().map(ToString::to_string).unwrap_or_default();
-    Report::new().say(&format!("error: internal: a bug at {place}; please report it with this line"));
+    let what = format!("a bug at {place}");
+    Log::new(None)
+        .error(&Error::new(Step::Internal, Failure::Internal, what).with_help("report it with this line"));
     std::process::exit(Failure::Internal.exit_code().into());
 }

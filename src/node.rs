@@ -24,11 +24,8 @@ impl NodeName {
     pub fn new(given: &str) -> Result<Self> {
         Self::parse(given).map_err(|problem| {
             let shown = crate::error::foreign(given);
-            let message = format!(
-                "the node name {shown:?} {problem}; give --node-name, or set the hostname (with --root, its \
-                 /etc/hostname)"
-            );
-            Error::new(Step::Options, Failure::Usage, message)
+            Error::new(Step::Options, Failure::Usage, format!("node name {shown:?} {problem}"))
+                .with_help("set --node-name, or the hostname (with --root, its /etc/hostname)")
         })
     }
 
@@ -40,10 +37,10 @@ impl NodeName {
         let name = given.trim().to_ascii_lowercase();
         Err(match name.as_str() {
             "" => "is empty",
-            "(none)" => "is what a kernel without a name says",
-            "localhost" | "localhost.localdomain" => "is every machine's own name for itself",
+            "(none)" => "is the name of a machine without a hostname",
+            "localhost" | "localhost.localdomain" => "is the name of every machine for itself",
             name if name.len() > limits::NODE_NAME => "is longer than 253 characters",
-            name if !is_subdomain(name) => "is no DNS-1123 subdomain (a-z, 0-9, - and . between labels)",
+            name if !is_subdomain(name) => "is not a DNS-1123 subdomain (a-z, 0-9, - and . between labels)",
             _ => return Ok(Self(name)),
         })
     }

@@ -205,8 +205,9 @@ impl Options {
         };
         self.variables = Variables::parse(text.expose());
         let more = self.variables.arguments();
-        let more =
-            more.map_err(|problem| usage(format!("NODESTRAP_ARGS cannot be read: {problem}; correct it")))?;
+        let more = more.map_err(|problem| {
+            usage(format!("NODESTRAP_ARGS cannot be read: {problem}")).with_help("correct it")
+        })?;
         if !more.is_empty() {
             arguments.extend(more.into_iter().map(OsString::from));
             self.settings = Settings::default();
@@ -215,7 +216,7 @@ impl Options {
         if self.settings.value("env-file") == Some(&file) {
             return Ok(None);
         }
-        Err(usage("--env-file is not for NODESTRAP_ARGS; put the variables into one file"))
+        Err(usage("--env-file is not valid in NODESTRAP_ARGS").with_help("put the variables into one file"))
     }
 
     /// A variable of the environment, where the file of variables has it; an empty one is unset.
@@ -240,7 +241,7 @@ impl Options {
             Some(Verb::Version) => return Ok(Command::Version),
             Some(Verb::Join) => {}
             Some(Verb::CaHash) => {
-                let file = self.settings.value(FILE).ok_or_else(|| usage("ca-hash needs FILE"))?;
+                let file = self.settings.value(FILE).ok_or_else(|| usage("ca-hash expects FILE"))?;
                 self.takes_only(&[FILE, "report", "timeout"])?;
                 let mut reader = self.reader()?;
                 let bundle = discovery::bundle("ca-hash", file, &mut reader)?;
@@ -248,7 +249,7 @@ impl Options {
             }
             Some(Verb::Verify) => {
                 if self.settings.origin("cluster-info").is_none() {
-                    return Err(usage("verify judges a cluster-info that is given: --cluster-info FILE"));
+                    return Err(usage("verify expects --cluster-info FILE"));
                 }
                 let published = self.published()?;
                 return Ok(Command::Verify(Box::new(published), self.warnings()?));
@@ -257,7 +258,11 @@ impl Options {
                 self.takes_only(&["root", "report"])?;
                 return Ok(Command::Check(self.settings.value("root").unwrap_or("/").into()));
             }
-            None => return Err(usage("a command is missing; to join a machine: nodestrap join HOST:PORT")),
+            None => {
+                return Err(
+                    usage("no command given").with_help("to join a machine: nodestrap join HOST:PORT")
+                );
+            }
         }
         let join = Box::new(self.join()?);
         if self.settings.is_on("print-config") {
@@ -279,7 +284,7 @@ impl Options {
 
     fn takes_only(&self, names: &[&str]) -> Result<()> {
         let stray = self.settings.beside(names);
-        stray.map_or(Ok(()), |name| Err(usage(format!("--{name} is not for this command"))))
+        stray.map_or(Ok(()), |name| Err(usage(format!("--{name} is not valid for this command"))))
     }
 
     fn join(&self) -> Result<Join> {
@@ -317,7 +322,7 @@ impl Options {
 fn needed<T>(found: Option<T>, reader: Reader) -> Result<T> {
     match (found, reader.missing()) {
         (Some(found), None) => Ok(found),
-        (_, missing) => Err(missing.map_or_else(|| usage("something is missing"), Error::from)),
+        (_, missing) => Err(missing.map_or_else(|| usage("a setting is missing"), Error::from)),
     }
 }
 

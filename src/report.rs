@@ -1,17 +1,11 @@
-//! What the program says: lines for people as it goes, one JSON object for machines at the end.
-//!
-//! The only printer. It is given checked and public values, and what others say; what must not be seen in that it is told
-//! once ([`Report::hide`]).
+//! What machines read of a run: one JSON object at the end.
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::error::{Error, Failure, Step, one_line};
+use crate::error::Result;
 use crate::json::{Object, quoted};
-use crate::mask::masked;
-use crate::notify::Notify;
-use crate::secret::{Hidden, Secret};
+use crate::log::Log;
 use crate::x509::{self, Certificate};
 
 /// How a run ended well.
@@ -101,8 +95,10 @@ pub struct Finding {
     pub level: Level,
     /// Where, without the root.
     pub path: String,
-    /// Why, and what to do.
+    /// Why.
     pub message: String,
+    /// What to do.
+    pub help: String,
 }
 
 impl Finding {
@@ -111,6 +107,7 @@ impl Finding {
         object.text("level", Some(self.level.name()));
         object.text("path", Some(&self.path));
         object.text("message", Some(&self.message));
+        object.text("help", Some(&self.help));
         object
     }
 }
@@ -170,6 +167,8 @@ pub struct Report {
     exit_code: u8,
     /// The error and its causes, outermost first; empty after a success.
     error: Vec<String>,
+    /// What to do about it.
+    help: Option<String>,
     /// The node's name.
     pub node_name: Option<String>,
     /// The API server's URL from cluster-info.
@@ -191,82 +190,14 @@ pub struct Report {
     pub requests: u32,
     /// TLS handshakes completed.
     pub handshakes: u32,
-    /// The service manager, which hears the same lines.
-    pub manager: Option<Notify>,
-    /// Names of hosts and of the node that are in use: they are shown, whatever shape they have.
-    names: Vec<String>,
-    hidden: Hidden,
-    quiet: bool,
     phase_began: Duration,
 }
 
 impl Report {
-    /// An empty report that prints its lines on standard error.
+    /// An empty report.
     #[must_use]
     pub fn new() -> Self {
         Self { version: env!("CARGO_PKG_VERSION"), ..Self::default() }
-    }
-
-    /// A report that prints nothing, for tests.
-    #[must_use]
-    pub fn silent() -> Self {
-        Self { quiet: true, ..Self::new() }
-    }
-
-    /// From now on no line and no field of the report shows `secret`, whoever has repeated it.
-    pub fn hide(&mut self, secret: &Secret<String>) {
-        self.hidden.add(secret.expose());
-    }
-
-    /// Notes the name of a host or a node that is in use, and so no secret that is in the wrong place.
-    pub fn uses(&mut self, name: &str) {
-        // Others cannot look like one.
-        if name.contains('.') && !self.names.iter().any(|known| known == name) {
-            self.names.push(name.to_owned());
-        }
-    }
-
-    /// Takes back what was noted of names: they are in use no more.
-    pub fn uses_nothing(&mut self) {
-        self.names.clear();
-    }
-
-    /// A text without what nobody may see of it.
-    fn shown(&self, text: &str) -> String {
-        masked(&self.hidden.mask(text), &self.names)
-    }
-
-    /// Prints one line for people, and tells it to the service manager. A closed standard error is no reason to stop.
-    pub fn say(&self, line: &str) {
-        let line = &self.shown(&one_line(line));
-        if let Some(manager) = &self.manager {
-            manager.status(line);
-        }
-        if !self.quiet {
-            let _ = std::io::stderr().lock().write_all(format!("nodestrap: {line}\n").as_bytes());
-        }
-    }
-
-    /// Prints warnings, one line each.
-    pub fn warn(&self, warnings: &[String]) {
-        for warning in warnings {
-            self.say(&format!("warning: {warning}"));
-        }
-    }
-
-    /// Prints what a command was asked for, on standard output, where another program may read it.
-    ///
-    /// # Errors
-    /// [`Failure::Files`] when not all of it can be written: whoever reads would miss something.
-    pub fn answer(&self, text: &str) -> Result<(), Error> {
-        if self.quiet {
-            return Ok(());
-        }
-        let mut output = std::io::stdout().lock();
-        output.write_all(self.shown(text).as_bytes()).and_then(|()| output.flush()).map_err(|e| {
-            let message = "the answer cannot be written to standard output; run again when it can";
-            Error::new(Step::Files, Failure::Files, message).caused_by(e)
-        })
     }
 
     /// Notes that `phase` ends now.
@@ -284,29 +215,24 @@ impl Report {
         }
     }
 
-    /// Notes how the run ended, prints the error line if it failed, and returns the exit code.
-    pub fn finish(&mut self, result: &Result<Success, Error>, clock: &dyn Clock) -> u8 {
+    /// Notes how the run ended, and returns the exit code. `log` knows what must not be seen of foreign words.
+    pub fn finish(&mut self, result: &Result<Success>, clock: &dyn Clock, log: &Log) -> u8 {
         self.milliseconds.total = milliseconds(clock.elapsed());
         let certificates = [&mut self.certificate, &mut self.serving_certificate];
         let issuers = certificates.into_iter().flatten().map(|facts| &mut facts.issuer);
         for foreign in issuers.chain(&mut self.server) {
-            *foreign = self.hidden.mask(foreign);
+            *foreign = log.redact(foreign);
         }
         match result {
             Ok(success) => {
                 self.outcome = success.name();
                 self.exit_code = 0;
-                if let Some(manager) = &self.manager {
-                    let node = self.node_name.as_ref().map(|name| format!(": {name}"));
-                    let line = [self.outcome, node.as_deref().unwrap_or_default()].concat();
-                    manager.ready(&self.shown(&line));
-                }
             }
             Err(error) => {
                 self.outcome = error.failure().name();
                 self.exit_code = error.failure().exit_code();
-                self.error = error.chain().iter().map(|line| self.shown(line)).collect();
-                self.say(&format!("error: {error}"));
+                self.error = error.chain().iter().map(|line| log.redact(line)).collect();
+                self.help = error.help().map(|help| log.redact(&help));
             }
         }
         self.exit_code
@@ -314,12 +240,13 @@ impl Report {
 
     /// The report as one JSON object and a line break.
     #[must_use]
-    pub fn json(&self) -> String {
+    pub fn json(&self, log: &Log) -> String {
         let mut object = Object::default();
         object.text("version", Some(self.version));
         object.text("outcome", Some(self.outcome));
         object.number("exitCode", Some(self.exit_code.into()));
         object.list("error", self.error.iter().map(|line| quoted(line)));
+        object.text("help", self.help.as_deref());
         object.text("nodeName", self.node_name.as_deref());
         object.text("server", self.server.as_deref());
         object.text("csrName", self.csr_name.as_deref());
@@ -333,7 +260,7 @@ impl Report {
         object.object("milliseconds", Some(self.milliseconds.json()));
         object.number("requests", Some(self.requests.into()));
         object.number("handshakes", Some(self.handshakes.into()));
-        self.shown(&object.end()) + "\n"
+        log.redact(&object.end()) + "\n"
     }
 }
 

@@ -1,27 +1,62 @@
-//! Retrying: for what can heal, until the deadline, with capped exponential pauses and full jitter.
+//! Retrying: for what can heal, until the deadline, with capped exponential pauses and full jitter. It computes; its callers
+//! speak and sleep.
 
 use std::time::Duration;
 
-use crate::clock::{Clock, Deadline};
-use crate::error::{Error, Result, Retry};
+use crate::clock::{Clock, Deadline, short};
+use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::limits;
-use crate::report::Report;
 
 /// The pauses between the attempts of one stage.
 pub struct Backoff<'a> {
     clock: &'a dyn Clock,
     deadline: Deadline,
+    began: Duration,
+    /// All attempts that failed.
+    failures: u32,
+    /// The pauses since the last long success.
     attempts: u32,
     /// When the credential was first refused without success since.
     refused_since: Option<Duration>,
-    /// What was shown in this round of attempts, and in the one before.
-    shown: [Vec<String>; 2],
-    /// What this round has come to so far, while others are still to be asked.
-    held: Option<Error>,
-    /// What the round before said.
+    /// What failed in this round of attempts, and in the one before.
+    failed: [Vec<Event>; 2],
+    /// The failure of this round that came furthest, while others are still to be asked.
+    furthest: Option<Error>,
+    /// What the round before came to.
     last: Option<Error>,
     /// The one attempt is made that a server's wish beyond the deadline leaves.
     last_made: bool,
+}
+
+/// What tells one failure from another: of what, and where.
+type Event = (Step, Failure, String);
+
+/// What to do before the next attempt.
+#[derive(Debug)]
+pub struct Pause {
+    /// How long to wait; nothing where another endpoint is still to be asked.
+    pub delay: Duration,
+    /// What failed, for people, where it is worth a line: the attempts before failed in another way, or with something
+    /// else.
+    pub news: Option<String>,
+    /// What is waited for.
+    retry: Retry,
+    /// The server's wish, where it is kept.
+    wish: Option<Duration>,
+    /// How long this kind of failure is retried from now on.
+    left: Duration,
+}
+
+impl Pause {
+    /// What comes next, for people. Drawn pauses are not shown.
+    #[must_use]
+    pub fn prospect(&self) -> String {
+        match (self.wish.unwrap_or_default().as_secs(), self.retry) {
+            (0, Retry::Briefly(_)) => format!("retrying for {}", short(self.left)),
+            (0, _) => format!("retrying until the deadline ({})", short(self.left)),
+            (wish, _) => format!("retrying in {wish} s, as the server asks"),
+        }
+    }
 }
 
 impl<'a> Backoff<'a> {
@@ -30,10 +65,12 @@ impl<'a> Backoff<'a> {
         Self {
             clock,
             deadline,
+            began: clock.elapsed(),
+            failures: 0,
             attempts: 0,
             refused_since: None,
-            shown: [const { Vec::new() }; 2],
-            held: None,
+            failed: [const { Vec::new() }; 2],
+            furthest: None,
             last: None,
             last_made: false,
         }
@@ -57,33 +94,37 @@ impl<'a> Backoff<'a> {
         self.attempts = 0;
     }
 
-    /// Goes on at once after the failure of one of several endpoints: others are still to be asked in this round.
+    /// The next endpoint is asked at once after the failure of one of several: others are left in this round. `subject` is
+    /// what the failure is about.
     ///
     /// # Errors
-    /// As [`Self::pause`] when the deadline has come; the pause itself is nothing.
-    pub fn go_on(&mut self, error: Error, report: &mut Report) -> Result<()> {
-        if self.deadline.left(self.clock).is_none() {
-            return self.pause(error, report);
-        }
-        self.show(&line(&error), report);
-        self.held = Some(self.with_held(error));
-        Ok(())
+    /// As [`Self::next`] when the deadline has come; the pause itself is nothing.
+    pub fn next_endpoint(&mut self, error: Error, subject: &str) -> Result<Pause> {
+        let Some(left) = self.deadline.left(self.clock) else {
+            return self.next(error, subject);
+        };
+        self.failures += 1;
+        let news = self.news(&error, subject);
+        let error = self.with_furthest(error);
+        let retry = error.retry();
+        self.furthest = Some(error);
+        Ok(Pause { delay: Duration::ZERO, news, retry, wish: None, left })
     }
 
     /// One failure for all of a round, so that it does not hang on the order of the endpoints: each of them can be what
     /// heals.
-    fn with_held(&mut self, error: Error) -> Error {
-        match self.held.take() {
-            Some(held) => {
-                let retry = held.retry().beside(error.retry());
-                let further = if held.failure() > error.failure() { held } else { error };
-                further.healing(retry)
+    fn with_furthest(&mut self, error: Error) -> Error {
+        match self.furthest.take() {
+            Some(other) => {
+                let retry = other.retry().beside(error.retry());
+                let further = if other.progress() > error.progress() { other } else { error };
+                further.with_retry(retry)
             }
             None => error,
         }
     }
 
-    /// Sleeps as long as `error` asks for, and shows it where it is news.
+    /// How long to wait after the last failure of a round, as long as it asks for.
     ///
     /// The pause is drawn from nothing to a cap that doubles each time (full jitter, which spreads a fleet that failed
     /// at the same moment), and lies behind the server's Retry-After where there is one: that is the same for all whom
@@ -96,20 +137,13 @@ impl<'a> Backoff<'a> {
     /// `error` itself when waiting cannot heal it or there is no time for another attempt. When the deadline has come
     /// already, it cut the last attempt short, and what the attempt before said is the truer word. Of several endpoints
     /// the one that came furthest speaks for the round.
-    pub fn pause(&mut self, error: Error, report: &mut Report) -> Result<()> {
-        let line = line(&error);
-        self.pause_saying(error, &line, report)
-    }
-
-    /// The same, with a line of its own for people.
-    ///
-    /// # Errors
-    /// As [`Self::pause`].
-    pub fn pause_saying(&mut self, error: Error, said: &str, report: &mut Report) -> Result<()> {
+    pub fn next(&mut self, error: Error, subject: &str) -> Result<Pause> {
+        self.failures += 1;
+        let news = self.news(&error, subject);
         let is_final = error.retry() == Retry::Never;
-        let error = self.with_held(error);
+        let error = self.with_furthest(error);
         let (wish, deadline) = match error.retry() {
-            _ if is_final => return Err(error.healing(Retry::Never)),
+            _ if is_final => return Err(error.with_retry(Retry::Never)),
             Retry::Never => return Err(error),
             Retry::UntilDeadline(wish) => {
                 self.end_refusal();
@@ -125,71 +159,48 @@ impl<'a> Backoff<'a> {
                 (wish, self.deadline.earlier(Some(grace)))
             }
         };
-        let wish = wish.unwrap_or_default().min(limits::RETRY_AFTER_CAP);
+        let asked = wish.unwrap_or_default();
+        let wish = asked.min(limits::RETRY_AFTER_CAP);
         let cap = limits::BACKOFF_START.saturating_mul(1 << self.attempts.min(16));
         let cap = cap.max(wish).min(limits::BACKOFF_CAP);
         self.attempts += 1;
         let Some(left) = deadline.left(self.clock) else {
-            return Err(self.last.take().unwrap_or(error).healing(Retry::Never));
+            let last = self.last.take().unwrap_or(error);
+            return Err(self.given_up(last));
         };
         let spare = left.checked_sub(wish).filter(|spare| *spare > limits::LAST_ATTEMPT);
-        let time = match spare {
-            Some(spare) => wish + self.clock.jitter(cap.min(spare / 2)),
+        let (wish, delay) = match spare {
+            Some(spare) => (Some(asked), wish + self.clock.jitter(cap.min(spare / 2))),
             None if left > if self.last_made { 4 } else { 1 } * limits::LAST_ATTEMPT => {
                 self.last_made = true;
                 let end = (2 * limits::LAST_ATTEMPT).min(left / 2);
-                left.saturating_sub(end + self.clock.jitter(cap.min(left / 8)))
+                (None, left.saturating_sub(end + self.clock.jitter(cap.min(left / 8))))
             }
-            None => return Err(error.healing(Retry::Never)),
+            None => return Err(self.given_up(error)),
         };
-        self.show(said, report);
-        self.shown.swap(0, 1);
-        self.shown[0].clear();
-        self.clock.sleep(time);
+        self.failed.swap(0, 1);
+        self.failed[0].clear();
+        let wish = wish.filter(|wish| *wish <= delay);
+        let retry = error.retry();
         self.last = Some(error);
-        Ok(())
+        Ok(Pause { delay, news, retry, wish, left })
     }
 
-    fn show(&mut self, text: &str, report: &mut Report) {
-        let [this, before] = &mut self.shown;
-        if this.iter().any(|shown| says_the_same(shown, text)) {
-            return;
-        }
-        if !before.iter().any(|shown| says_the_same(shown, text)) {
-            report.say(text);
-        }
-        this.push(text.to_owned());
+    fn given_up(&self, error: Error) -> Error {
+        let spent = self.clock.elapsed().saturating_sub(self.began);
+        error.with_retry(Retry::Never).given_up_after(self.failures, spent)
     }
-}
 
-/// Whether a line is no news behind another: moments and how far they are apart aside, since a wrong clock is read anew
-/// with each attempt.
-fn says_the_same(one: &str, other: &str) -> bool {
-    timeless(one).eq(timeless(other))
-}
-
-/// The words of a line that do not change with the clock: without moments in RFC 3339, as `x509::utc` has them, and
-/// without numbers of a unit, as `clock::distance` has them.
-fn timeless(line: &str) -> impl Iterator<Item = &str> {
-    let is_number = |word: &str| word.starts_with(|c: char| c.is_ascii_digit());
-    let is_unit = |word: &str| ["second", "minute", "hour", "day"].iter().any(|unit| word.starts_with(unit));
-    let mut words = line.split(' ').peekable();
-    std::iter::from_fn(move || {
-        loop {
-            let word = words.next()?;
-            if is_number(word) && words.next_if(|next| is_unit(next)).is_some() {
-                continue;
-            }
-            if !(is_number(word) && word.contains('Z')) {
-                return Some(word);
-            }
+    /// The failure as a line, unless one of the kind was in this round or in the one before.
+    fn news(&mut self, error: &Error, subject: &str) -> Option<String> {
+        let is_it =
+            |event: &Event| (event.0, event.1) == (error.step(), error.failure()) && event.2 == subject;
+        let is_news = !self.failed.iter().flatten().any(is_it);
+        if !self.failed[0].iter().any(is_it) {
+            self.failed[0].push((error.step(), error.failure(), subject.to_owned()));
         }
-    })
-}
-
-/// What people are told while a failure heals.
-fn line(error: &Error) -> String {
-    format!("{error}; trying again")
+        is_news.then(|| error.to_string())
+    }
 }
 
 #[cfg(test)]

@@ -70,11 +70,11 @@ pub struct SignedCluster {
 pub fn verify(info: &ClusterInfo, token: &Token, pins: &Pins, now: SystemTime) -> Result<SignedCluster> {
     let kubeconfig = jws::verify(info, token)?;
     let config =
-        Kubeconfig::parse(kubeconfig).map_err(|e| malformed("its kubeconfig cannot be read").caused_by(e))?;
+        Kubeconfig::parse(kubeconfig).map_err(|e| malformed("its kubeconfig is invalid").caused_by(e))?;
     let cluster =
-        config.discovery_cluster().map_err(|e| malformed("its kubeconfig is of no use").caused_by(e))?;
+        config.discovery_cluster().map_err(|e| malformed("its kubeconfig is unusable").caused_by(e))?;
     let server = ServerUrl::parse(&cluster.server)
-        .ok_or_else(|| malformed("its server is no https:// URL of a host, a port and a path"))?;
+        .ok_or_else(|| malformed("its server is not an https:// URL with host, port and path"))?;
     let authorities =
         Bundle::from_base64(&cluster.certificate_authority_data).map_err(|problem| malformed(&problem))?;
     pins.check(&authorities)?;
@@ -129,12 +129,10 @@ impl SignedCluster {
         if missing.is_empty() {
             return Err(error);
         }
-        let message = format!(
-            "the certificate of {} leads to no pinned CA, but to {}; if that CA is the cluster's, give a pin for its key too",
-            peer.route(),
-            missing.join(" or ")
-        );
-        Err(Error::new(Step::Trust, Failure::NotTrusted, message))
+        let (route, missing) = (peer.route(), missing.join(" or "));
+        let what = format!("the certificate of {route} is not from a pinned CA, but from {missing}");
+        Err(Error::new(Step::Trust, Failure::NotTrusted, what)
+            .with_help("if that CA is the cluster's, pin its key too"))
     }
 
     /// Takes content that no server of the cluster has delivered, so that nobody vouches for what is not pinned.
@@ -216,13 +214,14 @@ pub struct GivenCluster {
 /// [`verify`].
 pub fn roots(ca: &[u8], now: SystemTime) -> Result<Roots> {
     let bundle = Bundle::from_pem(ca.to_vec()).map_err(|problem| {
-        Error::new(Step::Files, Failure::Files, format!("kubelet.conf cannot be used: {problem}"))
+        Error::new(Step::Files, Failure::Files, format!("kubelet.conf is unusable: {problem}"))
     })?;
     bundle.roots(now)
 }
 
 /// Signed content that makes no sense: no waiting heals it.
 fn malformed(problem: &str) -> Error {
-    let message = format!("cluster-info is signed with the token, but {problem}; correct it in the cluster");
-    Error::new(Step::Trust, Failure::NotTrusted, message)
+    let what = format!("cluster-info is signed with the token, but {problem}");
+    Error::new(Step::Trust, Failure::NotTrusted, what)
+        .with_help("correct ConfigMap kube-public/cluster-info in the cluster")
 }

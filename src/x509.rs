@@ -193,10 +193,10 @@ impl Certificate {
                 "the clock is behind, or the certificate is not valid yet",
             )
         } else {
-            ("was valid until", self.not_after, "later", "the certificate has expired, or the clock is ahead")
+            ("expired", self.not_after, "later", "the certificate has expired, or the clock is ahead")
         };
         format!(
-            "the certificate of {} {edge} {}, this machine's clock says {}, {} {side}: {reason}",
+            "the certificate of {} {edge} {}, system time is {}, {} {side}: {reason}",
             self.subject,
             utc(bound),
             utc(now),

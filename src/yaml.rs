@@ -29,8 +29,8 @@ pub struct YamlError {
 impl std::fmt::Display for YamlError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.line {
-            0 => write!(f, "in the YAML: {}", self.problem),
-            line => write!(f, "line {line} of the YAML: {}", self.problem),
+            0 => write!(f, "invalid YAML: {}", self.problem),
+            line => write!(f, "invalid YAML, line {line}: {}", self.problem),
         }
     }
 }
@@ -134,7 +134,7 @@ pub fn trees(text: &str) -> Result<Vec<Document>, YamlError> {
 /// [`YamlError`] for anything that is not plain documents within the limits, which count for all of them together.
 fn documents(text: &str, kept: Option<(&str, &[&str])>) -> Result<Vec<String>, YamlError> {
     if text.len() > limits::YAML_BYTES {
-        return Err(YamlError { line: 0, problem: "the text is longer than 1 MiB" });
+        return Err(YamlError { line: 0, problem: "longer than 1 MiB" });
     }
     // Behind this mark, what begins with a bracket is no key, and the scanner gives its parts away one by one.
     let marked;
@@ -155,13 +155,11 @@ fn documents(text: &str, kept: Option<(&str, &[&str])>) -> Result<Vec<String>, Y
     };
     for event in Parser::new(Bounded::new(text, &tokens)) {
         if tokens.get() > limits::YAML_TOKENS {
-            return Err(YamlError { line: 0, problem: "too much in brackets or braces; put it in lines" });
+            return Err(YamlError { line: 0, problem: "too much in brackets or braces: write it in lines" });
         }
         tokens.set(0);
-        let (event, span) = event.map_err(|e| YamlError {
-            line: e.marker().line(),
-            problem: "the text is not well-formed YAML",
-        })?;
+        let (event, span) =
+            event.map_err(|e| YamlError { line: e.marker().line(), problem: "syntax error" })?;
         writer.event(&event).map_err(|problem| YamlError { line: span.start.line(), problem })?;
     }
     Ok(writer.documents)
@@ -185,7 +183,7 @@ impl Writer<'_> {
             Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag) => {
                 plain_node(*anchor, tag.is_some())?;
             }
-            Event::Alias(_) => return Err("aliases are not accepted"),
+            Event::Alias(_) => return Err("aliases are not supported"),
             _ => {}
         }
         match event {
@@ -232,10 +230,10 @@ impl Writer<'_> {
                 return Ok(());
             }
             if keys.iter().any(|key| key == text) {
-                return Err("a key stands twice in one map");
+                return Err("duplicate key");
             }
             if text == "<<" && style == ScalarStyle::Plain {
-                return Err("merge keys are not accepted");
+                return Err("merge keys are not supported");
             }
             if !keys.is_empty() {
                 self.json.push(',');
@@ -296,10 +294,10 @@ impl Writer<'_> {
 
 fn plain_node(anchor: usize, tagged: bool) -> Result<(), &'static str> {
     if anchor != 0 {
-        return Err("anchors are not accepted");
+        return Err("anchors are not supported");
     }
     if tagged {
-        return Err("tags are not accepted");
+        return Err("tags are not supported");
     }
     Ok(())
 }

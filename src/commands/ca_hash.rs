@@ -1,6 +1,7 @@
 //! `ca-hash`: the pins of certificates, for which kubeadm's documents have a line of openssl.
 
 use crate::error::Result;
+use crate::log::Log;
 use crate::report::{Report, Success};
 use crate::trust::Bundle;
 
@@ -9,8 +10,8 @@ use crate::trust::Bundle;
 ///
 /// # Errors
 /// [`crate::error::Failure::Files`] when the answer cannot be printed.
-pub fn ca_hash(authorities: &Bundle, report: &mut Report) -> Result<Success> {
+pub fn ca_hash(authorities: &Bundle, log: &Log, report: &mut Report) -> Result<Success> {
     report.ca_hashes = authorities.pins();
-    report.answer(&(report.ca_hashes.join("\n") + "\n"))?;
+    log.print(&(report.ca_hashes.join("\n") + "\n"))?;
     Ok(Success::Hashed)
 }

@@ -21,6 +21,7 @@ use crate::error::{Error, Failure, Result, Step, foreign};
 use crate::files::{BOOTSTRAP, CONFIG, KUBELET, KUBERNETES, Layout, NodeFiles, path};
 use crate::kubeconfig::Kubeconfig;
 use crate::limits;
+use crate::log::Log;
 use crate::report::{Finding, Level, Report, Success};
 use crate::secret::Secret;
 use crate::text::contains;
@@ -45,12 +46,14 @@ const MACHINE_ID: &str = "/etc/machine-id";
 /// kubeadm.
 const CONFIGURATIONS: [&str; 2] = ["/var/lib/kubelet/config.yaml", "/etc/kubernetes/kubelet.yaml"];
 
+const REMOVE: &str = "remove it";
+
 /// Checks the image at `root` and prints one line for each finding.
 ///
 /// # Errors
 /// A usage error when there is no such directory; [`Failure::Files`] when the image holds what it must not, or a part of
 /// it cannot be looked at.
-pub fn check(root: &Path, report: &mut Report) -> Result<Success> {
+pub fn check(root: &Path, log: &Log, report: &mut Report) -> Result<Success> {
     let files = NodeFiles::open(root, Layout::default())?.only_looking();
     let mut image = Image { root: files.disk(), findings: Vec::new(), seen: Vec::new() };
     image.directories();
@@ -62,19 +65,19 @@ pub fn check(root: &Path, report: &mut Report) -> Result<Success> {
     image.secrets();
     image.configuration();
     let findings = image.findings;
-    let lines = findings.iter().map(|Finding { level, path, message }| {
+    let lines = findings.iter().map(|Finding { level, path, message, help }| {
         let level = level.name();
-        format!("{level}: {path}: {message}\n")
+        format!("{level}: {path}: {message}; {help}\n")
     });
     let answer = lines.collect::<String>();
     let errors = findings.iter().filter(|finding| finding.level == Level::Error).count();
     report.findings = Some(findings);
-    report.answer(&answer)?;
+    log.print(&answer)?;
     if errors == 0 {
         return Ok(Success::Checked);
     }
-    let message = format!("errors in the image: {errors}; each line above says what to do");
-    Err(Error::new(Step::Files, Failure::Files, message))
+    Err(Error::new(Step::Files, Failure::Files, format!("the image has {errors} errors"))
+        .with_help("see the findings on standard output"))
 }
 
 /// An image, and what was found in it.
@@ -86,16 +89,17 @@ struct Image<'a> {
 }
 
 impl Image<'_> {
-    fn error(&mut self, path: &str, message: &str) {
-        self.find(Level::Error, path, message);
+    fn error(&mut self, path: &str, message: &str, help: &str) {
+        self.find(Level::Error, path, message, help);
     }
 
-    fn warning(&mut self, path: &str, message: &str) {
-        self.find(Level::Warning, path, message);
+    fn warning(&mut self, path: &str, message: &str, help: &str) {
+        self.find(Level::Warning, path, message, help);
     }
 
-    fn find(&mut self, level: Level, path: &str, message: &str) {
-        let finding = Finding { level, path: foreign(path), message: message.to_owned() };
+    fn find(&mut self, level: Level, path: &str, message: &str, help: &str) {
+        let (message, help) = (message.to_owned(), help.to_owned());
+        let finding = Finding { level, path: foreign(path), message, help };
         if !self.findings.contains(&finding) {
             self.findings.push(finding);
         }
@@ -104,9 +108,8 @@ impl Image<'_> {
     /// What could not be looked at may hold anything.
     fn unseen<T: Default>(&mut self, path: &str, looked: std::io::Result<T>) -> T {
         looked.unwrap_or_else(|e| {
-            let message =
-                format!("it cannot be looked at ({}); repair or remove it", foreign(&e.to_string()));
-            self.error(path, &message);
+            let message = format!("cannot be read ({})", foreign(&e.to_string()));
+            self.error(path, &message, "repair or remove it");
             T::default()
         })
     }
@@ -133,7 +136,7 @@ impl Image<'_> {
         }
         for stranger in self.root.new_strangers() {
             let level = if stranger.owner.is_none() { Level::Error } else { Level::Warning };
-            self.find(level, &stranger.path, &stranger.advice());
+            self.find(level, &stranger.path, &stranger.problem(), &stranger.help());
         }
     }
 
@@ -141,16 +144,16 @@ impl Image<'_> {
     fn identity(&mut self) {
         for name in self.names(KUBERNETES) {
             let message = match name.as_str() {
-                KUBELET_CONF => "every machine of this image would be the same node; remove it",
-                BOOTSTRAP => "it holds a token, which every machine of this image would have; remove it",
-                name if CONTROL_PLANE.contains(&name) => "it holds the key of a control plane; remove it",
+                KUBELET_CONF => "every machine of this image would be the same node",
+                BOOTSTRAP => "holds a token that every machine of this image would have",
+                name if CONTROL_PLANE.contains(&name) => "holds a control plane's key",
                 _ => continue,
             };
-            self.error(&path(KUBERNETES, &name), message);
+            self.error(&path(KUBERNETES, &name), message, REMOVE);
         }
         for name in self.names(CERTIFICATES) {
-            let message = "a kubelet's keys and certificates are one machine's own; remove it";
-            self.error(&path(CERTIFICATES, &name), message);
+            let message = "keys and certificates of a kubelet belong to one machine";
+            self.error(&path(CERTIFICATES, &name), message, REMOVE);
         }
     }
 
@@ -158,7 +161,7 @@ impl Image<'_> {
         for directory in KEYS {
             for name in self.names(directory) {
                 if Path::new(&name).extension() == Some(OsStr::new("key")) {
-                    self.error(&path(directory, &name), "it is a private key of a cluster; remove it");
+                    self.error(&path(directory, &name), "private key of a cluster", REMOVE);
                 }
             }
         }
@@ -171,25 +174,24 @@ impl Image<'_> {
             for leftover in
                 TEMPORARIES.into_iter().filter(|leftover| names.iter().any(|name| name == leftover))
             {
-                let message = "an interrupted run left it, and it may hold a token or a key; remove it";
-                self.error(&path(directory, leftover), message);
+                let message = "left by an interrupted run, may hold a token or a key";
+                self.error(&path(directory, leftover), message, REMOVE);
             }
         }
     }
 
     fn cluster(&mut self) {
         if self.names(PKI).iter().any(|name| name == CA) {
-            let message =
-                "machines of this image can join this CA's cluster only; remove it, a join writes it";
-            self.warning(&path(PKI, CA), message);
+            let message = "machines of this image can join this CA's cluster only";
+            self.warning(&path(PKI, CA), message, "remove it; a join writes it");
         }
     }
 
     fn machine_id(&mut self) {
         let id = self.text(MACHINE_ID).unwrap_or_default();
         if !matches!(id.expose().trim(), "" | "uninitialized") {
-            let message = "every machine of this image would have the same ID; empty the file";
-            self.warning(MACHINE_ID, message);
+            let message = "every machine of this image would have the same ID";
+            self.warning(MACHINE_ID, message, "empty the file");
         }
     }
 
@@ -214,7 +216,7 @@ impl Image<'_> {
             let Some(Seen { kind, size, id }) = self.unseen(&path, found) else { continue };
             let Err(at) = self.seen.binary_search(&id) else { continue };
             if self.seen.len() == limits::CHECKED_FILES {
-                return self.unseen(&path, Err(std::io::Error::other("there are too many files")));
+                return self.unseen(&path, Err(std::io::Error::other("too many files")));
             }
             self.seen.insert(at, id);
             match kind {
@@ -242,7 +244,7 @@ impl Image<'_> {
     /// What cannot be read may hold anything, unless it lies where much else does.
     fn find_unread(&mut self, place: Place, path: &str) {
         if place != Place::Boot {
-            self.error(path, "it cannot be looked at; remove it");
+            self.error(path, "cannot be read", REMOVE);
         }
     }
 
@@ -254,9 +256,9 @@ impl Image<'_> {
         }
         if place == Place::Node && is_set_aside(path) {
             return if contains(path, ".crt.old-") {
-                self.warning(path, "--replace has set it aside; remove it");
+                self.warning(path, "moved aside by --replace", REMOVE);
             } else {
-                self.error(path, "--replace has set it aside, and it may hold a key or a token; remove it");
+                self.error(path, "moved aside by --replace, may hold a key or a token", REMOVE);
             };
         }
         let Some(text) = self.text(path) else { return };
@@ -268,17 +270,16 @@ impl Image<'_> {
             || place == Place::Node && is_of_api_server(path, text);
         match place {
             Place::Boot if !holds_secret && is_packed(path, text) => {
-                self.warning(path, "it is compressed, and may hold a token or a key; look into it");
+                self.warning(path, "compressed, may hold a token or a key", "look into it");
             }
             _ if !holds_secret => {}
             Place::Node => {
-                let message = "it holds a token or a private key, which every machine of this image would have; remove it";
-                self.error(path, message);
+                let message = "holds a token or a private key that every machine of this image would have";
+                self.error(path, message, REMOVE);
             }
             Place::Settings | Place::Boot => {
-                let message = "it holds a token or a private key, which whoever has the image can use; \
-                               hand it to the machine when it boots";
-                self.warning(path, message);
+                let message = "holds a token or a private key that anyone with the image can use";
+                self.warning(path, message, "provide it at boot");
             }
         }
     }
@@ -286,27 +287,26 @@ impl Image<'_> {
     fn configuration(&mut self) {
         let found = CONFIGURATIONS.into_iter().find_map(|path| Some((path, self.text(path)?)));
         let Some((file, text)) = found else {
-            let message = "there is no kubelet configuration; add one, or join with --with-kubelet-config";
-            return self.warning(&path(KUBELET, CONFIG), message);
+            let help = "add one, or join with --with-kubelet-config";
+            return self.warning(&path(KUBELET, CONFIG), "no kubelet configuration found", help);
         };
         let Ok(config) = yaml::tree(text.expose()) else {
-            return self.warning(file, "it is no YAML that can be read here; check it by hand");
+            return self.warning(file, "not valid YAML", "check it by hand");
         };
         if config["kind"] != "KubeletConfiguration" {
-            return self.warning(file, "it is no KubeletConfiguration; correct it");
+            return self.warning(file, "not a KubeletConfiguration", "correct it");
         }
         let authority = path(PKI, CA);
         if config["authentication"]["x509"]["clientCAFile"] != authority.as_str() {
             let message = format!(
                 "authentication.x509.clientCAFile is not {authority}, where a join puts the CA: the kubelet would \
-                 refuse the API server's logs and exec; set it"
+                 refuse the API server's logs and exec"
             );
-            self.warning(file, &message);
+            self.warning(file, &message, "correct it");
         }
         if config["rotateCertificates"] != Value::Bool(true) {
-            let message =
-                "rotateCertificates is not true: the node would stop when its certificate ends; set it";
-            self.warning(file, message);
+            let message = "rotateCertificates is not true: the node would stop when its certificate ends";
+            self.warning(file, message, "correct it");
         }
     }
 }

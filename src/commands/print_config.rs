@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::http::System;
 use crate::join;
+use crate::log::Log;
 use crate::options::Join;
 use crate::report::Report;
 
@@ -10,8 +11,14 @@ use crate::report::Report;
 ///
 /// # Errors
 /// What a join would refuse before it asks anybody; [`crate::error::Failure::Files`] when the answer cannot be printed.
-pub fn print_config(options: &Join, text: &str, system: &System, report: &mut Report) -> Result<()> {
-    report.warn(&options.warnings);
-    join::rehearse(options, system, report)?;
-    report.answer(text)
+pub fn print_config(
+    options: &Join,
+    text: &str,
+    system: &System,
+    log: &Log,
+    report: &mut Report,
+) -> Result<()> {
+    options.warnings.iter().for_each(|warning| log.warn(warning));
+    join::rehearse(options, system, log, report)?;
+    log.print(text)
 }

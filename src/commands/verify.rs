@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::error::Result;
 use crate::http::checks_key;
 use crate::join::after_build;
+use crate::log::Log;
 use crate::report::{Report, Success};
 use crate::trust::Published;
 use crate::x509::{key_name, utc};
@@ -20,21 +21,24 @@ pub fn verify(
     published: &Published,
     warnings: &[String],
     clock: &dyn Clock,
+    log: &Log,
     report: &mut Report,
 ) -> Result<Success> {
-    report.warn(warnings);
+    for warning in warnings {
+        log.warn(warning);
+    }
     let now = clock.now();
     after_build(now)?;
     let cluster = published.verify(now)?;
     let mut answer = format!("server: {}\n", cluster.server().as_str());
     for certificate in cluster.authorities().certificates() {
         let unfit = if !(certificate.may_issue && certificate.for_servers) {
-            "; it is no CA".to_owned()
+            "; not a CA".to_owned()
         } else if !certificate.is_valid_at(now) {
-            format!("; it is not valid now: {}", certificate.describe_validity(now))
+            format!("; not valid now: {}", certificate.describe_validity(now))
         } else if !checks_key(&certificate.spki) {
             let kind = key_name(&certificate.spki);
-            format!("; its key is {kind}, and signatures by it cannot be checked here")
+            format!("; signatures by its key ({kind}) are not supported")
         } else {
             String::new()
         };
@@ -43,8 +47,8 @@ pub fn verify(
         let _ = writeln!(answer, "ca: {pin} {subject}, valid from {from} until {until}{unfit}");
     }
     report.server = Some(cluster.server().as_str().to_owned());
-    report.uses(cluster.server().endpoint().host());
+    log.show_name(cluster.server().endpoint().host());
     report.ca_hashes = cluster.authorities().pins();
-    report.answer(&answer)?;
+    log.print(&answer)?;
     Ok(Success::Verified)
 }

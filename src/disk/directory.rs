@@ -23,7 +23,7 @@ const TEMPORARY: &str = ".nodestrap.new";
 const STAGED: &str = ".nodestrap.staged";
 
 /// Why a file does not get its name.
-const STRANGER: &str = "another process has put something else in its place";
+const STRANGER: &str = "replaced by another process";
 
 /// Both names.
 pub const TEMPORARIES: [&str; 2] = [TEMPORARY, STAGED];
@@ -163,7 +163,7 @@ impl Directory {
             Ok(found) if FileType::from_raw_mode(found.st_mode) != FileType::Symlink => {
                 return Err(io::Error::new(
                     io::ErrorKind::AlreadyExists,
-                    "there is a file where a link belongs",
+                    "a file exists where a symbolic link is expected",
                 ));
             }
             Ok(_) | Err(Errno::NOENT) => {}
@@ -201,7 +201,7 @@ impl Directory {
                 Err(errno) => return Err(errno.into()),
             }
         }
-        Err(io::Error::other("it has too many entries"))
+        Err(io::Error::other("too many entries"))
     }
 
     /// Renames `name`; `EEXIST` where the new name is taken.
@@ -304,7 +304,7 @@ pub(super) fn open_regular(at: &OwnedFd, name: &OsStr) -> io::Result<Option<(Own
             return Ok(Some((file, opened)));
         }
     }
-    Err(io::Error::other("another file takes its place again and again"))
+    Err(io::Error::other("replaced by another process"))
 }
 
 /// Which file it is, whatever its name.

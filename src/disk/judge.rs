@@ -63,24 +63,30 @@ impl Stranger {
         error.get_ref()?.downcast_ref()
     }
 
-    /// Who can change it, and the command that puts it right.
+    /// Who can change it.
     #[must_use]
-    pub fn advice(&self) -> String {
-        let path = quoted(&self.outside);
-        let (who, what) = match self.owner {
-            Some(owner) => (
-                ["it belongs to UID ", &owner.to_string(), ", who"].concat(),
-                "unless that is meant, run `chown root ",
-            ),
-            None => ("other users can write to it, and".to_owned(), "run `chmod go-w "),
+    pub fn problem(&self) -> String {
+        let who = match self.owner {
+            Some(owner) => ["it belongs to UID ", &owner.to_string(), ", who"].concat(),
+            None => "other users can write to it, and".to_owned(),
         };
-        [&who, " could replace the node's files; ", what, &path, "`"].concat()
+        [&who, " could replace the node's files"].concat()
+    }
+
+    /// The command that puts it right.
+    #[must_use]
+    pub fn help(&self) -> String {
+        let command = match self.owner {
+            Some(_) => "unless that is meant, run `chown root ",
+            None => "run `chmod go-w ",
+        };
+        [command, &quoted(&self.outside), "`"].concat()
     }
 }
 
 impl fmt::Display for Stranger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&[&self.outside, ": ", &self.advice()].concat())
+        f.write_str(&[&self.outside, ": ", &self.problem()].concat())
     }
 }
 

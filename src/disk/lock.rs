@@ -88,5 +88,5 @@ fn open_lock(directory: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
     if is_private(&found) {
         return Ok(file);
     }
-    Err(io::Error::other(format!("{} in it is open to other users; remove it", name.to_string_lossy())))
+    Err(io::Error::other(format!("{} is accessible to other users: remove it", name.to_string_lossy())))
 }

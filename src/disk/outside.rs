@@ -45,7 +45,7 @@ impl Place {
         let is_found =
             |found| is_kernels || fs::fstat(&file).is_ok_and(|file| identity(&file) == identity(&found));
         if !self.found.is_some_and(is_found) {
-            return Err(io::Error::other("another file has taken its place"));
+            return Err(io::Error::other("replaced by another process"));
         }
         Ok(file.into())
     }
@@ -148,8 +148,7 @@ fn walk(path: &Path, follows: bool) -> io::Result<Place> {
         }
         links_left = links_left.checked_sub(1).ok_or(Errno::LOOP)?;
         if !may_follow(&found, &fs::fstat(&directory)?, owner) {
-            let message =
-                format!("{} on the way is a link that another user has made", name.to_string_lossy());
+            let message = format!("{} is a symbolic link of another user", name.to_string_lossy());
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
         }
         is_behind_link |= is_last;

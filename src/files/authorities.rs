@@ -78,7 +78,7 @@ impl NodeFiles {
         }
         let shown = strays.iter().take(limits::CERTIFICATES).map(String::as_str).collect::<Vec<_>>();
         let problem = format!(
-            "{} holds CA keys that the cluster does not have: {}",
+            "{} holds CA keys that are not the cluster's: {}",
             self.layout.ca.as_str(),
             shown.join(", ")
         );
@@ -105,7 +105,7 @@ impl NodeFiles {
 
     /// What is said of a ca.crt that is no such file.
     pub(super) fn no_certificates(&self) -> String {
-        format!("{} does not hold certificates in PEM that a kubelet can read", self.layout.ca.as_str())
+        format!("{} does not hold valid PEM certificates", self.layout.ca.as_str())
     }
 }
 

@@ -101,10 +101,11 @@ impl Identity {
     pub fn dial(self, system: &System) -> Result<Verified> {
         let unfit =
             |problem: &str| Error::new(Step::Files, Failure::Files, format!("{} {problem}", self.kubeconfig));
-        let server = ServerUrl::parse(&self.server).ok_or_else(|| unfit("names no https:// server"))?;
+        let server = ServerUrl::parse(&self.server).ok_or_else(|| unfit("has no https:// server"))?;
         let roots = trust::roots(self.trusted.expose(), system.clock.now())?;
         let key = self.pair.key.ok_or_else(|| {
-            unfit("has a key that is not on P-256; let the kubelet request its serving certificate")
+            unfit("has a key that is not on P-256")
+                .with_help("set serverTLSBootstrap in the kubelet's configuration instead")
         })?;
         let identity = ClientIdentity::new(&self.pair.chain, Arc::new(key));
         Verified::dial(system, &server, &roots, Some(identity))

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::{KUBELET, KUBERNETES, Layout, NodeFiles, failed, unreadable};
 use crate::clock::{Clock, Deadline};
 use crate::disk::{Examined, Lock, Stranger};
-use crate::error::{Error, Failure, Result, Step};
-use crate::report::Report;
+use crate::error::{Error, Failure, Result, Step, reason};
+use crate::log::Log;
 use crate::secret::Secret;
 
 /// How often a second run looks whether the first has ended.
@@ -20,32 +20,28 @@ impl NodeFiles {
     ///
     /// # Errors
     /// [`Failure::Files`] when another run is still at work at the deadline.
-    pub fn lock(
-        &self,
-        runtime: &Path,
-        clock: &dyn Clock,
-        deadline: Deadline,
-        report: &Report,
-    ) -> Result<Lock> {
+    pub fn lock(&self, runtime: &Path, clock: &dyn Clock, deadline: Deadline, log: &Log) -> Result<Lock> {
         let mut place = Some(runtime);
         loop {
             match self.root.try_lock(place) {
                 Ok(Some(lock)) => return Ok(lock),
                 Ok(None) if deadline.left(clock).is_some() => clock.sleep(LOCK_PAUSE),
                 Ok(None) => {
-                    let message =
-                        "another run of nodestrap is still at work on this root; wait for it, or end it";
-                    return Err(Error::new(Step::Files, Failure::Files, message));
+                    let what = "another nodestrap process is still running on this root";
+                    return Err(
+                        Error::new(Step::Files, Failure::Files, what).with_help("wait for it, or stop it")
+                    );
                 }
                 Err(e) if place.is_some() => {
                     let runtime = runtime.display();
-                    report.say(&format!(
-                        "lock: cannot use {runtime} ({e}); locking the root directory, which any user can do"
+                    log.info(&format!(
+                        "lock: cannot use {runtime} ({}); locking the root directory instead, which any user can block",
+                        reason(&e)
                     ));
                     place = None;
                 }
                 Err(e) => {
-                    let message = "the root cannot be locked against a second run";
+                    let message = "cannot lock the root directory";
                     return Err(Error::new(Step::Files, Failure::Files, message).caused_by(e));
                 }
             }
@@ -60,7 +56,7 @@ impl NodeFiles {
         let Layout { kubeconfig, certificates, ca } = &self.layout;
         for at in [KUBERNETES, kubeconfig.directory(), ca.directory(), KUBELET, certificates.as_str()] {
             match self.root.directory(at, None) {
-                Err(e) if Stranger::of(&e).is_some() => return Err(failed(String::new(), e)),
+                Err(e) if Stranger::of(&e).is_some() => return Err(failed(String::new(), "", e)),
                 // Whoever needs it will tell of anything else.
                 _ => {}
             }
@@ -91,17 +87,19 @@ impl NodeFiles {
 
     /// Tells what was found so far and is no reason to stop; and closes files with secrets that others can read, unless
     /// nothing is to be changed.
-    pub fn tell(&self, closes: bool, report: &Report) {
-        let warn = |text: &str| report.say(&format!("warning: files: {text}"));
-        self.root.new_strangers().iter().for_each(|stranger| warn(&stranger.to_string()));
+    pub fn tell(&self, closes: bool, log: &Log) {
+        let warn = |text: &str| log.warn(&format!("files: {text}"));
+        for stranger in self.root.new_strangers() {
+            warn(&format!("{stranger}; {}", stranger.help()));
+        }
         self.warnings.take().iter().for_each(|warning| warn(warning));
         for (path, file) in self.exposed.take() {
             let end = match closes.then(|| file.close()) {
                 Some(Ok(())) => "its mode is 0600 now".to_owned(),
-                Some(Err(e)) => format!("its mode cannot be set to 0600: {e}"),
-                None => "a run that is not dry sets its mode to 0600".to_owned(),
+                Some(Err(e)) => format!("its mode cannot be set to 0600: {}", reason(&e)),
+                None => "a run without --dry-run sets its mode to 0600".to_owned(),
             };
-            warn(&format!("{path} holds a secret that other users could read; {end}"));
+            warn(&format!("{path} holds a secret that other users can read; {end}"));
         }
     }
 }

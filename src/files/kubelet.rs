@@ -58,9 +58,8 @@ impl NodeFiles {
             [only] => Ok(url(only)),
             [..] => {
                 let found = found.join(", ");
-                let message =
-                    format!("there are several container runtimes ({found}); choose one with --cri-socket");
-                Err(Error::new(Step::Options, Failure::Usage, message))
+                let what = format!("several container runtimes found ({found})");
+                Err(Error::new(Step::Options, Failure::Usage, what).with_help("choose one with --cri-socket"))
             }
         }
     }

@@ -65,7 +65,7 @@ impl NodeFiles {
                 let (conf, ca) = (self.layout.kubeconfig.as_str(), self.layout.ca.as_str());
                 Err(refusal(&match self.ca()? {
                     Stored::Garbage => self.no_certificates(),
-                    _ => format!("{conf} trusts another CA than {ca}: they have no key in common"),
+                    _ => format!("{conf} and {ca} have no CA key in common"),
                 }))
             }
             _ => Ok(()),
@@ -77,7 +77,7 @@ impl NodeFiles {
     pub fn other_cluster(&self, keys: &[String]) -> Error {
         let conf = self.layout.kubeconfig.as_str();
         let keys = keys.join(" ");
-        refusal(&format!("{conf} is an identity in another cluster: none of its CA keys ({keys}) is given"))
+        refusal(&format!("{conf} belongs to another cluster: none of its CA keys ({keys}) is given"))
     }
 
     /// Finds what keeps the node from joining the cluster with these CAs, which is trusted. Nothing is written.
@@ -149,7 +149,11 @@ impl NodeFiles {
             let aside =
                 self.root.directory(at, None).and_then(|directory| directory.set_aside(name, &ending));
             let aside = aside.map_err(|e| {
-                failed(format!("{} cannot be moved aside; run again when it can", path(at, name)), e)
+                failed(
+                    format!("{} cannot be moved aside", path(at, name)),
+                    "make the directory writable, then run again",
+                    e,
+                )
             })?;
             moved.extend(aside.map(|name| path(at, &name)));
         }
@@ -167,7 +171,7 @@ impl NodeFiles {
         let is_elsewhere = match (existing, authorities) {
             (Existing::OtherNode(subject), _) => {
                 let name = node.as_str();
-                return Ok(Some(format!("{conf} is the identity of {subject}, and this node is {name}")));
+                return Ok(Some(format!("{conf} belongs to {subject}, this node is {name}")));
             }
             (Existing::None | Existing::Unusable(_), _) => return self.foreign_pair(node),
             (_, None) => false,
@@ -178,7 +182,7 @@ impl NodeFiles {
                 !authorities.shares_a_key_with(identity.authorities())
             }
         };
-        Ok(is_elsewhere.then(|| format!("{conf} is an identity in another cluster")))
+        Ok(is_elsewhere.then(|| format!("{conf} belongs to another cluster")))
     }
 
     /// A pair of another node, though there is no identity that works: an image that was made of a node. One that no link
@@ -190,7 +194,7 @@ impl NodeFiles {
             let Some(leaf) = found.and_then(leaf) else { continue };
             let mut names = leaf.subject.common_names.iter().filter_map(|cn| cn.strip_prefix(USER_PREFIX));
             if names.any(|name| name != node.as_str()) {
-                let problem = format!("{file} is for {}, and this node is {}", leaf.subject, node.as_str());
+                let problem = format!("{file} belongs to {}, this node is {}", leaf.subject, node.as_str());
                 return Ok(Some(problem));
             }
         }
@@ -203,7 +207,7 @@ impl NodeFiles {
         let names = self
             .root
             .names(at)
-            .map_err(|e| failed(format!("the directory {at} cannot be read; repair or remove it"), e))?;
+            .map_err(|e| failed(format!("directory {at} cannot be read"), "repair or remove it", e))?;
         let names: Vec<String> = names.into_iter().filter_map(|name| name.into_string().ok()).collect();
         let mut pairs = Vec::new();
         for rank in 0..5 {

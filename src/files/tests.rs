@@ -17,7 +17,7 @@ use crate::clock::{Clock, Deadline};
 use crate::disk::Scratch;
 use crate::http::{NameSources, Proxies, ServerUrl, System, SystemNetwork, Traffic};
 use crate::kubelet::KubeletFiles;
-use crate::report::Report;
+use crate::log::Log;
 use crate::trust::{Bundle, GivenCluster, Pins, given};
 
 const CA: &[u8] = include_bytes!("../../tests/fuzz/pki/ca.pem");
@@ -158,11 +158,11 @@ fn another_run_is_waited_for_until_the_deadline() {
         let clock = FakeClock::at(now());
         let lock = |files: &NodeFiles| {
             let deadline = Deadline::after(&clock, Duration::from_secs(1));
-            files.lock(&runtime, &clock, deadline, &Report::silent())
+            files.lock(&runtime, &clock, deadline, &Log::silent())
         };
         let held = lock(&first).unwrap();
         assert_eq!(clock.elapsed(), Duration::ZERO, "nobody is in");
-        assert_files(lock(&second), "another run of nodestrap");
+        assert_files(lock(&second), "another nodestrap process");
         assert_eq!(clock.elapsed(), Duration::from_secs(1));
         drop((held, first));
         lock(&second).unwrap();
@@ -221,7 +221,7 @@ fn a_secret_that_others_can_read_is_closed_when_that_is_told() {
         let files = node.files();
         let (text, is_safe) = files.examine("/etc/kubernetes/kubelet.conf", |_| secret).unwrap().unwrap();
         assert_eq!((text.expose().as_slice(), is_safe), (&b"text"[..], mode != 0o666));
-        files.tell(closes, &Report::silent());
+        files.tell(closes, &Log::silent());
         assert_eq!(node.mode(CONF), after, "{mode:o} {secret} {closes}");
         assert!(files.examine("/none", |_| true).unwrap().is_none());
     }
@@ -297,7 +297,7 @@ fn what_is_in_the_way_is_told() {
     // Of an interrupted run, whose directories are gone.
     let node = Node::new("gone");
     node.write(KEY_TMP, KEY);
-    assert_files(node.files().settle(), "the directory /etc/kubernetes/pki cannot be synced");
+    assert_files(node.files().settle(), "directory /etc/kubernetes/pki cannot be synced");
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl Anchors {
         now: SystemTime,
     ) -> Result<(), Problem> {
         let Some((leaf, others)) = chain.split_first() else {
-            return Err(Problem::Wrong("it shows no certificate".to_owned()));
+            return Err(Problem::Wrong("the server presented no certificate".to_owned()));
         };
         self.judge(leaf, others, server_name, unix(now))
     }

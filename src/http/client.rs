@@ -11,7 +11,7 @@ use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use ureq::http::{Method, Request, Response};
 
 use super::address::Endpoint;
-use super::connection::{Dialler, Line, NoLookup};
+use super::connection::{Dialler, Line, NoLookup, Reached};
 use super::problem::{self, Problem};
 use super::proxy::{Refusal, USER_AGENT};
 use super::reply::Reply;
@@ -19,7 +19,6 @@ use super::resolver::Unresolved;
 use super::system::System;
 use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::limits;
-use crate::node::ORGANIZATION;
 
 /// One endpoint with its kept connection.
 #[derive(Debug)]
@@ -34,9 +33,9 @@ pub(super) struct Client {
 /// What errors call the server: its URL, and the proxy on the way.
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.base)?;
+        self.line.endpoint().fmt(f)?;
         match self.line.proxy() {
-            Some(proxy) => write!(f, " through the proxy {proxy}"),
+            Some(proxy) => write!(f, " via proxy {proxy}"),
             None => Ok(()),
         }
     }
@@ -109,8 +108,8 @@ impl Client {
     }
 
     /// What a request that got no whole answer means.
-    pub(super) fn failure(&self, step: Step, error: ureq::Error) -> Error {
-        let io = match &error {
+    pub(super) fn failure(&self, step: Step, error: &ureq::Error) -> Error {
+        let io = match error {
             ureq::Error::Io(io) => Some(io),
             _ => None,
         };
@@ -119,8 +118,9 @@ impl Client {
             return refusal.failure(step);
         }
         if let Some(unresolved) = inner.and_then(|inner| inner.downcast_ref::<Unresolved>()) {
-            let message = format!("{unresolved}; check the name and the name servers of this machine");
-            return Error::new(step, Failure::Unreachable, message).healing(Retry::UntilDeadline(None));
+            return Error::new(step, Failure::Unreachable, unresolved.to_string())
+                .with_help("check the name, and the name servers in /etc/resolv.conf")
+                .with_retry(Retry::UntilDeadline(None));
         }
         let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
         if let Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(why)))) = tls
@@ -129,71 +129,73 @@ impl Client {
             return self.certificate_failure(step, problem);
         }
         let first_line = self.line.first_line();
-        let message = match tls {
-            Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
-                format!(
-                    "something else than TLS answers at {self}; check the address and the port (it begins with: \
-                     {first_line})"
-                )
+        let begins = |what: &str| format!("{what} (it begins with: {first_line})");
+        let (what, help) = match self.line.reached() {
+            Reached::Nothing => (format!("cannot connect to {self}"), "check the address and the network"),
+            Reached::Connected => {
+                (format!("TLS handshake with {self} failed"), "check the address and the port")
             }
-            Some(tls) if is_disagreement(tls) => format!(
-                "{self} agrees on no TLS with this program; check its versions, its cipher suites, its curves and the \
-                 key of its certificate: TLS 1.2 and 1.3, ECDHE with AES-GCM on P-256 and P-384, and keys of RSA (2048 to \
-                 8192 bits), P-256 and P-384 will do, P-224, P-521, Ed25519 and ML-DSA will not"
-            ),
-            _ if first_line.is_empty() => format!("no answer from {self}; check the address and the network"),
-            _ => format!(
-                "no complete HTTP response from {self}; check what answers there (it begins with: {first_line})"
-            ),
+            Reached::Handshaken if first_line.is_empty() => {
+                (format!("no response from {self}"), "check the API server")
+            }
+            Reached::Handshaken => {
+                (format!("no complete HTTP response from {self}"), "check the address and the port")
+            }
         };
-        let failed = Error::new(step, Failure::Unreachable, message).healing(Retry::UntilDeadline(None));
-        match (tls, io) {
-            (Some(tls), _) => failed.caused_by(problem::of_tls(tls)),
-            // rustls names a page of its own documentation.
-            (_, Some(io)) if io.kind() == io::ErrorKind::UnexpectedEof => {
-                failed.caused_by("the connection was closed before the response was complete")
+        let is_disagreement = tls.is_some_and(is_disagreement);
+        let cause = match (tls, error) {
+            (Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)), _) => {
+                begins("the response is not TLS")
             }
-            _ => match error {
-                ureq::Error::Io(io) => failed.caused_by(io),
-                ureq::Error::Timeout(ureq::Timeout::Connect) => failed.caused_by("no connection in time"),
-                ureq::Error::Timeout(_) => failed.caused_by("it did not come in time"),
-                ureq::Error::LargeResponseHeader(..) | ureq::Error::BodyExceedsLimit(_) => {
-                    failed.caused_by("it is longer than any that is read")
-                }
-                _ if first_line.is_empty() => failed.caused_by("the request cannot be sent"),
-                _ => failed.caused_by("it is not valid HTTP"),
-            },
-        }
+            (Some(tls), _) => problem::of_tls(tls),
+            // rustls names a page of its own documentation.
+            (_, ureq::Error::Io(io)) if io.kind() == io::ErrorKind::UnexpectedEof => {
+                let what = "the connection was closed before the response was complete";
+                if first_line.is_empty() { what.to_owned() } else { begins(what) }
+            }
+            (_, ureq::Error::Io(io)) => io.to_string(),
+            (_, ureq::Error::Timeout(_)) => "timed out".to_owned(),
+            (_, ureq::Error::LargeResponseHeader(..) | ureq::Error::BodyExceedsLimit(_)) => {
+                "the response is too large".to_owned()
+            }
+            _ if first_line.is_empty() => "the request cannot be sent".to_owned(),
+            _ => begins("the response is not valid HTTP"),
+        };
+        Error::new(step, Failure::Unreachable, what)
+            .with_help(if is_disagreement { SUPPORTED } else { help })
+            .with_retry(Retry::UntilDeadline(None))
+            .caused_by(cause)
     }
 
     /// What a chain that does not verify means. The time may heal it, and servers behind one name may differ for a moment,
     /// while their certificates are changed.
     pub(super) fn certificate_failure(&self, step: Step, problem: &Problem) -> Error {
-        let (failure, message) = match problem {
-            Problem::Time(..) => {
-                let what = "is not valid at this machine's time; set the clock, or renew the certificate";
-                (Failure::Clock, format!("the certificate of {self} {what}"))
-            }
-            Problem::Limit(_, limit) => {
-                (Failure::NotTrusted, format!("the certificate of {self} cannot be checked: {limit}"))
-            }
-            Problem::Kubelet => {
-                let message = format!(
-                    "the certificate of {self} is a kubelet's serving certificate (O={ORGANIZATION}) and no API \
-                     server's; check the address and who answers there"
-                );
-                return Error::new(step, Failure::NotTrusted, message).healing(Retry::Briefly(None));
-            }
-            Problem::Wrong(_) => {
-                let what = "does not verify; check the address and who answers there";
-                (Failure::NotTrusted, format!("the certificate of {self} {what}"))
-            }
+        const WHO: &str = "check that the address is the API server's";
+        let (failure, retry) = match problem {
+            Problem::Time(..) => (Failure::Clock, Retry::UntilDeadline(None)),
+            _ => (Failure::NotTrusted, Retry::Briefly(None)),
         };
-        let is_time = failure == Failure::Clock;
-        let retry = if is_time { Retry::UntilDeadline(None) } else { Retry::Briefly(None) };
-        Error::new(step, failure, message).healing(retry).caused_by(problem.to_string())
+        let (what, help) = match problem {
+            Problem::Time(..) => (
+                "is not valid now",
+                "renew the certificate (kubeadm certs renew apiserver), or set the clock",
+            ),
+            Problem::Limit { limit, help, .. } => (*limit, *help),
+            Problem::Kubelet => {
+                ("is a kubelet's serving certificate (O=system:nodes), not an API server's", WHO)
+            }
+            Problem::Wrong(_) => ("cannot be verified", WHO),
+        };
+        Error::new(step, failure, format!("the certificate of {self} {what}"))
+            .with_help(help)
+            .with_retry(retry)
+            .caused_by(problem.to_string())
     }
 }
+
+/// What nodestrap can agree on with a server.
+const SUPPORTED: &str = "nodestrap supports TLS 1.2 and 1.3 with ECDHE and AES-GCM on P-256 and P-384, and keys of RSA (2048 to 8192 \
+                         bits), P-256 and P-384: check the server's versions, cipher suites, curves and key";
 
 /// Whether the peer speaks TLS, but none of it that both know (RFC 8446, section 6.2; RFC 7301, section 3.2).
 fn is_disagreement(error: &rustls::Error) -> bool {

@@ -50,6 +50,18 @@ struct State {
     ahead: Option<Stream>,
     /// The first bytes of the last answer, for people.
     began: Vec<u8>,
+    reached: Reached,
+}
+
+/// How far a connection came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// Neither the peer nor its proxy.
+    Nothing,
+    /// The peer, or something that took the connection.
+    Connected,
+    /// The end of the TLS handshake.
+    Handshaken,
 }
 
 type Stream = StreamOwned<ClientConnection, Bounded>;
@@ -66,7 +78,15 @@ impl Line {
         hurry: bool,
     ) -> error::Result<Arc<Self>> {
         let proxy = system.proxies.towards(&endpoint)?;
-        let state = State { config, hurry, chain: Vec::new(), tick: None, ahead: None, began: Vec::new() };
+        let state = State {
+            config,
+            hurry,
+            chain: Vec::new(),
+            tick: None,
+            ahead: None,
+            began: Vec::new(),
+            reached: Reached::Nothing,
+        };
         let state = Mutex::new(state);
         Ok(Arc::new(Self { endpoint, proxy, system: system.clone(), state, current: AtomicU32::new(0) }))
     }
@@ -98,6 +118,11 @@ impl Line {
             return String::new();
         }
         first_words(state.began.trim_ascii_start().split(|byte| *byte == b'\n').next().unwrap_or_default())
+    }
+
+    /// How far the last connection came.
+    pub(super) fn reached(&self) -> Reached {
+        self.state().reached
     }
 
     /// From now on what has come so far is no answer.
@@ -139,12 +164,14 @@ impl Line {
         let until = Instant::now() + timeout;
         let next = self.proxy.as_ref().map_or(&self.endpoint, Proxy::endpoint);
         self.forget_answer();
+        self.state().reached = Reached::Nothing;
         let mut sock =
             Bounded { socket: self.system.network.connect(next, timeout, hurry)?, until, began: Vec::new() };
         if let Some(proxy) = &self.proxy {
             proxy.tunnel(&mut sock, &self.endpoint)?;
             sock.began.clear();
         }
+        self.state().reached = Reached::Connected;
         let conn = ClientConnection::new(config, self.endpoint.server_name()).map_err(io::Error::other)?;
         let mut stream = StreamOwned { conn, sock };
         let done = stream.conn.complete_io(&mut stream.sock);
@@ -154,6 +181,7 @@ impl Line {
         }
         done?;
         self.system.traffic.handshakes.fetch_add(1, Ordering::Relaxed);
+        self.state().reached = Reached::Handshaken;
         self.state().chain = stream
             .conn
             .peer_certificates()

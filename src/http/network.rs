@@ -102,7 +102,7 @@ fn spread(clock: &dyn Clock, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 /// gives each an equal share of what is left.
 fn connect_one(addresses: &[SocketAddr], until: Instant, hurry: bool) -> io::Result<TcpStream> {
     let patient = !hurry && addresses.len() == 1;
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "no address found");
     for round in 0..2 {
         let mut silent = false;
         for (index, address) in addresses.iter().enumerate() {
@@ -114,7 +114,7 @@ fn connect_one(addresses: &[SocketAddr], until: Instant, hurry: bool) -> io::Res
                 _ => left / remaining,
             };
             if share.is_zero() {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "no address answered in time"));
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "timed out"));
             }
             match TcpStream::connect_timeout(address, share) {
                 Ok(stream) => return Ok(stream),

@@ -17,9 +17,15 @@ use crate::x509::{Certificate, algorithm_name, key_algorithm, key_name, rsa_bits
 pub(super) enum Problem {
     /// This certificate is not valid at that time, and nothing else was found.
     Time(Box<Certificate>, SystemTime),
-    /// It may be in order, but this program cannot tell: what it is, and behind "cannot be checked" the limit and the way
-    /// out.
-    Limit(String, &'static str),
+    /// It may be in order, but this program cannot tell.
+    Limit {
+        /// What it is; a clause.
+        what: String,
+        /// What this program does not do, to stand behind "the certificate of SERVER".
+        limit: &'static str,
+        /// The way out.
+        help: &'static str,
+    },
     /// It does not hold; a clause.
     Wrong(String),
     /// It holds, and its leaf is a kubelet's serving certificate (`pkg/apis/certificates`, `ValidateKubeletServingCSR`).
@@ -30,7 +36,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Time(certificate, now) => f.write_str(&certificate.describe_validity(*now)),
-            Self::Limit(words, _) | Self::Wrong(words) => f.write_str(words),
+            Self::Limit { what: words, .. } | Self::Wrong(words) => f.write_str(words),
             Self::Kubelet => write!(f, "its organization is {ORGANIZATION}"),
         }
     }
@@ -45,14 +51,20 @@ impl fmt::Debug for Problem {
 impl std::error::Error for Problem {}
 
 /// The purposes do not fit.
-pub(super) const NOT_FOR_SERVERS: &str = "its extended key usage does not name serverAuth";
+pub(super) const NOT_FOR_SERVERS: &str = "its extended key usage does not include serverAuth";
 
 /// anyExtendedKeyUsage (RFC 5280, section 4.2.1.12), as webpki has it.
 const ANY_PURPOSE: &[usize] = &[2, 5, 29, 37, 0];
 
-/// What [`SIGNATURES`] holds.
-const ALGORITHMS: &str = "nodestrap checks RSA (2048 to 8192 bits, SHA-256, SHA-384, SHA-512) and ECDSA (P-256, P-384, \
-                          SHA-256, SHA-384); give the server a certificate, and the cluster a CA, of these";
+/// What is made in a way that [`SIGNATURES`] does not hold.
+fn unknown_algorithm(what: String) -> Problem {
+    Problem::Limit {
+        what,
+        limit: "cannot be verified: nodestrap supports RSA (2048 to 8192 bits, SHA-256, SHA-384, SHA-512) and ECDSA (P-256, \
+                P-384, SHA-256, SHA-384)",
+        help: "issue the server certificate, and the CA, with one of these",
+    }
+}
 
 /// webpki's word on a chain, to whose leaf and other certificates the others belong.
 pub(super) fn of_chain(
@@ -64,7 +76,7 @@ pub(super) fn of_chain(
 ) -> Problem {
     use webpki::Error as E;
     let Ok(leaf) = Certificate::from_der(leaf) else {
-        return Problem::Wrong("it is not a well-formed certificate".to_owned());
+        return Problem::Wrong("it is malformed".to_owned());
     };
     let subject = &leaf.subject;
     let wrong = |words: &str| Problem::Wrong(words.to_owned());
@@ -82,65 +94,66 @@ pub(super) fn of_chain(
         | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_)
         | E::InvalidSignatureForPublicKey => unchecked(&leaf, others, anchors).unwrap_or_else(|| {
             let words = format!(
-                "its signature, or that of a CA in its chain, is not by the key of the CA of that name ({})",
+                "its signature, or that of a CA in its chain, does not match the key of its issuer ({})",
                 leaf.issuer
             );
             Problem::Wrong(words)
         }),
-        E::CaUsedAsEndEntity => Problem::Limit(
-            format!("{subject} is marked as a CA (basicConstraints)"),
-            "nodestrap takes a CA for a server only where the given CA data holds the same certificate; give the server one \
-             that is no CA",
-        ),
+        E::CaUsedAsEndEntity => Problem::Limit {
+            what: format!("{subject} is marked as a CA (basicConstraints)"),
+            limit: "cannot be verified: a CA certificate can be a server's only if the CA data holds the same certificate",
+            help: "issue a server certificate that is not a CA",
+        },
         E::EmptyEkuExtension => {
             let shown = others.iter().filter_map(|other| Certificate::from_der(other).ok());
             let empty = shown.filter(|shown| shown.empty_usages).map(|shown| shown.subject).next_back();
             let subject = if leaf.empty_usages { subject } else { &empty.unwrap_or_default() };
-            Problem::Limit(
-                format!("{subject} has an empty extended key usage"),
-                "nodestrap takes none that names nothing; give the server certificates with serverAuth in that extension, or \
-                 without the extension",
-            )
+            Problem::Limit {
+                what: format!("{subject} has an empty extended key usage"),
+                limit: "cannot be verified: an extended key usage must name a purpose",
+                help: "issue certificates with serverAuth in that extension, or without the extension",
+            }
         }
         E::RequiredEkuNotFoundContext(context)
             if context.present.iter().any(|purpose| purpose == ANY_PURPOSE) =>
         {
-            Problem::Limit(
-                format!(
-                    "the extended key usage of {subject}, or of a CA in its chain, is any, without serverAuth"
+            Problem::Limit {
+                what: format!(
+                    "the extended key usage of {subject}, or of a CA in its chain, is \"any\" without serverAuth"
                 ),
-                "nodestrap wants the server's purpose by its name; give the server certificates that name serverAuth",
-            )
+                limit: "cannot be verified: nodestrap requires serverAuth by name",
+                help: "issue certificates with serverAuth",
+            }
         }
         E::RequiredEkuNotFoundContext(_) => wrong(NOT_FOR_SERVERS),
         E::CertNotValidForName(context) => {
             let name = context.expected.to_str().into_owned();
-            Problem::Wrong(format!("it is for {}, not for {name}", leaf.alt_names))
+            Problem::Wrong(format!("it is valid for {}, not for {name}", leaf.alt_names))
         }
         E::UnknownIssuer => {
-            Problem::Wrong(format!("no trusted CA has issued it, its issuer is {}", leaf.issuer))
+            let expected: Vec<_> = anchors.roots.iter().map(|root| root.subject.to_string()).collect();
+            Problem::Wrong(match &expected[..] {
+                [] => format!("its issuer {} is not a public CA", leaf.issuer),
+                _ => format!("its issuer {} is not the trusted CA {}", leaf.issuer, expected.join(" or ")),
+            })
         }
-        E::UnsupportedCertVersion => wrong(
-            "it is of X.509 version 1 or 2, of which only a root may be; give the server one of version 3",
-        ),
-        E::UnsupportedCriticalExtension => wrong("it has a critical extension that is not known"),
-        E::NameConstraintViolation => {
-            wrong("the name constraints of a CA in its chain do not allow its names")
+        E::UnsupportedCertVersion => {
+            wrong("it is an X.509 version 1 or 2 certificate, which only a root may be")
         }
-        E::PathLenConstraintViolated => {
-            wrong("there are more CAs in its chain than one of them allows below it")
-        }
+        E::UnsupportedCriticalExtension => wrong("it has an unknown critical extension"),
+        E::NameConstraintViolation => wrong("the name constraints of a CA in its chain exclude its names"),
+        E::PathLenConstraintViolated => wrong("its chain exceeds the path length that one of its CAs allows"),
         E::EndEntityUsedAsCa => {
-            wrong("who has signed it, or a CA in its chain, is no CA that may sign certificates")
+            wrong("its issuer, or a CA in its chain, is not a CA that may sign certificates")
         }
-        E::InvalidCertValidity => wrong("its time, or that of a CA in its chain, ends before it begins"),
+        E::InvalidCertValidity => wrong("its validity, or that of a CA in its chain, ends before it begins"),
         E::MaximumPathDepthExceeded
         | E::MaximumPathBuildCallsExceeded
         | E::MaximumSignatureChecksExceeded
         | E::MaximumNameConstraintComparisonsExceeded => {
             wrong("its chain is too long, or has too many branches")
         }
-        _ => wrong("it, or a certificate of its chain, is malformed"),
+        _ => wrong("it, or a certificate in its chain, is malformed"),
     }
 }
 
@@ -161,7 +174,7 @@ fn unchecked(leaf: &Certificate, others: &[CertificateDer<'_>], anchors: &Anchor
             let (name, key) = (algorithm_name(algorithm), key_name(key));
             let (subject, issuer) = (&signed.subject, &signed.issuer);
             let what = format!("{subject} is signed with {name} by the key of {issuer} ({key})");
-            return Some(Problem::Limit(what, ALGORITHMS));
+            return Some(unknown_algorithm(what));
         }
         signed = next.filter(|_| !is_last)?;
     }
@@ -202,10 +215,10 @@ pub(super) fn of_handshake(error: rustls::Error, leaf: &CertificateDer<'_>) -> r
         }
         _ => match Certificate::from_der(leaf) {
             Ok(leaf) if !has_length(&leaf.spki) => {
-                Problem::Limit(format!("the key of {} is {}", leaf.subject, key_name(&leaf.spki)), ALGORITHMS)
+                unknown_algorithm(format!("the key of {} is {}", leaf.subject, key_name(&leaf.spki)))
             }
             _ => Problem::Wrong(
-                "the server does not sign the handshake with the key of its certificate".to_owned(),
+                "the server did not sign the handshake with the key of its certificate".to_owned(),
             ),
         },
     };
@@ -219,19 +232,17 @@ pub(super) fn of_tls(error: &rustls::Error) -> String {
         E::AlertReceived(alert) => {
             let number = u8::from(*alert);
             let known = ALERTS.iter().find(|(known, _)| known == alert).map_or("", |(_, name)| name);
-            return format!("it ends the handshake with the TLS alert {number} {known}")
-                .trim_end()
-                .to_owned();
+            return format!("the server sent TLS alert {number} {known}").trim_end().to_owned();
         }
         E::PeerIncompatible(_) | E::NoApplicationProtocol => {
-            "what it offers has nothing in common with this program"
+            "no TLS version, cipher suite, curve or key in common"
         }
-        E::NoCertificatesPresented => "it shows no certificate",
+        E::NoCertificatesPresented => "the server presented no certificate",
         E::InvalidMessage(_) | E::PeerSentOversizedRecord | E::DecryptError => {
-            "what it sends cannot be read as TLS"
+            "the server sent invalid TLS messages"
         }
-        E::FailedToGetRandomBytes => "this machine has no randomness yet",
-        _ => "it does not keep the rules of TLS",
+        E::FailedToGetRandomBytes => "the kernel has no random numbers yet",
+        _ => "the server violated the TLS protocol",
     };
     words.to_owned()
 }

@@ -67,11 +67,9 @@ impl Proxies {
         match &self.proxy {
             Some((variable, url)) if !is_direct(endpoint, &self.exceptions) => {
                 Proxy::parse(variable, url.expose()).map(Some).map_err(|problem| {
-                    let message = format!(
-                        "{variable} {problem}; give http://[USER:PASSWORD@]HOST:PORT, or name {} in NO_PROXY",
-                        endpoint.host()
-                    );
-                    Error::new(Step::Options, Failure::Usage, message)
+                    let host = endpoint.host();
+                    let help = format!("use http://[USER:PASSWORD@]HOST:PORT, or name {host} in NO_PROXY");
+                    Error::new(Step::Options, Failure::Usage, format!("{variable} {problem}")).with_help(help)
                 })
             }
             _ => Ok(None),
@@ -212,11 +210,11 @@ impl Proxy {
             return whole;
         }
         let Some((status, reason)) = whole.ok().and_then(|()| parse_status(&head)) else {
-            let what = "sends no complete HTTP response";
-            let advice = "check that it is a proxy and allows CONNECT";
             let words = self.masked(&first_words(&head));
-            let message = format!("the proxy {self} {what} for {target}: {advice} (it begins with: {words})");
-            return Err(io::Error::other(Refusal { message, retry: Retry::UntilDeadline(None) }));
+            let what =
+                format!("proxy {self} sent no complete HTTP response for {target} (it begins with: {words})");
+            let retry = Retry::UntilDeadline(None);
+            return Err(io::Error::other(Refusal { what, help: NO_TUNNEL, retry }));
         };
         if (200..300).contains(&status) {
             return Ok(());
@@ -228,19 +226,19 @@ impl Proxy {
     /// 407 is final: the credentials that the environment holds do not change while the program runs, and repeating
     /// wrong ones locks accounts. Everything else heals like any failure to connect.
     fn refusal(&self, target: &Endpoint, status: u16, reason: &str, head: &[u8], body: Vec<u8>) -> Refusal {
-        let advice = match status {
-            407 if self.credentials.is_some() => {
-                "it does not take the user and the password in that variable"
-            }
-            407 => {
-                "it wants a user and a password: put them into that variable, http://USER:PASSWORD@HOST:PORT"
-            }
-            403 => {
-                "it does not let this machine go there: allow it in the proxy, or name the host in NO_PROXY"
-            }
-            429 => "it is busy: check how it is",
-            500..=599 => "it does not reach the API server: check the address and the proxy",
-            _ => "it makes no tunnel: check that it is a proxy and allows CONNECT",
+        let (meaning, help) = match status {
+            407 if self.credentials.is_some() => (
+                "user and password were refused",
+                "correct them in that variable; nodestrap does not retry them",
+            ),
+            407 => (
+                "user and password required",
+                "set that variable to http://USER:PASSWORD@HOST:PORT, or name the host in NO_PROXY",
+            ),
+            403 => ("access denied", "allow the host in the proxy, or name it in NO_PROXY"),
+            429 => ("the proxy is busy", "check the proxy"),
+            500..=599 => ("the proxy cannot reach the API server", "check the address and the proxy"),
+            _ => ("no tunnel", NO_TUNNEL),
         };
         let said = Reply::of_proxy(status, body, header(head, "content-type"), header(head, "location"));
         let words = self.masked(&format!("{}; {}", foreign(reason), said.text()));
@@ -249,7 +247,8 @@ impl Proxy {
         let wish =
             retry_after::delay(&header(head, "retry-after"), sent).map(|wish| wish.min(limits::BACKOFF_CAP));
         Refusal {
-            message: format!("the proxy {self} answers HTTP {status} for {target}: {advice} ({words})"),
+            what: format!("proxy {self} responded with HTTP {status} for {target}: {meaning} ({words})"),
+            help,
             retry: if status == 407 { Retry::Never } else { Retry::UntilDeadline(wish) },
         }
     }
@@ -278,20 +277,24 @@ impl fmt::Display for Proxy {
 /// A proxy's word that is no tunnel, told apart from anything that an API server says.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    message: String,
+    what: String,
+    help: &'static str,
     retry: Retry,
 }
+
+/// What to do about a proxy that opens no way.
+const NO_TUNNEL: &str = "check that it is a proxy and allows CONNECT";
 
 impl Refusal {
     /// The failure to reach the API server that it stands for.
     pub(super) fn failure(&self, step: Step) -> Error {
-        Error::new(step, Failure::Unreachable, self.message.as_str()).healing(self.retry)
+        Error::new(step, Failure::Unreachable, self.what.as_str()).with_help(self.help).with_retry(self.retry)
     }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.what)
     }
 }
 
@@ -321,10 +324,9 @@ fn read_head(stream: &mut impl Read, head: &mut Vec<u8>) -> io::Result<()> {
     let mut byte = [0];
     while head.len() < limits::HEADER_BYTES {
         stream.read_exact(&mut byte).map_err(|e| match e.kind() {
-            io::ErrorKind::UnexpectedEof => io::Error::new(
-                io::ErrorKind::ConnectionAborted,
-                "the proxy closes the connection without a response",
-            ),
+            io::ErrorKind::UnexpectedEof => {
+                io::Error::new(io::ErrorKind::ConnectionAborted, "connection closed by the proxy")
+            }
             _ => e,
         })?;
         head.push(byte[0]);

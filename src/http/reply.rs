@@ -143,48 +143,36 @@ impl Reply {
     #[must_use]
     pub fn failure(&self, step: Step, what: &str) -> Error {
         let wish = self.retry_after();
-        let (failure, retry, advice) = match self.status {
-            401 => (
-                Failure::Refused,
-                Retry::Briefly(wish),
-                "the credential is unknown or expired: make a new one",
-            ),
-            403 => (
-                Failure::Refused,
-                Retry::Briefly(wish),
-                "the credential is not allowed to do this: check its groups and RBAC",
-            ),
-            429 | 500..=599 => (
-                Failure::Unreachable,
-                Retry::UntilDeadline(wish),
-                "the API server is busy or restarting; check how it is",
-            ),
-            422 => (
-                Failure::Denied,
-                Retry::Never,
-                "the API server finds the request invalid; ask whoever runs it",
-            ),
-            404 => {
-                (Failure::Denied, Retry::Never, "the path is not there: check the server's URL and version")
-            }
-            300..=399 => {
-                (Failure::Denied, Retry::Never, "redirects are not followed: name the API server itself")
-            }
-            _ => {
-                (Failure::Denied, Retry::Never, "the API server does not take it; check its URL and version")
-            }
+        let (failure, retry) = match self.status {
+            401 | 403 => (Failure::Refused, Retry::Briefly(wish)),
+            429 | 500..=599 => (Failure::Unreachable, Retry::UntilDeadline(wish)),
+            _ => (Failure::Denied, Retry::Never),
         };
-        let message = format!("{what}: HTTP {}, {advice} ({})", self.status, self.text());
-        Error::new(step, failure, message).healing(retry)
+        let (meaning, help) = match self.status {
+            401 => (
+                "unauthorized",
+                "the token has expired or lacks usage \"authentication\", or the API server has bootstrap tokens disabled: \
+                 create a new token",
+            ),
+            403 => ("forbidden", "check the credential's groups and their RBAC"),
+            429 | 500..=599 => ("API server is busy or restarting", "check the API server and etcd"),
+            422 => ("invalid request", "contact the cluster administrator"),
+            404 => ("path not found", "check the server's URL and version"),
+            300..=399 => ("redirects are not followed", "use the API server's own address"),
+            _ => ("unexpected status", "check the server's URL and version"),
+        };
+        Error::new(step, failure, format!("{what}: HTTP {}, {meaning} ({})", self.status, self.text()))
+            .with_help(help)
+            .with_retry(retry)
     }
 }
 
 /// The failure of what a trusted server has sent and nobody can read; `words` is what people may see of it.
 #[must_use]
 pub fn unreadable(step: Step, what: &str, words: &str) -> Error {
-    let message =
-        format!("{what} cannot be read; check what stands between this machine and the API server ({words})");
-    Error::new(step, Failure::Unreachable, message).healing(Retry::UntilDeadline(None))
+    Error::new(step, Failure::Unreachable, format!("{what} is invalid ({words})"))
+        .with_help("check proxies and load balancers before the API server")
+        .with_retry(Retry::UntilDeadline(None))
 }
 
 fn text_of(headers: &HeaderMap, name: impl AsHeaderName) -> String {

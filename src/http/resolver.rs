@@ -142,7 +142,7 @@ impl Unresolved {
         let clause = |(text, name)| if name == host { text } else { format!("{text} for {name}") };
         let mut clauses: Vec<_> = told.into_iter().map(clause).collect();
         if clauses.is_empty() {
-            clauses.push("it is not in the file of hosts, and not a DNS name".to_owned());
+            clauses.push("not in /etc/hosts, and not a DNS name".to_owned());
         }
         Self(format!("cannot resolve {host}: {}", clauses.join(", ")))
     }

@@ -83,28 +83,40 @@ impl ClientPair {
     /// knows its issuer, the API server judges.
     ///
     /// # Errors
-    /// A clause that says what is wrong, and what to do, to stand behind "it cannot be used:".
-    pub fn from_pem(certificate: &[u8], key: &[u8]) -> std::result::Result<Self, String> {
+    /// A clause that says what is wrong, to stand behind "it cannot be used:", and what to do, where that is not plain.
+    pub fn from_pem(
+        certificate: &[u8],
+        key: &[u8],
+    ) -> std::result::Result<Self, (String, Option<&'static str>)> {
         let chain = Certificate::chain_from_pem(certificate)
             .filter(|chain| chain.len() <= limits::CERTIFICATES)
-            .ok_or("its client certificate is no certificate and its chain in PEM")?;
+            .ok_or_else(|| {
+                ("its client certificate is not a PEM certificate and its chain".to_owned(), None)
+            })?;
         if !Key::is_kind_of(&chain[0].spki) {
-            return Err(format!(
-                "its client certificate is for a key of another kind ({}), and nodestrap signs with P-256 keys only; issue \
-                 one for such a key, or give --tls-bootstrap-token-file",
-                key_name(&chain[0].spki)
+            let kind = key_name(&chain[0].spki);
+            return Err((
+                format!(
+                    "its client certificate is for a key of type {kind}, nodestrap supports P-256 keys only"
+                ),
+                Some("issue one for a P-256 key, or use --tls-bootstrap-token-file"),
             ));
         }
-        let key = Key::from_pem(key).ok_or_else(|| match label(key) {
-            Some("PRIVATE KEY") => {
-                "its client key cannot be read as PKCS#8 (PRIVATE KEY) on P-256; write it as EC PRIVATE KEY: openssl ec \
-                 -in KEY -out KEY"
-            }
-            Some("ENCRYPTED PRIVATE KEY") => "its client key is encrypted; decrypt it: openssl ec -in KEY -out KEY",
-            _ => "its client key is no EC PRIVATE KEY on P-256 in PEM",
+        let key = Key::from_pem(key).ok_or_else(|| {
+            let (what, help) = match label(key) {
+                Some("PRIVATE KEY") => (
+                    "its client key cannot be read as PKCS#8 (PRIVATE KEY) on P-256",
+                    Some("convert it: openssl ec -in KEY -out KEY"),
+                ),
+                Some("ENCRYPTED PRIVATE KEY") => {
+                    ("its client key is encrypted", Some("decrypt it: openssl ec -in KEY -out KEY"))
+                }
+                _ => ("its client key is not a PEM EC PRIVATE KEY on P-256", None),
+            };
+            (what.to_owned(), help)
         })?;
         if key.spki() != chain[0].spki {
-            return Err("its client key is not that of its client certificate".to_owned());
+            return Err(("its client key does not match its client certificate".to_owned(), None));
         }
         Ok(Self { chain, key: Arc::new(key) })
     }

@@ -15,6 +15,7 @@ use crate::error::{Error, Result, Retry, Step, foreign};
 use crate::http::{self, Bearer, Next, Reply, Verified};
 use crate::json;
 use crate::limits;
+use crate::log::Log;
 use crate::report::Report;
 use crate::retry::Backoff;
 
@@ -104,22 +105,26 @@ impl<'a> Exchange<'a> {
     /// waiting heals.
     pub fn run(
         mut self,
+        log: &Log,
         report: &mut Report,
         meanwhile: &mut dyn FnMut(Wait) -> Result<()>,
     ) -> Result<Verdict> {
         let mut state = State::Post;
         loop {
             let answer = match &state {
-                State::Post => self.post(report),
+                State::Post => self.post(log, report),
                 State::List => self.list(),
-                State::Watch { uid, version } => self.watch(uid, version.clone(), report, meanwhile),
+                State::Watch { uid, version } => self.watch(uid, version.clone(), log, meanwhile),
             };
             match answer {
                 Ok(Answer::Go(next)) => state = next,
                 Ok(Answer::Later(next, why)) => {
                     meanwhile(Wait::Lasts)?;
-                    let line = format!("approval: {why}; looking again");
-                    self.backoff.pause_saying(self.pending(), &line, report)?;
+                    let pause = self.backoff.next(self.pending(), &why)?;
+                    if pause.news.is_some() {
+                        log.info(&format!("approval: {why}; reconnecting"));
+                    }
+                    self.clock.sleep(pause.delay);
                     state = next;
                 }
                 Ok(Answer::Done(verdict)) => return Ok(verdict),
@@ -127,21 +132,23 @@ impl<'a> Exchange<'a> {
                     if self.ours.is_some() {
                         meanwhile(Wait::Lasts)?;
                     }
-                    self.backoff.pause(error, report)?;
+                    let pause = self.backoff.next(error, "")?;
+                    log.retry(&pause);
+                    self.clock.sleep(pause.delay);
                 }
             }
         }
     }
 
-    fn post(&mut self, report: &mut Report) -> Result<Answer> {
+    fn post(&mut self, log: &Log, report: &mut Report) -> Result<Answer> {
         let name = self.request.name();
         let reply = self.call(Step::Request, PATH, Some(self.request.body()))?;
         match reply.status {
             200..=299 => {
                 let object = reply.json(&FIELDS).and_then(|object| Object::read(&object));
-                let object = object.ok_or_else(|| reply.unreadable(Step::Approval, "the created request"))?;
+                let object = object.ok_or_else(|| reply.unreadable(Step::Approval, "the created CSR"))?;
                 let user = self.request.wanted.node.user();
-                report.say(&format!("request: {name} for {user} is with the API server"));
+                log.info(&format!("request: CSR {name} submitted for {user}"));
                 if let Some(phase) = self.request.wanted.kind.submission {
                     report.end_phase(phase, self.clock);
                 }
@@ -149,10 +156,10 @@ impl<'a> Exchange<'a> {
                 self.judge(object)
             }
             409 => {
-                report.say(&format!("request: {name} is there already; taking it up"));
+                log.info(&format!("request: CSR {name} already exists; resuming it"));
                 Ok(Answer::Go(State::List))
             }
-            _ => Err(reply.failure(Step::Request, &format!("{name} was not accepted"))),
+            _ => Err(reply.failure(Step::Request, &format!("CSR {name} cannot be created"))),
         }
     }
 
@@ -168,14 +175,13 @@ impl<'a> Exchange<'a> {
             Some((objects, resource_version(&list)?))
         };
         let list = reply.json(&FIELDS).and_then(read);
-        let (objects, version) =
-            list.ok_or_else(|| reply.unreadable(Step::Approval, "the list of requests"))?;
+        let (objects, version) = list.ok_or_else(|| reply.unreadable(Step::Approval, "the list of CSRs"))?;
         match objects.into_iter().find(|object| object.name == name) {
             Some(mut object) => {
                 object.resource_version = version;
                 self.judge(object)
             }
-            None => Ok(Answer::Later(State::Post, "the request was deleted".to_owned())),
+            None => Ok(Answer::Later(State::Post, "the CSR was deleted".to_owned())),
         }
     }
 
@@ -184,7 +190,7 @@ impl<'a> Exchange<'a> {
         Ok(match self.verdict(&object)? {
             Some(verdict) => Answer::Done(verdict),
             None if !self.waits => {
-                return Err(self.pending().healing(Retry::Never));
+                return Err(self.pending().with_retry(Retry::Never));
             }
             None => {
                 let (uid, version) = (object.uid, object.resource_version);
@@ -209,12 +215,12 @@ impl<'a> Exchange<'a> {
         &mut self,
         uid: &str,
         mut version: String,
-        report: &mut Report,
+        log: &Log,
         meanwhile: &mut dyn FnMut(Wait) -> Result<()>,
     ) -> Result<Answer> {
         let left = self.left()?;
         // A round that takes as long as the longest pause runs in no circle: the pauses begin anew behind it.
-        let long = Deadline::after(self.clock, limits::BACKOFF_CAP);
+        let circle = Deadline::after(self.clock, limits::BACKOFF_CAP);
         let name = self.request.name();
         let seconds = limits::WATCH.min(left).as_secs() + 1;
         let path = format!(
@@ -224,7 +230,7 @@ impl<'a> Exchange<'a> {
         let mut watch = match self.api.watch(Step::Approval, &path, self.bearer, left)? {
             Ok(watch) => watch,
             Err(reply) if reply.status == 410 => {
-                return Ok(Answer::Later(State::List, "the version is too old".to_owned()));
+                return Ok(Answer::Later(State::List, "the resource version is too old".to_owned()));
             }
             Err(reply) => return Err(self.refusal(&reply)),
         };
@@ -241,18 +247,18 @@ impl<'a> Exchange<'a> {
                 }
                 Next::Quiet => {
                     self.left()?;
-                    self.announce(report);
+                    self.announce(log);
                     meanwhile(Wait::Lasts)?;
                     if dead.left(self.clock).is_none() {
                         return Ok(Answer::Go(State::Watch { uid: uid.to_owned(), version }));
                     }
                 }
                 Next::Ended => {
-                    if long.left(self.clock).is_none() {
+                    if circle.left(self.clock).is_none() {
                         self.backoff.reset();
                     }
                     let state = State::Watch { uid: uid.to_owned(), version };
-                    return Ok(Answer::Later(state, "the watch ended".to_owned()));
+                    return Ok(Answer::Later(state, "watch ended".to_owned()));
                 }
             }
         }
@@ -275,7 +281,7 @@ impl<'a> Exchange<'a> {
                 let (Some(code), Some(message)) = (code, json::text(object, "message")) else {
                     return Err(unreadable("a watch error"));
                 };
-                let why = format!("the watch failed with {code} ({})", foreign(message));
+                let why = format!("watch failed with {code} ({})", foreign(message));
                 return Ok(Some(Answer::Later(State::List, why)));
             }
             "BOOKMARK" => {
@@ -289,16 +295,18 @@ impl<'a> Exchange<'a> {
             return Ok(None);
         }
         if kind == "DELETED" || object.uid != uid {
-            return Ok(Some(Answer::Later(State::List, "the request was deleted".to_owned())));
+            return Ok(Some(Answer::Later(State::List, "the CSR was deleted".to_owned())));
         }
         version.clone_from(&object.resource_version);
         self.verdict(&object).map(|verdict| verdict.map(Answer::Done))
     }
 
-    fn announce(&mut self, report: &Report) {
+    fn announce(&mut self, log: &Log) {
         if !std::mem::replace(&mut self.announced, true) {
             let name = self.request.name();
-            report.say(&format!("approval: pending; to approve: kubectl certificate approve {name}"));
+            log.info(&format!(
+                "approval: CSR {name} is pending; to approve it: kubectl certificate approve {name}"
+            ));
         }
     }
 
@@ -319,14 +327,15 @@ impl<'a> Exchange<'a> {
     /// Nobody has decided yet, which may heal.
     fn pending(&self) -> Error {
         let name = self.request.name();
-        let message = format!(
-            "{name} is still pending; approve it with: kubectl certificate approve {name}, then run again"
-        );
-        Error::new(Step::Approval, self.request.wanted.kind.pending, message)
-            .healing(Retry::UntilDeadline(None))
+        Error::new(Step::Approval, self.request.wanted.kind.pending, format!("CSR {name} is still pending"))
+            .with_help(format!(
+                "bind ClusterRole system:certificates.k8s.io:certificatesigningrequests:nodeclient for automatic approval, or \
+                 approve it (the next run resumes it): kubectl certificate approve {name}"
+            ))
+            .with_retry(Retry::UntilDeadline(None))
     }
 
     fn refusal(&self, reply: &Reply) -> Error {
-        reply.failure(Step::Approval, &format!("{} cannot be watched, and is untouched", self.request.name()))
+        reply.failure(Step::Approval, &format!("CSR {} cannot be watched", self.request.name()))
     }
 }

@@ -26,13 +26,11 @@ impl IssuedCertificate {
     /// [`Failure::NotTrusted`].
     pub(super) fn check(pem: &[u8], request: &CertificateRequest) -> Result<Self> {
         let unfit = |problem: &str| {
-            let message = format!(
-                "the certificate issued for {} {problem}; ask whoever runs the signer",
-                request.name()
-            );
-            Error::new(Step::Certificate, Failure::NotTrusted, message)
+            let what = format!("the certificate issued for CSR {} {problem}", request.name());
+            Error::new(Step::Certificate, Failure::NotTrusted, what)
+                .with_help("check the configuration of the signer")
         };
-        let blocks = blocks(pem).ok_or_else(|| unfit("is no PEM"))?;
+        let blocks = blocks(pem).ok_or_else(|| unfit("is not PEM"))?;
         let certificates: Vec<_> = blocks.iter().filter(|block| x509::is_certificate(block)).collect();
         if certificates.is_empty() || certificates.len() > limits::CERTIFICATES {
             return Err(unfit("is not one certificate and its chain"));
@@ -42,7 +40,7 @@ impl IssuedCertificate {
         let chain = chain.map_err(|_| unfit("is malformed"))?;
         let leaf = &chain[0];
         if leaf.spki != request.spki {
-            return Err(unfit("holds another key"));
+            return Err(unfit("is for another key"));
         }
         request.wanted.is_met_by(leaf).map_err(|problem| unfit(&problem))?;
         let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
@@ -58,9 +56,11 @@ impl IssuedCertificate {
     /// The clock failure, which may heal, when `now` lies outside the validity of one of them.
     pub(super) fn out_of_time(&self, now: SystemTime) -> Option<Error> {
         let misfit = self.chain.iter().find(|certificate| !certificate.is_valid_at(now))?;
-        let message =
-            format!("{}; set the clock, or ask whoever runs the signer", misfit.describe_validity(now));
-        Some(Error::new(Step::Certificate, Failure::Clock, message).healing(Retry::UntilDeadline(None)))
+        Some(
+            Error::new(Step::Certificate, Failure::Clock, misfit.describe_validity(now))
+                .with_help("set the clock, or check the configuration of the signer")
+                .with_retry(Retry::UntilDeadline(None)),
+        )
     }
 
     /// The certificate and its chain, leaf first, each block encoded anew as the kubelet's store does.

@@ -33,9 +33,7 @@ impl Key {
     /// # Errors
     /// [`Failure::Internal`] when the system has no randomness.
     pub fn generate() -> Result<Self> {
-        let failed = || {
-            Error::new(Step::Request, Failure::Internal, "the system's source of randomness does not work")
-        };
+        let failed = || Error::new(Step::Request, Failure::Internal, "no random numbers from the kernel");
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())
             .map_err(|_| failed())?;
         let pkcs8 = Secret::new(pkcs8.as_ref().to_vec());
@@ -99,7 +97,7 @@ impl Key {
     pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
         let signature = self.pair.sign(&SystemRandom::new(), message);
         signature.map(|s| s.as_ref().to_vec()).map_err(|_| {
-            Error::new(Step::Request, Failure::Internal, "the request cannot be signed: no randomness")
+            Error::new(Step::Request, Failure::Internal, "the request cannot be signed: no random numbers")
         })
     }
 }

@@ -95,10 +95,10 @@ impl Wanted {
             return Err(format!("names {}", certificate.subject));
         }
         if !(self.kind.serves)(certificate) || certificate.is_ca {
-            return Err(format!("is not one for {} only", self.kind.usage));
+            return Err(format!("is not for {} only", self.kind.usage));
         }
         if certificate.unknown_critical {
-            return Err("has a critical extension that no API server knows".to_owned());
+            return Err("has an unknown critical extension".to_owned());
         }
         if !certificate.alt_names.covers(&self.names) {
             return Err(format!("is for {} and not for {}", certificate.alt_names, self.names));

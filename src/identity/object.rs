@@ -109,29 +109,26 @@ impl Object {
     /// When the certificate is not valid yet.
     pub(super) fn judge(&self, ours: &CertificateRequest, now: SystemTime) -> Result<Judgement> {
         let name = ours.name();
-        let spent = |failure: Failure, message: String| {
-            Ok(Judgement::Spent(Error::new(Step::Approval, failure, message)))
+        let spent = |what: String, help: &'static str| {
+            Ok(Judgement::Spent(Error::new(Step::Approval, Failure::Denied, what).with_help(help)))
         };
         let kind = ours.wanted.kind;
         if self.signer_name != kind.signer || self.usages != kind.usages || !ours.is_like(&self.request) {
-            return spent(Failure::Denied, format!("{name} exists but asks for something else; delete it"));
+            return spent(
+                format!("CSR {name} already exists and differs from this node's request"),
+                "delete it",
+            );
         }
         let find = |kind: &str| self.conditions.iter().find(|condition| condition.kind == kind);
         let words = |c: &Condition| foreign(&format!("{}: {}", c.reason, c.message));
         if let Some(condition) = find("Denied") {
-            return spent(
-                Failure::Denied,
-                format!(
-                    "{name} was denied ({}); ask the approver, the next run files a new request",
-                    words(condition)
-                ),
-            );
+            let what = format!("CSR {name} was denied ({})", words(condition));
+            return spent(what, "contact the cluster administrator; the next run creates a new CSR");
         }
         if let Some(condition) = find("Failed") {
-            let words = words(condition);
             return spent(
-                Failure::Denied,
-                format!("{name} failed at the signer ({words}); ask whoever runs it"),
+                format!("CSR {name} failed at the signer ({})", words(condition)),
+                "check the logs of the signer",
             );
         }
         match (find("Approved"), self.certificate.as_str()) {

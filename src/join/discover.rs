@@ -12,6 +12,7 @@ use crate::error::{Error, Failure, Result, Retry, Step};
 use crate::http::{System, Unverified};
 use crate::identity::Credentials;
 use crate::limits;
+use crate::log::Log;
 use crate::options::{Discovery, Source, Vouched};
 use crate::report::{Phase, Report};
 use crate::retry::Backoff;
@@ -28,10 +29,10 @@ impl Run<'_> {
         method: &Discovery,
         report: &mut Report,
     ) -> Result<(TrustedCluster, Credentials)> {
-        let Self { options, system, overall, .. } = *self;
+        let Self { options, system, log, overall, .. } = *self;
         let (clock, pins) = (&*system.clock, &options.pins);
         let deadline = Deadline::after(clock, options.discovery_timeout).earlier(overall);
-        method.tokens().for_each(|token| report.hide(token));
+        method.tokens().for_each(|token| log.hide(token));
         let mut backoff = Backoff::new(clock, deadline);
         let mut round = match method {
             Discovery::Token { endpoints, .. } => Round::of(Unverified::to_each(system, endpoints)?),
@@ -64,16 +65,23 @@ impl Run<'_> {
             match attempt {
                 Ok((cluster, credentials)) => {
                     // What was fetched is new; from here on servers are asked with it, who can repeat it.
-                    credentials.token().into_iter().for_each(|token| report.hide(token));
+                    credentials.token().into_iter().for_each(|token| log.hide(token));
                     report.server = Some(cluster.server().as_str().to_owned());
-                    report.uses(cluster.server().endpoint().host());
+                    log.show_name(cluster.server().endpoint().host());
                     report.ca_hashes = cluster.authorities().pins();
                     report.end_phase(Phase::Discovery, clock);
-                    tell(method, pins, round.route(), &cluster, report);
+                    tell(method, pins, round.asked(), &cluster, log);
                     return Ok((cluster, credentials));
                 }
-                Err(error) if round.goes_on(&error) => backoff.go_on(error, report)?,
-                Err(error) => backoff.pause(error, report)?,
+                Err(error) => {
+                    let pause = if round.goes_on(&error) {
+                        backoff.next_endpoint(error, round.asked())?
+                    } else {
+                        backoff.next(error, round.asked())?
+                    };
+                    log.retry(&pause);
+                    clock.sleep(pause.delay);
+                }
             }
         }
     }
@@ -120,34 +128,32 @@ fn given(
 }
 
 /// Says how the cluster was found and why it is trusted.
-fn tell(method: &Discovery, pins: &Pins, route: &str, cluster: &TrustedCluster, report: &Report) {
+fn tell(method: &Discovery, pins: &Pins, route: &str, cluster: &TrustedCluster, log: &Log) {
     let server = cluster.server().as_str();
     let pinned = if matches!(pins, Pins::None) { "" } else { ", each CA key is pinned" };
     let (source, token) = match method {
         Discovery::Token { token, .. } => (format!("fetched from {route}"), token),
         Discovery::ClusterInfo { info: Source::Read(_), token, .. } => {
-            ("given, nobody was asked".to_owned(), token)
+            ("read from the given file".to_owned(), token)
         }
         Discovery::ClusterInfo { info: Source::Behind(file), token, .. } => {
             (format!("fetched from {}", file.url.as_str()), token)
         }
         Discovery::Given(_) => {
-            return report
-                .say(&format!("trust: server and CA are given{pinned}; the API server is {server}"));
+            return log.info(&format!("trust: server and CA are configured{pinned}; API server is {server}"));
         }
         Discovery::Kubeconfig { download: file, .. } => {
             let url = file.url.as_str();
-            return report.say(&format!(
-                "trust: server and CA are those of {url}{pinned}; the API server is {server}"
-            ));
+            return log
+                .info(&format!("trust: server and CA are read from {url}{pinned}; API server is {server}"));
         }
     };
-    report.say(&format!("discovery: cluster-info {source}"));
+    log.info(&format!("discovery: cluster-info {source}"));
     let why = match pins {
-        Pins::None => "the signature holds, without a pin,",
-        _ => "signature and CA pin hold",
+        Pins::None => "signature verified, without a CA pin",
+        _ => "signature and CA pin verified",
     };
-    report.say(&format!("trust: {why} for token {}; the API server is {server}", token.id()));
+    log.info(&format!("trust: {why} (token {}); API server is {server}", token.id()));
 }
 
 /// `now`: a clock that is behind the program's own making is wrong, whatever certificates say.
@@ -159,12 +165,13 @@ pub(crate) fn after_build(now: SystemTime) -> Result<SystemTime> {
     if now >= built {
         return Ok(now);
     }
-    let message = format!(
-        "this machine's clock says {}, this program was made at {}, {} later: the clock is behind, or that of the build \
-         was ahead; set the clock",
+    let what = format!(
+        "system time is {}, nodestrap was built at {}, {} later: the clock is behind, or that of the build was ahead",
         x509::utc(now),
         x509::utc(built),
         distance(now, built)
     );
-    Err(Error::new(Step::Trust, Failure::Clock, message).healing(Retry::UntilDeadline(None)))
+    Err(Error::new(Step::Trust, Failure::Clock, what)
+        .with_help("set the clock")
+        .with_retry(Retry::UntilDeadline(None)))
 }

@@ -11,13 +11,14 @@ use crate::trust::{SignedCluster, TrustedCluster};
 pub(super) struct Round {
     peers: Vec<Unverified>,
     turn: usize,
-    route: String,
+    /// The way to the one that was asked last.
+    asked: String,
 }
 
 impl Round {
     /// A round over these, in this order; of none where nobody is asked.
     pub(super) fn of(peers: Vec<Unverified>) -> Self {
-        Self { peers, turn: 0, route: String::new() }
+        Self { peers, turn: 0, asked: String::new() }
     }
 
     /// Asks the one whose turn it is for cluster-info and has it judged, the content first, then the connection, which
@@ -50,8 +51,8 @@ impl Round {
         judge: impl Fn(&ClusterInfo) -> Result<SignedCluster>,
     ) -> Result<TrustedCluster> {
         let peer = &mut self.peers[turn];
+        self.asked = peer.route();
         let signed = discovery::fetch(peer, token_id, timeout).and_then(|info| judge(&info))?;
-        self.route = peer.route();
         let next = peer.anew()?;
         signed.over(std::mem::replace(peer, next))
     }
@@ -80,9 +81,9 @@ impl Round {
         self.turn != 0 || error.retry() == Retry::Never && !self.peers.is_empty()
     }
 
-    /// The way to the one that answered.
-    pub(super) fn route(&self) -> &str {
-        &self.route
+    /// The way to the one that was asked last; empty where nobody is asked.
+    pub(super) fn asked(&self) -> &str {
+        &self.asked
     }
 }
 
@@ -90,7 +91,7 @@ impl Round {
 /// is.
 pub(super) fn again(error: Error) -> Error {
     match (error.failure(), error.retry()) {
-        (Failure::NotTrusted, Retry::Never) => error.healing(Retry::Briefly(None)),
+        (Failure::NotTrusted, Retry::Never) => error.with_retry(Retry::Briefly(None)),
         _ => error,
     }
 }

@@ -10,13 +10,14 @@ use crate::files::Existing;
 use crate::http::{System, Verified};
 use crate::identity::{Exchange, Kind, Wanted};
 use crate::limits;
+use crate::log::Log;
 use crate::options::Serving;
 use crate::report::{CertificateFacts, Phase, Report};
 use crate::retry::Backoff;
 use crate::x509::AltName;
 
-const NO_ADDRESS: &str = "warning: serving: the API server is reached by an address that only this machine knows; a \
-    kubelet wants an address of its node in the certificate: give --san";
+const NO_ADDRESS: &str = "serving: the API server is reached from a loopback or link-local address; a kubelet \
+    needs an address of its node in the certificate: use --san";
 
 impl Run<'_> {
     /// Gets the serving certificate if one is wanted, unless a good one is stored; whether this run got it is returned. It
@@ -31,11 +32,11 @@ impl Run<'_> {
     pub(super) fn serve(&self, report: &mut Report) -> Result<bool> {
         let Some(serving) = &self.options.serving else { return Ok(false) };
         self.serving(serving, report)
-            .map_err(|e| e.with_note("; the node is joined without its serving certificate"))
+            .map_err(|e| e.with_note(" (the node is joined without its serving certificate)"))
     }
 
     fn serving(&self, serving: &Serving, report: &mut Report) -> Result<bool> {
-        let Self { system, files, node, .. } = self;
+        let Self { system, log, files, node, .. } = self;
         let mut wanted =
             Wanted::serving(node, serving.names.clone()).expiring_in(self.options.expiration_seconds);
         let clock = &*system.clock;
@@ -46,12 +47,12 @@ impl Run<'_> {
             wanted.names.add(AltName::Dns(wanted.node.as_str().to_owned()));
         }
         let stored = files.stored(&wanted, clock.now())?;
-        files.tell(true, report);
+        files.tell(true, log);
         if let Some(stored) = stored {
             files.discard_pending_key(Kind::SERVING)?;
             let facts = CertificateFacts::of(&stored, None);
-            report.say(&format!(
-                "serving: has a certificate for {} until {}",
+            log.info(&format!(
+                "serving: already has a certificate for {} until {}",
                 stored.alt_names, facts.not_after
             ));
             report.serving_certificate = Some(facts);
@@ -59,33 +60,33 @@ impl Run<'_> {
         }
 
         let Existing::Joined(identity) = files.existing(node, clock.now())? else {
-            let message = "the identity that was just written cannot be read back; run again";
-            return Err(Error::new(Step::Files, Failure::Files, message));
+            let what = "the identity that was just written cannot be read back";
+            return Err(Error::new(Step::Files, Failure::Files, what).with_help("run again"));
         };
         let looks_once = serving.timeout.is_zero();
         let time = if looks_once { limits::REQUEST } else { serving.timeout };
         let deadline = Deadline::after(clock, time).earlier(self.overall);
         if let Some(host) = identity.host() {
-            report.uses(&host);
+            log.show_name(&host);
         }
         let api = identity.dial(system)?;
         if unnamed {
-            match own_address(&api, system, deadline, report)? {
+            match own_address(&api, system, deadline, log)? {
                 Some(address) => wanted.names.add(AltName::Ip(address)),
-                None => report.say(NO_ADDRESS),
+                None => log.warn(NO_ADDRESS),
             }
         }
-        report.say(&format!("serving: requesting a certificate for {}", wanted.names));
-        let (key, certificate) = certificate(&wanted, files, report, &mut |request, report| {
+        log.info(&format!("serving: requesting a certificate for {}", wanted.names));
+        let (key, certificate) = certificate(&wanted, files, log, report, &mut |request, report| {
             report.serving_csr_name = Some(request.name().to_owned());
             let exchange = Exchange::new(&api, None, request, clock, deadline);
             let exchange = if looks_once { exchange.looking_once() } else { exchange };
-            exchange.run(report, &mut |_| Ok(()))
+            exchange.run(log, report, &mut |_| Ok(()))
         })?;
         let file = files.write_pair(Kind::SERVING, &key, &certificate)?;
         files.discard_pending_key(Kind::SERVING)?;
         let facts = CertificateFacts::of(certificate.leaf(), Some(file));
-        report.say(&format!("serving: issued by {}, valid until {}", facts.issuer, facts.not_after));
+        log.info(&format!("serving: issued by {}, valid until {}", facts.issuer, facts.not_after));
         report.serving_certificate = Some(facts);
         report.end_phase(Phase::Serving, clock);
         Ok(true)
@@ -93,18 +94,18 @@ impl Run<'_> {
 }
 
 /// The address of this machine on the connection to the API server, where a kubelet could take it for the node's.
-fn own_address(
-    api: &Verified,
-    system: &System,
-    deadline: Deadline,
-    report: &mut Report,
-) -> Result<Option<IpAddr>> {
-    let mut backoff = Backoff::new(&*system.clock, deadline);
+fn own_address(api: &Verified, system: &System, deadline: Deadline, log: &Log) -> Result<Option<IpAddr>> {
+    let clock = &*system.clock;
+    let mut backoff = Backoff::new(clock, deadline);
     loop {
-        let timeout = deadline.left(&*system.clock).unwrap_or_default().min(limits::REQUEST);
+        let timeout = deadline.left(clock).unwrap_or_default().min(limits::REQUEST);
         match api.local_address(Step::Request, timeout) {
             Ok(address) => return Ok(address.filter(is_a_nodes)),
-            Err(error) => backoff.pause(error, report)?,
+            Err(error) => {
+                let pause = backoff.next(error, "")?;
+                log.retry(&pause);
+                clock.sleep(pause.delay);
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::files::NodeFiles;
 use crate::identity::{CertificateRequest, Exchange, IssuedCertificate, Key, Kind, Verdict, Wait, Wanted};
 use crate::limits;
+use crate::log::Log;
 use crate::report::{CertificateFacts, Phase, Report};
 
 impl Run<'_> {
@@ -13,7 +14,7 @@ impl Run<'_> {
     /// # Errors
     /// Whatever ends a certificate request, and [`crate::error::Failure::Files`].
     pub(super) fn tls_bootstrap(&self, joining: &Joining, report: &mut Report) -> Result<()> {
-        let Self { options, files, .. } = self;
+        let Self { options, log, files, .. } = self;
         let clock = &*self.system.clock;
         let Joining { cluster, credentials, bearer, deadline, .. } = joining;
         let wanted = Wanted::client(&self.node).expiring_in(options.expiration_seconds);
@@ -30,14 +31,14 @@ impl Run<'_> {
             }
             if wait == Wait::Lasts { files.write_bootstrap(cluster, credentials) } else { Ok(()) }
         };
-        let (key, certificate) = certificate(&wanted, files, report, &mut |request, report| {
+        let (key, certificate) = certificate(&wanted, files, log, report, &mut |request, report| {
             report.csr_name = Some(request.name().to_owned());
             let exchange = Exchange::new(cluster.api(), bearer.as_ref(), request, clock, *deadline);
-            exchange.run(report, &mut meanwhile)
+            exchange.run(log, report, &mut meanwhile)
         })?;
         report.end_phase(Phase::Approval, clock);
         let mut facts = CertificateFacts::of(certificate.leaf(), None);
-        report.say(&format!("certificate: issued by {}, valid until {}", facts.issuer, facts.not_after));
+        log.info(&format!("certificate: issued by {}, valid until {}", facts.issuer, facts.not_after));
 
         let kubelet_conf = staged.map_or_else(prepare, Ok)?;
         facts.file = Some(files.write_pair(Kind::CLIENT, &key, &certificate)?);
@@ -52,13 +53,14 @@ impl Run<'_> {
 pub(super) fn certificate(
     wanted: &Wanted,
     files: &NodeFiles,
+    log: &Log,
     report: &mut Report,
     exchange: &mut dyn FnMut(&CertificateRequest, &mut Report) -> Result<Verdict>,
 ) -> Result<(Key, IssuedCertificate)> {
     let mut spent = 0;
     loop {
         let key = files.pending_key(wanted.kind)?;
-        files.tell(true, report);
+        files.tell(true, log);
         let request = CertificateRequest::new(&key, wanted)?;
         match exchange(&request, report)? {
             Verdict::Issued(certificate) => return Ok((key, certificate)),
@@ -68,7 +70,7 @@ pub(super) fn certificate(
                 if !earlier || spent == limits::KEYS_PER_RUN {
                     return Err(error);
                 }
-                report.say(&format!("{error}; that was an earlier attempt, trying with a new key"));
+                log.info(&format!("{error}; that was an earlier attempt: retrying with a new key"));
             }
         }
     }

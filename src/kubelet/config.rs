@@ -40,7 +40,7 @@ pub fn for_machine(text: &str, machine: &Machine<'_>) -> Result<String, Problem>
         Value::Bool(on) => on.to_string() == *value,
         found => found == value,
     };
-    if lines.iter().all(is_set) { Ok(config) } else { Err("it has another form than kubeadm writes".into()) }
+    if lines.iter().all(is_set) { Ok(config) } else { Err("not in the form that kubeadm writes".into()) }
 }
 
 /// The CA by which a kubelet with this configuration knows the API server when that calls. kubeadm, too, leaves the
@@ -56,7 +56,7 @@ fn read(text: &str) -> Result<Document, Problem> {
     {
         Ok(document)
     } else {
-        Err("it is no KubeletConfiguration of kubelet.config.k8s.io/v1beta1".into())
+        Err("not a KubeletConfiguration of kubelet.config.k8s.io/v1beta1".into())
     }
 }
 
@@ -159,16 +159,16 @@ mod tests {
     #[test]
     fn anything_else_is_refused() {
         for (text, words) in [
-            ("", "no KubeletConfiguration"),
-            ("kind: KubeletConfiguration\n", "no KubeletConfiguration"),
-            (&CLUSTER.replace("v1beta1", "v1"), "no KubeletConfiguration"),
-            (&CLUSTER.replace("KubeletConf", "KubeProxyConf"), "no KubeletConfiguration"),
-            ("- a\n", "no KubeletConfiguration"),
-            ("a: [\n", "well-formed"),
+            ("", "not a KubeletConfiguration"),
+            ("kind: KubeletConfiguration\n", "not a KubeletConfiguration"),
+            (&CLUSTER.replace("v1beta1", "v1"), "not a KubeletConfiguration"),
+            (&CLUSTER.replace("KubeletConf", "KubeProxyConf"), "not a KubeletConfiguration"),
+            ("- a\n", "not a KubeletConfiguration"),
+            ("a: [\n", "syntax error"),
             (&format!("{CLUSTER}---\n{CLUSTER}"), "more than one document"),
             (&format!("{CLUSTER}x: {}\n", "[".repeat(99)), "nested too deeply"),
-            ("{kind: KubeletConfiguration, apiVersion: kubelet.config.k8s.io/v1beta1}\n", "of the YAML"),
-            (&CLUSTER.replace("Endpoint: \"\"", "Endpoint:\n  unix:///a"), "another form"),
+            ("{kind: KubeletConfiguration, apiVersion: kubelet.config.k8s.io/v1beta1}\n", "invalid YAML"),
+            (&CLUSTER.replace("Endpoint: \"\"", "Endpoint:\n  unix:///a"), "not in the form"),
         ] {
             let problem = make(text, false).unwrap_err();
             assert!(problem.contains(words), "{text}: {problem}");

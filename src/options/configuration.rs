@@ -101,7 +101,7 @@ pub(super) fn read(text: &str, origin: Origin, settings: &mut Settings) -> Resul
 }
 
 fn documents(text: &str, origin: Origin, settings: &mut Settings) -> Result<()> {
-    let documents = yaml::trees(text).map_err(|e| usage("the configuration cannot be read").caused_by(e))?;
+    let documents = yaml::trees(text).map_err(|e| usage("invalid configuration").caused_by(e))?;
     let mut found = 0;
     for document in documents {
         let text = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -117,15 +117,14 @@ fn documents(text: &str, origin: Origin, settings: &mut Settings) -> Result<()> 
         walk("", &document, version, origin, settings)?;
         let discovery = &document["discovery"];
         if discovery["bootstrapToken"].is_object() && discovery["file"].is_object() {
-            return Err(usage(
-                "discovery.bootstrapToken and discovery.file are two ways to find the cluster; give one of them",
-            ));
+            return Err(usage("discovery.bootstrapToken and discovery.file are mutually exclusive")
+                .with_help("use one of them"));
         }
     }
     match found {
         1 => Ok(()),
-        0 => Err(usage("the configuration holds no JoinConfiguration")),
-        _ => Err(usage("the configuration holds more than one JoinConfiguration")),
+        0 => Err(usage("no JoinConfiguration found in the configuration")),
+        _ => Err(usage("more than one JoinConfiguration in the configuration")),
     }
 }
 
@@ -145,11 +144,11 @@ fn unknown_version(found: &str) -> Error {
     match MIGRATED.into_iter().find(|(old, _)| *old == name) {
         Some((old, kubeadm)) => usage(format!(
             "the JoinConfiguration has the old apiVersion kubeadm.k8s.io/{old}, which kubeadm {kubeadm} migrates: \
-             kubeadm config migrate --old-config FILE --new-config FILE; nodestrap reads v1beta4 and v1beta3"
-        )),
+             kubeadm config migrate --old-config FILE --new-config FILE"
+        )).with_help("nodestrap supports v1beta4 and v1beta3"),
         None => usage(
-            "the apiVersion of the JoinConfiguration is not known; use kubeadm.k8s.io/v1beta4 or v1beta3",
-        ),
+            "unknown apiVersion of the JoinConfiguration",
+        ).with_help("use kubeadm.k8s.io/v1beta4 or v1beta3"),
     }
 }
 
@@ -166,9 +165,8 @@ fn walk(path: &str, map: &Value, version: Version, origin: Origin, settings: &mu
         match (field, value) {
             (_, Value::Null) | (Field::Ignored, _) => {}
             (Field::Refused, _) => {
-                return Err(usage(format!(
-                    "{path}: nodestrap joins workers only; use kubeadm for this node"
-                )));
+                return Err(usage(format!("{path}: nodestrap joins workers only"))
+                    .with_help("use kubeadm for control plane nodes"));
             }
             (Field::Map, value) => walk(&path, value, version, origin, settings)?,
             // So are an empty text and a missing one, except where a duration is read of it.
@@ -182,15 +180,17 @@ fn walk(path: &str, map: &Value, version: Version, origin: Origin, settings: &mu
             }
             (Field::Texts(name), Value::Array(items)) => {
                 for item in items {
-                    let Some(text) = text(Some(item)) else { return wrong(&path, "a list of texts") };
+                    let Some(text) = text(Some(item)) else { return wrong(&path, "a list of strings") };
                     settings.put(name, Takes::List, false, text.to_owned(), origin);
                 }
             }
             (Field::KubeletArguments, value) => kubelet_arguments(&path, value, version, origin, settings)?,
             (Field::Taints, value) => taints(&path, value, origin, settings)?,
-            (Field::Text(..), _) => return wrong(&path, "a text; put its value in quotes"),
+            (Field::Text(..), _) => {
+                return wrong(&path, "a string").map_err(|e| e.with_help("put its value in quotes"));
+            }
             (Field::Switch(_), _) => return wrong(&path, "true or false"),
-            (Field::Texts(_), _) => return wrong(&path, "a list of texts"),
+            (Field::Texts(_), _) => return wrong(&path, "a list of strings"),
         }
     }
     Ok(())
@@ -229,10 +229,11 @@ fn kubelet_arguments(
     };
     // An argument may lack its value, and not its name.
     let Some(pairs) = pairs.filter(|pairs| pairs.iter().all(|(name, _)| !name.is_empty())) else {
-        return Err(usage(format!(
-            "{path} in the JoinConfiguration is not a list of names and values; put numbers and words such as yes in \
-             quotes"
-        )));
+        return Err(usage(format!("{path} in the JoinConfiguration is not a list of names and values"))
+            .with_help(
+                "put numbers and words such as yes in \
+             quotes",
+            ));
     };
     for (name, value) in pairs {
         settings.put_kubelets(name, value, origin);

@@ -104,22 +104,24 @@ pub(super) fn decide(
     given: &mut Option<Bundle>,
 ) -> Result<Option<Discovery>> {
     let Some(way) = way(settings)? else {
-        return Ok(reader.lacks("the API server is missing; give HOST:PORT"));
+        return Ok(reader.lacks("API server address not set", Some("set HOST:PORT")));
     };
     let value = settings.value(way).unwrap_or_default();
     let label = settings.label(way);
     let is_url = matches!(way, "cluster-info" | "discovery-file") && contains(value, "://");
     if settings.value("discovery-ca").is_some() && !is_url {
-        return Err(usage("--discovery-ca is for the https:// URL of a --discovery-file or --cluster-info"));
+        return Err(usage(
+            "--discovery-ca is valid only with an https:// URL in --discovery-file or --cluster-info",
+        ));
     }
     let discovery = match way {
         ENDPOINT => {
             // Not repeated: it may be a token that lost its flag.
             let endpoints = Endpoint::parse_list(value).ok_or_else(|| {
-                usage(format!(
-                    "{label}: the given word is no API server; give HOST:PORT without https://, an IPv6 address in \
-                     brackets, several with commas between"
-                ))
+                usage(format!("{label}: invalid API server address")).with_help(
+                    "give HOST:PORT without https://, an IPv6 address in \
+                     brackets, several with commas between",
+                )
             })?;
             by_token(settings, reader)?.map(|(token, credentials)| Discovery::Token {
                 endpoints,
@@ -141,14 +143,11 @@ pub(super) fn decide(
             Some(Discovery::ClusterInfo { info, token, credentials })
         }
         "server" => {
-            let server = ServerUrl::parse(value).ok_or_else(|| {
-                usage(format!("{label} takes an https:// URL of a host, a port and a path"))
-            })?;
+            let server = ServerUrl::parse(value)
+                .ok_or_else(|| usage(format!("{label} expects an https:// URL with host, port and path")))?;
             *given = match settings.value("certificate-authority") {
                 Some(file) => bundle(&settings.label("certificate-authority"), file, reader)?,
-                None => {
-                    reader.lacks("--server needs --certificate-authority FILE, the CA that it is verified by")
-                }
+                None => reader.lacks("--server requires --certificate-authority FILE", None),
             };
             let token = request_token(settings, reader)?;
             given.clone().zip(token).map(|(authorities, token)| {
@@ -168,9 +167,9 @@ pub(super) fn decide(
                     download.map(|download| Discovery::Kubeconfig { download, token })
                 }
                 Place::Url(_) => {
-                    return Err(usage(format!(
-                        "{label} takes a file; --discovery-file takes an https:// URL too"
-                    )));
+                    return Err(
+                        usage(format!("{label} expects a file")).with_help("for a URL use --discovery-file")
+                    );
                 }
             }
         }
@@ -193,10 +192,11 @@ fn way(settings: &Settings) -> Result<Option<&'static str>> {
     let mut chosen = ways().filter(|(_, origin)| Some(*origin) == strongest).map(|(way, _)| way);
     match (chosen.next(), chosen.next()) {
         (Some(way), Some(other)) => Err(usage(format!(
-            "{} and {} are two ways to find the cluster; give one of them",
+            "{} and {} are mutually exclusive",
             settings.label(way),
             settings.label(other)
-        ))),
+        ))
+        .with_help("use one of them")),
         (way, _) => Ok(way),
     }
 }
@@ -226,7 +226,9 @@ pub(super) fn published(settings: &Settings, reader: &mut Reader) -> Result<Opti
 
 fn cluster_info(who: &str, text: &Secret<String>, token: &Token) -> Result<ClusterInfo> {
     ClusterInfo::from_text(text.expose(), token.id()).map_err(|e| {
-        usage(format!("{who} is no ConfigMap in JSON or YAML; give it as kubectl prints it")).caused_by(e)
+        usage(format!("{who} is not a ConfigMap (JSON or YAML)"))
+            .with_help("get it with: kubectl get configmap cluster-info -n kube-public -o yaml")
+            .caused_by(e)
     })
 }
 
@@ -247,7 +249,7 @@ impl<'a> Place<'a> {
         }
         let url = ServerUrl::parse(value).ok_or_else(|| {
             usage(format!(
-                "{} takes a file or an https:// URL of a host, a port and a path, without user or query",
+                "{} expects a file, or an https:// URL with host, port and path, without user or query",
                 settings.label(name)
             ))
         })?;
@@ -266,7 +268,7 @@ impl<'a> Place<'a> {
 pub(super) fn bundle(label: &str, file: &str, reader: &mut Reader) -> Result<Option<Bundle>> {
     let Some(pem) = reader.text(label, file)? else { return Ok(None) };
     let bundle = Bundle::from_pem(pem.expose().clone().into_bytes());
-    bundle.map(Some).map_err(|problem| usage(format!("{} cannot be used: {problem}", read_from(label, file))))
+    bundle.map(Some).map_err(|problem| usage(format!("{}: {problem}", read_from(label, file))))
 }
 
 /// The tokens of the ways that have two; `None` where `reader` misses one.
@@ -279,11 +281,11 @@ fn by_token(settings: &Settings, reader: &mut Reader) -> Result<Option<(Token, C
 /// The token for one of the two purposes; `--token` serves both.
 fn bootstrap_token(settings: &Settings, reader: &mut Reader, purpose: &str) -> Result<Option<Token>> {
     let Some((name, text, _)) = settings.stronger([purpose, "token"]) else {
-        return Ok(reader.lacks("the bootstrap token is missing; give --token-file or --token"));
+        return Ok(reader.lacks("bootstrap token not set", Some("set --token-file or --token")));
     };
     Token::parse(text).map(Some).ok_or_else(|| {
         usage(format!(
-            "{} is no bootstrap token, which has the form [a-z0-9]{{6}}.[a-z0-9]{{16}}",
+            "{} is not a bootstrap token of the form [a-z0-9]{{6}}.[a-z0-9]{{16}}",
             settings.label(name)
         ))
     })
@@ -302,7 +304,7 @@ fn request_token(settings: &Settings, reader: &mut Reader) -> Result<Option<Secr
         (None, Some(token)) => {
             if token.is_empty() || !is_bearer_token(token) {
                 let label = settings.label("bearer-token");
-                return Err(usage(format!("{label} has characters that no bearer token has")));
+                return Err(usage(format!("{label} has characters that are not valid in a bearer token")));
             }
             Ok(Some(Secret::new(token.to_owned())))
         }
@@ -328,7 +330,7 @@ pub(super) fn pins(settings: &Settings) -> Result<Pins> {
     let name = "discovery-token-ca-cert-hash";
     let pins: Option<Vec<Pin>> = settings.list(name).map(Pin::parse).collect();
     let pins =
-        pins.ok_or_else(|| usage(format!("{} takes sha256: and 64 hex digits", settings.label(name))))?;
+        pins.ok_or_else(|| usage(format!("{} expects sha256: and 64 hex digits", settings.label(name))))?;
     Ok(match pins.is_empty() {
         true => Pins::None,
         false if settings.is_on("pin-every-ca") => Pins::EachRequired(pins),
@@ -343,12 +345,16 @@ fn needs_pin(settings: &Settings, pins: &Pins, signed: bool, reader: &mut Reader
     }
     if settings.is_on("pin-every-ca") {
         reader.lacks::<()>(
-            "the CA pin is missing, and --pin-every-ca wants one for each CA; give --discovery-token-ca-cert-hash",
+            "CA pin not set, and --pin-every-ca requires one for each CA",
+            Some("set --discovery-token-ca-cert-hash"),
         );
     } else if signed && !settings.is_on("discovery-token-unsafe-skip-ca-verification") {
         reader.lacks::<()>(
-            "the CA pin is missing; give --discovery-token-ca-cert-hash, or \
-             --discovery-token-unsafe-skip-ca-verification to trust whoever knows the token",
+            "CA pin not set",
+            Some(
+                "give --discovery-token-ca-cert-hash, or --discovery-token-unsafe-skip-ca-verification to trust whoever \
+                 knows the token",
+            ),
         );
     }
 }

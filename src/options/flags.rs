@@ -53,7 +53,7 @@ pub(super) fn read(
                 let name = name.to_owned();
                 option(&name, &mut parser, origin, settings)?;
             }
-            Arg::Short(_) => return Err(usage("unknown option; see nodestrap --help")),
+            Arg::Short(_) => return Err(usage("unknown option").with_help("see nodestrap --help")),
             Arg::Value(word) => {
                 let word = text("the API server", word)?;
                 match (verb, word.as_str()) {
@@ -62,9 +62,8 @@ pub(super) fn read(
                     (None, word) => match Verb::parse(word) {
                         Some(Verb::Help) => return Ok(Some(Verb::Help)),
                         None => {
-                            return Err(usage(
-                                "unknown command; the commands are join, ca-hash, verify, check",
-                            ));
+                            return Err(usage("unknown command")
+                                .with_help("the commands are join, ca-hash, verify, check"));
                         }
                         known => verb = known,
                     },
@@ -77,12 +76,15 @@ pub(super) fn read(
                         words = 1;
                     }
                     (Some(Verb::Join), _) => {
-                        return Err(usage(
-                            "more than one word for the API server; give HOST:PORT,HOST:PORT as one",
-                        ));
+                        return Err(usage("more than one API server argument")
+                            .with_help("separate endpoints by commas: HOST:PORT,HOST:PORT"));
                     }
-                    (Some(Verb::CaHash), _) => return Err(usage("ca-hash takes one FILE")),
-                    _ => return Err(usage("this command takes flags only; see nodestrap --help")),
+                    (Some(Verb::CaHash), _) => return Err(usage("ca-hash expects one FILE")),
+                    _ => {
+                        return Err(
+                            usage("this command expects flags only").with_help("see nodestrap --help")
+                        );
+                    }
                 }
             }
         }
@@ -98,7 +100,7 @@ pub(super) fn read(
 pub(super) fn read_line(line: &str, origin: Origin, settings: &mut Settings) -> Result<()> {
     let place = settings.place(origin, Form::Words);
     let words = words::split(line, Rules::Shell)
-        .map_err(|problem| usage(format!("{place} cannot be read: {problem}; correct it")))?;
+        .map_err(|problem| usage(format!("{place} cannot be read: {problem}")).with_help("correct it"))?;
     let is_before = |word: &String| matches!(word.as_str(), "sudo" | "kubeadm") || word.ends_with("/kubeadm");
     let words: Vec<_> = words.into_iter().skip_while(is_before).map(OsString::from).collect();
     let verb = if words.first().is_some_and(|word| word == "join") {
@@ -107,7 +109,8 @@ pub(super) fn read_line(line: &str, origin: Origin, settings: &mut Settings) -> 
         None
     };
     if verb != Some(Verb::Join) {
-        return Err(usage(format!("{place} is no join command; it begins with: kubeadm join")));
+        return Err(usage(format!("{place}: expected a \"kubeadm join\" command"))
+            .with_help("it begins with: kubeadm join"));
     }
     Ok(())
 }
@@ -115,21 +118,20 @@ pub(super) fn read_line(line: &str, origin: Origin, settings: &mut Settings) -> 
 fn option(name: &str, parser: &mut Parser, origin: Origin, settings: &mut Settings) -> Result<()> {
     let Some((flag, takes, in_file)) = flag(name) else {
         return Err(match name {
-            "control-plane" => {
-                usage("--control-plane: nodestrap joins workers only; use kubeadm for this node")
-            }
+            "control-plane" => usage("--control-plane: nodestrap joins workers only")
+                .with_help("use kubeadm for control plane nodes"),
             // A flag's name is shown, a value that lost its flag is not.
             _ if name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') => {
-                usage(format!("unknown option --{}; see nodestrap --help", foreign(name)))
+                usage(format!("unknown option --{}", foreign(name))).with_help("see nodestrap --help")
             }
-            _ => usage("unknown option; see nodestrap --help"),
+            _ => usage("unknown option").with_help("see nodestrap --help"),
         });
     };
     let value = match takes {
         Takes::Switch => match parser.optional_value() {
             None => "true".to_owned(),
             Some(value) if value == "true" || value == "false" => text(name, value)?,
-            Some(_) => return Err(usage(format!("--{name} takes true or false"))),
+            Some(_) => return Err(usage(format!("--{name} expects true or false"))),
         },
         _ => {
             let attached = parser.optional_value();
@@ -139,7 +141,7 @@ fn option(name: &str, parser: &mut Parser, origin: Origin, settings: &mut Settin
                 Ok(value) if is_attached || !value.as_encoded_bytes().starts_with(b"--") => {
                     text(name, value)?
                 }
-                _ => return Err(usage(format!("--{name} needs a value"))),
+                _ => return Err(usage(format!("--{name} expects a value"))),
             }
         }
     };
@@ -156,8 +158,10 @@ fn text(what: &str, value: OsString) -> Result<String> {
 
 /// lexopt's own messages quote values.
 fn syntax(error: &lexopt::Error) -> Error {
-    usage(match error {
-        lexopt::Error::UnexpectedValue { option, .. } => format!("{} takes no value", foreign(option)),
-        _ => "the command line cannot be read; see nodestrap --help".to_owned(),
-    })
+    match error {
+        lexopt::Error::UnexpectedValue { option, .. } => {
+            usage(format!("{} does not expect a value", foreign(option)))
+        }
+        _ => usage("invalid command line").with_help("see nodestrap --help"),
+    }
 }

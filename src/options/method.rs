@@ -72,6 +72,6 @@ fn read(
     let discovery = decide(&settings, pins, &mut reader, given)?;
     Ok(match (discovery, reader.missing()) {
         (Some(discovery), None) => Ok(discovery),
-        (_, missing) => Err(missing.map_or_else(|| super::usage("the API server is missing"), Error::from)),
+        (_, missing) => Err(missing.map_or_else(|| super::usage("API server address not set"), Error::from)),
     })
 }

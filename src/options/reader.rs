@@ -46,12 +46,16 @@ pub(super) struct Reader {
 #[derive(Clone, Debug)]
 pub struct Missing {
     what: String,
+    help: Option<&'static str>,
     cause: Option<String>,
 }
 
 impl From<Missing> for Error {
-    fn from(Missing { what, cause }: Missing) -> Self {
-        let error = usage(what);
+    fn from(Missing { what, help, cause }: Missing) -> Self {
+        let mut error = usage(what);
+        if let Some(help) = help {
+            error = error.with_help(help);
+        }
         match cause {
             Some(cause) => error.caused_by(cause),
             None => error,
@@ -70,15 +74,10 @@ impl Reader {
         Self { wait: Some(wait), missing: None }
     }
 
-    /// Notes that something is missing; of several the first is told.
-    pub(super) fn lacks<T>(&mut self, what: impl Into<String>) -> Option<T> {
-        self.lack(what.into(), None);
+    /// Notes that something is missing, and what to do about it; of several the first is told.
+    pub(super) fn lacks<T>(&mut self, what: impl Into<String>, help: Option<&'static str>) -> Option<T> {
+        self.note(Missing { what: what.into(), help, cause: None });
         None
-    }
-
-    /// The same with its cause.
-    fn lack(&mut self, what: String, cause: Option<String>) {
-        self.note(Missing { what, cause });
     }
 
     /// Notes what another reader has missed.
@@ -107,7 +106,7 @@ impl Reader {
     pub(super) fn read(&mut self, setting: &str, name: &str, path: &Path) -> Result<Option<Secret<String>>> {
         let text = self.text_or_nothing(setting, name, path)?;
         if text.as_ref().is_some_and(|text| text.expose().trim().is_empty()) {
-            return Ok(self.lacks(format!("{} is empty", read_from(setting, name))));
+            return Ok(self.lacks(format!("{} is empty", read_from(setting, name)), None));
         }
         Ok(text)
     }
@@ -126,7 +125,7 @@ impl Reader {
         if self.wait.is_none()
             && (path == Path::new(STANDARD_INPUT) || fs::metadata(path).is_ok_and(|found| !found.is_file()))
         {
-            return Ok(self.lacks(format!("{who} is read when the run needs it")));
+            return Ok(self.lacks(format!("{who} is read when it is needed"), None));
         }
         // Not through the library's buffer: it would keep what was read, and a poll does not see it.
         let file = if path == Path::new(STANDARD_INPUT) {
@@ -137,15 +136,15 @@ impl Reader {
         let bytes = match file.and_then(|file| self.bytes(&file)) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::TimedOut => {
-                return Ok(self.lacks(format!(
-                    "{who}: its end has not come by the deadline; write to it and close it"
-                )));
+                let what = format!("{who}: no end of file by the deadline");
+                return Ok(self.lacks(what, Some("write to it and close it")));
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                return Ok(self.lacks(format!("{who} is not there")));
+                return Ok(self.lacks(format!("{who}: not found"), None));
             }
             Err(e) => {
-                self.lack(format!("{who} cannot be read"), Some(e.to_string()));
+                let cause = Some(e.to_string());
+                self.note(Missing { what: format!("{who} cannot be read"), help: None, cause });
                 return Ok(None);
             }
         };
@@ -154,7 +153,7 @@ impl Reader {
             return Err(usage(format!("{who} is larger than 1 MiB")));
         }
         let text = std::str::from_utf8(bytes.expose());
-        let text = text.map_err(|_| usage(format!("{who} is no text")))?;
+        let text = text.map_err(|_| usage(format!("{who} is not UTF-8 text")))?;
         Ok(Some(Secret::new(text.to_owned())))
     }
 

@@ -102,7 +102,7 @@ impl Surroundings {
         reader: &mut Reader,
     ) -> Result<()> {
         if let Some(source) = self.unreadable {
-            return Err(usage(format!("{source} is not UTF-8; correct it")));
+            return Err(usage(format!("{source} is not UTF-8")).with_help("correct it"));
         }
         if let Some(directory) = &self.credentials {
             let [mut join, mut config] = [const { None }; 2];
@@ -131,7 +131,7 @@ impl Surroundings {
                 "nodestrap.config" => {
                     let bytes = STANDARD.decode(&value).ok().and_then(|bytes| String::from_utf8(bytes).ok());
                     let text = bytes.ok_or_else(|| {
-                        usage("nodestrap.config on the kernel command line is no base64 of a text")
+                        usage("nodestrap.config on the kernel command line is not base64-encoded text")
                     })?;
                     config = Some(Secret::new(text));
                 }

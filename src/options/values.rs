@@ -19,7 +19,7 @@ impl Options {
         let name = name.filter(|(setting, name, _)| *setting == "node-name" || !name.is_empty());
         let Some((setting, name, _)) = name else { return Ok(None) };
         NodeName::parse(name)
-            .map_err(|problem| usage(format!("{}: the node name {problem}", self.settings.label(setting))))?;
+            .map_err(|problem| usage(format!("{}: node name {problem}", self.settings.label(setting))))?;
         Ok(Some(name.to_owned()))
     }
 
@@ -33,7 +33,7 @@ impl Options {
             if let Some(text) = self.settings.value(name) {
                 *path = NodePath::parse(text).ok_or_else(|| {
                     usage(format!(
-                        "{} takes an absolute path of letters, digits and ._-+@= without . and ..",
+                        "{} expects an absolute path of letters, digits and ._-+@= without . and ..",
                         self.settings.label(name)
                     ))
                 })?;
@@ -42,9 +42,8 @@ impl Options {
         if layout.is_distinct() {
             return Ok(layout);
         }
-        Err(usage(
-            "--kubeconfig, --cert-dir and --ca-cert-path: two files of the node have one place; give each its own",
-        ))
+        Err(usage("--kubeconfig, --cert-dir and --ca-cert-path: paths overlap")
+            .with_help("use different paths"))
     }
 
     /// What the node registers with, where that is written. A configuration may say it for kubeadm; a flag is meant.
@@ -54,16 +53,16 @@ impl Options {
         if !settings.is_on("with-kubelet-config") {
             let is_meant = |name| settings.origin(name) == Some(Origin::Flags);
             if is_meant("taint") || is_meant("kubelet-extra-arg") {
-                return Err(usage(
-                    "--taint and --kubelet-extra-arg are written with --with-kubelet-config only",
-                ));
+                return Err(usage("--taint and --kubelet-extra-arg require --with-kubelet-config"));
             }
             return Ok(registration);
         }
         for name in ["cri-socket", "taint", "kubelet-extra-arg"] {
             for value in settings.list(name) {
                 let label = settings.label(name);
-                registration.take(name, value).map_err(|takes| usage(format!("{label} takes {takes}")))?;
+                registration
+                    .take(name, value)
+                    .map_err(|expected| usage(format!("{label} expects {expected}")))?;
             }
         }
         Ok(registration)
@@ -77,14 +76,13 @@ impl Options {
     pub(super) fn expiration_seconds(&self) -> Result<Option<u32>> {
         let Some(text) = self.settings.value("expiration-seconds") else { return Ok(None) };
         if !self.with_client_cert() {
-            return Err(usage(
-                "--expiration-seconds is for a certificate that is requested; give --with-client-cert too",
-            ));
+            return Err(usage("--expiration-seconds requires a certificate request")
+                .with_help("add --with-client-cert"));
         }
         let seconds = text.parse().ok().filter(|seconds| limits::EXPIRATION_SECONDS.contains(seconds));
         let label = self.settings.label("expiration-seconds");
         let seconds =
-            seconds.ok_or_else(|| usage(format!("{label} takes a number from 600 to 2147483647")))?;
+            seconds.ok_or_else(|| usage(format!("{label} expects a number from 600 to 2147483647")))?;
         Ok(Some(seconds))
     }
 
@@ -92,13 +90,15 @@ impl Options {
         if !self.settings.is_on("with-serving-cert") {
             return match self.settings.list("san").next() {
                 None => Ok(None),
-                Some(_) => Err(usage("--san is for a serving certificate; give --with-serving-cert too")),
+                Some(_) => {
+                    Err(usage("--san requires a serving certificate").with_help("add --with-serving-cert"))
+                }
             };
         }
         let mut names = AltNames::default();
         for name in self.settings.list("san") {
             let name = AltName::parse(name).ok_or_else(|| {
-                usage(format!("{} takes DNS names and IP addresses", self.settings.label("san")))
+                usage(format!("{} expects DNS names and IP addresses", self.settings.label("san")))
             })?;
             names.add(name);
         }
@@ -123,21 +123,19 @@ impl Options {
     }
 
     pub(super) fn no_duration(&self, name: &str) -> Error {
-        usage(format!("{} takes a duration such as 90s or 5m0s", self.settings.label(name)))
+        usage(format!("{} expects a duration such as 90s or 5m0s", self.settings.label(name)))
     }
 
     pub(super) fn warnings(&self) -> Result<Vec<String>> {
         let unknown = &self.settings.unknown;
         if let (Some(first), true) = (unknown.first(), self.settings.is_on("strict")) {
-            return Err(usage(format!(
-                "unknown field {first} in the JoinConfiguration, and --strict is given"
-            )));
+            return Err(usage(format!("unknown field {first} in the JoinConfiguration (--strict)")));
         }
         let mut warnings: Vec<String> =
             unknown.iter().map(|path| format!("unknown field {path} in the JoinConfiguration")).collect();
         if discovery::ignored_endpoint(&self.settings) {
             warnings.push(format!(
-                "{} is not asked: the configuration names a discovery file, as which kubeadm takes it alone",
+                "{} is ignored: the configuration has discovery.file, which kubeadm uses alone",
                 self.settings.label(ENDPOINT)
             ));
         }

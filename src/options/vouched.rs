@@ -55,12 +55,12 @@ impl Vouched {
         let word = Word { name: url.as_str(), folder: None, kubelets: false };
         let read = word.read(text, token, &mut Reader::of_files(), &mut None)?;
         // It names no files: nothing else can be missing.
-        read.ok_or_else(|| word.unusable(NO_CREDENTIALS))
+        read.ok_or_else(|| word.unusable(NO_CREDENTIALS).with_help(GIVE_CREDENTIALS))
     }
 }
 
-const NO_CREDENTIALS: &str =
-    "it has no bearer token and no client certificate; add one, or give --tls-bootstrap-token-file";
+const NO_CREDENTIALS: &str = "it has no bearer token and no client certificate";
+const GIVE_CREDENTIALS: &str = "add one, or use --tls-bootstrap-token-file";
 
 /// Whose word it is.
 struct Word<'a> {
@@ -82,31 +82,33 @@ impl Word<'_> {
         reader: &mut Reader,
         given: &mut Option<Bundle>,
     ) -> Result<Option<Vouched>> {
-        let config =
-            Kubeconfig::parse(text).map_err(|e| self.unusable("it is no kubeconfig").caused_by(e))?;
+        let config = Kubeconfig::parse(text).map_err(|e| self.unusable("not a kubeconfig").caused_by(e))?;
         let cluster = if self.kubelets { config.kubelets_cluster() } else { config.discovery_cluster() };
-        let cluster = cluster.map_err(|e| self.unusable("it is of no use").caused_by(e))?;
+        let cluster = cluster.map_err(|e| self.unusable("unusable kubeconfig").caused_by(e))?;
         let user = config.current().map(|(_, user)| user);
         self.refuse_files(cluster, user)?;
         if cluster.insecure_skip_tls_verify {
-            return Err(self.refused("it has insecure-skip-tls-verify; give it the cluster's CA instead"));
+            let unusable = self.refused("insecure-skip-tls-verify is set");
+            return Err(unusable.with_help("set certificate-authority-data to the cluster's CA instead"));
         }
         if let Some(field) = cluster.unsupported {
-            let advice = match field {
+            let help = match field {
                 "proxy-url" => "set HTTPS_PROXY instead",
-                _ => "name the server as its certificate does",
+                _ => "use a server name that is in its certificate",
             };
-            return Err(self.refused(&format!("it has {field}, which nodestrap does not follow; {advice}")));
+            let unusable = self.refused(&format!("{field} is not supported"));
+            return Err(unusable.with_help(help));
         }
         let server = ServerUrl::parse(&cluster.server)
-            .ok_or_else(|| self.unusable("its server is no https:// URL of a host, a port and a path"))?;
+            .ok_or_else(|| self.unusable("its server is not an https:// URL with host, port and path"))?;
         *given = self.authorities(cluster, reader)?;
         let credentials = match (token, user) {
             (Some(token), _) => Some(token.into()),
             (None, Some(user)) => self.credentials(user, reader)?,
             (None, None) => None,
         };
-        let credentials = credentials.or_else(|| reader.lacks(self.cannot_be_used(NO_CREDENTIALS)));
+        let credentials =
+            credentials.or_else(|| reader.lacks(self.cannot_be_used(NO_CREDENTIALS), Some(GIVE_CREDENTIALS)));
         let (Some(authorities), Some(credentials)) = (given.clone(), credentials) else {
             return Ok(None);
         };
@@ -125,16 +127,19 @@ impl Word<'_> {
         }
         match names.into_iter().find(|(_, file)| self.folder.is_none() && !file.is_empty()) {
             None => Ok(()),
-            Some((field, _)) => Err(self.refused(&format!(
-                "its {field} names a file of this machine, which a fetched file must not do; embed the content"
-            ))),
+            Some((field, _)) => {
+                let problem =
+                    format!("its {field} names a local file, which is not allowed in a fetched file");
+                Err(self.refused(&problem).with_help("embed the content"))
+            }
         }
     }
 
     fn authorities(&self, cluster: &Cluster, reader: &mut Reader) -> Result<Option<Bundle>> {
         let bundle = match (cluster.certificate_authority_data.as_str(), &cluster.certificate_authority) {
             ("", name) if name.is_empty() => {
-                return Err(self.unusable("it has no certificate authority; add the cluster's CA"));
+                let unusable = self.unusable("it has no certificate authority");
+                return Err(unusable.with_help("add the cluster's CA"));
             }
             ("", name) => {
                 let Some(text) = self.beside("certificate-authority", name, reader)? else { return Ok(None) };
@@ -149,10 +154,10 @@ impl Word<'_> {
     /// none, or `reader` misses a file of theirs.
     fn credentials(&self, user: &User, reader: &mut Reader) -> Result<Option<Credentials>> {
         if let Some(field) = user.unsupported {
-            return Err(self.refused(&format!(
-                "its user has {field}, which nodestrap does not support; give it a token or a client certificate, or \
-                 give --tls-bootstrap-token-file"
-            )));
+            let unusable = self.refused(&format!("{field} of its user is not supported"));
+            return Err(
+                unusable.with_help("use a token or a client certificate, or --tls-bootstrap-token-file")
+            );
         }
         let token = if user.token_file.is_empty() {
             Some(user.token.clone())
@@ -161,7 +166,7 @@ impl Word<'_> {
             text.map(|text| Secret::new(text.expose().trim_end().to_owned()))
         };
         if token.as_ref().is_some_and(|token| !is_bearer_token(token.expose())) {
-            return Err(self.unusable("its token has characters that no bearer token has"));
+            return Err(self.unusable("its token has characters that are not valid in a bearer token"));
         }
         let token = token.filter(|token| !token.expose().is_empty());
         let (data, file) = (&user.client_certificate_data, &user.client_certificate);
@@ -169,12 +174,17 @@ impl Word<'_> {
         let key = self.content("client-key", &user.client_key_data, &user.client_key, reader)?;
         let has = |data: &Secret<String>, file: &str| !data.expose().is_empty() || !file.is_empty();
         if has(data, file) != has(&user.client_key_data, &user.client_key) {
-            return Err(self.unusable("it has one of client certificate and client key; give it both"));
+            let unusable =
+                self.unusable("it has a client certificate without a key, or a key without a certificate");
+            return Err(unusable.with_help("set both"));
         }
         let pair = match (certificate, key) {
             (Some(certificate), Some(key)) => {
                 let pair = ClientPair::from_pem(certificate.expose(), key.expose());
-                Some(pair.map_err(|problem| self.unusable(&problem))?)
+                Some(pair.map_err(|(problem, help)| match help {
+                    Some(help) => self.unusable(&problem).with_help(help),
+                    None => self.unusable(&problem),
+                })?)
             }
             _ => None,
         };
@@ -196,7 +206,9 @@ impl Word<'_> {
             }
             (data, _) => match STANDARD.decode(data) {
                 Ok(bytes) => Ok(Some(Secret::new(bytes))),
-                Err(_) => Err(self.unusable("the data of its client certificate or key are no base64")),
+                Err(_) => {
+                    Err(self.unusable("client-certificate-data or client-key-data is not valid base64"))
+                }
             },
         }
     }
@@ -211,16 +223,16 @@ impl Word<'_> {
     fn unusable(&self, problem: &str) -> Error {
         match self.folder {
             Some(_) => usage(self.cannot_be_used(problem)),
-            None => discovery::no_use(self.name, &format!("cannot be used: {problem}")),
+            None => discovery::no_use(self.name, &format!("is unusable: {problem}")),
         }
     }
 
     /// It says what nodestrap does not do: that is meant, and no waiting heals it.
     fn refused(&self, problem: &str) -> Error {
-        self.unusable(problem).healing(Retry::Never)
+        self.unusable(problem).with_retry(Retry::Never)
     }
 
     fn cannot_be_used(&self, problem: &str) -> String {
-        format!("{} cannot be used: {problem}", self.name)
+        format!("{}: {problem}", self.name)
     }
 }

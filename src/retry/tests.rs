@@ -5,14 +5,18 @@ use crate::clock::fake::FakeClock;
 use crate::error::{Failure, Step};
 
 fn error(retry: Retry) -> Error {
-    Error::new(Step::Discovery, Failure::Unreachable, "no").healing(retry)
+    Error::new(Step::Discovery, Failure::Unreachable, "no").with_retry(retry)
+}
+
+fn pause(backoff: &mut Backoff<'_>, clock: &FakeClock, error: Error) -> Result<()> {
+    backoff.next(error, "").map(|pause| clock.sleep(pause.delay))
 }
 
 fn spent(retry: Retry) -> (u32, Duration) {
     let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
     let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
     let mut attempts = 0;
-    while backoff.pause(error(retry), &mut Report::silent()).is_ok() {
+    while pause(&mut backoff, &clock, error(retry)).is_ok() {
         attempts += 1;
     }
     (attempts, clock.elapsed())
@@ -42,11 +46,11 @@ fn the_endpoint_that_came_furthest_speaks_for_its_round() {
         for (index, failure) in failures.iter().enumerate() {
             let is_last = index + 1 == failures.len();
             let retry = if is_last { Retry::Never } else { Retry::UntilDeadline(None) };
-            let error = Error::new(Step::Discovery, *failure, "no").healing(retry);
+            let error = Error::new(Step::Discovery, *failure, "no").with_retry(retry);
             end = if index % 2 == 0 {
-                backoff.go_on(error, &mut Report::silent())
+                backoff.next_endpoint(error, "").map(drop)
             } else {
-                backoff.pause(error, &mut Report::silent())
+                pause(&mut backoff, &clock, error)
             };
         }
         assert_eq!(end.unwrap_err().failure(), word, "{failures:?}");
@@ -58,24 +62,45 @@ fn of_endpoints_that_came_as_far_the_one_that_was_asked_last_speaks() {
     let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
     let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
     let error = |words: &str| Error::new(Step::Discovery, Failure::Unreachable, words.to_owned());
-    backoff.go_on(error("first").healing(Retry::UntilDeadline(None)), &mut Report::silent()).unwrap();
-    let end = backoff.pause(error("second").healing(Retry::Never), &mut Report::silent()).unwrap_err();
+    backoff.next_endpoint(error("first").with_retry(Retry::UntilDeadline(None)), "").unwrap();
+    let end = backoff.next(error("second").with_retry(Retry::Never), "").unwrap_err();
     assert!(end.to_string().contains("second"), "{end}");
 }
 
 #[test]
-fn a_line_is_no_news_when_only_the_time_has_changed() {
-    let line = "the certificate was valid until 2026-11-30T10:00:00Z, the clock says 2026-11-30T10:00:01Z, 1 second later: no";
-    let later = line.replace("00:01Z, 1 second ", "01:02Z, 62 minutes ");
-    assert!(says_the_same(line, line) && says_the_same(line, &later) && says_the_same(&later, line));
-    for (one, other) in [
-        (line.to_owned(), line.replace("no", "yes")),
-        ("HTTP 503, busy".to_owned(), "HTTP 500, busy".to_owned()),
-        ("no answer from 10.0.0.1:1".to_owned(), "no answer from 10.0.0.2:1".to_owned()),
-        ("the second".to_owned(), "the first".to_owned()),
-        ("the day".to_owned(), "the".to_owned()),
+fn a_failure_is_news_until_step_kind_or_subject_changes() {
+    let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
+    let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
+    let (discovery, trust) = (Step::Discovery, Step::Trust);
+    for (step, kind, subject, words, is_news) in [
+        (discovery, Failure::Unreachable, "a:1", "3 seconds", true),
+        (discovery, Failure::Unreachable, "a:1", "4 seconds", false),
+        (discovery, Failure::Unreachable, "b:1", "4 seconds", true),
+        (discovery, Failure::Unreachable, "a:1", "4 seconds", true),
+        (discovery, Failure::NotPublished, "a:1", "4 seconds", true),
+        (trust, Failure::NotPublished, "a:1", "4 seconds", true),
+        (discovery, Failure::Unreachable, "a:1", "4 seconds", true),
     ] {
-        assert!(!says_the_same(&one, &other), "{one}");
+        let error = Error::new(step, kind, words).with_retry(Retry::UntilDeadline(None));
+        assert_eq!(
+            backoff.next(error, subject).unwrap().news.is_some(),
+            is_news,
+            "{step} {kind:?} {subject}"
+        );
+    }
+}
+
+#[test]
+fn what_comes_next_is_told_without_a_drawn_pause() {
+    let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
+    let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_secs(3 * 3600 + 292)));
+    for (retry, words) in [
+        (Retry::UntilDeadline(None), "retrying until the deadline (3h4m52s)"),
+        (Retry::UntilDeadline(Some(Duration::from_secs(30))), "retrying in 30 s, as the server asks"),
+        (Retry::UntilDeadline(Some(Duration::from_hours(9))), "retrying until the deadline (3h4m52s)"),
+        (Retry::Briefly(None), "retrying for 10s"),
+    ] {
+        assert_eq!(backoff.next(error(retry), "").unwrap().prospect(), words);
     }
 }
 
@@ -85,12 +110,12 @@ fn rounds(of: &[(Failure, Retry)]) -> (Duration, Failure) {
     let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
     let (last, others) = of.split_last().unwrap();
     let error =
-        |(failure, retry): &(Failure, Retry)| Error::new(Step::Discovery, *failure, "no").healing(*retry);
+        |(failure, retry): &(Failure, Retry)| Error::new(Step::Discovery, *failure, "no").with_retry(*retry);
     loop {
         for other in others {
-            backoff.go_on(error(other), &mut Report::silent()).unwrap();
+            backoff.next_endpoint(error(other), "").unwrap();
         }
-        if let Err(end) = backoff.pause(error(last), &mut Report::silent()) {
+        if let Err(end) = pause(&mut backoff, &clock, error(last)) {
             return (clock.elapsed(), end.failure());
         }
     }
@@ -129,7 +154,7 @@ fn ten_seconds_end_a_round_only_where_each_endpoint_is_a_misfit() {
 fn a_misfit_between_other_failures_begins_its_ten_seconds_anew() {
     let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
     let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
-    let mut pause = |retry| backoff.pause(error(retry), &mut Report::silent());
+    let mut pause = |retry| super::tests::pause(&mut backoff, &clock, error(retry));
     while clock.elapsed() < Duration::from_secs(7) {
         pause(Retry::Briefly(None)).unwrap();
     }
@@ -153,7 +178,7 @@ fn retry_after_is_kept_before_a_jitter_as_long() {
     let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_hours(1)));
     let mut pause = |seconds| {
         let (before, wish) = (clock.elapsed(), Duration::from_secs(seconds));
-        backoff.pause(error(Retry::UntilDeadline(Some(wish))), &mut Report::silent()).unwrap();
+        pause(&mut backoff, &clock, error(Retry::UntilDeadline(Some(wish)))).unwrap();
         clock.elapsed().saturating_sub(before).as_millis()
     };
     let pauses = [1, 1, 1, 1, 4, 60].map(&mut pause);
@@ -176,9 +201,9 @@ fn a_wish_beyond_the_deadline_leaves_one_last_attempt_near_the_end() {
             let clock = FakeClock::at(SystemTime::UNIX_EPOCH).drawing(drawn);
             let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
             let wish = Retry::UntilDeadline(Some(Duration::from_secs(wish)));
-            backoff.pause(error(wish), &mut Report::silent()).unwrap();
+            pause(&mut backoff, &clock, error(wish)).unwrap();
             assert_eq!(clock.elapsed(), Duration::from_secs(end), "{wish:?}");
-            let attempts = (0..9).take_while(|_| backoff.pause(error(wish), &mut Report::silent()).is_ok());
+            let attempts = (0..9).take_while(|_| pause(&mut backoff, &clock, error(wish)).is_ok());
             assert_eq!(attempts.count(), usize::from(end < 58), "only where time was left");
             assert!(clock.elapsed() >= Duration::from_secs(58), "{:?}", clock.elapsed());
         }
@@ -196,8 +221,7 @@ fn no_wish_ends_a_run_while_there_is_time() {
                 let time = Duration::from_secs(seconds);
                 let mut backoff = Backoff::new(&clock, Deadline::after(&clock, time));
                 let wish = Retry::UntilDeadline(Some(Duration::from_secs(wish)));
-                let mut pauses =
-                    (0..999).take_while(|_| backoff.pause(error(wish), &mut Report::silent()).is_ok());
+                let mut pauses = (0..999).take_while(|_| pause(&mut backoff, &clock, error(wish)).is_ok());
                 assert!(pauses.next().is_some(), "{seconds} {wish:?}");
                 pauses.for_each(drop);
                 let left = time.saturating_sub(clock.elapsed());
@@ -211,9 +235,9 @@ fn no_wish_ends_a_run_while_there_is_time() {
 fn another_failure_behind_the_last_attempt_is_tried_again() {
     let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
     let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
-    backoff.pause(error(Retry::UntilDeadline(Some(Duration::MAX))), &mut Report::silent()).unwrap();
-    backoff.pause(error(Retry::UntilDeadline(None)), &mut Report::silent()).unwrap();
-    backoff.pause(error(Retry::UntilDeadline(Some(Duration::from_secs(1)))), &mut Report::silent()).unwrap();
+    pause(&mut backoff, &clock, error(Retry::UntilDeadline(Some(Duration::MAX)))).unwrap();
+    pause(&mut backoff, &clock, error(Retry::UntilDeadline(None))).unwrap();
+    pause(&mut backoff, &clock, error(Retry::UntilDeadline(Some(Duration::from_secs(1))))).unwrap();
     assert!(clock.elapsed() > Duration::from_secs(55));
 }
 
@@ -228,7 +252,7 @@ fn as_much_as_a_last_attempt_takes_is_left_for_it_and_less_is_no_time() {
     let wish = |left: Duration, wish: Option<Duration>| {
         let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
         let mut backoff = Backoff::new(&clock, Deadline::after(&clock, left));
-        backoff.pause(error(Retry::UntilDeadline(wish)), &mut Report::silent()).ok().map(|()| clock.elapsed())
+        pause(&mut backoff, &clock, error(Retry::UntilDeadline(wish))).ok().map(|()| clock.elapsed())
     };
     let long = Some(Duration::MAX);
     for (left, expected) in [
@@ -247,10 +271,4 @@ fn as_much_as_a_last_attempt_takes_is_left_for_it_and_less_is_no_time() {
     // What is beyond the wish has to be more than that, too.
     assert_eq!(wish(9 * last, Some(8 * last)), Some(47 * last / 8));
     assert!(wish(9 * last, Some(15 * last / 2)).is_some_and(|time| time > 15 * last / 2));
-}
-
-#[test]
-fn what_may_heal_is_told_in_the_words_of_the_failure() {
-    let error = error(Retry::UntilDeadline(None));
-    assert!(line(&error).starts_with(&error.to_string()) && line(&error) != error.to_string());
 }

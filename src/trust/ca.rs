@@ -27,7 +27,7 @@ impl Bundle {
     /// # Errors
     /// A clause that says what is wrong, as of [`Self::from_pem`].
     pub fn from_base64(base64: &str) -> std::result::Result<Self, String> {
-        Self::from_pem(STANDARD.decode(base64).map_err(|_| "its CA data is no base64")?)
+        Self::from_pem(STANDARD.decode(base64).map_err(|_| "CA data is not valid base64")?)
     }
 
     /// Reads PEM, certificates only, at most [`limits::CERTIFICATES`].
@@ -35,17 +35,17 @@ impl Bundle {
     /// # Errors
     /// A clause that says what is wrong, to stand behind "cluster-info is signed, but".
     pub fn from_pem(pem: Vec<u8>) -> std::result::Result<Self, String> {
-        let blocks = blocks(&pem).ok_or("its CA data is no PEM")?;
+        let blocks = blocks(&pem).ok_or("CA data is not valid PEM")?;
         if blocks.is_empty() || blocks.len() > limits::CERTIFICATES {
-            return Err(format!("its CA data holds {} certificates", blocks.len()));
+            return Err(format!("CA data holds {} certificates", blocks.len()));
         }
         let mut certificates = Vec::with_capacity(blocks.len());
         for block in blocks {
             if !is_certificate(&block) {
-                return Err("its CA data holds something else than certificates without headers".to_owned());
+                return Err("CA data holds other PEM blocks than certificates without headers".to_owned());
             }
             let malformed =
-                |_| format!("its CA data holds a malformed certificate (number {})", certificates.len() + 1);
+                |_| format!("CA data holds a malformed certificate (number {})", certificates.len() + 1);
             certificates.push(Certificate::from_der(block.contents()).map_err(malformed)?);
         }
         Ok(Self { base64: STANDARD.encode(&pem), pem, certificates })
@@ -72,12 +72,14 @@ impl Bundle {
         let usable = |c: &&Certificate| is_root(c) && ends_chains(c);
         let roots: Vec<_> = self.certificates.iter().filter(usable).collect();
         let Some(first) = roots.first() else {
-            let message = "no certificate in the cluster's CA data is a CA that may sign; publish the cluster's CA certificate";
-            return Err(Error::new(Step::Trust, Failure::NotTrusted, message));
+            let what = "the cluster's CA data holds no CA certificate that may sign";
+            return Err(Error::new(Step::Trust, Failure::NotTrusted, what)
+                .with_help("publish the cluster's CA certificate in cluster-info"));
         };
         if !roots.iter().any(|root| root.is_valid_at(now)) {
-            let message = format!("{}; set the clock, or renew the CA", first.describe_validity(now));
-            return Err(Error::new(Step::Trust, Failure::Clock, message).healing(Retry::UntilDeadline(None)));
+            return Err(Error::new(Step::Trust, Failure::Clock, first.describe_validity(now))
+                .with_help("set the clock of this machine, or renew the cluster's CA")
+                .with_retry(Retry::UntilDeadline(None)));
         }
         let stands_between = |c: &&Certificate| !is_root(c) && c.may_issue && c.is_valid_at(now);
         Ok(Roots::new(roots, self.certificates.iter().filter(stands_between)))
@@ -201,13 +203,18 @@ impl Pins {
         if missing.is_empty() {
             return Ok(());
         }
-        let advice = if bundle.pins().iter().any(|key| self.name(key)) {
-            "give a pin for each that is the cluster's, and take the others out"
+        let help = if bundle.pins().iter().any(|key| self.name(key)) {
+            "pin each key that is the cluster's, and remove the other certificates"
         } else {
-            "check the pin: it is mistyped, or this is another cluster"
+            "check the pin: it is mistyped, or this is another cluster; `nodestrap ca-hash FILE` prints the pin of a CA file"
         };
-        let message = format!("CA keys in {place} are not pinned ({}); {advice}", missing.join(" "));
-        Err(Error::new(Step::Trust, Failure::NotTrusted, message))
+        let given: Vec<_> = self.given().iter().map(|pin| pin.0.as_str()).collect();
+        let what = format!(
+            "CA keys in {place} are not pinned: found {}, pinned {}",
+            missing.join(" "),
+            given.join(" ")
+        );
+        Err(Error::new(Step::Trust, Failure::NotTrusted, what).with_help(help))
     }
 }
 
@@ -258,11 +265,13 @@ mod tests {
         let [ca, server, _, node] = &held.pins()[..] else { panic!("four") };
         let error = Pins::Required(pins(&[CA])).check_each(&held, "this").unwrap_err().to_string();
         assert!(
-            error.contains(&format!("CA keys in this are not pinned ({server} {node}); give a pin")),
+            error.contains(&format!(
+                "CA keys in this are not pinned: found {server} {node}, pinned {ca}; pin each"
+            )),
             "{error}"
         );
         let error = Pins::Required(pins(&[])).check(&held).unwrap_err().to_string();
-        assert!(error.contains(&format!("({ca} {server} {node}); check the pin")), "{error}");
+        assert!(error.contains(&format!("found {ca} {server} {node}, pinned ; check the pin")), "{error}");
     }
 
     #[test]
@@ -347,7 +356,7 @@ mod tests {
             ("%", "base64"),
             ("", "0 certificates"),
             (&STANDARD.encode("-----BEGIN CERTIFICATE-----\n-----"), ""),
-            (&STANDARD.encode(key), "something else"),
+            (&STANDARD.encode(key), "other PEM blocks"),
             (&STANDARD.encode(headers), "without headers"),
             (&STANDARD.encode(key.replace("EC PRIVATE KEY", "CERTIFICATE")), "malformed"),
         ] {
@@ -364,7 +373,7 @@ mod tests {
             der[at] = 0x14; // the tag of a TeletexString
             let bad = pem::encode(&pem::Pem::new("CERTIFICATE", der));
             let error = Bundle::from_pem([CA, &bad, SERVER].concat().into_bytes()).unwrap_err();
-            assert_eq!(error, "its CA data holds a malformed certificate (number 2)", "{at}");
+            assert_eq!(error, "CA data holds a malformed certificate (number 2)", "{at}");
         }
     }
 }

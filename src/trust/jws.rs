@@ -20,26 +20,27 @@ const PIECE: usize = 3 * 1024;
 /// [`Failure::NotPublished`], which may heal, when kubeconfig or signature is missing: the controller that signs may
 /// lag behind a new token. [`Failure::NotTrusted`] when the signature does not fit.
 pub(super) fn verify<'a>(info: &'a ClusterInfo, token: &Token) -> Result<&'a str> {
-    let missing = |what: &str, advice: &str| {
-        Error::new(Step::Trust, Failure::NotPublished, format!("cluster-info has no {what}; {advice}"))
-            .healing(Retry::UntilDeadline(None))
+    let missing = |what: &str, help: &'static str| {
+        Error::new(Step::Trust, Failure::NotPublished, format!("cluster-info has no {what}"))
+            .with_help(help)
+            .with_retry(Retry::UntilDeadline(None))
     };
     let id = token.id();
-    let kubeconfig = info.kubeconfig().ok_or_else(|| missing("kubeconfig", "publish one with kubeadm"))?;
+    let kubeconfig = info
+        .kubeconfig()
+        .ok_or_else(|| missing("kubeconfig", "publish one with `kubeadm init phase bootstrap-token`"))?;
     let signature = info.signature().ok_or_else(|| {
         missing(
-            &format!("signature for token ID {id}"),
-            "the token may be expired, unknown or without the usage \"signing\": make one with kubeadm token create",
+            &format!("signature for token {id}"),
+            "the token is mistyped, has expired or lacks usage \"signing\": create one with `kubeadm token create`",
         )
     })?;
     if is_signed(signature, kubeconfig, id, token.secret()) {
         return Ok(kubeconfig);
     }
-    let message = format!(
-        "the signature of cluster-info was not made with the token whose ID is {id}; \
-         check the token: it is mistyped, or this is not the API server that it belongs to"
-    );
-    Err(Error::new(Step::Trust, Failure::NotTrusted, message))
+    let what = format!("the signature of cluster-info does not match the secret of token {id}");
+    Err(Error::new(Step::Trust, Failure::NotTrusted, what)
+        .with_help("check the token: the part after the dot is mistyped, or it belongs to another cluster"))
 }
 
 /// `signature = header ".." base64url(HMAC-SHA256(secret, header "." base64url(payload)))`, with

@@ -61,7 +61,7 @@ pub const FLOWS: [Flow; 7] = [
         requests: 1,
     },
     Flow {
-        name: "joined already",
+        name: "already joined",
         flags: "--with-client-cert",
         before: |node, here, _| {
             node.join(here).with_cert().args("--keep-bootstrap-kubeconfig").run().expect("joined");

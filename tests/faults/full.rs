@@ -81,7 +81,7 @@ fn what_is_read_only_stays_and_is_told() {
         let bound = Bound::read_only(at.clone());
         let before = machine.state();
         let run = machine.join().run();
-        run.expect("files").says(&["Read-only file system"]);
+        run.expect("files").says(&["read-only file system"]);
         setting.is_whole(&machine);
         if at == machine.node.root() {
             assert_eq!(machine.api.cluster(|cluster| cluster.names().len()), 0, "requests");

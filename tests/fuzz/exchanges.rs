@@ -13,6 +13,7 @@ use nodestrap::clock::Deadline;
 use nodestrap::error::{Error, Failure, Result};
 use nodestrap::http::Bearer;
 use nodestrap::identity::{CertificateRequest, Exchange, Verdict, Wait, Wanted};
+use nodestrap::log::Log;
 use nodestrap::notify::Notify;
 use nodestrap::report::Report;
 use nodestrap::trust::{self, Pins};
@@ -70,10 +71,10 @@ fn play_as(list: &[Vec<u8>], waits_for_others: bool) -> Played {
     let request = request.expect("a request");
     let bearer = Bearer::new(fixtures::token().whole()).expect("a header");
     let exchange = Exchange::new(cluster.api(), Some(&bearer), &request, clock, Deadline::after(clock, TIME));
-    let (mut report, manager, mut waits) = (Report::silent(), Manager::start(), Vec::new());
-    report.manager = Notify::to(Some(manager.name.clone().into()));
+    let (mut report, manager, mut waits) = (Report::new(), Manager::start(), Vec::new());
+    let log = Log::new(Notify::to(Some(manager.name.clone().into())));
     let exchange = if waits_for_others { exchange } else { exchange.looking_once() };
-    let outcome = exchange.run(&mut report, &mut |wait| {
+    let outcome = exchange.run(&log, &mut report, &mut |wait| {
         waits.push(wait);
         Ok(())
     });
@@ -189,7 +190,7 @@ fn what_comes_between_leads_to_the_list() {
     ] {
         let played = play(&[pending(2), watch, list(9, &[signed(8)])]);
         played.is_issued_after(&["POST", "WATCH 2", "LIST"]);
-        assert_eq!((played.pauses.as_slice(), played.times_said("looking again")), (&[125][..], 1));
+        assert_eq!((played.pauses.as_slice(), played.times_said("reconnecting")), (&[125][..], 1));
         assert_eq!(played.waits, if begins { &[Wait::Begins, Wait::Lasts][..] } else { &[Wait::Lasts] });
     }
     let played = play(&[there_already(), list(9, &[]), pending(2), open(&[("MODIFIED", signed(3))])]);

@@ -52,16 +52,17 @@ pub fn case(
 }
 
 pub const NOT_VERIFIED: Expect =
-    waits("not-trusted", "does not verify; check the address and who answers there");
+    waits("not-trusted", "cannot be verified; check that the address is the API server's");
 /// So broken that not even the handshake's signature can be judged, as of a server that does not hold its key.
-pub const NOT_READ: Expect = waits("not-trusted", "does not verify; check the address and who answers there");
+pub const NOT_READ: Expect =
+    waits("not-trusted", "cannot be verified; check that the address is the API server's");
 pub const NO_CA: Expect =
-    waits("not-trusted", "no certificate in the cluster's CA data is a CA that may sign; publish the");
+    waits("not-trusted", "the cluster's CA data holds no CA certificate that may sign; publish the");
 pub const SERVER_CLOCK: Expect = waits(
     "clock",
-    "is not valid at this machine's time; set the clock, or renew the certificate: the certif",
+    "is not valid now; renew the certificate (kubeadm certs renew apiserver), or set the clock",
 );
-const CA_CLOCK: Expect = waits("clock", "; set the clock, or renew the CA");
+const CA_CLOCK: Expect = waits("clock", "; set the clock of this machine, or renew the cluster's CA");
 
 /// Go may take it; what it is stands in the error.
 pub const fn unchecked(what: &'static str) -> Expect {
@@ -181,13 +182,15 @@ const SERVERS: [Row; 24] = [
     }),
     (
         "for any purpose, which is not named",
-        unchecked("CN=kube-apiserver, or of a CA in its chain, is any"),
+        unchecked("CN=kube-apiserver, or of a CA in its chain, is \"any\""),
         || leaf_with(|params| usages(params, &[ExtendedKeyUsagePurpose::Any])),
     ),
     ("for no purpose in particular", JOINED, || leaf_with(|params| usages(params, &[]))),
     (
         "a CA for a server",
-        unchecked("certificate; give the server one that is no CA: CN=kube-apiserver is"),
+        unchecked(
+            ": CN=kube-apiserver is marked as a CA (basicConstraints); issue a server certificate that is not a CA",
+        ),
         || leaf_with(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
     ),
     ("a critical extension that nobody knows", NOT_READ, || leaf_with(|params| unknown(params, true))),
@@ -198,7 +201,7 @@ const SERVERS: [Row; 24] = [
             params.custom_extensions.push(padding);
         })
     }),
-    ("one that is longer than a handshake may be", waits("unreachable", "no answer from"), || {
+    ("one that is longer than a handshake may be", waits("unreachable", "localhost:"), || {
         leaf_with(|params| {
             let padding = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99999, 2], vec![0; 90_000]);
             params.custom_extensions.push(padding);
@@ -245,7 +248,7 @@ const SERVERS: [Row; 24] = [
         let identity = ca.server(&NAMES).altered(|_| b"certificate".to_vec());
         Shown::of(&ca, identity)
     }),
-    ("no certificate at all", waits("unreachable", "no answer from"), || {
+    ("no certificate at all", waits("unreachable", "localhost:"), || {
         let ca = ca();
         let mut identity = ca.server(&NAMES);
         identity.chain.clear();

@@ -7,10 +7,9 @@ use serde_json::{Value, json};
 use crate::suite::{Case, Expect, JOINED, Stage, waits};
 use crate::support::api::{Api, Route, TOKEN, jws};
 
-const FORGED: Expect =
-    waits("not-trusted", "was not made with the token whose ID is abcdef; check the token");
+const FORGED: Expect = waits("not-trusted", "does not match the secret of token abcdef; check the token");
 const UNSIGNED: Expect = waits("not-published", "cluster-info has no ");
-const NO_MAP: Expect = waits("not-published", "answers with something else than a ConfigMap; check ");
+const NO_MAP: Expect = waits("not-published", "did not respond with a ConfigMap; check ");
 const SECRET: &str = "0123456789abcdef";
 
 /// Makes a signature for a text.
@@ -93,7 +92,7 @@ type Map = (&'static str, Expect, fn(&mut Value));
 
 const MAPS: [Map; 17] = [
     ("no data", UNSIGNED, |map| map["data"] = Value::Null),
-    ("no kubeconfig", UNSIGNED, |map| map["data"]["kubeconfig"] = json!("")),
+    ("not a kubeconfig", UNSIGNED, |map| map["data"]["kubeconfig"] = json!("")),
     ("no signature", UNSIGNED, |map| map["data"]["jws-kubeconfig-abcdef"] = json!("")),
     ("a signature for another token only", UNSIGNED, |map| {
         let data = map["data"].as_object_mut().expect("data");

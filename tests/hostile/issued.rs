@@ -19,9 +19,9 @@ const fn unfit(problem: &'static str) -> Expect {
 }
 
 const OTHER_NAME: Expect = unfit(" names ");
-const NO_CLIENT: Expect = unfit("is not one for client authentication");
-const MALFORMED: Expect = unfit("is malformed; ask whoever runs the signer");
-const EXPIRED: Expect = ends("clock", "was valid until");
+const NO_CLIENT: Expect = unfit("is not for client authentication");
+const MALFORMED: Expect = unfit("is malformed; check the configuration of the signer");
+const EXPIRED: Expect = ends("clock", "expired");
 const EARLY: Expect = waits("clock", "is valid from");
 
 type Adjust = fn(&mut CertificateSigningRequestParams);
@@ -63,7 +63,7 @@ const ADJUSTED: [(&str, Expect, Adjust); 29] = [
         request.params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         unknown(request);
     }),
-    ("a critical extension that nobody knows", unfit("has a critical extension that no API server"), unknown),
+    ("a critical extension that nobody knows", unfit("has an unknown critical extension"), unknown),
     ("a server's usage", NO_CLIENT, |request| usages(request, &[ExtendedKeyUsagePurpose::ServerAuth])),
     ("no usage", NO_CLIENT, |request| usages(request, &[])),
     ("the usage of signing programs", NO_CLIENT, |request| {
@@ -91,11 +91,11 @@ const ADJUSTED: [(&str, Expect, Adjust); 29] = [
 type Signed = (&'static str, Expect, fn(&Authority, &str) -> String);
 
 const SIGNED: [Signed; 17] = [
-    ("another key", unfit("holds another key"), |ca, _| {
+    ("another key", unfit("is for another key"), |ca, _| {
         ca.sign(&pki::foreign_request("system:nodes", "system:node:n1"))
     }),
-    ("the cluster's CA", unfit("holds another key"), |ca, _| ca.pem()),
-    ("the issuer before the leaf", unfit("holds another key"), |ca, request| ca.pem() + &ca.sign(request)),
+    ("the cluster's CA", unfit("is for another key"), |ca, _| ca.pem()),
+    ("the issuer before the leaf", unfit("is for another key"), |ca, request| ca.pem() + &ca.sign(request)),
     ("the issuer behind the leaf", JOINED, |ca, request| ca.sign(request) + &ca.pem()),
     ("the leaf twice", JOINED, |ca, request| ca.sign(request).repeat(2)),
     ("forty certificates", unfit("is not one certificate and its chain"), |ca, request| {

@@ -10,10 +10,10 @@ use crate::suite::{Case, Expect, JOINED, Stage, ends, waits};
 use crate::support::api::{Api, Cluster, Piece, Reply, Route, bookmark_object, event, status_object};
 use crate::support::pki;
 
-const UNREADABLE: Expect = waits("unreachable", "cannot be read; check what stands between this machine and");
-const PENDING: Expect = waits("pending", "is still pending; approve it with: kubectl certificate approve");
-const ANOTHER: Expect = ends("denied", "exists but asks for something else; delete it");
-const NO_ANSWER: Expect = waits("unreachable", "no answer from");
+const UNREADABLE: Expect = waits("unreachable", "is invalid (");
+const PENDING: Expect = waits("pending", "is still pending; bind ClusterRole");
+const ANOTHER: Expect = ends("denied", "already exists and differs from this node's request; delete it");
+const NO_ANSWER: Expect = waits("unreachable", "localhost:");
 
 /// What is done to the object that the POST made, before it is sent back. What cannot be read of it is asked for again,
 /// and found in the list.
@@ -214,10 +214,14 @@ const TOLD: [Told; 52] = [
         };
         [unissued(json!([{"type": "Approved"}])), unissued(json!([])), line("MODIFIED", object)].concat()
     }),
-    ("another request in it", ends("denied", "exists but asks for something else"), |object| {
-        let foreign = pki::foreign_request("system:nodes", "system:node:n1");
-        modified(object, |object| object["spec"]["request"] = json!(BASE64_STANDARD.encode(&foreign)))
-    }),
+    (
+        "another request in it",
+        ends("denied", "already exists and differs from this node's request"),
+        |object| {
+            let foreign = pki::foreign_request("system:nodes", "system:node:n1");
+            modified(object, |object| object["spec"]["request"] = json!(BASE64_STANDARD.encode(&foreign)))
+        },
+    ),
     ("another UID in each event", PENDING, |object| {
         modified(object, |object| object["metadata"]["uid"] = json!("another"))
     }),

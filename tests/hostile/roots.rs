@@ -71,11 +71,15 @@ const ROOTS: [Row; 25] = [
         let middle = ca.below("middle", |_| {});
         Shown::of(&ca, middle.server(&NAMES).behind([&middle]))
     }),
-    ("a CA of version 1 that is out of time", waits("clock", "; set the clock, or renew the CA"), || {
-        let ca = Authority::with("kubernetes", |params| valid(params, -9 * DAY, -DAY)).of_version(1);
-        let identity = ca.server(&NAMES);
-        Shown::of(&ca, identity)
-    }),
+    (
+        "a CA of version 1 that is out of time",
+        waits("clock", "; set the clock of this machine, or renew the cluster's CA"),
+        || {
+            let ca = Authority::with("kubernetes", |params| valid(params, -9 * DAY, -DAY)).of_version(1);
+            let identity = ca.server(&NAMES);
+            Shown::of(&ca, identity)
+        },
+    ),
     ("an intermediate of version 1", NOT_VERIFIED, || {
         let ca = Authority::new("kubernetes");
         let middle = ca.below("middle", |_| {});
@@ -90,11 +94,15 @@ const ROOTS: [Row; 25] = [
         identity.chain[1] = ca.sign_old(&middle.certificate, 2).into();
         Shown::of(&ca, identity)
     }),
-    ("a server of version 1", waits("not-trusted", "version 1 or 2, of which only a root may be"), || {
-        let ca = Authority::new("kubernetes");
-        let identity = ca.server(&NAMES).altered(|der| ca.sign_old(&der, 1));
-        Shown::of(&ca, identity)
-    }),
+    (
+        "a server of version 1",
+        waits("not-trusted", "version 1 or 2 certificate, which only a root may be"),
+        || {
+            let ca = Authority::new("kubernetes");
+            let identity = ca.server(&NAMES).altered(|der| ca.sign_old(&der, 1));
+            Shown::of(&ca, identity)
+        },
+    ),
     ("a server of version 1 that is published", NOT_READ, || published(|ca, der| ca.sign_old(&der, 1))),
     ("one certificate for everything", JOINED, || alone(|_| {})),
     ("one that is marked as no CA", JOINED, || alone(|params| params.is_ca = IsCa::ExplicitNoCa)),

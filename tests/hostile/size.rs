@@ -16,11 +16,10 @@ use crate::support::scratch::Scratch;
 const FILE: usize = (1 << 20) - 16_384;
 const ANSWER: usize = (3 << 20) - 16_384;
 
-const NOT_READ: Expect = ends("not-trusted", "its kubeconfig cannot be read; correct it in the cluster");
+const NOT_READ: Expect = ends("not-trusted", "its kubeconfig is invalid; correct ConfigMap");
 const NO_CONFIGMAP: Expect = ends("usage", "cluster-info");
-const TWICE: Expect = waits("not-published", "answers with something else than a ConfigMap; check ");
-const NO_LIST: Expect =
-    waits("unreachable", "the list of requests cannot be read; check what stands between");
+const TWICE: Expect = waits("not-published", "did not respond with a ConfigMap; check ");
+const NO_LIST: Expect = waits("unreachable", "the list of CSRs is invalid");
 
 fn filled(part: &str, most: usize) -> String {
     part.repeat(most / part.len())
@@ -196,7 +195,7 @@ pub fn cases() -> Vec<Case> {
         }));
     }
     for flag in ["--config", "--discovery-file", "--bootstrap-kubeconfig"] {
-        let expect = ends("usage", "too much in brackets or braces; put it in lines");
+        let expect = ends("usage", "too much in brackets or braces: write it in lines");
         cases.push(Case::new(format!("{flag}: braces behind a comment"), expect, move || {
             by_file(flag, expect, |_| format!("# x\n{{{}}}", filled("a:,", FILE)))
         }));

@@ -5,30 +5,30 @@ use serde_json::json;
 use crate::suite::{Case, Expect, JOINED, Stage, ends, waits};
 use crate::support::api::{Api, Piece, Reply, Route, TOKEN, status_object};
 
-const BUSY: Expect = waits("unreachable", "the API server is busy or restarting; check how it is");
-const NOT_TAKEN: Expect = ends("denied", "the API server does not take it; check its URL and version");
-const REFUSED: Expect = waits("refused", "was not accepted: HTTP 40");
-const MOVED: Expect = ends("denied", "redirects are not followed: name the API server itself");
-const NO_PATH: Expect = ends("denied", "the path is not there: check the server's URL and version");
-const UNREADABLE: Expect = waits("unreachable", "cannot be read; check what stands between this machine and");
+const BUSY: Expect = waits("unreachable", "API server is busy or restarting; check the API server and etcd");
+const NOT_TAKEN: Expect = ends("denied", "unexpected status; check the server's URL and version");
+const REFUSED: Expect = waits("refused", "cannot be created: HTTP 40");
+const MOVED: Expect = ends("denied", "redirects are not followed; use the API server's own address");
+const NO_PATH: Expect = ends("denied", "path not found; check the server's URL and version");
+const UNREADABLE: Expect = waits("unreachable", "is invalid (");
 
 /// Statuses of the answer to the first question, none of which brings cluster-info; of a busy server there are others.
 const DISCOVERY: [(u16, &str); 15] = [
-    (201, "check that an API server answers there"),
-    (202, "check that an API server answers there"),
-    (204, "check that an API server answers there"),
-    (206, "check that an API server answers there"),
-    (304, "redirects are not followed: name the API server itself"),
-    (400, "check that an API server answers there"),
-    (401, "anonymous requests are off; allow them for cluster-info"),
-    (402, "check that an API server answers there"),
-    (403, "cluster-info is not public or not there; publish it"),
-    (404, "cluster-info is not public or not there; publish it"),
-    (407, "check that an API server answers there"),
-    (410, "check that an API server answers there"),
-    (421, "check that an API server answers there"),
-    (426, "check that an API server answers there"),
-    (431, "check that an API server answers there"),
+    (201, "; check that the address is the API server's"),
+    (202, "; check that the address is the API server's"),
+    (204, "; check that the address is the API server's"),
+    (206, "; check that the address is the API server's"),
+    (304, "redirects are not followed; use the API server's own address"),
+    (400, "; check that the address is the API server's"),
+    (401, "anonymous requests are disabled; allow them for cluster-info"),
+    (402, "; check that the address is the API server's"),
+    (403, "cluster-info is not public or not found; publish it"),
+    (404, "cluster-info is not public or not found; publish it"),
+    (407, "; check that the address is the API server's"),
+    (410, "; check that the address is the API server's"),
+    (421, "; check that the address is the API server's"),
+    (426, "; check that the address is the API server's"),
+    (431, "; check that the address is the API server's"),
 ];
 
 /// Those of one that is busy, or of what stands before it.
@@ -67,7 +67,7 @@ const CREATE: [(u16, Expect); 24] = [
     (410, NOT_TAKEN),
     (413, NOT_TAKEN),
     (415, NOT_TAKEN),
-    (422, ends("denied", "the API server finds the request invalid; ask whoever runs it")),
+    (422, ends("denied", "invalid request; contact the cluster administrator")),
     (429, BUSY),
     (500, BUSY),
     (502, BUSY),
@@ -78,31 +78,13 @@ const CREATE: [(u16, Expect); 24] = [
 
 /// Statuses of the answer to the watch, and to the list that is asked for where the request is there already.
 const LOOKS: [(u16, Expect); 9] = [
-    (
-        204,
-        ends(
-            "denied",
-            "cannot be watched, and is untouched: HTTP 204, the API server does not take it; check",
-        ),
-    ),
-    (302, ends("denied", "cannot be watched, and is untouched: HTTP 302, redirects are not followed: name")),
-    (
-        400,
-        ends(
-            "denied",
-            "cannot be watched, and is untouched: HTTP 400, the API server does not take it; check",
-        ),
-    ),
-    (401, waits("refused", "the credential is unknown or expired: make a new one")),
-    (403, waits("refused", "the credential is not allowed to do this: check its groups and RBAC")),
-    (404, ends("denied", "cannot be watched, and is untouched: HTTP 404, the path is not there: check")),
-    (
-        409,
-        ends(
-            "denied",
-            "cannot be watched, and is untouched: HTTP 409, the API server does not take it; check",
-        ),
-    ),
+    (204, ends("denied", "cannot be watched: HTTP 204, unexpected status; check")),
+    (302, ends("denied", "cannot be watched: HTTP 302, redirects are not followed; use")),
+    (400, ends("denied", "cannot be watched: HTTP 400, unexpected status; check")),
+    (401, waits("refused", "unauthorized; the token has expired")),
+    (403, waits("refused", "forbidden; check the credential's groups and their RBAC")),
+    (404, ends("denied", "cannot be watched: HTTP 404, path not found; check")),
+    (409, ends("denied", "cannot be watched: HTTP 409, unexpected status; check")),
     (429, BUSY),
     (503, BUSY),
 ];
@@ -202,7 +184,7 @@ pub fn cases() -> Vec<Case> {
     }
     for (status, target) in REDIRECTS {
         let (expect, name) = (
-            waits("not-published", "redirects are not followed: name the API server itself"),
+            waits("not-published", "redirects are not followed; use the API server's own address"),
             format!("{status} for cluster-info to {target:?}"),
         );
         cases.push(redirect(Route::Discovery, name, expect, status, target));
@@ -237,7 +219,7 @@ pub fn cases() -> Vec<Case> {
         }));
     }
     for (name, words) in WORDS {
-        let not_found = ends("denied", "HTTP 404, the path is not there: check");
+        let not_found = ends("denied", "HTTP 404, path not found; check");
         cases.push(on(Route::Create, format!("a refusal with {name}"), not_found, move || {
             let head = format!("HTTP/1.1 404 Not Found\r\nContent-Length: {}\r\n\r\n", words().len());
             Reply::raw(vec![Piece::Bytes([head.as_bytes(), &words()].concat())])
@@ -250,7 +232,7 @@ pub fn cases() -> Vec<Case> {
             Reply::text(503, "application/json", &text)
         }));
     }
-    let gone = ends("denied", "cannot be watched, and is untouched: HTTP 410");
+    let gone = ends("denied", "cannot be watched: HTTP 410");
     cases.push(on(Route::List, "410 for the list", gone, || Reply::status(410, "Expired")));
     cases.push(on(Route::Watch, "410 for the watch, and an issued one in the list", JOINED, || {
         Reply::status(410, "Expired")

@@ -32,9 +32,9 @@ const STEPS: [&str; 8] =
     ["options", "discovery", "trust", "cluster", "request", "approval", "certificate", "files"];
 
 /// Every error tells what to do next, behind a comma, a colon or a semicolon, in one of these words.
-const ACTIONS: [&str; 14] = [
-    "allow", "approve", "ask", "check", "correct", "delete", "give", "make", "name", "publish", "put", "run",
-    "serve", "set",
+const ACTIONS: [&str; 21] = [
+    "allow", "approve", "bind", "check", "contact", "convert", "correct", "create", "delete", "get", "issue",
+    "name", "pin", "publish", "put", "renew", "run", "serve", "set", "use", "write",
 ];
 
 /// One thing that a server does.
@@ -83,8 +83,7 @@ pub const fn waits(outcome: &'static str, says: &'static str) -> Expect {
 }
 
 /// It has waited for a server with which it has no TLS in common to change.
-pub const DISAGREES: Expect =
-    waits("unreachable", " agrees on no TLS with this program; check its versions,");
+pub const DISAGREES: Expect = waits("unreachable", "TLS handshake with ; nodestrap supports TLS 1.2 and 1.3");
 
 /// A machine and the servers that it meets.
 pub struct Stage {
@@ -304,17 +303,20 @@ fn judge_files(stage: &Stage, run: &Finished, joined: bool) {
     run.check(stage.begins || node.tree().is_empty(), "a directory was made");
 }
 
-/// One line: the step, the thing and the next action, no bug, nothing that a terminal would act on.
+/// A line with step and thing, another with the next action, no bug, nothing that a terminal would act on.
 fn judge_error(run: &Finished, expect: Expect) -> String {
-    let line =
-        run.stderr.lines().find_map(|line| line.strip_prefix("nodestrap: error: ")).unwrap_or_default();
+    let behind = |prefix| run.stderr.lines().find_map(|line| line.strip_prefix(prefix)).unwrap_or_default();
+    let (line, help) = (behind("nodestrap: error: "), behind("nodestrap: help: "));
     if expect.outcome == "joined" {
         return String::new();
     }
     let step = line.split(": ").next().unwrap_or_default();
     run.check(STEPS.contains(&step), "the error names no step");
-    run.check(line.contains(expect.says), &format!("expected {:?} in the error", expect.says));
-    let clauses = line.split([';', ',', ':']).map(str::trim_start);
+    // What the help says stands behind a semicolon.
+    let (what, advice) = expect.says.split_once("; ").unwrap_or((expect.says, ""));
+    run.check(line.contains(what), &format!("expected {what:?} in the error"));
+    run.check(help.contains(advice), &format!("expected {advice:?} in the help"));
+    let clauses = [line, help].into_iter().flat_map(|text| text.split([';', ',', ':'])).map(str::trim_start);
     let mut words = clauses.filter_map(|clause| clause.trim_start_matches("or ").split(' ').next());
     run.check(words.any(|word| ACTIONS.contains(&word)), "the error says nothing to do next");
     run.check(line.chars().count() < 1200, "the error is too long to read");

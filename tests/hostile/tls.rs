@@ -10,8 +10,8 @@ use crate::raw::{Fault, Faulty, Line, Raw};
 use crate::suite::{Case, DISAGREES, Expect, JOINED, Stage, waits};
 use crate::support::api::{Api, Setup};
 
-const NO_ANSWER: Expect = waits("unreachable", "no answer from https://localhost:");
-const NO_TLS: Expect = waits("unreachable", "something else than TLS answers at https://localhost:");
+const NO_ANSWER: Expect = waits("unreachable", "localhost:");
+const NO_TLS: Expect = waits("unreachable", ": the response is not TLS (it begins with: ");
 
 type Versions = &'static [&'static rustls::SupportedProtocolVersion];
 const TLS13: Versions = &[&rustls::version::TLS13];

@@ -14,10 +14,11 @@ use crate::support::relay::Relay;
 
 type Versions = &'static [&'static rustls::SupportedProtocolVersion];
 
-const NOT_VERIFIED: Expect = waits("not-trusted", "does not verify; check the address and who answers there");
+const NOT_VERIFIED: Expect =
+    waits("not-trusted", "cannot be verified; check that the address is the API server's");
 const NOT_PINNED: Expect = waits("not-trusted", "CA keys in cluster-info are not pinned");
-const FORGED: Expect = waits("not-trusted", "was not made with the token whose ID is abcdef");
-const CLOCK: Expect = waits("clock", "is not valid at this machine's time; set the clock");
+const FORGED: Expect = waits("not-trusted", "does not match the secret of token abcdef");
+const CLOCK: Expect = waits("clock", "is not valid now; set the clock");
 const NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
 const VERSIONS: [(&str, Versions); 2] =
     [("TLS 1.3", &[&rustls::version::TLS13]), ("TLS 1.2", &[&rustls::version::TLS12])];
@@ -263,13 +264,20 @@ fn others() -> Vec<Case> {
             }
         })
     });
-    case("a question who we are", waits("not-published", "anonymous requests are off; allow them"), || {
-        let api = Api::start();
-        api.on(Route::Discovery, |_, _, _| {
-            Some(Reply::status(401, "Unauthorized").header("WWW-Authenticate", "Bearer realm=\"kubernetes\""))
-        });
-        Stage::with_stranger(api)
-    });
+    case(
+        "a question who we are",
+        waits("not-published", "anonymous requests are disabled; allow them"),
+        || {
+            let api = Api::start();
+            api.on(Route::Discovery, |_, _, _| {
+                Some(
+                    Reply::status(401, "Unauthorized")
+                        .header("WWW-Authenticate", "Bearer realm=\"kubernetes\""),
+                )
+            });
+            Stage::with_stranger(api)
+        },
+    );
     cases
 }
 

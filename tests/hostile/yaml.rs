@@ -13,13 +13,16 @@ const fn refused(problem: &'static str) -> Expect {
     waits("not-trusted", problem)
 }
 
-const NOT_READ: Expect =
-    refused("cluster-info is signed with the token, but its kubeconfig cannot be read; correct it");
-const OF_NO_USE: Expect =
-    refused("cluster-info is signed with the token, but its kubeconfig is of no use; correct it");
-const NO_URL: Expect = refused("but its server is no https:// URL of a host, a port and a path; correct it");
-const NO_DATA: Expect = refused("but its CA data holds ");
-const NO_PEM: Expect = refused("but its CA data is no ");
+const NOT_READ: Expect = refused(
+    "cluster-info is signed with the token, but its kubeconfig is invalid; correct ConfigMap kube-public",
+);
+const OF_NO_USE: Expect = refused(
+    "cluster-info is signed with the token, but its kubeconfig is unusable; correct ConfigMap kube-public",
+);
+const NO_URL: Expect =
+    refused("but its server is not an https:// URL with host, port and path; correct ConfigMap kube-public");
+const NO_DATA: Expect = refused("but CA data holds ");
+const NO_PEM: Expect = refused("but CA data is not valid ");
 
 /// Makes the text of the server's URL and the CA's data.
 type Text = (&'static str, Expect, fn(&str, &str) -> String);
@@ -188,14 +191,14 @@ const DATA: [Data; 23] = [
         padded.expect("one of them is").trim_end_matches('=').to_owned()
     }),
     ("base64 of URLs", NO_PEM, |pem| BASE64_URL_SAFE_NO_PAD.encode(format!("{pem}\u{3ff}\u{3ff}\u{7ff}"))),
-    ("words", NO_DATA, |_| encoded("no certificate")),
+    ("words", NO_DATA, |_| encoded("not a PEM certificate")),
     ("DER", NO_DATA, |pem| encoded(pem::parse(pem).expect("PEM").contents())),
     ("PEM itself", NO_PEM, |pem| format!("|\n      {}", pem.replace('\n', "\n      "))),
     ("line ends of DOS", JOINED, |pem| encoded(pem.replace('\n', "\r\n"))),
     ("no line break at its end", JOINED, |pem| encoded(pem.trim_end())),
     ("words around it", JOINED, |pem| encoded(format!("subject=CN = kubernetes\n{pem}# end\n"))),
-    ("half of it", refused("but its CA data"), |pem| encoded(&pem[..pem.len() / 2])),
-    ("another end", refused("but its CA data"), |pem| encoded(pem.replace("END CERTIFICATE", "END KEY"))),
+    ("half of it", refused("but CA data"), |pem| encoded(&pem[..pem.len() / 2])),
+    ("another end", refused("but CA data"), |pem| encoded(pem.replace("END CERTIFICATE", "END KEY"))),
     ("a certificate in another's dress", NO_DATA, |pem| {
         encoded(pem.replace("CERTIFICATE", "TRUSTED CERTIFICATE"))
     }),

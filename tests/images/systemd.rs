@@ -172,7 +172,7 @@ fn power_cut(lab: &Lab, system: &str, name: &str) -> String {
     let token = lab.cluster.token_with(Wanted { group: MANUAL, ..Wanted::default() });
     let line = format!("--set-credential=nodestrap.join:{}", token.join_line());
     let mut boot = machine.boot(std::slice::from_ref(&line));
-    boot.journal_with("nodestrap.service", "approval: pending");
+    boot.journal_with("nodestrap.service", "is pending; to approve it");
     drop(boot);
     assert!(!machine.file("/etc/kubernetes/kubelet.conf").exists());
 
@@ -183,7 +183,7 @@ fn power_cut(lab: &Lab, system: &str, name: &str) -> String {
     assert_eq!(report["csrName"], approve.as_str());
     let requests = lab.cluster.signing_requests();
     assert_eq!(requests.iter().filter(|node| *node == name).count(), 1, "one request for both boots");
-    assert!(machine.journal("nodestrap.service").contains("is there already"), "the second boot takes it up");
+    assert!(machine.journal("nodestrap.service").contains("already exists"), "the second boot takes it up");
     machine.assert_joined(lab);
     boot.shut_down();
     machine.figures(&report)
@@ -337,7 +337,7 @@ fn read_only_etc(lab: &Lab) -> String {
     machine.put("/etc/systemd/journald.conf.d/lab.conf", 0o644, "[Journal]\nForwardToConsole=yes\n");
     let mut boot = machine.boot(&read_only(lab));
     boot.console_with(
-        "nodestrap.service: Failed to set up special execution directory in /etc: Read-only file system",
+        "nodestrap.service: Failed to set up special execution directory in /etc: read-only file system",
     );
     boot.console_with("Started console-getty.service");
     assert!(!lab.cluster.signing_requests().contains(&machine.name) && !machine.has_kubelet());

@@ -53,7 +53,7 @@ fn a_cluster_info_that_changes_lets_every_join_through() {
             let node = Node::new(&format!("lag-{number}"));
             let outcome = node.join(&token, &[]);
             outcome.assert(0, "joined");
-            caught += usize::from(outcome.stderr.contains("was not made with the token"));
+            caught += usize::from(outcome.stderr.contains("does not match the secret of token"));
             node.assert_joined(&cluster);
         }
     });
@@ -66,9 +66,9 @@ fn a_cluster_info_that_changes_lets_every_join_through() {
     publish(&cluster, &format!("{kubeconfig}# not signed\n"));
     let node = Node::new("lag-stopped");
     let mut running = node.start(&token, &[]);
-    running.line_with("was not made with the token");
+    running.line_with("does not match the secret of token");
     publish(&cluster, &kubeconfig);
-    running.line_with("signature and CA pin hold");
+    running.line_with("signature and CA pin verified");
     cluster.start_controllers();
     running.finish().assert(0, "joined");
     node.assert_joined(&cluster);

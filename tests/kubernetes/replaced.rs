@@ -45,8 +45,7 @@ fn an_image_of_another_clusters_node_joins_and_its_kubelet_starts() {
     let outcome = node.join(&token, &replacing);
     outcome.assert(0, "joined");
     assert!(!outcome.stderr.contains("warning: kubelet"), "clientCAFile is right:\n{}", outcome.stderr);
-    let moved: Vec<_> =
-        outcome.stderr.lines().filter_map(|line| line.split(" has left is ").nth(1)).collect();
+    let moved: Vec<_> = outcome.stderr.lines().filter_map(|line| line.split("moved aside ").nth(1)).collect();
     assert_eq!(moved.len(), 4, "pair, link, CA and kubeconfig: {moved:?}");
     for file in moved.iter().filter_map(|line| line.strip_suffix(" now")) {
         let meta = fs::symlink_metadata(node.file(file)).unwrap();

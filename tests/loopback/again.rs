@@ -30,7 +30,7 @@ fn a_second_run_gives_up_at_its_time_out_while_the_first_waits_for_approval() {
     let first = node.join(&api).with_cert().report(node.beside("first.json")).start();
     api.wait_for(Route::Watch, 1);
     let second = node.join(&api).with_cert().args("--timeout 1s").run();
-    second.expect("files").says(&["another run"]);
+    second.expect("files").says(&["another nodestrap process"]);
     second.check(second.elapsed < Duration::from_secs(20), "its own time-out, not that of the first");
     assert_eq!((api.connections().len(), api.count(Route::Create)), (1, 1), "the second kept out");
     api.cluster(Cluster::grant);
@@ -52,7 +52,7 @@ fn a_joined_node_on_a_read_only_disk_is_joined_already() {
     node.write_secret(KEY_TMP, node.read_key());
     disk.remount("ro,size=1m");
     let run = node.join(&api).with_cert().run();
-    run.expect("files").says(&["kubelet-client.key.tmp cannot be removed", "Read-only file system"]);
+    run.expect("files").says(&["kubelet-client.key.tmp cannot be removed", "read-only file system"]);
 }
 
 #[test]
@@ -97,7 +97,8 @@ fn a_stored_pair_that_no_kubelet_can_use_counts_as_not_joined() {
 fn an_identity_whose_ca_cannot_be_read_counts_as_not_joined() {
     let (api, node) = (Api::start(), Node::new());
     node.joins(&api);
-    let (good, bad) = (BASE64_STANDARD.encode(node.read(CA)), BASE64_STANDARD.encode("no certificate"));
+    let (good, bad) =
+        (BASE64_STANDARD.encode(node.read(CA)), BASE64_STANDARD.encode("not a PEM certificate"));
     node.write(KUBELET_CONF, node.read(KUBELET_CONF).replace(&good, &bad));
     node.joins(&api);
     assert!(node.read(KUBELET_CONF).contains(&good), "a kubelet could not have started");

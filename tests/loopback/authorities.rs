@@ -83,7 +83,7 @@ fn other_certificates_of_the_same_keys_give_way_to_the_verified_ones() {
             assert_eq!(node.read(CA), before, "a dry run writes nothing");
             let run = node.joins(&api);
             run.check(
-                run.stderr.contains("holds other certificates of the cluster's CA keys")
+                run.stderr.contains("has the cluster's CA keys in other certificates")
                     == name.starts_with('r'),
                 "it is told",
             );
@@ -144,7 +144,7 @@ fn a_file_without_certificates_is_told() {
     for garbage in ["# the CA comes later\n", "-----BEGIN CERTIFICATE-----\nMIIB", "\0\0\0\0"] {
         let (api, node) = (Api::start(), Node::new());
         node.write(CA, garbage);
-        let words = "/etc/kubernetes/pki/ca.crt does not hold certificates in PEM";
+        let words = "/etc/kubernetes/pki/ca.crt does not hold valid PEM";
         node.join(&api).with_cert().run().expect("files").says(&[words, "--replace"]);
         assert_eq!((node.read(CA), api.credentials_seen()), (garbage.to_owned(), 0));
         node.join(&api).with_cert().args("--replace").run().expect("joined");
@@ -152,7 +152,7 @@ fn a_file_without_certificates_is_told() {
         node.write(CA, garbage);
         let run = node.join(&api).with_cert().run();
         run.expect("files").says(&[words]);
-        run.check(!run.stderr.contains("trusts another CA"), "nobody knows that");
+        run.check(!run.stderr.contains("have no CA key in common"), "nobody knows that");
     }
 }
 
@@ -189,7 +189,7 @@ fn a_joined_node_stays_joined_through_every_step_of_a_rotation() {
             for flags in ["", "--replace"] {
                 node.join(&api).with_cert().args(flags).run().expect("already-joined");
             }
-            assert_eq!((node.read_pair(), api.requests().len()), (pair, seen), "nobody was asked");
+            assert_eq!((node.read_pair(), api.requests().len()), (pair, seen), "read from the given file");
             // Such a node gets its serving certificate as well.
             node.join(&api).with_cert().args("--with-serving-cert --san n1").run().expect("joined");
         },

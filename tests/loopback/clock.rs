@@ -9,6 +9,7 @@ use nodestrap::clock::Clock;
 use nodestrap::error::{Failure, Result};
 use nodestrap::http::{NameSources, Proxies, System, SystemNetwork, Traffic};
 use nodestrap::join::join;
+use nodestrap::log::Log;
 use nodestrap::options::{Command, Options, Surroundings};
 use nodestrap::report::{Report, Success};
 
@@ -82,7 +83,7 @@ fn join_under(clock: &Arc<TestClock>, node: &Node, api: &Api, flags: &str) -> Re
     };
     let golden = golden::Run::with(&node.root().display().to_string());
     let (done, outcome) = mpsc::channel();
-    thread::spawn(move || done.send(join(&wanted, &system, &mut Report::new())));
+    thread::spawn(move || done.send(join(&wanted, &system, &Log::new(None), &mut Report::new())));
     // Its deadlines are this clock's, which may not move.
     let outcome = outcome.recv_timeout(LIMIT).expect("the join ends");
     if let Some(golden) = golden {
@@ -149,7 +150,7 @@ fn a_wrong_clock_is_told_once_while_it_goes_on() {
     let run = Node::new().join(&api).args("--discovery-timeout 5s").run();
     run.expect("clock");
     assert!(api.count(Route::Discovery) > 2, "over several seconds");
-    run.check(run.stderr.matches("trying again").count() == 1, "told once");
+    run.check(run.stderr.matches("retrying").count() == 1, "told once");
 }
 
 /// As NTP sets it when the network is up.
@@ -349,9 +350,9 @@ fn a_splay_is_random_and_told() {
     let mut drawn: Vec<u64> = (0..6)
         .map(|_| {
             let run = Node::new().join(&api).with_cert().args(&format!("--splay {most}ms")).run();
-            run.expect("joined").says(&["splay: the first request comes in "]);
+            run.expect("joined").says(&["splay: waiting "]);
             let milliseconds =
-                run.stderr.split("request comes in ").nth(1).and_then(|rest| rest.split(' ').next());
+                run.stderr.split("splay: waiting ").nth(1).and_then(|rest| rest.split(' ').next());
             let milliseconds = milliseconds.and_then(|text| text.parse().ok()).expect("a number");
             run.check(run.report()["milliseconds"]["splay"].as_u64() >= Some(milliseconds), "in the report");
             milliseconds

@@ -18,7 +18,8 @@ pub const SECRET: &str = "0123456789abcdef";
 fn nodestrap(node: &Node, line: &str) -> Finished {
     let report = node.beside("report.json");
     let mut words: Vec<_> = line.split_whitespace().map(Into::into).collect();
-    words.extend(["--report".into(), report.clone().into()]);
+    // Before what may be wrong.
+    words.splice(1..1, ["--report".into(), report.clone().into()]);
     let before = node.tree();
     let run = run::start(&words, &node.root(), Some(report), vec![SECRET.to_owned()]).finish();
     assert_eq!(node.tree(), before, "something was written");
@@ -87,8 +88,8 @@ fn a_command_takes_its_own_words_only() {
         ("check --root /nonexistent/image", "/nonexistent/image"),
         ("verify localhost:1", "flags only"),
         ("verify --token abcdef.0123456789abcdef", "--cluster-info"),
-        (bare.as_str(), "token is missing"),
-        (unpinned.as_str(), "pin is missing"),
+        (bare.as_str(), "token not set"),
+        (unpinned.as_str(), "pin not set"),
         ("verify --cluster-info /nonexistent", "/nonexistent"),
     ] {
         let run = nodestrap(&node, line);
@@ -128,7 +129,7 @@ fn verify_tells_server_and_cas_and_asks_nobody() {
     let expected = format!("ca: {} CN=kubernetes, valid from 20", api.authority.pin());
     assert!(lines[1].starts_with(&expected) && lines[1].ends_with('Z'), "{lines:#?}");
     assert!(lines[2].starts_with(&format!("ca: {} CN=old, ", beside.pin())), "{lines:#?}");
-    assert!(lines[2].contains("; it is not valid now: the certificate of CN="), "{lines:#?}");
+    assert!(lines[2].contains("; not valid now: the certificate of CN="), "{lines:#?}");
     let report = run.report();
     assert_eq!((&report["server"], &report["requests"]), (&json!(server), &json!(0)));
     assert_eq!(report["caHashes"], json!([api.authority.pin(), beside.pin()]));
@@ -142,21 +143,21 @@ fn verify_tells_server_and_cas_and_asks_nobody() {
 fn verify_fails_as_a_join_would() {
     type Change = fn(&mut Value);
     let cases: [(&str, &str, Change); 6] = [
-        ("not-published", "no signature for token ID abcdef", |info| {
+        ("not-published", "no signature for token abcdef", |info| {
             info["data"] = json!({"kubeconfig": "x"});
         }),
         ("not-published", "no kubeconfig", |info| info["data"] = Value::Null),
-        ("not-trusted", "was not made with the token", |info| {
+        ("not-trusted", "does not match the secret of token", |info| {
             let text =
                 info["data"]["kubeconfig"].as_str().expect("text").replace("localhost", "evil.example");
             info["data"]["kubeconfig"] = json!(text);
         }),
-        ("not-trusted", "its kubeconfig cannot be read", |info| {
+        ("not-trusted", "its kubeconfig is invalid", |info| {
             let hostile = "\u{1b}[31m: [[[[";
             info["data"] = json!({"kubeconfig": hostile, "jws-kubeconfig-abcdef": jws::sign(TOKEN, hostile)});
         }),
-        ("usage", "no ConfigMap", |info| *info = json!([])),
-        ("usage", "no ConfigMap", |info| *info = json!({"data": [1]})),
+        ("usage", "not a ConfigMap", |info| *info = json!([])),
+        ("usage", "not a ConfigMap", |info| *info = json!({"data": [1]})),
     ];
     for (outcome, words, change) in cases {
         let (api, node) = (Api::start(), Node::new());
@@ -185,7 +186,10 @@ pub fn check(node: &Node) -> (Finished, Vec<String>) {
     let run = nodestrap(node, &format!("check --root {}", node.root().display()));
     let findings = run.report()["findings"].as_array().expect("findings").clone();
     let text = |finding: &Value, field: &str| finding[field].as_str().expect("text").to_owned();
-    let line = |f: &Value| format!("{}: {}: {}", text(f, "level"), text(f, "path"), text(f, "message"));
+    let line = |f: &Value| {
+        let [level, path, message, help] = ["level", "path", "message", "help"].map(|field| text(f, field));
+        format!("{level}: {path}: {message}; {help}")
+    };
     assert_eq!(
         run.stdout.lines().map(str::to_owned).collect::<Vec<_>>(),
         findings.iter().map(line).collect::<Vec<_>>()
@@ -220,7 +224,7 @@ fn a_joined_node_is_no_image() {
         .run()
         .expect("joined");
     let (run, found) = check(&node);
-    run.says(&["errors in the image: 4"]);
+    run.says(&["the image has 4 errors"]);
     let pair = node.pair();
     assert_eq!(
         found,

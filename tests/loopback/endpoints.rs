@@ -32,7 +32,7 @@ fn a_refusing_endpoint_costs_nothing() {
     let api = Api::start();
     let refusing = format!("localhost:{}", closed());
     let run = join_until(&api, &[&refusing, &api.endpoint()], |run| run.stderr.contains(&refusing));
-    run.says(&["refused", "trying again", &format!("fetched from {}", api.endpoint())]);
+    run.says(&["refused", "retrying", &format!("fetched from {}", api.endpoint())]);
     let discovery = run.report()["milliseconds"]["discovery"].as_u64().expect("a time");
     run.check(discovery < 5000, "no pause, no time-out");
     run.check(run.report()["handshakes"] == 1, "one connection carries everything");
@@ -67,7 +67,7 @@ fn an_endpoint_that_answers_with_an_error_is_left_for_another() {
         ("500", || Reply::status(500, "InternalError")),
         ("403", || Reply::status(403, "Forbidden")),
         ("429 with a wish", || Reply::status(429, "TooManyRequests").header("Retry-After", "30")),
-        ("no answer", || Reply::raw(Vec::new())),
+        ("cannot connect", || Reply::raw(Vec::new())),
     ];
     crate::support::all(
         &cases,

@@ -11,7 +11,7 @@ use crate::support::node::{CA, CURRENT, KUBELET_CONF, Node, USER};
 use crate::support::run::Finished;
 use crate::support::tmpfs::Tmpfs;
 
-const TOLD: &str = "holds a secret that other users could read";
+const TOLD: &str = "holds a secret that other users can read";
 
 /// What is done to a machine.
 type Change = fn(&Node);
@@ -119,7 +119,7 @@ fn on_a_read_only_disk_it_is_told_and_no_failure() {
     node.joins(&api);
     set(&node, &node.pair(), 0o644);
     disk.remount("ro,size=1m");
-    stays(&node, &api).says(&[TOLD, "its mode cannot be set to 0600: Read-only file system"]);
+    stays(&node, &api).says(&[TOLD, "its mode cannot be set to 0600: read-only file system"]);
     assert_eq!(node.mode(&node.pair()), 0o644);
 }
 

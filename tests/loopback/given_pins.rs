@@ -88,20 +88,20 @@ const HASH: &str = "--discovery-token-ca-cert-hash";
 fn a_pin_of_another_ca_holds_on_every_way() {
     let other = Authority::new("other").pin();
     for more in [&["--pin-every-ca"][..], &["--discovery-token-unsafe-skip-ca-verification"], &[]] {
-        refused(5, "are not pinned (sha256:", Authority::pem, &[&[HASH, &other], more].concat());
+        refused(5, "are not pinned: found sha256:", Authority::pem, &[&[HASH, &other], more].concat());
     }
 }
 
 #[test]
 fn each_certificate_must_be_pinned_on_every_way_and_the_missing_key_is_named() {
     let added = Authority::new("kubernetes");
-    let words = format!("are not pinned ({}); give a pin", added.pin());
+    let words = format!("are not pinned: found {}", added.pin());
     refused(5, &words, |ca| ca.pem() + &added.pem(), &[HASH, "PIN"]);
     refused(5, &words, |ca| added.pem() + &ca.pem(), &[HASH, "PIN"]);
 
     // A leaf, too, even one that the pinned CA has signed: as a clientCAFile it would be a chain by itself.
     let key = KeyPair::generate().expect("a key");
-    let words = format!("are not pinned ({})", pin_of(&key));
+    let words = format!("are not pinned: found {}", pin_of(&key));
     let with_leaf =
         |ca: &Authority| ca.pem() + &pem_text("CERTIFICATE", &ca.server_of(&key, &["x"], |_| {}).chain[0]);
     refused(5, &words, with_leaf, &[HASH, "PIN"]);
@@ -111,8 +111,8 @@ fn each_certificate_must_be_pinned_on_every_way_and_the_missing_key_is_named() {
 fn what_is_no_pin_is_a_usage_error_on_every_way() {
     for bad in ["sha256:xyz", "", "sha1:00", "PIN,sha256:xyz", "hunter2"] {
         let bad = bad.replace("PIN", &Authority::new("other").pin());
-        refused(2, "takes sha256: and 64 hex digits", Authority::pem, &[HASH, &bad]);
-        Way::new().with(&[HASH, &bad]).is_refused(2, "takes sha256: and 64 hex digits");
+        refused(2, "expects sha256: and 64 hex digits", Authority::pem, &[HASH, &bad]);
+        Way::new().with(&[HASH, &bad]).is_refused(2, "expects sha256: and 64 hex digits");
     }
     refused(2, "--discovery-token-ca-cert-hash", Authority::pem, &["--pin-every-ca"]);
 }
@@ -140,8 +140,8 @@ fn what_is_no_pin_is_a_usage_error_from_wherever_it_comes() {
                 way.variable("CREDENTIALS_DIRECTORY", path(&folder).to_owned()).with(&own)
             }
         };
-        way.is_refused(2, "takes sha256: and 64 hex digits");
-        way.with(&["--print-config"]).is_refused(2, "takes sha256: and 64 hex digits");
+        way.is_refused(2, "expects sha256: and 64 hex digits");
+        way.with(&["--print-config"]).is_refused(2, "expects sha256: and 64 hex digits");
     }
 }
 

@@ -19,9 +19,9 @@ const KINDS: [Kind; 15] = [
     ("--token-file", |way| pinned(way, "--token-file"), "--token-file: /"),
     ("--discovery-token-file", |way| pinned(way, "--discovery-token-file"), "--discovery-token-file: /"),
     ("--config", with_config, "--config: /"),
-    ("nodestrap.token", |way| credential(way, "nodestrap.token"), "the bootstrap token is missing"),
-    ("nodestrap.join", |way| credential(way, "nodestrap.join"), "the API server is missing"),
-    ("nodestrap.config", |way| credential(way, "nodestrap.config"), "the API server is missing"),
+    ("nodestrap.token", |way| credential(way, "nodestrap.token"), "bootstrap token not set"),
+    ("nodestrap.join", |way| credential(way, "nodestrap.join"), "API server address not set"),
+    ("nodestrap.config", |way| credential(way, "nodestrap.config"), "API server address not set"),
     (
         "--discovery-file",
         |way| {
@@ -150,7 +150,7 @@ fn is_joined_already(way: &Way) -> String {
     let output = way.run();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{:?}: {said}", way.arguments);
-    assert!(said.contains("joined already: n1"), "{said}");
+    assert!(said.contains("already joined: n1"), "{said}");
     assert_eq!((way.api.requests().len(), way.api.connections().len()), (requests, connections));
     said
 }
@@ -174,7 +174,7 @@ fn a_joined_node_misses_nothing_that_only_a_join_needs() {
             let (way, file, _web) = make(Way::new());
             become_nothing(&file, end);
             let is_there = matches!(*end, "a directory" | "empty");
-            let in_a_credential = words.contains("missing");
+            let in_a_credential = words.contains("not set");
             way.is_refused(2, if is_there && in_a_credential { "the credential nodestrap." } else { words });
         },
     );
@@ -219,7 +219,7 @@ fn a_node_whose_configuration_is_gone_keeps_the_name_of_its_identity() {
     fs::remove_file(&file).expect("a file");
     let said = is_joined_already(&way);
     assert!(
-        said.contains("warning: options: --config: /") && said.contains("as its identity says"),
+        said.contains("warning: options: --config: /") && said.contains("as its certificate says"),
         "{said}"
     );
 
@@ -255,18 +255,18 @@ fn a_joined_node_is_told_what_is_wrong_in_itself_and_what_it_needs() {
     let two = format!("{endpoint} --discovery-file /nonexistent");
     let gone = format!("{endpoint} --token-file /nonexistent/token");
     for (words, text) in [
-        ("h", "no API server"),
-        ("h:1 --token abcdef", "no bootstrap token"),
+        ("h", "invalid API server address"),
+        ("h:1 --token abcdef", "not a bootstrap token"),
         ("h:1 --discovery-token-ca-cert-hash sha256:xyz", "64 hex digits"),
-        ("--server http://h", "--server takes an https:// URL"),
-        ("--discovery-file http://h/a", "--discovery-file takes a file or an https:// URL"),
-        (two.as_str(), "are two ways to find the cluster"),
-        ("h:1 --discovery-ca /nonexistent", "--discovery-ca is for"),
-        ("h:1 --discovery-timeout soon", "takes a duration"),
+        ("--server http://h", "--server expects an https:// URL"),
+        ("--discovery-file http://h/a", "--discovery-file expects a file, or an https:// URL"),
+        (two.as_str(), "are mutually exclusive"),
+        ("h:1 --discovery-ca /nonexistent", "--discovery-ca is valid only"),
+        ("h:1 --discovery-timeout soon", "expects a duration"),
         // It has the flags of the kubelet to fetch.
-        (&format!("{gone} --with-kubelet-config"), "--token-file: /nonexistent/token is not there"),
+        (&format!("{gone} --with-kubelet-config"), "--token-file: /nonexistent/token: not found"),
         // Whether it is in the right cluster only that cluster can tell.
-        (&format!("{gone} --replace"), "--token-file: /nonexistent/token is not there"),
+        (&format!("{gone} --replace"), "--token-file: /nonexistent/token: not found"),
     ] {
         let run = node.join(&api).endpoint("").pins(&[]).token("").with_cert().args(words).run();
         run.expect("usage").says(&[text]);

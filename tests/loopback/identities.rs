@@ -121,7 +121,7 @@ fn the_bootstrap_kubeconfig_goes_once_the_node_has_its_identity() {
     node.join(&api).run().expect("already-joined");
     assert!(!node.has(BOOTSTRAP_CONF) && node.has("etc/kubernetes/bootstrap.conf"));
     node.join(&api).run().expect("already-joined");
-    assert_eq!(api.requests().len(), seen, "nobody was asked");
+    assert_eq!(api.requests().len(), seen, "read from the given file");
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_bootstrap_kubeconfig_that_cannot_go_is_a_warning() {
     run.expect("already-joined").says(&[
         "warning: ",
         "bootstrap-kubelet.conf cannot be removed",
-        "Read-only",
+        "read-only",
     ]);
     assert_eq!(node.tree(), tree);
     disk.remount("rw,size=1m");

@@ -51,7 +51,7 @@ fn a_server_that_stays_busy_is_unreachable() {
     let cases: [(&str, Busy); 3] = [
         ("429", || Reply::status(429, "TooManyRequests")),
         ("503", || Reply::status(503, "ServiceUnavailable")),
-        ("no answer", || Reply::raw(Vec::new())),
+        ("cannot connect", || Reply::raw(Vec::new())),
     ];
     crate::support::all(
         &cases,
@@ -243,7 +243,7 @@ fn a_request_that_is_there_already_keeps_the_duration_it_asked_for() {
     let before = durations(&api);
     api.cluster(Cluster::grant);
     let run = node.join(&api).with_cert().args("--expiration-seconds 600").run();
-    run.expect("joined").says(&["is there already"]);
+    run.expect("joined").says(&["already exists"]);
     assert_eq!((before[0].1, durations(&api)), (None, before), "the same request, unchanged");
 }
 

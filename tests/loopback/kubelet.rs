@@ -165,9 +165,9 @@ fn a_configuration_of_no_use_ends_the_join_before_it_leaves_a_trace() {
     let huge = format!("{KUBELET_CONFIG}x: {}\n", "a".repeat(1 << 20));
     let cases: [(&str, Option<&str>, &str); 6] = [
         ("not there", None, "kubeadm init phase upload-config kubelet"),
-        ("empty", Some(""), "no KubeletConfiguration"),
-        ("another kind", Some("apiVersion: v1\nkind: Pod\n"), "no KubeletConfiguration"),
-        ("not YAML", Some("a: [\n"), "not well-formed"),
+        ("empty", Some(""), "not a KubeletConfiguration"),
+        ("another kind", Some("apiVersion: v1\nkind: Pod\n"), "not a KubeletConfiguration"),
+        ("not YAML", Some("a: [\n"), "syntax error"),
         ("larger than a ConfigMap can be", Some(&huge), "longer than 1 MiB"),
         (
             "a flow map",
@@ -205,7 +205,7 @@ fn a_ready_node_of_this_name_is_left_alone() {
                 run.expect("joined");
                 return;
             }
-            run.expect("denied").says(&["a Node n1 is in the cluster and Ready", "another name"]);
+            run.expect("denied").says(&["a Ready Node n1 already exists", "another name"]);
             assert_eq!(api.routes(), [Route::Discovery, Route::Node]);
             assert_eq!(node.tree(), Vec::<String>::new());
         },
@@ -231,7 +231,7 @@ fn what_may_heal_is_asked_again() {
                 let run = node.join(&api).with_cert().args(flags).run();
                 match outcome {
                     None => {
-                        run.expect("joined").says(&["trying again"]);
+                        run.expect("joined").says(&["retrying"]);
                         assert_eq!(api.count(route), 2);
                     }
                     Some(outcome) => {
@@ -263,11 +263,11 @@ fn an_answer_that_is_no_object_is_not_taken_for_one() {
 fn flags_that_make_no_sense_are_refused() {
     let api = Api::start();
     for (args, words) in [
-        ("--with-kubelet-config --taint a=b", "--taint takes"),
-        ("--with-kubelet-config --kubelet-extra-arg v", "--kubelet-extra-arg takes"),
-        ("--with-kubelet-config --cri-socket tcp://h:1", "--cri-socket takes"),
-        ("--taint a=b:NoSchedule", "with --with-kubelet-config only"),
-        ("--kubelet-extra-arg v=2", "with --with-kubelet-config only"),
+        ("--with-kubelet-config --taint a=b", "--taint expects"),
+        ("--with-kubelet-config --kubelet-extra-arg v", "--kubelet-extra-arg expects"),
+        ("--with-kubelet-config --cri-socket tcp://h:1", "--cri-socket expects"),
+        ("--taint a=b:NoSchedule", "require --with-kubelet-config"),
+        ("--kubelet-extra-arg v=2", "require --with-kubelet-config"),
     ] {
         let node = Node::new();
         node.join(&api).args(args).run().expect("usage").says(&[words]);

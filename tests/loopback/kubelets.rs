@@ -11,7 +11,7 @@ use crate::support::pki::{Authority, ServerIdentity};
 use crate::support::relay::Relay;
 use crate::way::{Way, path};
 
-const SAYS: &str = "is a kubelet's serving certificate (O=system:nodes) and no API server's";
+const SAYS: &str = "is a kubelet's serving certificate (O=system:nodes), not an API server's";
 
 /// What it is, how it is written, and whether it is a kubelet's.
 type Organization = (&'static str, fn() -> DnValue, bool);

@@ -59,7 +59,7 @@ fn a_root_and_a_bind_mount_of_it_are_one() {
     let join = node.join(&api).with_cert().report(node.beside("second.json")).args("--timeout 1s");
     let second = join.args(&format!("--root {}", bound.display())).run();
     mount(&["umount"]);
-    second.expect("files").says(&["another run"]);
+    second.expect("files").says(&["another nodestrap process"]);
     api.cluster(Cluster::grant);
     first.finish().expect("joined");
     assert_eq!(api.count(Route::Create), 1);
@@ -108,7 +108,7 @@ fn where_run_cannot_be_used_the_root_is_locked_and_that_is_told() {
             let first = join("first.json").start();
             api.wait_for(Route::Watch, 1);
             let second = join("second.json").args("--timeout 1s").run();
-            second.expect("files").says(&[TOLD, "another run"]);
+            second.expect("files").says(&[TOLD, "another nodestrap process"]);
             api.cluster(Cluster::grant);
             let first = first.finish();
             first.expect("joined").says(&[TOLD]);
@@ -147,7 +147,7 @@ fn a_user_locks_his_own_root_and_is_told() {
     let first = join("first.json").start();
     api.wait_for(Route::Watch, 1);
     let second = join("second.json").args("--timeout 1s").run();
-    second.expect("files").says(&[TOLD, "another run"]);
+    second.expect("files").says(&[TOLD, "another nodestrap process"]);
     api.cluster(Cluster::grant);
     let first = first.finish();
     first.expect("joined").says(&[TOLD]);

@@ -80,7 +80,7 @@ fn a_misfit_that_heals_lets_the_join_through() {
             let relay = Relay::start(vec![forger.address(), other.address()]);
             let node = Node::new();
             let run = node.join(&other).endpoint(relay.endpoint()).with_cert().run();
-            run.expect("joined").says(&["trying again"]);
+            run.expect("joined").says(&["retrying"]);
             assert_eq!((forger.count(Route::Discovery), forger.credentials_seen()), (1, 0));
         },
     );
@@ -96,7 +96,7 @@ fn the_first_misfit_is_told_at_once() {
     let mut buffer = vec![0; 65_536];
     loop {
         let length = manager.recv(&mut buffer).expect("a line");
-        if String::from_utf8_lossy(&buffer[..length]).contains("was not made with the token") {
+        if String::from_utf8_lossy(&buffer[..length]).contains("does not match the secret of token") {
             break;
         }
     }
@@ -125,7 +125,7 @@ fn a_misfit_behind_a_url_is_fetched_again() {
         if heals {
             way.joins();
         } else {
-            way.is_refused(5, "was not made with the token");
+            way.is_refused(5, "does not match the secret of token");
         }
         assert!(web.count(Route::Other) > 1, "it was asked once");
     }
@@ -139,7 +139,9 @@ fn a_misfit_in_a_file_is_told_at_once() {
     let (token, info) = (way.file("token", TOKEN), way.file("info.json", &wrong.to_string()));
     let (began, pin) = (Instant::now(), way.api.authority.pin());
     let pins = ["--token-file", path(&token), "--discovery-token-ca-cert-hash", &pin];
-    way.with(&pins).with(&["--cluster-info", path(&info)]).is_refused(5, "was not made with the token");
+    way.with(&pins)
+        .with(&["--cluster-info", path(&info)])
+        .is_refused(5, "does not match the secret of token");
     assert!(began.elapsed() < Duration::from_secs(9), "the same text again is no other");
 }
 
@@ -152,7 +154,7 @@ fn after_trust_a_server_that_does_not_verify_is_dialled_again() {
     api.cluster(|cluster| cluster.publish(&published));
     api.on(Route::Discovery, |_, _, cluster| Some(cluster.config_map().close()));
     let run = node.join(&api).endpoint(relay.endpoint()).with_cert().run();
-    run.expect("joined").says(&["does not verify", "trying again"]);
+    run.expect("joined").says(&["cannot be verified", "retrying"]);
     assert_eq!(stranger.requests().len(), 0, "nothing is sent to it");
 }
 
@@ -178,7 +180,7 @@ fn one_forged_answer_ends_nothing_while_another_endpoint_may_heal() {
             let node = Node::new();
             let endpoint = format!("{},{}", forger.endpoint(), late.endpoint());
             let run = node.join(&late).endpoint(endpoint).with_cert().run();
-            run.expect("joined").says(&["trying again"]);
+            run.expect("joined").says(&["retrying"]);
             assert!(forger.count(Route::Discovery) > 1 && forger.credentials_seen() == 0);
         },
     );
@@ -212,7 +214,7 @@ fn a_misfit_beside_a_dead_endpoint_waits_for_the_deadline() {
     let node = Node::new();
     let deadline = "--discovery-timeout 14s";
     let run = node.join(&forger).endpoint(endpoint).with_cert().args(deadline).run();
-    run.expect("not-trusted").says(&["trying again", "refused"]);
+    run.expect("not-trusted").says(&["retrying", "refused"]);
     run.check(run.elapsed > Duration::from_secs(12), "the dead one may heal until the deadline");
     node.is_untouched_by(&forger);
 }

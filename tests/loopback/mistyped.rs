@@ -265,7 +265,7 @@ fn of_a_parsers_words_class_and_place_are_told() {
     let way = Way::new();
     let file = way.file("info", &format!("{{\"data\": \"{TOKEN}\"}}"));
     let way = way.with(&["--cluster-info", path(&file), "--token", TOKEN]);
-    way.is_refused(2, "is no ConfigMap");
+    way.is_refused(2, "is not a ConfigMap");
 }
 
 /// The slip that the warning about tokens on command lines invites.
@@ -274,9 +274,9 @@ fn a_token_in_a_files_place_is_told_by_its_flag() {
     let (api, node) = (Api::start(), Node::new());
     let run =
         node.join(&api).token("").secret("0123456789abcdef").args(&format!("--token-file {TOKEN}")).run();
-    run.expect("usage").says(&["--token-file: the given file is not there"]);
+    run.expect("usage").says(&["--token-file: the given file: not found"]);
     let run = node.join(&api).name(TOKEN).secret("0123456789abcdef").with_cert().run();
-    run.expect("usage").says(&["--node-name has the token in it"]);
+    run.expect("usage").says(&["--node-name holds a token"]);
     assert_eq!(api.connections().len(), 0);
 }
 
@@ -286,10 +286,11 @@ fn a_node_whose_name_has_a_tokens_shape_joins_and_is_named() {
     let name = "node01.prodclustereast1";
     let (api, node) = (Api::start(), Node::new());
     let run = node.join(&api).name(name).with_cert().run();
-    run.expect("joined").says(&[&format!("for system:node:{name} is"), &format!("joined: {name} can")]);
+    run.expect("joined")
+        .says(&[&format!("submitted for system:node:{name}"), &format!("joined: {name} can")]);
     assert_eq!(run.report()["nodeName"], name);
     let run = node.join(&api).name(name).with_cert().run();
-    run.expect("already-joined").says(&[&format!("joined already: {name}")]);
+    run.expect("already-joined").says(&[&format!("already joined: {name}")]);
     assert_eq!(run.report()["nodeName"], name);
     // The other node's name, where the disk is another's.
     let run = node.join(&api).name("n2").with_cert().run();

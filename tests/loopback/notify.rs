@@ -37,9 +37,10 @@ fn heard(socket: &UnixDatagram) -> Vec<String> {
     messages
 }
 
-/// The lines on standard error as messages.
+/// The lines on standard error as messages; help is told with its error.
 fn said(run: &Finished) -> Vec<String> {
-    run.stderr.lines().map(|line| line.replacen("nodestrap: ", "STATUS=", 1)).collect()
+    let with_help = run.stderr.replace("\nnodestrap: help: ", "; help: ");
+    with_help.lines().map(|line| line.replacen("nodestrap: ", "STATUS=", 1)).collect()
 }
 
 #[test]
@@ -68,7 +69,7 @@ fn it_hears_what_is_waited_for_and_no_good_end_of_a_failure() {
     let run = join.env("NOTIFY_SOCKET", &variable).run();
     run.expect("pending");
     let messages = heard(&socket);
-    for words in ["STATUS=discovery: ", "STATUS=approval: pending", "STATUS=error: approval: "] {
+    for words in ["STATUS=discovery: ", "STATUS=approval: CSR ", "STATUS=error: approval: "] {
         run.check(
             messages.iter().any(|message| message.starts_with(words)),
             &format!("{words}: {messages:?}"),

@@ -45,7 +45,7 @@ const GIVEN: [Case; 9] = [
         let ca = way.api.authority.pem();
         way.by_the_operators_word(&ca)
     }),
-    ("a discovery file", |way, _| by_kubeconfig(way, "--discovery-file")),
+    ("discovery.file", |way, _| by_kubeconfig(way, "--discovery-file")),
     ("a bootstrap kubeconfig", |way, _| by_kubeconfig(way, "--bootstrap-kubeconfig")),
     ("a URL and a pin", |way, pin| way.with(&["--discovery-file", "https://localhost:1/a", HASH, pin])),
 ];
@@ -80,7 +80,7 @@ fn a_node_that_is_joined_to_another_cluster_is_told_so_and_nobody_is_asked() {
                 let output = way.run();
                 let said = String::from_utf8_lossy(&output.stderr).into_owned();
                 assert_eq!(output.status.code(), Some(10), "{said}");
-                assert!(said.contains("kubelet.conf is an identity in another cluster"), "{said}");
+                assert!(said.contains("kubelet.conf belongs to another cluster"), "{said}");
                 assert!(said.contains(&there.authority.pin()) && said.contains("--replace"), "{said}");
                 assert_eq!((way.api.connections().len(), there.connections().len()), (0, seen));
                 assert_eq!((way.node.tree(), contents(&way.node)), (tree, before));
@@ -102,7 +102,7 @@ fn a_node_whose_ca_is_gone_is_told_of_another_cluster_before_anybody_is_asked() 
         let output = way.run();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(10), "{said}");
-        assert!(said.contains("in another cluster"), "{said}");
+        assert!(said.contains("belongs to another cluster"), "{said}");
         assert_eq!((way.api.requests().len(), contents(&way.node)), (0, before));
     }
 }
@@ -117,7 +117,7 @@ fn a_node_of_the_cluster_that_is_given_is_joined_already() {
             way.node.joins(&way.api);
             let (pin, seen) = (way.api.authority.pin(), way.api.connections().len());
             let way = give(way, &pin);
-            assert!(way.joins().contains("joined already"));
+            assert!(way.joins().contains("already joined"));
             assert_eq!(way.api.connections().len(), seen);
         },
     );
@@ -169,7 +169,7 @@ fn without_a_key_that_is_given_a_node_is_joined_already() {
             let (there, node) = (Api::start(), Node::new());
             node.joins(&there);
             let way = give(elsewhere(node), "");
-            assert!(way.joins().contains("joined already"));
+            assert!(way.joins().contains("already joined"));
             assert_eq!(way.api.connections().len(), 0);
         },
     );

@@ -233,9 +233,7 @@ fn a_file_that_was_swapped_while_the_request_is_pending_is_not_committed() {
         node.write("etc/kubernetes/theirs", "kind: Config\n# theirs\n");
         fs::rename(node.at("etc/kubernetes/theirs"), node.at(staged)).expect("a file that is moved");
         api.cluster(Cluster::grant);
-        run.finish()
-            .expect("files")
-            .says(&["kubelet.conf", "another process has put something else in its place"]);
+        run.finish().expect("files").says(&["kubelet.conf", "replaced by another process"]);
         assert!(!node.has(KUBELET_CONF) && !node.has(staged), "{:#?}", node.tree());
         node.joins(&api);
         assert!(!node.read(KUBELET_CONF).contains("theirs"));
@@ -281,7 +279,7 @@ fn a_key_that_others_may_know_is_not_asked_with() {
             leave(&node);
             let run = node.joins(&api);
             assert_eq!(node.read_key() != key, *is_new);
-            run.check(run.stderr.contains("other users may know the key in ") == *is_new, "it is told");
+            run.check(run.stderr.contains("other users could read the key in ") == *is_new, "it is told");
         },
     );
 }

@@ -78,10 +78,10 @@ fn refusals_name_the_files_where_they_lie() {
     elsewhere(&node, &here)
         .run()
         .expect("files")
-        .says(&["/srv/ca/cluster.crt holds CA keys that the cluster does not have: CN=kubernetes (sha256:"]);
+        .says(&["/srv/ca/cluster.crt holds CA keys that are not the cluster's: CN=kubernetes (sha256:"]);
     elsewhere(&node, &here).args("--replace").run().expect("joined");
     let run = elsewhere(&node, &here).name("n2").run();
-    run.expect("files").says(&["/srv/k/kubeconfig is the identity of", "this node is n2"]);
+    run.expect("files").says(&["/srv/k/kubeconfig belongs to", "this node is n2"]);
     elsewhere(&node, &here).name("n2").args("--replace").run().expect("joined");
     let old: Vec<_> = undated(&node).into_iter().filter(|file| file.contains(".old-DATE")).collect();
     assert_eq!(

@@ -43,7 +43,7 @@ fn a_report_does_not_go_where_another_users_link_leads() {
             let report = format!("--report {}", shared.join(name).display());
             let run = node.join(&api).with_cert().args(&report).run();
             run.check_success();
-            run.says(&["warning: files: the report ", "a link that another user has made"]);
+            run.says(&["warning: files: the report ", "a symbolic link of another user"]);
         }
     }
     assert_eq!(fs::read_to_string(&victim).expect("the victim"), "victim");
@@ -76,7 +76,7 @@ fn a_token_is_neither_read_nor_removed_behind_another_users_link() {
     for name in ["file", "directory/token"] {
         let token = format!("--remove-token-file --token-file {}", shared.join(name).display());
         let run = node.join(&api).with_cert().token("").args(&token).run();
-        run.expect("usage").says(&["a link that another user has made"]);
+        run.expect("usage").says(&["a symbolic link of another user"]);
         assert!(file.exists());
     }
     assert_eq!((api.connections().len(), node.tree()), (0, Vec::new()));
@@ -91,9 +91,7 @@ fn a_token_is_neither_read_nor_removed_behind_another_users_link() {
     fs::rename(shared.join("directory"), node.beside("away")).expect("a directory that is moved");
     plant(&node.beside("other"), &shared.join("directory"));
     waiting.cluster(crate::support::api::Cluster::grant);
-    run.finish()
-        .expect("joined")
-        .says(&["warning: files: the token in ", "a link that another user has made"]);
+    run.finish().expect("joined").says(&["warning: files: the token in ", "a symbolic link of another user"]);
     assert!(file.exists(), "it was removed behind the link");
 }
 

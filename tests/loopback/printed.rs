@@ -66,11 +66,11 @@ fn print_config_tells_unknown_fields_and_refuses_what_a_join_would() {
 
     for (words, text) in [
         (&["--strict"][..], "unknown field nodeRegistration.nmae"),
-        (&["--token-file", "/nonexistent/token"], "--token-file: /nonexistent/token is not there"),
-        (&["--node-name", "n_1"], "--node-name: the node name is no DNS-1123 subdomain"),
+        (&["--token-file", "/nonexistent/token"], "--token-file: /nonexistent/token: not found"),
+        (&["--node-name", "n_1"], "--node-name: node name is not a DNS-1123 subdomain"),
         (&["--root", "/nonexistent"], "the root /nonexistent cannot be opened"),
-        (&["--taint", "x", "--with-kubelet-config"], "--taint takes KEY=VALUE:EFFECT"),
-        (&["--cert-dir", "pki"], "--cert-dir takes an absolute path"),
+        (&["--taint", "x", "--with-kubelet-config"], "--taint expects KEY=VALUE:EFFECT"),
+        (&["--cert-dir", "pki"], "--cert-dir expects an absolute path"),
     ] {
         let way = Way::new();
         let config = way.file("join.yaml", &(way.configuration() + "nodeRegistration: {nmae: x}\n"));
@@ -90,7 +90,7 @@ fn print_config_tells_unknown_fields_and_refuses_what_a_join_would() {
     with_other_pin(way.by_the_operators_word(&ca)).is_refused(5, "not pinned");
     // What is needed and was never said is told, too.
     let way = Way::new().with(&["--print-config"]);
-    way.is_refused(2, "the API server is missing");
+    way.is_refused(2, "API server address not set");
 }
 
 /// Setting, source and file: whoever reads the line knows where to look.
@@ -101,16 +101,16 @@ fn errors_name_setting_source_and_file() {
     let shown = format!("(in --config: {})", path(&config));
     way.with(&["--config", path(&config)]).is_refused(2, &shown);
     for (variable, text, words) in [
-        ("NODESTRAP_CONFIG", "kind: [", "the configuration cannot be read"),
+        ("NODESTRAP_CONFIG", "kind: [", "invalid configuration"),
         ("NODESTRAP_CONFIG", "kind: [", "(in NODESTRAP_CONFIG)"),
-        ("NODESTRAP_JOIN", "kubeadm join h:1 --timeout soon", "--timeout (NODESTRAP_JOIN) takes a duration"),
         (
             "NODESTRAP_JOIN",
-            "kubeadm join h:1 --wat",
-            "unknown option --wat; see nodestrap --help (in NODESTRAP_JOIN)",
+            "kubeadm join h:1 --timeout soon",
+            "--timeout (NODESTRAP_JOIN) expects a duration",
         ),
-        ("NODESTRAP_JOIN", "kubeadm join h", "HOST:PORT (NODESTRAP_JOIN): the given word is no API server"),
-        ("NODESTRAP_TOKEN", "abcdef", "--token (NODESTRAP_TOKEN) is no bootstrap token"),
+        ("NODESTRAP_JOIN", "kubeadm join h:1 --wat", "unknown option --wat (in NODESTRAP_JOIN)"),
+        ("NODESTRAP_JOIN", "kubeadm join h", "HOST:PORT (NODESTRAP_JOIN): invalid API server address"),
+        ("NODESTRAP_TOKEN", "abcdef", "--token (NODESTRAP_TOKEN) is not a bootstrap token"),
     ] {
         let way = Way::new();
         let way = if variable == "NODESTRAP_TOKEN" { way.with(&["h:1"]) } else { way };

@@ -17,25 +17,21 @@ const LEFT: [(&str, Leave, &str); 8] = [
     (
         "another cluster's ca.crt",
         |node, _, there| node.write(CA, there.authority.pem()),
-        "ca.crt holds CA keys that the cluster does not have: CN=kubernetes (sha256:",
+        "ca.crt holds CA keys that are not the cluster's: CN=kubernetes (sha256:",
     ),
     (
         "another node's identity",
         |node, here, _| joined_as("old", node, here),
-        "system:node:old, and this node is n1",
+        "system:node:old, this node is n1",
     ),
-    (
-        "another node's in another cluster",
-        |node, _, there| joined_as("old", node, there),
-        "and this node is n1",
-    ),
+    ("another node's in another cluster", |node, _, there| joined_as("old", node, there), "this node is n1"),
     (
         "another cluster's identity without its ca.crt",
         |node, _, there| {
             joined_as("n1", node, there);
             remove(node, CA);
         },
-        "kubelet.conf is an identity in another cluster",
+        "kubelet.conf belongs to another cluster",
     ),
     (
         "another cluster's identity beside this cluster's ca.crt",
@@ -43,7 +39,7 @@ const LEFT: [(&str, Leave, &str); 8] = [
             joined_as("n1", node, there);
             node.write(CA, here.authority.pem());
         },
-        "trusts another CA than",
+        "have no CA key in common",
     ),
     (
         "what is left of another cluster's identity",
@@ -51,7 +47,7 @@ const LEFT: [(&str, Leave, &str); 8] = [
             joined_as("n1", node, there);
             remove(node, KUBELET_CONF);
         },
-        "ca.crt holds CA keys that the cluster does not have: CN=kubernetes (sha256:",
+        "ca.crt holds CA keys that are not the cluster's: CN=kubernetes (sha256:",
     ),
     (
         "pairs of another node without a kubelet.conf",
@@ -60,7 +56,7 @@ const LEFT: [(&str, Leave, &str); 8] = [
             remove(node, KUBELET_CONF);
             remove(node, CA);
         },
-        "kubelet-server-current.pem is for O=system:nodes, CN=system:node:old, and this node is n1",
+        "kubelet-server-current.pem belongs to O=system:nodes, CN=system:node:old, this node is n1",
     ),
     (
         "a client's pair of another node beside a kubelet.conf of no use",
@@ -69,7 +65,7 @@ const LEFT: [(&str, Leave, &str); 8] = [
             remove(node, SERVER);
             node.write(KUBELET_CONF, "kind: Config\n");
         },
-        "kubelet-client-current.pem is for O=system:nodes, CN=system:node:old",
+        "kubelet-client-current.pem belongs to O=system:nodes, CN=system:node:old",
     ),
 ];
 
@@ -157,7 +153,7 @@ fn replacing_moves_it_aside_and_joins() {
             assert_eq!(here.credentials_seen(), seen);
 
             let run = replacing(&node, &here).run();
-            run.expect("joined").says(&["what another cluster or node has left is /"]);
+            run.expect("joined").says(&["moved aside /"]);
             assert_eq!(here.connections().len(), connections + 2);
             is_new(&node, &here, &before);
 
@@ -194,7 +190,7 @@ fn an_identity_in_this_cluster_stays_beside_a_ca_that_goes() {
     node.joins(&here);
     node.write(CA, there.authority.pem());
     let pair = node.read_pair();
-    node.join(&here).with_cert().run().expect("files").says(&["trusts another CA than", "--replace"]);
+    node.join(&here).with_cert().run().expect("files").says(&["have no CA key in common", "--replace"]);
     replacing(&node, &here).run().expect("joined");
     let aside: Vec<_> = node.files().into_iter().filter(|file| is_aside(file)).collect();
     assert!(
@@ -210,7 +206,7 @@ fn a_node_of_the_same_name_elsewhere_is_refused_unless_it_is_to_be_replaced() {
     joined_as("n1", &node, &there);
     let (_, before) = state(&node);
     let run = node.join(&here).with_cert().run();
-    run.expect("files").says(&["kubelet.conf is an identity in another cluster", &there.authority.pin()]);
+    run.expect("files").says(&["kubelet.conf belongs to another cluster", &there.authority.pin()]);
     assert_eq!((here.connections().len(), state(&node).1), (0, before.clone()));
     replacing(&node, &here).run().expect("joined");
     is_new(&node, &here, &before);
@@ -224,7 +220,7 @@ fn without_a_pin_the_cluster_is_asked_whose_the_identity_is() {
     let seen = api.requests().len();
     let join = replacing(&node, &api).pins(&[]).args("--discovery-token-unsafe-skip-ca-verification");
     let run = join.run();
-    run.expect("already-joined").says(&["joined already: n1"]);
+    run.expect("already-joined").says(&["already joined: n1"]);
     assert!(!run.report()["certificate"].is_null());
     join.clone().args("--dry-run").run().expect("already-joined");
     assert_eq!(state(&node), before);

@@ -168,7 +168,7 @@ fn a_pair_that_will_not_do_is_replaced() {
             is_joined(&node, &run);
             let new = api.requests().split_off(before);
             run.check(new.iter().all(|request| request.client.is_some()), "as the node, without the token");
-            run.check(new.iter().any(|request| request.route() == Route::Create), "a new request");
+            run.check(new.iter().any(|request| request.route() == Route::Create), "a new CSR");
             join(&node, &api, flags).run().expect("already-joined");
         },
     );
@@ -213,7 +213,7 @@ fn a_node_that_joined_before_goes_on_to_it() {
     node.joins(&api);
     let before = api.requests().len();
     let run = join(&node, &api, "").run();
-    run.expect("joined").says(&["joined already"]);
+    run.expect("joined").says(&["already joined"]);
     is_joined(&node, &run);
     let new = api.requests().split_off(before);
     assert!(new.iter().all(|request| request.client.is_some() && request.header("authorization").is_none()));
@@ -225,7 +225,7 @@ fn a_node_that_joined_before_goes_on_to_it() {
 fn by_default_it_is_for_the_node() {
     let (api, node) = (approving(), Node::new());
     let run = join(&node, &api, "").run();
-    run.expect("joined").says(&["requesting a certificate for DNS:n1\n", "give --san"]);
+    run.expect("joined").says(&["requesting a certificate for DNS:n1\n", "use --san"]);
     assert_eq!(api.connections().len(), 2, "the connection that tells the address carries the request");
 }
 

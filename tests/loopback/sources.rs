@@ -55,7 +55,7 @@ fn a_pipe_that_nobody_writes_to_ends_with_the_time_out() {
         let pipe = fifo(&node, "pipe");
         let words = words.replace("FIFO", path(&pipe)).replace("/dev/null", path(&pipe));
         let run = join(&node, &api, &words).args("--timeout 1s").run();
-        run.expect("usage").says(&["its end has not come by the deadline", path(&pipe)]);
+        run.expect("usage").says(&["no end of file by the deadline", path(&pipe)]);
         run.check(
             run.elapsed > Duration::from_millis(900) && run.elapsed < SOON,
             "it waits for the deadline",
@@ -105,10 +105,7 @@ fn standard_input_that_does_not_end_ends_with_the_time_out() {
             let output = child.wait_with_output().expect("it ends");
             let said = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.code(), Some(2), "{line}: {said}");
-            assert!(
-                said.contains("standard input: its end has not come") && started.elapsed() < SOON,
-                "{said}"
-            );
+            assert!(said.contains("standard input: no end of file") && started.elapsed() < SOON, "{said}");
             assert!(!said.contains("abcdef"), "{said}");
             drop(input);
         },

@@ -35,7 +35,7 @@ const STRANGERS: [Stranger; 12] = [
         "a page beyond all limits",
         || Reply::text(200, "text/html", &PAGE.repeat(60_000)),
         "not-published",
-        &["something else than a ConfigMap", "(HTTP 200, text/html from CN=edge-7.example: 502 Bad Gateway"],
+        &["did not respond with a ConfigMap", "(HTTP 200, text/html from CN=edge-7.example: 502 Bad Gateway"],
     ),
     (
         "a busy server with a page beyond all limits",
@@ -79,7 +79,8 @@ const STRANGERS: [Stranger; 12] = [
         || Reply::text(200, "text/html", "<h1>Welcome to nginx!</h1>"),
         "not-published",
         &[
-            "answers with something else than a ConfigMap; check that an API server answers there",
+            "did not respond with a ConfigMap",
+            "help: check that the address is the API server's",
             "(HTTP 200, text/html from CN=edge-7.example: Welcome to nginx!)",
         ],
     ),
@@ -88,7 +89,7 @@ const STRANGERS: [Stranger; 12] = [
         || Reply::json(200, &json!({"status": "UP"})),
         "not-published",
         &[
-            "something else than a ConfigMap",
+            "did not respond with a ConfigMap",
             "HTTP 200, application/json from CN=edge-7.example: {\"status\":\"UP\"}",
         ],
     ),
@@ -102,7 +103,7 @@ const STRANGERS: [Stranger; 12] = [
         "another object",
         || Reply::json(200, &json!({"kind": "Secret", "data": {"x": "y"}})),
         "not-published",
-        &["something else than a ConfigMap", "\"kind\":\"Secret\""],
+        &["did not respond with a ConfigMap", "\"kind\":\"Secret\""],
     ),
     (
         "nothing at all",
@@ -115,7 +116,8 @@ const STRANGERS: [Stranger; 12] = [
         || Reply::text(302, "text/plain", "moved").header("Location", "https://login.example/?next=/"),
         "not-published",
         &[
-            "HTTP 302: redirects are not followed: name the API server itself",
+            "HTTP 302: redirects are not followed (",
+            "help: use the API server's own address",
             "(to https://login.example/?next=/, text/plain from CN=edge-7.example: moved)",
         ],
     ),
@@ -166,7 +168,7 @@ fn what_answers_instead_of_a_file_is_told() {
             || Reply::text(200, "text/html", PAGE),
             "4",
             &[
-                "answers with a page for people",
+                "responded with an HTML page",
                 "(HTTP 200, text/html from CN=edge-7.example: 502 Bad Gateway No upstream)",
             ],
         ),
@@ -198,15 +200,17 @@ fn an_answer_that_is_no_whole_http_is_told_with_its_first_words() {
     let cases: [(&str, &str); 4] = [
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\nhalf",
-            "HTTP/1.1 200 OK): the connection was closed before",
+            "the connection was closed before the response was complete (it begins with: HTTP/1.1 200 OK)",
         ),
-        ("HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n", "HTTP/1.1 200 OK): it is not valid HTTP"),
-        ("+OK \u{1b}[2Jabcdef.0123456789abcdef ready\r\n", "*** ready): it is not valid HTTP"),
-        ("<html><h1>Not here</h1>", "Not here): "),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
+            "the response is not valid HTTP (it begins with: HTTP/1.1 200 OK)",
+        ),
+        ("+OK \u{1b}[2Jabcdef.0123456789abcdef ready\r\n", "*** ready)"),
+        ("<html><h1>Not here</h1>", "Not here)"),
     ];
     let reply = |bytes: &'static str| Reply::raw(vec![Piece::Bytes(bytes.into())]);
-    let words =
-        |at: &str, words: &str| [format!("no complete HTTP response from https://{at}"), words.to_owned()];
+    let words = |at: &str, words: &str| [format!("no complete HTTP response from {at}"), words.to_owned()];
     for (bytes, said) in cases {
         for route in [Route::Discovery, Route::Create] {
             let (api, node) = (Api::start(), Node::new());

@@ -96,10 +96,10 @@ fn a_kubeconfig_with_empty_fields_says_what_it_says_to_client_go() {
         }
     }
     for (fields, words) in [
-        ("exec: {}", "its user has exec"),
-        ("auth-provider: {}", "its user has auth-provider"),
-        ("as-groups: [g]", "its user has as-groups"),
-        ("as-user-extra: {a: []}", "its user has as-user-extra"),
+        ("exec: {}", "exec of its user"),
+        ("auth-provider: {}", "auth-provider of its user"),
+        ("as-groups: [g]", "as-groups of its user"),
+        ("as-user-extra: {a: []}", "as-user-extra of its user"),
     ] {
         let way = Way::new();
         let text = way.kubeconfig(&format!("{{token: {TOKEN}, {fields}}}"));
@@ -239,10 +239,10 @@ fn a_proxy_in_a_file_of_variables_is_used() {
 #[test]
 fn a_file_of_variables_that_cannot_be_read_is_an_error() {
     for (text, words) in [
-        (b"NODESTRAP_ARGS=\xff\n".to_vec(), "is no text"),
+        (b"NODESTRAP_ARGS=\xff\n".to_vec(), "is not UTF-8 text"),
         (b"A=b\n".repeat(300_000), "larger than 1 MiB"),
         ([b"NODESTRAP_ARGS=", &b"a ".repeat(70_000)[..]].concat(), "longer than 128 KiB"),
-        (b"NODESTRAP_ARGS=--env-file=/etc/other\n".to_vec(), "--env-file is not for NODESTRAP_ARGS"),
+        (b"NODESTRAP_ARGS=--env-file=/etc/other\n".to_vec(), "--env-file is not valid in NODESTRAP_ARGS"),
         (b"NODESTRAP_ARGS=--no-such-flag\n".to_vec(), "unknown option --no-such-flag"),
     ] {
         let way = Way::new();

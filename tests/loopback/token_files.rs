@@ -101,7 +101,7 @@ fn a_machine_that_is_not_joined_misses_it() {
     let (api, node) = (Api::start(), Node::new());
     let file = node.beside("token");
     let run = join(&node, &api, file.to_str().expect("text")).with_cert().run();
-    run.expect("usage").says(&["is not there", file.to_str().expect("text")]);
+    run.expect("usage").says(&[": not found", file.to_str().expect("text")]);
     assert_eq!((node.tree(), api.connections().len()), (Vec::<String>::new(), 0));
 }
 
@@ -124,7 +124,7 @@ fn what_is_no_regular_file_stays() {
     let (target, link) = (token_file(&node), node.beside("link"));
     symlink(&target, &link).expect("a link");
     let run = join(&node, &api, link.to_str().expect("text")).with_cert().run();
-    run.expect("already-joined").says(&["warning: files: ", "it stays"]);
+    run.expect("already-joined").says(&["warning: files: ", "not removed"]);
     assert!(target.is_file() && link.is_symlink());
     // A FIFO, as a shell's process substitution is one: somebody writes once and closes it.
     let node = Node::new();
@@ -132,7 +132,7 @@ fn what_is_no_regular_file_stays() {
     mkfifoat(CWD, &fifo, Mode::from_raw_mode(0o600)).expect("a FIFO");
     let running = join(&node, &api, fifo.to_str().expect("text")).with_cert().start();
     fs::write(&fifo, TOKEN).expect("a reader"); // waits until the program has opened its end
-    running.finish().expect("joined").says(&["it stays"]);
+    running.finish().expect("joined").says(&["not removed"]);
     assert!(fifo.exists() && node.has(KUBELET_CONF));
 }
 

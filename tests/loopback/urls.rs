@@ -64,7 +64,7 @@ fn a_discovery_file_is_fetched() {
         let way = through(way, "--discovery-file", &web, at);
         let said = way.joins();
         assert!(
-            said.contains(&format!("server and CA are those of https://{}{at};", web.endpoint())),
+            said.contains(&format!("server and CA are read from https://{}{at};", web.endpoint())),
             "{said}"
         );
         assert_eq!(way.api.routes(), [Route::Create, Route::Watch], "the API server was not asked");
@@ -102,7 +102,7 @@ fn by_cluster_info(text: impl Fn(&Way) -> String) -> (Way, Api) {
 fn a_cluster_info_is_fetched_and_judged_like_any_other() {
     let (way, web) = by_cluster_info(|way| way.config_map().to_string());
     let said = way.joins();
-    assert!(said.contains("/info.json") && said.contains("signature and CA pin hold"), "{said}");
+    assert!(said.contains("/info.json") && said.contains("signature and CA pin verified"), "{said}");
     assert_eq!(way.api.routes(), [Route::Create, Route::Watch]);
     saw_plain(&web, "/info.json");
 
@@ -112,15 +112,15 @@ fn a_cluster_info_is_fetched_and_judged_like_any_other() {
             json!(map["data"]["kubeconfig"].as_str().expect("text").replace("localhost", "evil"));
         map.to_string()
     });
-    way.is_refused(5, "was not made with the token");
-    let no_map = "answers with no ConfigMap in JSON or YAML that has a kubeconfig; check the URL (HTTP 200, \
+    way.is_refused(5, "does not match the secret of token");
+    let no_map = "did not respond with a ConfigMap (JSON or YAML) that has a kubeconfig (HTTP 200, \
                   application/octet-stream from CN=kube-apiserver)";
     for other in [r#"["words"]"#, r#"{"hello":"world"}"#, r#"{"kind":"Secret","data":{"a":"b"}}"#] {
         let (way, _web) = by_cluster_info(|_| other.to_owned());
         way.is_refused(4, no_map);
     }
     let (way, _web) = by_url(|_, _| file(r#"["words"]"#));
-    way.is_refused(4, "it is no kubeconfig (HTTP 200, application/octet-stream from CN=kube-apiserver)");
+    way.is_refused(4, "not a kubeconfig (HTTP 200, application/octet-stream from CN=kube-apiserver)");
     let (way, _web) = by_cluster_info(|_| TOKEN.to_owned());
     way.is_refused(4, no_map);
 }
@@ -132,11 +132,11 @@ fn only_a_server_that_verifies_is_asked() {
     let renamed: fn(&Authority) -> ServerIdentity = |ca| ca.server(&["other.test"]);
     let thief: fn(&Authority) -> ServerIdentity = |ca| ca.server(&["localhost"]).with_another_key();
     for (identity, ca, code, words) in [
-        (None, None, 5, "does not verify"),
-        (None, Some(Authority::new("web")), 5, "does not verify"),
-        (Some(renamed), None, 5, "does not verify"),
-        (Some(expired), None, 9, "not valid at this machine's time"),
-        (Some(thief), None, 5, "does not verify"),
+        (None, None, 5, "cannot be verified"),
+        (None, Some(Authority::new("web")), 5, "cannot be verified"),
+        (Some(renamed), None, 5, "cannot be verified"),
+        (Some(expired), None, 9, "is not valid now"),
+        (Some(thief), None, 5, "cannot be verified"),
     ] {
         let way = Way::new();
         let web = web(identity, |_| file("never"));
@@ -179,7 +179,7 @@ fn a_file_that_is_half_there_is_asked_for_again() {
         let (way, web) =
             by_url(move |count, text| file(&if count == 0 { cut(text) } else { text.to_owned() }));
         let said = way.with(&["--discovery-timeout", "20s"]).joins();
-        assert!(said.contains("cannot be used: ") && said.contains("trying again"), "{lines}: {said}");
+        assert!(said.contains("is unusable: ") && said.contains("retrying"), "{lines}: {said}");
         assert_eq!(web.requests().len(), 2, "{lines}");
     }
 }
@@ -191,7 +191,7 @@ fn answers_that_are_no_file_end_with_the_deadline() {
     let huge = vec![b'#'; 1024 * 1024 + 1];
     let endless = |interval| Piece::Repeat(vec![b'#'; 64 * 1024], interval);
     let cases: [(i32, &str, Answers); 7] = [
-        (4, "HTTP 404: there is no such file", Box::new(|| Reply::status(404, "NotFound"))),
+        (4, "HTTP 404: not found", Box::new(|| Reply::status(404, "NotFound"))),
         (4, "HTTP 403: the file is not public", Box::new(|| Reply::status(403, "Forbidden"))),
         (
             4,
@@ -199,13 +199,9 @@ fn answers_that_are_no_file_end_with_the_deadline() {
             Box::new(move || Reply::status(302, "Found").header("Location", &away)),
         ),
         (4, "more than 1 MiB", Box::new(move || Reply::new(200, Body::Whole(huge.clone())))),
-        (4, "something else than text", Box::new(|| Reply::new(200, Body::Whole(vec![0xff; 9])))),
-        (3, "it is longer than any", Box::new(move || Reply::chunked(vec![endless(Duration::ZERO)]))),
-        (
-            3,
-            "it did not come in time",
-            Box::new(move || Reply::chunked(vec![endless(Duration::from_millis(500))])),
-        ),
+        (4, "did not respond with UTF-8 text", Box::new(|| Reply::new(200, Body::Whole(vec![0xff; 9])))),
+        (3, "the response is too large", Box::new(move || Reply::chunked(vec![endless(Duration::ZERO)]))),
+        (3, "timed out", Box::new(move || Reply::chunked(vec![endless(Duration::from_millis(500))]))),
     ];
     for (code, words, reply) in cases {
         let (way, web) = by_url(move |_, _| reply());
@@ -238,7 +234,7 @@ fn other_urls_are_refused_and_not_repeated() {
             let output = way.run();
             let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
             assert_eq!(output.status.code(), Some(2), "{url}: {said}");
-            assert!(said.contains(flag) && said.contains("takes a file"), "{said}");
+            assert!(said.contains(flag) && said.contains("expects a file"), "{said}");
             assert!(!said.contains("hunter2"), "{said}");
             way.node.is_untouched_by(&way.api);
         }
@@ -246,7 +242,7 @@ fn other_urls_are_refused_and_not_repeated() {
     let way = Way::new();
     let (ca, kubeconfig) = (way.file("web.pem", &ca), way.file("conf", &way.kubeconfig("{token: t}")));
     way.with(&["--discovery-file", path(&kubeconfig), "--discovery-ca", path(&ca)])
-        .is_refused(2, "--discovery-ca is for");
+        .is_refused(2, "--discovery-ca is valid only");
     assert_eq!(web.connections().len(), 0);
 }
 
@@ -267,7 +263,7 @@ fn a_fetched_file_leads_to_no_file_of_this_machine() {
         // Not even where the operator's own token makes the user's credentials needless.
         for more in [&["--discovery-timeout", "9s"][..], &["--tls-bootstrap-token-file", path(&secret)]] {
             let way = through(Way::new(), "--discovery-file", &web, "/a").with(more);
-            way.is_refused(4, "names a file of this machine");
+            way.is_refused(4, "names a local file");
             assert_eq!(named.api.connections().len(), 0);
         }
         assert_eq!(web.requests().len(), 2, "that cannot heal");

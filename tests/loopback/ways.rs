@@ -72,7 +72,7 @@ fn a_token_from_a_file_is_not_warned_of_and_one_on_the_command_line_is() {
     let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
     let said = way.with(&[&endpoint, "--discovery-token-ca-cert-hash", &pin, "--token", TOKEN]).joins();
     assert!(
-        said.contains("warning: every user of this machine can read the token on the command line"),
+        said.contains("warning: all users of this machine can read the token on the command line"),
         "{said}"
     );
 }
@@ -119,14 +119,14 @@ fn a_forged_cluster_info_is_not_trusted_wherever_it_comes_from() {
     let pin = way.api.authority.pin();
     let arguments =
         ["--cluster-info", path(&file), "--token-file", path(&token), "--discovery-token-ca-cert-hash", &pin];
-    way.with(&arguments).is_refused(5, "was not made with the token");
+    way.with(&arguments).is_refused(5, "does not match the secret of token");
 
     let way = Way::new();
     let file = way.file("cluster-info", "<html>");
     let token = way.file("token", TOKEN);
     let arguments =
         ["--cluster-info", path(&file), "--token-file", path(&token), "--discovery-token-ca-cert-hash", &pin];
-    way.with(&arguments).is_refused(2, "no ConfigMap");
+    way.with(&arguments).is_refused(2, "not a ConfigMap");
 }
 
 #[test]
@@ -183,16 +183,16 @@ fn kubeconfigs_that_cannot_be_followed_are_refused() {
             "insecure-skip-tls-verify: true, server: 'https://",
             "insecure-skip-tls-verify",
         ),
-        ("https://", "http://", "no https:// URL"),
+        ("https://", "http://", "not an https:// URL"),
         ("certificate-authority-data", "other-data", "no certificate authority"),
-        ("user: {}", "user: {exec: {command: aws}}", "its user has exec, which nodestrap does not support"),
-        ("user: {}", "user: {auth-provider: {name: gcp}}", "its user has auth-provider"),
-        ("user: {}", "user: {username: u, password: p}", "its user has username"),
-        ("user: {}", "user: {client-key-data: QQ==}", "one of client certificate and client key"),
+        ("user: {}", "user: {exec: {command: aws}}", "exec of its user is not supported"),
+        ("user: {}", "user: {auth-provider: {name: gcp}}", "auth-provider of its user"),
+        ("user: {}", "user: {username: u, password: p}", "username of its user"),
+        ("user: {}", "user: {client-key-data: QQ==}", "a client certificate without a key"),
         ("user: {}", "user: {}", "no bearer token and no client certificate"),
         ("server: 'https://", "proxy-url: 'http://p:1', server: 'https://", "proxy-url"),
         ("server: 'https://", "tls-server-name: h, server: 'https://", "tls-server-name"),
-        ("clusters:", "clusters: [", "no kubeconfig"),
+        ("clusters:", "clusters: [", "not a kubeconfig"),
     ] {
         let way = Way::new();
         let text = way.kubeconfig("{}");
@@ -254,7 +254,7 @@ fn one_source_names_one_way() {
         "--discovery-token-ca-cert-hash",
         &pin,
     ];
-    way.with(&arguments).is_refused(2, "two ways to find the cluster");
+    way.with(&arguments).is_refused(2, "mutually exclusive");
 
     // A stronger source may choose another way than a weaker one.
     let way = Way::new();
@@ -310,7 +310,7 @@ fn an_endpoint_beside_a_configuration_with_a_discovery_file_is_not_asked() {
             _ => way.variable("NODESTRAP_JOIN", format!("kubeadm join {other_endpoint}")),
         };
         let said = way.joins();
-        assert!(said.contains("warning: HOST:PORT") && said.contains("is not asked"), "{said}");
+        assert!(said.contains("warning: HOST:PORT") && said.contains("is ignored"), "{said}");
         assert_eq!((way.api.routes(), other.connections().len()), (vec![Route::Create, Route::Watch], 0));
     }
 
@@ -318,5 +318,5 @@ fn an_endpoint_beside_a_configuration_with_a_discovery_file_is_not_asked() {
     let way = Way::new();
     let file = way.file("discovery.conf", &way.kubeconfig(&format!("{{token: {TOKEN}}}")));
     let endpoint = way.api.endpoint();
-    way.with(&[&endpoint, "--discovery-file", path(&file)]).is_refused(2, "are two ways to find the cluster");
+    way.with(&[&endpoint, "--discovery-file", path(&file)]).is_refused(2, "are mutually exclusive");
 }

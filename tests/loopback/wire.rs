@@ -57,7 +57,7 @@ fn discovery_heals() {
         ("500 in plain text", || Reply::text(500, "text/plain", "no")),
         ("a page", || Reply::text(200, "text/html", "<!doctype html><title>Log in</title>")),
         ("no signature yet", || Reply::json(200, &json!({"kind": "ConfigMap", "data": {"kubeconfig": "x"}}))),
-        ("no answer", || Reply::raw(Vec::new())),
+        ("cannot connect", || Reply::raw(Vec::new())),
     ];
     crate::support::all(
         &cases,

@@ -95,7 +95,7 @@ fn a_secret_goes_only_where_it_is_meant_to_go() {
         assert!(output.status.code().is_some_and(|code| end.codes().contains(&code)), "{said}");
         let warns =
             matches!(source, Source::Argument | Source::KernelCommandLine | Source::KernelConfiguration);
-        assert_eq!(said.contains("every user of this machine can read the token"), warns, "{said}");
+        assert_eq!(said.contains("all users of this machine can read the token"), warns, "{said}");
 
         let needles = told.needles();
         let nothing = |bytes: &[u8], what: &str| {

@@ -260,6 +260,12 @@ impl Finished {
         let Some(code) = self.code else { return };
         let errors = self.stderr.lines().filter(|line| line.starts_with("nodestrap: error: ")).count();
         self.check(errors == usize::from(code != 0), "one error line on failure, none on success");
+        let mut end = self.stderr.lines().rev().peekable();
+        let help = end.next_if(|line| line.starts_with("nodestrap: help: "));
+        let is_last = end.next().is_some_and(|line| line.starts_with("nodestrap: error: "));
+        self.check(is_last == (code != 0), "the error line, and help at most, are the last");
+        let helps = self.stderr.lines().filter(|line| line.starts_with("nodestrap: help: ")).count();
+        self.check(helps == usize::from(help.is_some()), "help behind the error only");
         let strange = self.stderr.lines().find(|line| !line.starts_with("nodestrap: "));
         self.check(strange.is_none(), &format!("a line without the program's name: {strange:?}"));
         if let Some(report) = &self.report {
@@ -268,6 +274,8 @@ impl Finished {
             self.check(OUTCOMES.contains(&(outcome, code)), "outcome and exit code do not belong together");
             let chain = report["error"].as_array().map_or(0, Vec::len);
             self.check((chain > 0) == (code != 0), "an error chain exactly on failure");
+            let told = report["help"].as_str().map(|help| format!("nodestrap: help: {help}"));
+            self.check(told.as_deref() == help, "the report has other help than standard error");
         }
     }
 }

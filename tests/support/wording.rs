@@ -4,8 +4,9 @@
 use serde_json::Value;
 
 /// Words with capitals inside that are no type's: names of products, and of kinds and reasons of Kubernetes' API.
-const TERMS: [&str; 19] = [
+const TERMS: [&str; 20] = [
     "ConfigMap",
+    "ClusterRole",
     "JoinConfiguration",
     "KubeletConfiguration",
     "ClusterConfiguration",

@@ -19,9 +19,9 @@ fn set(path: &Path, mode: u32, owner: u32, group: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// The error of walking to this directory, if there is one, and the owners of those that were noted.
+/// What puts a directory on the way right where it is refused, and the owners of those that were noted.
 fn walked(root: &Root, path: &str) -> (Option<String>, Vec<Option<u32>>) {
-    let error = root.directory(path, None).err().map(|e| Stranger::of(&e).expect("a stranger").to_string());
+    let error = root.directory(path, None).err().map(|e| Stranger::of(&e).expect("a stranger").help());
     (error, root.new_strangers().iter().map(|stranger| stranger.owner).collect())
 }
 
@@ -192,7 +192,7 @@ fn a_command_names_the_path_as_a_shell_reads_it() {
         std::fs::create_dir(&at).unwrap();
         std::fs::set_permissions(&at, std::fs::Permissions::from_mode(0o777)).unwrap();
         let error = scratch.root().directory(&format!("/{name}"), None).unwrap_err();
-        let text = Stranger::of(&error).unwrap().to_string();
+        let text = Stranger::of(&error).unwrap().help();
         let command = text.rsplit_once("run `").unwrap().1.strip_suffix('`').unwrap();
         let status = std::process::Command::new("sh").args(["-c", command]).status().unwrap();
         assert!(status.success(), "{command}");

@@ -82,14 +82,14 @@ fn what_others_could_have_made_or_opened_is_no_lock() {
     }
     let files: [(&str, &str, Plant); 5] = [
         ("file link", "not a regular file", |file, victim| symlink(victim, file).unwrap()),
-        ("file hard link", "open to other users", |file, victim| {
+        ("file hard link", "accessible to other users", |file, victim| {
             std::fs::set_permissions(victim, std::fs::Permissions::from_mode(0o600)).unwrap();
             std::fs::hard_link(victim, file).unwrap();
         }),
         ("file fifo", "not a regular file", |file, _| {
             fs::mknodat(fs::CWD, file, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
         }),
-        ("file mode", "open to other users", |file, _| {
+        ("file mode", "accessible to other users", |file, _| {
             std::fs::write(file, "").unwrap();
             std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o644)).unwrap();
         }),

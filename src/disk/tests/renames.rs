@@ -56,7 +56,7 @@ fn only_what_was_written_gets_the_name() {
         make();
         std::fs::remove_file(&staged).unwrap();
         std::fs::rename(scratch.path("other"), &staged).unwrap();
-        assert!(file.commit().unwrap_err().to_string().contains("something else"), "{number}");
+        assert!(file.commit().unwrap_err().to_string().contains("replaced by another"), "{number}");
         assert_eq!(std::fs::read(scratch.path("root/f")).unwrap(), b"old", "{number}");
         let _ = std::fs::remove_dir(&staged);
     }

@@ -69,7 +69,7 @@ fn other_certificates_of_the_same_keys_are_renewed_ones() {
 fn a_key_that_the_cluster_does_not_have_is_named() {
     let other = &Certificate::chain_from_pem(OTHER).unwrap()[0];
     let named = format!(
-        "/etc/kubernetes/pki/ca.crt holds CA keys that the cluster does not have: {} ({})",
+        "/etc/kubernetes/pki/ca.crt holds CA keys that are not the cluster's: {} ({})",
         other.subject,
         other.pin()
     );
@@ -88,7 +88,7 @@ fn what_holds_no_certificates_is_told_unless_it_is_empty() {
         assert_eq!(compared(empty, CA), "missing");
     }
     let torn = &CA[..CA.len() - 40];
-    let words = "true: /etc/kubernetes/pki/ca.crt does not hold certificates in PEM that a kubelet can read";
+    let words = "true: /etc/kubernetes/pki/ca.crt does not hold valid PEM certificates";
     for garbage in [&b"# to come"[..], b"\0", KEY.as_bytes(), torn, pem_of(b"no DER").as_bytes()] {
         assert_eq!(compared(garbage, CA), words, "{garbage:?}");
     }
@@ -109,7 +109,10 @@ fn what_may_go_is_written_over_and_what_may_not_stays() {
     }
     for held in [OTHER.to_vec(), [CA, OTHER].concat(), b"text".to_vec()] {
         node.write(CA_CRT, &held);
-        assert_files(node.files().write_ca(&cluster), "; move it away, or give --replace");
+        assert_files(
+            node.files().write_ca(&cluster),
+            "; if this machine should join as another node or cluster, stop the kubelet and use --replace",
+        );
         assert_eq!(node.read(CA_CRT), held);
     }
 }

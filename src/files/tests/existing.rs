@@ -78,10 +78,7 @@ fn an_identity_is_whole_and_for_this_node() {
             "its current-context does not lead to a cluster and a user",
         ),
         (|node| node.write(CONF, b"\xff"), "it is not UTF-8 text"),
-        (
-            |node| node.write(CONF, "kind: Pod"),
-            "not a kubeconfig: it is another kind of object than a kubeconfig",
-        ),
+        (|node| node.write(CONF, "kind: Pod"), "not a kubeconfig: expected `kind: Config`"),
         (
             |node| std::fs::remove_file(node.at(PAIR)).unwrap(),
             "*client-certificate /var/lib/kubelet/pki/kubelet-client-current.pem: not found",
@@ -191,7 +188,7 @@ fn what_others_can_write_is_no_identity() {
     assert_eq!((node.read(CA_CRT), node.mode(CA_CRT)), (CA.to_vec(), 0o644));
     node.write(CA_CRT, OTHER);
     node.open(CA_CRT, 0o666);
-    assert_files(node.files().write_ca(&cluster(CA)), "CA keys that the cluster does not have");
+    assert_files(node.files().write_ca(&cluster(CA)), "CA keys that are not the cluster's");
 }
 
 #[test]

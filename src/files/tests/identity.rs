@@ -45,7 +45,7 @@ fn of_an_identity_its_secrets_are_closed_and_nothing_else() {
     }
     let files = node.files();
     assert!(matches!(files.existing(&name("n1"), now()).unwrap(), Existing::Joined(_)));
-    files.tell(true, &Report::silent());
+    files.tell(true, &Log::silent());
     assert_eq!(node.mode(key), 0o600);
     for path in [CA_CRT, "etc/kubernetes/chain.pem", PAIR] {
         assert_eq!(node.mode(path), 0o644, "{path}");

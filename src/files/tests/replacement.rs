@@ -60,7 +60,7 @@ fn all_that_a_kubelet_keeps_goes_in_order() {
     }
     // The only one that tells whose they are.
     node.write(&format!("{PKI}/{}", PAIRS[8]), format!("{KEY}{NODE}"));
-    let words = "2030-01-01-00-00-00.pem is for O=system:nodes, CN=system:node:n1, and this node is n2";
+    let words = "2030-01-01-00-00-00.pem belongs to O=system:nodes, CN=system:node:n1, this node is n2";
     assert_goes(&node, &Existing::None, "n2", Some(words), &at_pki(&PAIRS));
     assert_goes(&node, &Existing::None, "n1", None, &[]);
     let mut with_conf = at_pki(&PAIRS);
@@ -69,7 +69,7 @@ fn all_that_a_kubelet_keeps_goes_in_order() {
     assert_goes(&node, &unusable(b""), "n1", None, &[]);
     node.write(CA_CRT, OTHER);
     with_conf.insert(9, format!("/{CA_CRT}"));
-    let words = "/etc/kubernetes/pki/ca.crt holds CA keys that the cluster does not have: CN=";
+    let words = "/etc/kubernetes/pki/ca.crt holds CA keys that are not the cluster's: CN=";
     assert_goes(&node, &Existing::None, "n1", Some(words), &with_conf[..10]);
     assert_goes(&node, &unusable(b""), "n1", Some(words), &with_conf);
 }
@@ -88,8 +88,8 @@ fn an_identity_in_the_cluster_stays_through_a_rotation_of_its_ca() {
     node.write(CONF, conf(OTHER));
     let all =
         [&at_pki(&["kubelet-client-current.pem"])[..], &[format!("/{CA_CRT}"), format!("/{CONF}")]].concat();
-    assert_goes(&node, &existing(), "n1", Some("kubelet.conf is an identity in another cluster"), &all);
-    let words = "kubelet.conf is the identity of O=system:nodes, CN=system:node:n1, and this node is n2";
+    assert_goes(&node, &existing(), "n1", Some("kubelet.conf belongs to another cluster"), &all);
+    let words = "kubelet.conf belongs to O=system:nodes, CN=system:node:n1, this node is n2";
     assert_goes(&node, &node.files().existing(&name("n2"), now()).unwrap(), "n2", Some(words), &all);
     node.write(CA_CRT, CA);
     let without_ca = [all[0].clone(), all[2].clone()];
@@ -102,8 +102,8 @@ fn of_an_identity_of_no_use_the_cas_tell_where_it_belongs() {
     node.write(&format!("{PKI}/kubelet.key"), KEY);
     let trusting = |pem: &[u8]| Certificate::chain_from_pem(pem).unwrap();
     let [key, ca, conf] = [format!("/{PKI}/kubelet.key"), format!("/{CA_CRT}"), format!("/{CONF}")];
-    let elsewhere = Some("kubelet.conf is an identity in another cluster");
-    let foreign = Some("ca.crt holds CA keys that the cluster does not have");
+    let elsewhere = Some("kubelet.conf belongs to another cluster");
+    let foreign = Some("ca.crt holds CA keys that are not the cluster's");
     let all = [key.clone(), conf.clone()];
     assert_goes(&node, &unusable(CA), "n1", None, &[]);
     assert_goes(&node, &unusable(OTHER), "n1", None, &all);
@@ -131,14 +131,14 @@ fn another_nodes_identity_is_refused_whatever_the_cluster() {
         files.refuse_foreign(&files.existing(&as_node, now()).unwrap(), &as_node)
     };
     refuse("n1").unwrap();
-    assert_files(refuse("n2"), "CN=system:node:n1, and this node is n2; move it away, or give --replace");
+    assert_files(refuse("n2"), "CN=system:node:n1, this node is n2; if this machine should");
     node.write(CA_CRT, OTHER);
     assert_files(
         refuse("n1"),
-        "/etc/kubernetes/kubelet.conf trusts another CA than /etc/kubernetes/pki/ca.crt",
+        "/etc/kubernetes/kubelet.conf and /etc/kubernetes/pki/ca.crt have no CA key in common",
     );
     node.write(CA_CRT, "nothing that a kubelet could read");
-    assert_files(refuse("n1"), "/etc/kubernetes/pki/ca.crt does not hold certificates in PEM");
+    assert_files(refuse("n1"), "/etc/kubernetes/pki/ca.crt does not hold valid PEM");
     std::fs::remove_file(node.at(CA_CRT)).unwrap();
     refuse("n1").unwrap();
     std::fs::remove_file(node.at(CONF)).unwrap();
@@ -161,5 +161,5 @@ fn what_is_moved_aside_is_named_by_the_time() {
     assert_files(files.set_aside(&replacement, now()), &format!("/{PAIR} cannot be moved aside"));
     node.write(PKI, "a file");
     let found = files.replacement(&authorities, &Existing::None, &name("n2"), true);
-    assert_files(found, "the directory /var/lib/kubelet/pki cannot be read");
+    assert_files(found, "directory /var/lib/kubelet/pki cannot be read");
 }

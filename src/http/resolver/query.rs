@@ -10,6 +10,7 @@ use super::config::Config;
 use super::conversation::Conversation;
 use super::packet::{Answer, Question};
 use crate::clock::Clock;
+use crate::error::reason;
 use crate::limits;
 
 /// The middle between two moments: so much of the time is for one of two, that the other gets its part.
@@ -126,7 +127,7 @@ impl<'a> Query<'a> {
         let flags = (use_tcp, self.config.trust_ad);
         match Conversation::open(server, now + self.config.timeout, id, self.question, flags) {
             Ok(conversation) => self.open.push(conversation),
-            Err(e) => self.hear(server, &format!("cannot be reached: {e}"), false),
+            Err(e) => self.hear(server, &format!("cannot be reached: {}", reason(&e)), false),
         }
     }
 
@@ -156,7 +157,7 @@ impl<'a> Query<'a> {
                     continue;
                 }
                 Ok(Some(answer)) => answer,
-                Err(e) => Answer::Unusable(format!("cannot be reached: {e}")),
+                Err(e) => Answer::Unusable(format!("cannot be reached: {}", reason(&e))),
             };
             match answer {
                 Answer::Addresses(found) => {

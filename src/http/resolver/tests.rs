@@ -134,7 +134,7 @@ fn what_a_server_says_is_told_apart() {
         assert_eq!(read, Some(expected), "{flags:x} {message:?}");
         assert_eq!(packet::read(&message, 8, QUESTION, false), None, "another number");
         message[2] &= 0x7f;
-        assert_eq!(packet::read(&message, 7, QUESTION, false), None, "no answer");
+        assert_eq!(packet::read(&message, 7, QUESTION, false), None, "cannot connect");
     }
     let mut whole = answer(7);
     whole[2] |= 2;
@@ -203,7 +203,7 @@ fn an_error_tells_what_each_server_said_of_which_name() {
             vec![word("api.", bad, false), word("api.", worse, false), word("api.", no, true)],
             "S1 fails, S2 fails",
         ),
-        (vec![], "it is not in the file of hosts, and not a DNS name"),
+        (vec![], "not in /etc/hosts, and not a DNS name"),
     ] {
         for host in ["api", "api."] {
             let words = words.iter().map(|w| word(&w.name, &w.text, w.is_denial)).collect();

@@ -32,12 +32,12 @@ fn what_is_not_there_yet_is_told_from_what_cannot_be_read() {
     mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
     std::fs::write(&file, "text\n").unwrap();
     for (waits, path, words) in [
-        (false, &fifo, "when the run needs it"),
-        (false, &none, "is not there"),
-        (false, &scratch.path("root"), "when the run needs it"),
+        (false, &fifo, "when it is needed"),
+        (false, &none, ": not found"),
+        (false, &scratch.path("root"), "when it is needed"),
         (true, &fifo, "by the deadline"),
         (true, &file, "by the deadline"),
-        (true, &none, "is not there"),
+        (true, &none, ": not found"),
         (false, &file.join("below"), "cannot be read"),
     ] {
         let told = read(reader(waits), path).unwrap_err();

@@ -34,9 +34,8 @@ impl Settings {
         };
         let mut readers = self.said.iter().filter(is_read).map(|setting| self.label(setting.name));
         match (readers.next(), readers.next()) {
-            (Some(one), Some(other)) => {
-                Err(usage(format!("{one} and {other} both read standard input; give one of them a file")))
-            }
+            (Some(one), Some(other)) => Err(usage(format!("{one} and {other} both read standard input"))
+                .with_help("use a file for one of them")),
             _ => Ok(()),
         }
     }
@@ -56,7 +55,7 @@ impl Settings {
         match open.find(|setting| setting.values.iter().any(holds_one)) {
             Some(setting) => {
                 let label = self.label(setting.name);
-                Err(usage(format!("{label} has the token in it, where others would see it; correct it")))
+                Err(usage(format!("{label} holds a token, which others can see")).with_help("correct it"))
             }
             None => Ok(()),
         }
@@ -71,7 +70,7 @@ impl Settings {
         });
         public.map(|setting| {
             let Setting { name, origin, .. } = setting;
-            format!("every user of this machine can read the {name} on the {origin}; --{name}-file is safer")
+            format!("all users of this machine can read the {name} on the {origin}; use --{name}-file")
         })
     }
 

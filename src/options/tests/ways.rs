@@ -19,11 +19,13 @@ fn a_url_is_not_read_before_the_join() {
         assert_eq!((download.url.as_str(), token.is_none()), ("https://files.example/pool/a.conf", own));
         assert!(download.authorities.is_none());
     }
-    assert!(problem(&format!("{file} --token hunter2")).contains("no bootstrap token"));
+    assert!(problem(&format!("{file} --token hunter2")).contains("not a bootstrap token"));
     let pinned = format!("--token abcdef.0123456789abcdef --discovery-token-ca-cert-hash {PIN}");
     let info = join(&format!("join --cluster-info https://files.example/info {pinned}"));
     assert!(matches!(info.method.decided(), Some(Discovery::ClusterInfo { info: Source::Behind(_), .. })));
-    assert!(problem(&format!("join h:1 {pinned} --discovery-ca /c")).contains("--discovery-ca is for"));
+    assert!(
+        problem(&format!("join h:1 {pinned} --discovery-ca /c")).contains("--discovery-ca is valid only")
+    );
 }
 
 /// A line without its first words looked like a command of the user's.
@@ -33,7 +35,7 @@ fn a_join_line_that_is_none_is_told_with_its_source() {
         let surroundings =
             Surroundings { join: Some(Secret::new(line.to_owned())), ..Surroundings::default() };
         let text = parse_in("join", &surroundings).unwrap_err().to_string();
-        assert!(text.contains("NODESTRAP_JOIN is no join command"), "{line}: {text}");
+        assert!(text.contains("NODESTRAP_JOIN: expected a \"kubeadm join\" command"), "{line}: {text}");
     }
 }
 

@@ -67,7 +67,7 @@ pub fn pair(pem: &[u8]) -> bool {
         assert_eq!((again.pem().expose(), again.spki()), (written, key.spki()));
     }
     match ClientPair::from_pem(pem, pem) {
-        Err(problem) => {
+        Err((problem, _)) => {
             is_one_line(&problem);
             false
         }

@@ -10,6 +10,7 @@ use nodestrap::files::{Existing, Layout, NodeFiles};
 use nodestrap::http::Bearer;
 use nodestrap::identity::{CertificateRequest, Exchange, Verdict, Wanted};
 use nodestrap::join;
+use nodestrap::log::Log;
 use nodestrap::options::{Command, Options, Surroundings};
 use nodestrap::report::{Report, Success};
 use nodestrap::trust::{self, Pins};
@@ -32,7 +33,7 @@ pub fn exchange(data: &[u8]) -> bool {
     let bearer = Bearer::new(fixtures::token().whole()).expect("a header");
     let deadline = Deadline::after(&*system.clock, Duration::from_mins(1));
     let exchange = Exchange::new(cluster.api(), Some(&bearer), &request, &*system.clock, deadline);
-    let taken = match exchange.run(&mut Report::silent(), &mut |_| Ok(())) {
+    let taken = match exchange.run(&Log::silent(), &mut Report::new(), &mut |_| Ok(())) {
         Ok(Verdict::Issued(issued)) => {
             let chain = Certificate::chain_from_pem(issued.pem().as_bytes()).expect("what is stored is read");
             assert_eq!(chain[0].spki, key.spki());
@@ -73,8 +74,8 @@ pub fn join(data: &[u8]) -> bool {
     let mut options = Options::default();
     options.read(words, &Surroundings::default()).expect("a join line");
     let Ok(Command::Join(options)) = options.command() else { panic!("a join line") };
-    let mut report = Report::silent();
-    let result = join::join(&options, &system, &mut report);
+    let mut report = Report::new();
+    let result = join::join(&options, &system, &Log::silent(), &mut report);
 
     let signature = jws::sign(fixtures::TOKEN, KUBECONFIG);
     let said = String::from_utf8_lossy(&other.said()).into_owned();
@@ -84,7 +85,7 @@ pub fn join(data: &[u8]) -> bool {
         }
     }
     assert!(other.requests().len() < REQUESTS, "{} requests", other.requests().len());
-    let json = report.json();
+    let json = report.json(&Log::silent());
     assert!(!json.contains(fixtures::SECRET), "{json}");
     let taken = result.is_ok();
     match result {

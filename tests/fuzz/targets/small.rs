@@ -129,7 +129,7 @@ pub fn proxy_variables(data: &[u8]) -> bool {
     {
         assert!(!shown.contains(password), "{shown}");
     }
-    let is_proxied = shown.contains(" through the proxy ");
+    let is_proxied = shown.contains(" via proxy ");
     if endpoint.host() == "localhost" || exceptions.trim() == "*" || proxy.is_empty() {
         assert!(!is_proxied && shown == endpoint.to_string(), "{shown}");
     }

@@ -105,6 +105,6 @@ fn judge(info: &ClusterInfo) -> Option<SignedCluster> {
 fn is_refused_by_signature(outcome: &Result<SignedCluster>) -> bool {
     outcome.as_ref().is_err_and(|error| {
         error.failure() == Failure::NotTrusted
-            && error.to_string().contains("the signature of cluster-info was not")
+            && error.to_string().contains("the signature of cluster-info does not")
     })
 }

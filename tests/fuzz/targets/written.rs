@@ -9,6 +9,7 @@ use nodestrap::asn1::{Fields, tlv};
 use nodestrap::http::{Bearer, ServerUrl};
 use nodestrap::identity::{CertificateRequest, Wanted};
 use nodestrap::kubeconfig::{self, BootstrapUser, Kubeconfig};
+use nodestrap::log::Log;
 use nodestrap::node::NodeName;
 use nodestrap::report::{CertificateFacts, Report};
 use nodestrap::secret::Secret;
@@ -130,13 +131,13 @@ fn request(choices: &mut Choices<'_>) {
 fn report(choices: &mut Choices<'_>) {
     let mut text = || choices.text(40, &(0..=127).collect::<Vec<_>>());
     let (node, server, issuer, pin) = (text(), text(), text(), text());
-    let mut report = Report::silent();
+    let mut report = Report::new();
     report.node_name = Some(node.clone());
     report.server = Some(server.clone());
     report.ca_hashes = vec![pin.clone()];
     report.certificate =
         Some(CertificateFacts { issuer: issuer.clone(), not_after: String::new(), file: None });
-    let json = report.json();
+    let json = report.json(&Log::silent());
     assert_eq!(json.find('\n'), Some(json.len() - 1));
     let read: Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!((&read["nodeName"], &read["server"]), (&Value::from(node), &Value::from(server)));

@@ -58,7 +58,7 @@ pub const CLASSES: &[Class<Shown, ()>] = &[
     Class {
         name: "any purpose",
         reason: "webpki wants a server's purpose by its name where purposes are named",
-        explains: |case| case.stricter(NotTrusted, "is any, without serverAuth"),
+        explains: |case| case.stricter(NotTrusted, "is \"any\" without serverAuth"),
     },
     Class {
         name: "an empty extended key usage",
@@ -96,14 +96,14 @@ pub const CLASSES: &[Class<Shown, ()>] = &[
     Class {
         name: "a wildcard right above a top-level domain",
         reason: "webpki wants two labels behind the star",
-        explains: |case| case.stricter(NotTrusted, "does not verify") && case.input.has("short wildcard"),
+        explains: |case| case.stricter(NotTrusted, "cannot be verified") && case.input.has("short wildcard"),
     },
 ];
 
 /// A CA's key of this kind, which is named, or a server's, which finds nothing in what is offered that it could sign.
 fn is_of_unknown_kind(case: &Case<Shown, ()>, kind: &str) -> bool {
     let is_named = case.stricter(NotTrusted, &format!("({kind})"));
-    is_named || case.stricter(Unreachable, "P-521, Ed25519 and ML-DSA will not") && case.input.has(kind)
+    is_named || case.stricter(Unreachable, "nodestrap supports TLS 1.2 and 1.3") && case.input.has(kind)
 }
 
 /// A root, up to three CAs below it, and a server.

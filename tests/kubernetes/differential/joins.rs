@@ -42,13 +42,13 @@ const CLASSES: &[Class<String, Said>] = &[
         "an endpoint that nobody could dial",
         "kubeadm looks for a colon",
         Usage,
-        "the given word is no API server"
+        "invalid API server address"
     ),
     refused!(
         "durations of nothing or less",
         "kubeadm would give up at once",
         Usage,
-        "takes a duration such as"
+        "expects a duration such as"
     ),
     refused!(
         "a path for the CA in odd characters",
@@ -69,8 +69,8 @@ const CLASSES: &[Class<String, Said>] = &[
         "places of the kubelet's files",
         "they are written there, so they have to be places of their own",
         Usage,
-        "takes an absolute path",
-        "two files of the node have one place"
+        "expects an absolute path",
+        "paths overlap"
     ),
     refused!(
         "the name of every machine, or none",
@@ -83,7 +83,7 @@ const CLASSES: &[Class<String, Said>] = &[
         reason: "anchors, tags, merge keys, a key that stands twice: refused instead of interpreted",
         explains: |case| yaml::MEANINGLESS.iter().any(|words| case.stricter(Usage, words)),
     },
-    refused!("YAML 1.2 only", "the text is YAML 1.1 alone", Usage, "not well-formed YAML"),
+    refused!("YAML 1.2 only", "the text is YAML 1.1 alone", Usage, "syntax error"),
     Class {
         name: "YAML that only nodestrap reads, and documents that hold nothing",
         reason: "the text is YAML 1.2 alone",
@@ -103,8 +103,8 @@ const CLASSES: &[Class<String, Said>] = &[
         "a field in letters of another case",
         "kubeadm passes over the case of kind and apiVersion only; a field is spelt as it is",
         Usage,
-        "the apiVersion of the JoinConfiguration is not known",
-        "holds no JoinConfiguration"
+        "unknown apiVersion of the JoinConfiguration",
+        "no JoinConfiguration found"
     ),
     Class {
         name: "a name that the kubelet's argument overrides",

@@ -34,7 +34,7 @@ const CLASSES: &[Class<String, Known>] = &[
         "a server that is no https:// URL",
         "it is noticed when it is dialled",
         Usage,
-        "its server is no https:// URL"
+        "its server is not an https:// URL"
     ),
     refused!(
         "no CA",
@@ -46,8 +46,8 @@ const CLASSES: &[Class<String, Known>] = &[
         "something else than certificates, or PEM in another form",
         "Go skips what it does not understand",
         Usage,
-        "something else than certificates",
-        "its CA data is no PEM",
+        "other PEM blocks than certificates",
+        "CA data is not valid PEM",
         "malformed certificate",
         "0 certificates"
     ),
@@ -55,13 +55,13 @@ const CLASSES: &[Class<String, Known>] = &[
         "exec, auth-provider, Basic authentication, impersonation",
         "programs are not run, and the rest makes no certificate request",
         Usage,
-        "its user has "
+        "of its user is not supported"
     ),
     refused!(
         "a proxy or another name for the server",
         "HTTPS_PROXY says the one; a certificate that does not name its server the other",
         Usage,
-        "which nodestrap does not follow"
+        "is not supported"
     ),
     refused!("no verification", "never", Usage, "insecure-skip-tls-verify"),
     refused!(
@@ -89,12 +89,12 @@ const CLASSES: &[Class<String, Known>] = &[
         reason: "anchors, tags, merge keys, a key that stands twice: refused instead of interpreted",
         explains: |case| yaml::MEANINGLESS.iter().any(|words| case.stricter(Usage, words)),
     },
-    refused!("YAML 1.2 only", "the text is YAML 1.1 alone", Usage, "not well-formed YAML"),
+    refused!("YAML 1.2 only", "the text is YAML 1.1 alone", Usage, "syntax error"),
     refused!(
         "several clusters",
         "one of them has to be meant, as clientcmd has it",
         Usage,
-        "several and none of them current"
+        "no current cluster"
     ),
     Class {
         name: "a cluster of another name",
@@ -139,7 +139,7 @@ const CLASSES: &[Class<String, Known>] = &[
         name: "a token beside a token's file",
         reason: "kubeadm leaves both in the file that it writes, and the kubelet takes the file's; so here",
         explains: |case| {
-            case.stricter(Usage, "its tokenFile: the given file is not there")
+            case.stricter(Usage, "its tokenFile: the given file: not found")
                 || case.input.contains("tokenFile")
                     && case.ours.as_ref().ok().zip(case.theirs.as_ref().ok()).is_some_and(|(ours, theirs)| {
                         ours.server == theirs.server && ours.ca == theirs.ca && ours.pair == theirs.pair

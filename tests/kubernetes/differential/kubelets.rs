@@ -7,8 +7,8 @@ use nodestrap::clock::Deadline;
 use nodestrap::error::Failure::NotPublished;
 use nodestrap::http::Proxies;
 use nodestrap::kubelet::{Lookup, Machine, NodeRegistration};
+use nodestrap::log::Log;
 use nodestrap::node::NodeName;
-use nodestrap::report::Report;
 use serde_json::{Value, json};
 
 use super::damage::Damage;
@@ -125,7 +125,7 @@ fn ours(wanted: &Wanted, hostname: &str, server: &Trusted) -> Result<Written, Re
     };
     let deadline = Deadline::after(&*system.clock, Duration::from_secs(1));
     let lookup = Lookup { api: &api, bearer: None, clock: &*system.clock, deadline };
-    let files = lookup.kubelet_files(&registration, &machine, &mut Report::new())?;
+    let files = lookup.kubelet_files(&registration, &machine, &Log::new(None))?;
     Ok((shape(files.config, wanted), files.instance, files.flags))
 }
 

@@ -30,7 +30,7 @@ fn place(value: &Value) -> Place {
 /// Why fewer texts are places here than for Go, which looks at hardly any of it before it dials.
 const PLACES: &[Class<String, Place>] = &[
     Class {
-        name: "no https:// URL",
+        name: "not an https:// URL",
         reason: "nodestrap speaks TLS only; kubeadm would ask over plain HTTP or guess the scheme",
         explains: |case| case.ours.is_err() && !case.input.starts_with("https://"),
     },

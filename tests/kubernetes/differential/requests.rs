@@ -9,6 +9,7 @@ use nodestrap::clock::Deadline;
 use nodestrap::error::Failure::{Clock, Denied, NotTrusted, Pending};
 use nodestrap::http::Proxies;
 use nodestrap::identity::{CertificateRequest, Exchange, Key, Verdict, Wanted};
+use nodestrap::log::Log;
 use nodestrap::node::NodeName;
 use nodestrap::report::Report;
 use serde_json::{Value, json};
@@ -40,7 +41,7 @@ const CLASSES: &[Class<Found, ()>] = &[
         reason: "the name is a digest of usages too, and a certificate for something else would be refused when it comes",
         explains: |case| {
             let is_other = ["usages", "hosts", "no signer"].iter().any(|name| case.input.has(name));
-            is_other && case.stricter(Denied, "asks for something else")
+            is_other && case.stricter(Denied, "differs from this node's request")
         },
     },
     Class {
@@ -66,7 +67,9 @@ const CLASSES: &[Class<Found, ()>] = &[
     Class {
         name: "PEM or DER in another form",
         reason: "Go skips what it does not understand",
-        explains: |case| case.input.has("damage") && case.stricter(Denied, "asks for something else"),
+        explains: |case| {
+            case.input.has("damage") && case.stricter(Denied, "differs from this node's request")
+        },
     },
 ];
 
@@ -168,7 +171,7 @@ fn ours(own: &Own, found: &Found, server: &Trusted) -> (Result<(), Refusal>, Val
     let api = server.dial(&system).expect("a connection");
     let deadline = Deadline::after(&*system.clock, Duration::from_secs(1));
     let exchange = Exchange::new(&api, None, &own.request, &*system.clock, deadline).looking_once();
-    let outcome = match exchange.run(&mut Report::silent(), &mut |_| Ok(())) {
+    let outcome = match exchange.run(&Log::silent(), &mut Report::new(), &mut |_| Ok(())) {
         Ok(Verdict::Issued(_)) => Ok(()),
         // Taken up, and nobody has decided yet.
         Err(error) if error.failure() == Pending => Ok(()),

@@ -31,12 +31,12 @@ pub const CLASSES: &[Class<Published, Cluster>] = &[
     Class {
         name: "a server that is no https:// URL",
         reason: "kubeadm notices when it dials it",
-        explains: |case| case.stricter(NotTrusted, "its server is no https:// URL"),
+        explains: |case| case.stricter(NotTrusted, "its server is not an https:// URL"),
     },
     Class {
         name: "a certificate that is not pinned, in a file",
         reason: "no server vouches for it, and all of them become the kubelet's clientCAFile; kubeadm asks a server",
-        explains: |case| case.stricter(NotTrusted, "give a pin for each that is the cluster's"),
+        explains: |case| case.stricter(NotTrusted, "pin each key that is the cluster's"),
     },
     Class {
         name: "no valid CA",
@@ -44,9 +44,9 @@ pub const CLASSES: &[Class<Published, Cluster>] = &[
         explains: |case| case.stricter(NotTrusted, "that may sign;") || case.stricter(Clock, "set the clock"),
     },
     Class {
-        name: "something else than certificates",
+        name: "other PEM blocks than certificates",
         reason: "a bundle that holds a key or a list of revocations was put together by mistake",
-        explains: |case| case.stricter(NotTrusted, "something else than certificates"),
+        explains: |case| case.stricter(NotTrusted, "other PEM blocks than certificates"),
     },
     Class {
         name: "a malformed certificate",
@@ -56,7 +56,7 @@ pub const CLASSES: &[Class<Published, Cluster>] = &[
     Class {
         name: "PEM in another form",
         reason: "Go skips what it does not understand, down to a torn block",
-        explains: |case| case.stricter(NotTrusted, "its CA data is no PEM"),
+        explains: |case| case.stricter(NotTrusted, "CA data is not valid PEM"),
     },
     Class {
         name: "a key that lies on no curve",
@@ -85,7 +85,7 @@ pub const CLASSES: &[Class<Published, Cluster>] = &[
         name: "YAML that one of the parsers does not read",
         reason: "YAML 1.2 here, 1.1 there; neither text is one that Kubernetes writes",
         explains: |case| {
-            case.stricter(NotTrusted, "not well-formed YAML")
+            case.stricter(NotTrusted, "syntax error")
                 || ["error converting YAML to JSON", "unsupported map key", "yaml: line"]
                     .iter()
                     .any(|words| case.laxer(words))
@@ -193,7 +193,7 @@ fn signatures() {
         let ours =
             match decide(&Published { data, token: token.clone(), pins: Vec::new() }, SystemTime::now()) {
                 Err(Refusal { kind: Some(NotPublished), .. }) => Ok(false),
-                Err(error) if error.words.contains("was not made with the token") => Ok(false),
+                Err(error) if error.words.contains("does not match the secret of token") => Ok(false),
                 // What is signed is no kubeconfig.
                 Err(_) | Ok(_) => Ok(true),
             };
@@ -210,9 +210,9 @@ pub const HASHES: &[Class<String, Vec<String>>] = &[
         explains: |case| case.stricter(Usage, "no PEM"),
     },
     Class {
-        name: "something else than certificates",
+        name: "other PEM blocks than certificates",
         reason: "a bundle that holds a key or a list of revocations was put together by mistake",
-        explains: |case| case.stricter(Usage, "something else than certificates"),
+        explains: |case| case.stricter(Usage, "other PEM blocks than certificates"),
     },
     Class {
         name: "DER that only Go takes",

@@ -148,13 +148,13 @@ fn node_names() {
         Class {
             name: "every machine's name",
             reason: "two machines of that name would share one Node",
-            explains: |case| case.stricter(Usage, "is every machine's own name for itself"),
+            explains: |case| case.stricter(Usage, "is the name of every machine for itself"),
         },
         Class {
             name: "a letter of no host name",
             reason: "Go makes an i of a Turkish capital one with a dot, and drops the dot",
             explains: |case| {
-                case.stricter(Usage, "is no DNS-1123 subdomain") && case.input.contains('\u{130}')
+                case.stricter(Usage, "is not a DNS-1123 subdomain") && case.input.contains('\u{130}')
             },
         },
     ];

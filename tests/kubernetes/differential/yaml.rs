@@ -11,7 +11,7 @@ pub const MEANINGLESS: [&str; 7] = [
     "anchors",
     "aliases",
     "tags are",
-    "twice in one map",
+    "duplicate key",
     "merge keys",
     "plain string",
     "more than one document",

@@ -85,7 +85,7 @@ pub const CASES: &[Case] = &[
         "nameserver 127.1.0.9\noptions attempts:1\n",
         "api.lab",
         nobody,
-        Expected::Fails("name server S9 cannot be reached: Connection refused"),
+        Expected::Fails("name server S9 cannot be reached: connection refused"),
     ),
     conf(
         "two silent servers",

@@ -1,0 +1,135 @@
+//! The log: one line per event on standard error, told to the service manager too, and what a command was asked for on
+//! standard output. The only printer.
+//!
+//! It is given checked and public values, and what others say; what must not be seen in that it is told once
+//! ([`Log::hide`]).
+
+use std::cell::RefCell;
+use std::io::Write as _;
+
+use crate::error::{Error, Failure, Result, Step, one_line};
+use crate::mask::masked;
+use crate::notify::Notify;
+use crate::retry::Pause;
+use crate::secret::{Hidden, Secret};
+
+/// Where lines go, and what they must not show.
+#[derive(Debug, Default)]
+pub struct Log {
+    /// The service manager, which is told the same lines.
+    manager: Option<Notify>,
+    hidden: RefCell<Hidden>,
+    /// Names of hosts and of the node that are in use: they are shown, whatever shape they have.
+    names: RefCell<Vec<String>>,
+    quiet: bool,
+}
+
+impl Log {
+    /// A log that prints its lines on standard error and tells them to `manager`.
+    #[must_use]
+    pub fn new(manager: Option<Notify>) -> Self {
+        Self { manager, ..Self::default() }
+    }
+
+    /// A log that prints nothing, for tests.
+    #[must_use]
+    pub fn silent() -> Self {
+        Self { quiet: true, ..Self::default() }
+    }
+
+    /// From now on no line shows `secret`, whoever has repeated it.
+    pub fn hide(&self, secret: &Secret<String>) {
+        self.hidden.borrow_mut().add(secret.expose());
+    }
+
+    /// Notes the name of a host or a node that is in use, and so no secret that is in the wrong place.
+    pub fn show_name(&self, name: &str) {
+        let mut names = self.names.borrow_mut();
+        // Others cannot look like a token.
+        if name.contains('.') && !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+
+    /// Takes back what was noted of names: they are in use no more.
+    pub fn forget_names(&self) {
+        self.names.borrow_mut().clear();
+    }
+
+    /// A text without what nobody may see of it.
+    #[must_use]
+    pub fn redact(&self, text: &str) -> String {
+        masked(&self.hidden.borrow().mask(text), &self.names.borrow())
+    }
+
+    /// Prints one event. A closed standard error is no reason to stop.
+    pub fn info(&self, line: &str) {
+        let line = self.redact(&one_line(line));
+        self.status(&line);
+        self.line(&line);
+    }
+
+    /// Prints a warning.
+    pub fn warn(&self, warning: &str) {
+        self.info(&["warning: ", warning].concat());
+    }
+
+    /// Prints why an attempt failed that is made again, where that is news.
+    pub fn retry(&self, pause: &Pause) {
+        if let Some(news) = &pause.news {
+            self.info(&format!("{news}; {}", pause.prospect()));
+        }
+    }
+
+    /// Prints the failure that ended the run: what happened, and what to do about it. The service manager is told both in
+    /// one message.
+    pub fn error(&self, error: &Error) {
+        let line = |text: String| self.redact(&text);
+        let what = line(["error: ", &error.summary()].concat());
+        let help = error.help().map(|help| line(["help: ", &help].concat()));
+        match &help {
+            Some(help) => self.status(&[&what, "; ", help].concat()),
+            None => self.status(&what),
+        }
+        self.line(&what);
+        if let Some(help) = help {
+            self.line(&help);
+        }
+    }
+
+    /// Tells the service manager that the run has ended well, and how.
+    pub fn ready(&self, outcome: &str) {
+        if let Some(manager) = &self.manager {
+            manager.ready(&self.redact(outcome));
+        }
+    }
+
+    /// Prints what a command was asked for, on standard output, where another program may read it.
+    ///
+    /// # Errors
+    /// [`Failure::Files`] when not all of it can be written: whoever reads would miss something.
+    pub fn print(&self, text: &str) -> Result<()> {
+        if self.quiet {
+            return Ok(());
+        }
+        let mut output = std::io::stdout().lock();
+        output.write_all(self.redact(text).as_bytes()).and_then(|()| output.flush()).map_err(|e| {
+            let what = "cannot write to standard output";
+            Error::new(Step::Files, Failure::Files, what)
+                .with_help("check where it is redirected to")
+                .caused_by(e)
+        })
+    }
+
+    fn status(&self, line: &str) {
+        if let Some(manager) = &self.manager {
+            manager.status(line);
+        }
+    }
+
+    fn line(&self, line: &str) {
+        if !self.quiet {
+            let _ = std::io::stderr().lock().write_all(format!("nodestrap: {line}\n").as_bytes());
+        }
+    }
+}
