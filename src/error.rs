@@ -86,35 +86,31 @@ pub const FAILURES: [(Failure, &str, &str); 11] = [
     (
         Failure::Unreachable,
         "unreachable",
-        "API server out of reach or busy until the deadline: check address and network",
+        "API server unreachable or busy until the deadline: check address and network",
     ),
     (
         Failure::NotPublished,
         "not-published",
-        "no signed cluster-info, no kubelet-config, no file at the URL: see the message",
+        "no signed cluster-info, kubelet-config or file at the URL: see the message",
     ),
     (
         Failure::NotTrusted,
         "not-trusted",
-        "signature, pin, chain or certificate does not verify: check token and pin",
+        "signature, pin, chain or certificate cannot be verified: check token and pin",
     ),
     (
         Failure::Refused,
         "refused",
-        "401 or 403 for token or client certificate: make a new one, or check its RBAC",
+        "401 or 403 for token or client certificate: create a new one, or check its RBAC",
     ),
     (
         Failure::Denied,
         "denied",
-        "request denied, failed or invalid, or node name taken: ask who runs the cluster",
+        "CSR denied, failed or invalid, or node name taken: contact the administrator",
     ),
-    (Failure::Pending, "pending", "not approved by the deadline: approve the request, then run again"),
-    (
-        Failure::Clock,
-        "clock",
-        "a certificate is not valid at this machine's time: set the clock, or renew it",
-    ),
-    (Failure::Files, "files", "local files cannot be read, written or replaced: follow the message"),
+    (Failure::Pending, "pending", "not approved by the deadline: approve the CSR, then run again"),
+    (Failure::Clock, "clock", "a certificate is not valid at the system time: set the clock, or renew it"),
+    (Failure::Files, "files", "local files cannot be read, written or replaced: see the message"),
     (
         Failure::ServingPending,
         "serving-pending",

@@ -15,7 +15,7 @@ pub const USER_PREFIX: &str = "system:node:";
 pub struct NodeName(String);
 
 impl NodeName {
-    /// Checks a name that the user gave or the machine has, after trimming it and lower-casing its ASCII letters, as
+    /// Checks a name that the user gave or the machine has, after trimming and lower-casing it as
     /// kubeadm does (`cmd/kubeadm/app/util/config/common.go`, `GetHostname`).
     ///
     /// # Errors
@@ -34,7 +34,13 @@ impl NodeName {
     /// # Errors
     /// What it is instead, without any part of it.
     pub fn parse(given: &str) -> std::result::Result<Self, &'static str> {
-        let name = given.trim().to_ascii_lowercase();
+        // The two letters beyond ASCII that Go's `strings.ToLower` makes one of a host name; the others are none anyway.
+        let lower = |c: char| match c {
+            '\u{130}' => 'i',
+            '\u{212a}' => 'k',
+            c => c.to_ascii_lowercase(),
+        };
+        let name: String = given.trim().chars().map(lower).collect();
         Err(match name.as_str() {
             "" => "is empty",
             "(none)" => "is the name of a machine without a hostname",

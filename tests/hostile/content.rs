@@ -92,7 +92,7 @@ type Map = (&'static str, Expect, fn(&mut Value));
 
 const MAPS: [Map; 17] = [
     ("no data", UNSIGNED, |map| map["data"] = Value::Null),
-    ("not a kubeconfig", UNSIGNED, |map| map["data"]["kubeconfig"] = json!("")),
+    ("no kubeconfig", UNSIGNED, |map| map["data"]["kubeconfig"] = json!("")),
     ("no signature", UNSIGNED, |map| map["data"]["jws-kubeconfig-abcdef"] = json!("")),
     ("a signature for another token only", UNSIGNED, |map| {
         let data = map["data"].as_object_mut().expect("data");

@@ -54,15 +54,15 @@ const CLASSES: &[Class<String, Said>] = &[
         "a path for the CA in odd characters",
         "it is written into files that others read",
         Usage,
-        "--ca-cert-path (NODESTRAP_CONFIG) takes"
+        "--ca-cert-path (NODESTRAP_CONFIG) expects"
     ),
     refused!(
         "an argument or a taint that no kubelet takes",
         "kubeadm writes it, and the kubelet does not start",
         Usage,
-        "--taint (NODESTRAP_CONFIG) takes",
-        "--kubelet-extra-arg (NODESTRAP_CONFIG) takes",
-        "--cri-socket (NODESTRAP_CONFIG) takes",
+        "--taint (NODESTRAP_CONFIG) expects",
+        "--kubelet-extra-arg (NODESTRAP_CONFIG) expects",
+        "--cri-socket (NODESTRAP_CONFIG) expects",
         "not a list of names and values"
     ),
     refused!(
@@ -76,7 +76,7 @@ const CLASSES: &[Class<String, Said>] = &[
         "the name of every machine, or none",
         "two machines of one name would share one Node",
         Usage,
-        "the node name"
+        "node name"
     ),
     Class {
         name: "YAML that means nothing in JSON",

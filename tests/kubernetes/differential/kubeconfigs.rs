@@ -83,7 +83,7 @@ const CLASSES: &[Class<String, Known>] = &[
         "client certificate",
         "client key"
     ),
-    refused!("base64 in another form", "Go leaves bits unread", Usage, "no base64"),
+    refused!("base64 in another form", "Go leaves bits unread", Usage, "base64"),
     Class {
         name: "YAML that means nothing in JSON",
         reason: "anchors, tags, merge keys, a key that stands twice: refused instead of interpreted",

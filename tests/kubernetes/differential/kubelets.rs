@@ -33,7 +33,7 @@ const CLASSES: &[Class<Wanted, Written>] = &[
     Class {
         name: "a form that is not kubeadm's",
         reason: "lines are set where kubeadm writes them; in another text it is said before anything is written",
-        explains: |case| case.refused(NotPublished, "of no use"),
+        explains: |case| case.refused(NotPublished, "is unusable"),
     },
     Class {
         name: "a text that kubeadm's decoder fills, corrects or refuses",

@@ -41,7 +41,7 @@ pub const CLASSES: &[Class<Published, Cluster>] = &[
     Class {
         name: "no valid CA",
         reason: "kubeadm notices when it verifies a chain; here nothing else is tried before the clock is right",
-        explains: |case| case.stricter(NotTrusted, "that may sign;") || case.stricter(Clock, "set the clock"),
+        explains: |case| case.stricter(NotTrusted, "that may sign") || case.stricter(Clock, "set the clock"),
     },
     Class {
         name: "other PEM blocks than certificates",
@@ -207,7 +207,7 @@ pub const HASHES: &[Class<String, Vec<String>>] = &[
     Class {
         name: "PEM in another form",
         reason: "Go skips what it does not understand, down to a torn block",
-        explains: |case| case.stricter(Usage, "no PEM"),
+        explains: |case| case.stricter(Usage, "not valid PEM"),
     },
     Class {
         name: "other PEM blocks than certificates",
