@@ -7,6 +7,7 @@ use std::process::Command;
 use nix::sched::{CloneFlags, unshare};
 
 use crate::support::scratch::{Scratch, locks};
+use crate::support::tmpfs::unmount;
 
 /// A file system that a node may have its root on.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +79,7 @@ impl Disk {
 
     fn detach(&self) {
         locks::forget(&self.at);
-        run(Command::new("umount").arg(&self.at));
+        assert!(unmount(&self.at), "umount {}", self.at.display());
     }
 
     /// Makes everything durable that was written so far.
@@ -100,7 +101,7 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         locks::forget(&self.at);
-        let _ = Command::new("umount").arg(&self.at).output();
+        unmount(&self.at);
         let _ = fs::remove_file(&self.image);
     }
 }

@@ -10,7 +10,7 @@ use super::disk::{Blank, Kind, attribute};
 use super::flows::{FLOWS, Setting};
 use super::state::is_temporary;
 use crate::support::node::{CA, KUBELET, KUBELET_CONF, PKI};
-use crate::support::tmpfs::Tmpfs;
+use crate::support::tmpfs::{Tmpfs, unmount};
 
 /// The flow that writes most, on a disk that has room for less and less of it.
 #[test]
@@ -109,6 +109,6 @@ impl Bound {
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
+        unmount(&self.0);
     }
 }

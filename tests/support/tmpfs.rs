@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use super::scratch::locks;
 
@@ -37,8 +38,20 @@ impl Tmpfs {
 impl Drop for Tmpfs {
     fn drop(&mut self) {
         locks::forget(&self.0);
-        let _ = Command::new("umount").arg(&self.0).status();
+        unmount(&self.0);
     }
+}
+
+/// Unmounts what is mounted over a directory, and tells whether that was done. What another thread starts has the files that
+/// this one has open for a moment, until it has become another program: so long the directory is busy.
+pub fn unmount(over: &Path) -> bool {
+    (0..100).any(|_| {
+        let is_done = Command::new("umount").arg(over).output().is_ok_and(|output| output.status.success());
+        if !is_done {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        is_done
+    })
 }
 
 fn mount(args: &[&str], over: &Path) -> bool {
