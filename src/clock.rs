@@ -45,10 +45,10 @@ pub fn distance(one: SystemTime, other: SystemTime) -> String {
     "less than a second".to_owned()
 }
 
-/// A time as Go prints it, in whole seconds: `4m52s`.
+/// A time as Go prints it, in whole seconds, rounded up: `4m52s`.
 #[must_use]
 pub fn short(time: Duration) -> String {
-    let seconds = time.as_secs();
+    let seconds = time.as_millis().div_ceil(1000);
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
         (0, 0, seconds) => format!("{seconds}s"),
         (0, minutes, seconds) => format!("{minutes}m{seconds}s"),

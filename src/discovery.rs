@@ -17,7 +17,7 @@ use crate::yaml;
 const PATH: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
 
 const CHECK_URL: &str = "check the URL";
-const CHECK_SERVER: &str = "check that the address is the API server's";
+const CHECK_SERVER: &str = "check that the address is that of this cluster's API server";
 
 /// What is used of the ConfigMap's data: the kubeconfig, and the signature of one token. A cluster has a signature for each
 /// of its tokens; the others are passed over.
@@ -92,7 +92,7 @@ pub fn fetch(peer: &Unverified, token_id: &str, timeout: Duration) -> Result<Clu
             300..=399 => ("redirects are not followed", "use the API server's own address"),
             401 => (
                 "anonymous requests are disabled",
-                "allow them for cluster-info, or copy it to the machine and use --cluster-info",
+                "allow anonymous requests for cluster-info, or save the ConfigMap to a file and use --cluster-info",
             ),
             403 | 404 => (
                 "cluster-info is not public or not found",

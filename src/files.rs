@@ -222,9 +222,9 @@ impl NodeFiles {
 
     fn directory(&self, at: &str, mode: u32) -> Result<Directory> {
         let open = |at: &str, mode| {
-            self.root.directory(at, Some(mode)).map_err(|e| {
-                failed(format!("directory {at} cannot be opened or created"), "repair or remove it", e)
-            })
+            self.root
+                .directory(at, Some(mode))
+                .map_err(|e| failed(format!("directory {at} cannot be opened or created"), CHECK, e))
         };
         if at.strip_prefix(KUBELET).is_some_and(|below| below.starts_with('/')) {
             let kubelet = open(KUBELET, 0o700)?; // not with the mode that a parent gets
@@ -240,7 +240,7 @@ impl NodeFiles {
         self.root.directory(at, None).and_then(|directory| directory.sync()).map_err(|e| {
             failed(
                 format!("directory {at} cannot be synced"),
-                "free space or make it writable, then run again",
+                "free space on that file system or make it writable, then run again",
                 e,
             )
         })
@@ -261,7 +261,7 @@ impl NodeFiles {
         removed.map_err(|e| {
             failed(
                 format!("{} cannot be removed", path(at, name)),
-                "free space or make it writable, then run again",
+                "free space on that file system or make it writable, then run again",
                 e,
             )
         })
@@ -317,18 +317,21 @@ pub(crate) fn path(directory: &str, name: &str) -> String {
 /// What is there belongs to another cluster or node, and may only go when the operator says so.
 fn refusal(problem: &str) -> Error {
     Error::new(Step::Files, Failure::Files, problem)
-        .with_help("if this machine should join as another node or cluster, stop the kubelet and use --replace, which moves kubelet.conf, \
-             certificates and CA aside; if not, correct --node-name or the discovery settings")
+        .with_help("to join as a different node or to a different cluster, stop the kubelet and use --replace, which renames the old \
+             files to NAME.old-DATE; otherwise correct --node-name or the discovery settings")
 }
 
+/// What to do about a file or directory that is there and cannot be used.
+const CHECK: &str = "check its type, owner and mode, and that its file system is writable and in order";
+
 fn unreadable(path: &str, error: io::Error) -> Error {
-    failed(format!("{path} cannot be read"), "repair or remove it", error)
+    failed(format!("{path} cannot be read"), CHECK, error)
 }
 
 fn unwritable(path: &str, error: io::Error) -> Error {
     failed(
         format!("{path} cannot be written (unchanged)"),
-        "free space or make it writable, then run again",
+        "free space on that file system or make it writable, then run again",
         error,
     )
 }

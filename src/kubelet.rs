@@ -87,7 +87,7 @@ impl Lookup<'_> {
         }
         let what = format!("a Ready Node {name} already exists");
         Err(Error::new(Step::Cluster, Failure::Denied, what).with_help(
-            "use another name, or, if this machine replaces that node, stop the old one or delete the Node",
+            "use another --node-name, or, if this machine replaces that node, stop its kubelet or delete the Node",
         ))
     }
 

@@ -207,7 +207,7 @@ impl NodeFiles {
         let names = self
             .root
             .names(at)
-            .map_err(|e| failed(format!("directory {at} cannot be read"), "repair or remove it", e))?;
+            .map_err(|e| failed(format!("directory {at} cannot be read"), super::CHECK, e))?;
         let names: Vec<String> = names.into_iter().filter_map(|name| name.into_string().ok()).collect();
         let mut pairs = Vec::new();
         for rank in 0..5 {

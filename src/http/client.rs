@@ -170,7 +170,7 @@ impl Client {
     /// What a chain that does not verify means. The time may heal it, and servers behind one name may differ for a moment,
     /// while their certificates are changed.
     pub(super) fn certificate_failure(&self, step: Step, problem: &Problem) -> Error {
-        const WHO: &str = "check that the address is the API server's";
+        const WHO: &str = "check that the address is that of this cluster's API server";
         let (failure, retry) = match problem {
             Problem::Time(..) => (Failure::Clock, Retry::UntilDeadline(None)),
             _ => (Failure::NotTrusted, Retry::Briefly(None)),
@@ -178,7 +178,7 @@ impl Client {
         let (what, help) = match problem {
             Problem::Time(..) => (
                 "is not valid now",
-                "renew the certificate (kubeadm certs renew apiserver), or set the clock",
+                "set the clock, or renew the certificate on the control plane node (kubeadm certs renew apiserver)",
             ),
             Problem::Limit { limit, help, .. } => (*limit, *help),
             Problem::Kubelet => {

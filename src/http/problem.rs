@@ -94,7 +94,7 @@ pub(super) fn of_chain(
         | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_)
         | E::InvalidSignatureForPublicKey => unchecked(&leaf, others, anchors).unwrap_or_else(|| {
             let words = format!(
-                "its signature, or that of a CA in its chain, does not match the key of its issuer ({})",
+                "it, or a CA in its chain, was signed by another CA that has the name of its issuer ({})",
                 leaf.issuer
             );
             Problem::Wrong(words)

@@ -233,7 +233,7 @@ impl Proxy {
             ),
             407 => (
                 "user and password required",
-                "set that variable to http://USER:PASSWORD@HOST:PORT, or name the host in NO_PROXY",
+                "add user and password to the URL in that variable, or name the host in NO_PROXY",
             ),
             403 => ("access denied", "allow the host in the proxy, or name it in NO_PROXY"),
             429 => ("the proxy is busy", "check the proxy"),

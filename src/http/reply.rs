@@ -150,11 +150,14 @@ impl Reply {
         };
         let (meaning, help) = match self.status {
             401 => (
-                "unauthorized",
-                "the token has expired or lacks usage \"authentication\", or the API server has bootstrap tokens disabled: \
-                 create a new token",
+                "the credential was rejected",
+                "create a new token: it may have expired or lack usage \"authentication\"; if that fails too, check \
+                 --enable-bootstrap-token-auth of the API server",
             ),
-            403 => ("forbidden", "check the credential's groups and their RBAC"),
+            403 => (
+                "the credential lacks permission",
+                "bind the group of the token or certificate to a role that allows it (kubeadm: system:node-bootstrapper)",
+            ),
             429 | 500..=599 => ("API server is busy or restarting", "check the API server and etcd"),
             422 => ("invalid request", "contact the cluster administrator"),
             404 => ("path not found", "check the server's URL and version"),

@@ -328,10 +328,7 @@ impl<'a> Exchange<'a> {
     fn pending(&self) -> Error {
         let name = self.request.name();
         Error::new(Step::Approval, self.request.wanted.kind.pending, format!("CSR {name} is still pending"))
-            .with_help(format!(
-                "bind ClusterRole system:certificates.k8s.io:certificatesigningrequests:nodeclient for automatic approval, or \
-                 approve it (the next run resumes it): kubectl certificate approve {name}"
-            ))
+            .with_help(format!("{}: kubectl certificate approve {name}", self.request.wanted.kind.approval))
             .with_retry(Retry::UntilDeadline(None))
     }
 

@@ -20,6 +20,8 @@ pub struct Kind {
     pub(super) usage: &'static str,
     /// What it means that nobody has decided by the deadline.
     pub(super) pending: Failure,
+    /// How it gets decided, to stand before the command that approves it.
+    pub(super) approval: &'static str,
     /// The phase that ends when the request is with the API server, where it is timed by itself.
     pub(super) submission: Option<Phase>,
     /// The name of its FileStore (`pkg/kubelet/certificate/kubelet.go`): what its files' names begin with.
@@ -35,6 +37,8 @@ impl Kind {
         serves: |certificate| certificate.client_auth,
         usage: "client authentication",
         pending: Failure::Pending,
+        approval: "bind ClusterRole system:certificates.k8s.io:certificatesigningrequests:nodeclient to the token's group for \
+                   automatic approval, or approve it, the next run resumes it",
         submission: Some(Phase::Request),
         store: "kubelet-client",
     };
@@ -47,6 +51,7 @@ impl Kind {
         serves: |certificate| certificate.server_auth,
         usage: "server authentication",
         pending: Failure::ServingPending,
+        approval: "check its names and approve it, which Kubernetes does not do by itself for serving certificates",
         submission: None,
         store: "kubelet-server",
     };

@@ -128,7 +128,7 @@ impl Object {
         if let Some(condition) = find("Failed") {
             return spent(
                 format!("CSR {name} failed at the signer ({})", words(condition)),
-                "check the logs of the signer",
+                "check the logs of the signer (kube-controller-manager)",
             );
         }
         match (find("Approved"), self.certificate.as_str()) {

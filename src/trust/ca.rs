@@ -78,7 +78,7 @@ impl Bundle {
         };
         if !roots.iter().any(|root| root.is_valid_at(now)) {
             return Err(Error::new(Step::Trust, Failure::Clock, first.describe_validity(now))
-                .with_help("set the clock of this machine, or renew the cluster's CA")
+                .with_help("set the clock; a CA that has expired is renewed in the cluster")
                 .with_retry(Retry::UntilDeadline(None)));
         }
         let stands_between = |c: &&Certificate| !is_root(c) && c.may_issue && c.is_valid_at(now);
@@ -206,7 +206,8 @@ impl Pins {
         let help = if bundle.pins().iter().any(|key| self.name(key)) {
             "pin each key that is the cluster's, and remove the other certificates"
         } else {
-            "check the pin: it is mistyped, or this is another cluster; `nodestrap ca-hash FILE` prints the pin of a CA file"
+            "check the pin and the address: it is mistyped, or this is another cluster; on a control plane node `nodestrap ca-hash \
+             /etc/kubernetes/pki/ca.crt` prints the right one"
         };
         let given: Vec<_> = self.given().iter().map(|pin| pin.0.as_str()).collect();
         let what = format!(

@@ -52,17 +52,13 @@ pub fn case(
 }
 
 pub const NOT_VERIFIED: Expect =
-    waits("not-trusted", "cannot be verified; check that the address is the API server's");
+    waits("not-trusted", "cannot be verified; check that the address is that of");
 /// So broken that not even the handshake's signature can be judged, as of a server that does not hold its key.
-pub const NOT_READ: Expect =
-    waits("not-trusted", "cannot be verified; check that the address is the API server's");
+pub const NOT_READ: Expect = waits("not-trusted", "cannot be verified; check that the address is that of");
 pub const NO_CA: Expect =
     waits("not-trusted", "the cluster's CA data holds no CA certificate that may sign; publish the");
-pub const SERVER_CLOCK: Expect = waits(
-    "clock",
-    "is not valid now; renew the certificate (kubeadm certs renew apiserver), or set the clock",
-);
-const CA_CLOCK: Expect = waits("clock", "; set the clock of this machine, or renew the cluster's CA");
+pub const SERVER_CLOCK: Expect = waits("clock", "is not valid now; set the clock, or renew the certificate");
+const CA_CLOCK: Expect = waits("clock", "; set the clock");
 
 /// Go may take it; what it is stands in the error.
 pub const fn unchecked(what: &'static str) -> Expect {

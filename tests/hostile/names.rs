@@ -8,8 +8,7 @@ use crate::support::pki::Authority;
 
 /// What is dialled through a proxy, which looks names up: this machine knows no such name.
 const NAME: &str = "api.cluster.example";
-const NOT_NAMED: Expect =
-    waits("not-trusted", "cannot be verified; check that the address is the API server's");
+const NOT_NAMED: Expect = waits("not-trusted", "cannot be verified; check that the address is that of");
 
 /// What is dialled, what the certificate is for, and how that must end.
 type Row = (&'static str, Expect, &'static str, fn() -> Vec<SanType>);

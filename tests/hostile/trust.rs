@@ -14,8 +14,7 @@ use crate::support::relay::Relay;
 
 type Versions = &'static [&'static rustls::SupportedProtocolVersion];
 
-const NOT_VERIFIED: Expect =
-    waits("not-trusted", "cannot be verified; check that the address is the API server's");
+const NOT_VERIFIED: Expect = waits("not-trusted", "cannot be verified; check that the address is that of");
 const NOT_PINNED: Expect = waits("not-trusted", "CA keys in cluster-info are not pinned");
 const FORGED: Expect = waits("not-trusted", "does not match the secret of token abcdef");
 const CLOCK: Expect = waits("clock", "is not valid now; set the clock");
@@ -266,7 +265,7 @@ fn others() -> Vec<Case> {
     });
     case(
         "a question who we are",
-        waits("not-published", "anonymous requests are disabled; allow them"),
+        waits("not-published", "anonymous requests are disabled; allow anonymous"),
         || {
             let api = Api::start();
             api.on(Route::Discovery, |_, _, _| {

@@ -176,7 +176,7 @@ fn a_ready_node_is_not_replaced() {
     is_ready("True");
     let outcome = node.join(&token, &["--refuse-ready-node"]);
     outcome.assert(7, "denied");
-    assert!(outcome.stderr.contains("a Node taken is in the cluster and Ready"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("a Ready Node taken already exists"), "{}", outcome.stderr);
     assert_eq!(node.files(), Vec::<String>::new());
     assert!(!cluster.signing_requests().contains(&"taken".to_owned()));
     let refused = try_run(&mut kubeadm::command(&cluster, &Node::new("taken"), &token));

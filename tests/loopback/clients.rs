@@ -107,7 +107,7 @@ fn one_that_is_not_known_is_refused() {
     let output = way.run();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(6), "{said}");
-    assert!(said.contains("forbidden"), "{said}");
+    assert!(said.contains("lacks permission"), "{said}");
 }
 
 #[test]

@@ -80,7 +80,7 @@ const STRANGERS: [Stranger; 12] = [
         "not-published",
         &[
             "did not respond with a ConfigMap",
-            "help: check that the address is the API server's",
+            "help: check that the address is that of",
             "(HTTP 200, text/html from CN=edge-7.example: Welcome to nginx!)",
         ],
     ),

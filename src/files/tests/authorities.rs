@@ -111,7 +111,7 @@ fn what_may_go_is_written_over_and_what_may_not_stays() {
         node.write(CA_CRT, &held);
         assert_files(
             node.files().write_ca(&cluster),
-            "; if this machine should join as another node or cluster, stop the kubelet and use --replace",
+            "; to join as a different node or to a different cluster, stop the kubelet and use --replace",
         );
         assert_eq!(node.read(CA_CRT), held);
     }
