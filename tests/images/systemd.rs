@@ -337,7 +337,7 @@ fn read_only_etc(lab: &Lab) -> String {
     machine.put("/etc/systemd/journald.conf.d/lab.conf", 0o644, "[Journal]\nForwardToConsole=yes\n");
     let mut boot = machine.boot(&read_only(lab));
     boot.console_with(
-        "nodestrap.service: Failed to set up special execution directory in /etc: read-only file system",
+        "nodestrap.service: Failed to set up special execution directory in /etc: Read-only file system",
     );
     boot.console_with("Started console-getty.service");
     assert!(!lab.cluster.signing_requests().contains(&machine.name) && !machine.has_kubelet());

@@ -205,7 +205,7 @@ fn a_ready_node_of_this_name_is_left_alone() {
                 run.expect("joined");
                 return;
             }
-            run.expect("denied").says(&["a Ready Node n1 already exists", "another name"]);
+            run.expect("denied").says(&["a Ready Node n1 already exists", "another --node-name"]);
             assert_eq!(api.routes(), [Route::Discovery, Route::Node]);
             assert_eq!(node.tree(), Vec::<String>::new());
         },
