@@ -150,10 +150,13 @@ fn fail(setting: &Setting, point: &Point, (error, number): (&str, i32)) -> bool 
     setting.is_whole(&machine);
     match run.code {
         Some(10) => {
-            let text = io::Error::from_raw_os_error(number).to_string();
-            let line = run.stderr.lines().last().unwrap_or_default();
+            // Small letters begin it, and no number is behind it.
+            let text = io::Error::from_raw_os_error(number).to_string().to_lowercase();
+            let text = text.split(" (os error").next().unwrap_or_default();
+            let line = run.stderr.lines().find(|line| line.starts_with("nodestrap: error: "));
+            let line = line.unwrap_or_default();
             let is_named = PLACES.iter().any(|at| line.contains(at));
-            run.check(is_named && line.contains(&text), "an error that says what and why");
+            run.check(is_named && line.to_lowercase().contains(text), "an error that says what and why");
             let is_clear = point.call.starts_with("unlink")
                 || !machine.node.files().iter().any(|file| is_temporary(file));
             run.check(is_clear, "no temporary file is left");

@@ -25,7 +25,7 @@ fn a_disk_without_room_is_told_and_the_next_run_with_room_heals() {
         let run = machine.join().run();
         run.check(matches!(run.code, Some(0 | 10)), "joined, or a full disk");
         if run.code == Some(10) {
-            run.says(&["No space left on device"]);
+            run.says(&["no space left on device"]);
         }
         setting.is_whole(&machine);
         let left = machine.node.files().into_iter().find(|file| is_temporary(file));
