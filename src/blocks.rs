@@ -2,8 +2,6 @@
 
 use pem::Pem;
 
-use crate::text::contains;
-
 /// The blocks of a text, which may be foreign, and may hold a key. `None` for what is no PEM, or none to Go: a block
 /// begins and ends with lines of its own.
 #[must_use]
@@ -36,6 +34,10 @@ fn is_whole_edge(line: &[u8]) -> bool {
     let end = line.iter().rposition(|byte| !b" \t".contains(byte)).map_or(0, |last| last + 1);
     let words = line[..end].strip_prefix(b"-----").and_then(|rest| rest.strip_suffix(b"-----"));
     words.is_some_and(|words| !contains(words, b"--") && !words.starts_with(b"-") && !words.ends_with(b"-"))
+}
+
+fn contains(line: &[u8], words: &[u8]) -> bool {
+    line.windows(words.len()).any(|window| window == words)
 }
 
 #[cfg(test)]

@@ -109,8 +109,7 @@ impl Unverified {
     /// The endpoint and the proxy on the way to it, for people.
     #[must_use]
     pub fn route(&self) -> String {
-        let place = self.0.to_string();
-        place.strip_prefix("https://").unwrap_or(&place).to_owned()
+        self.0.to_string()
     }
 
     /// Judges the chain that the connection in use has shown, by the rules of any verified handshake.

@@ -23,7 +23,6 @@ pub mod read;
 pub mod report;
 pub mod retry;
 pub mod secret;
-pub mod text;
 pub mod x509;
 pub mod yaml;
 

@@ -22,7 +22,7 @@ pub fn masked(text: &str, names: &[String]) -> String {
             continue;
         };
         let is_name = |name: &String| {
-            (0..from).any(|start| to <= start + name.len() && bytes[start..].starts_with(name.as_bytes()))
+            text.match_indices(name.as_str()).any(|(start, _)| start < from && to <= start + name.len())
         };
         if !names.iter().any(is_name) {
             shown.push_str(&text[copied..from]);

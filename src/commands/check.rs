@@ -24,7 +24,6 @@ use crate::limits;
 use crate::log::Log;
 use crate::report::{Finding, Level, Report, Success};
 use crate::secret::Secret;
-use crate::text::contains;
 use crate::yaml;
 
 /// The kubeconfigs of a control plane, each with a key (`cmd/kubeadm/app/constants`, `AdminKubeConfigFileName` and the
@@ -255,7 +254,7 @@ impl Image<'_> {
             return;
         }
         if place == Place::Node && is_set_aside(path) {
-            return if contains(path, ".crt.old-") {
+            return if path.contains(".crt.old-") {
                 self.warning(path, "moved aside by --replace", REMOVE);
             } else {
                 self.error(path, "moved aside by --replace, may hold a key or a token", REMOVE);
@@ -264,7 +263,7 @@ impl Image<'_> {
         let Some(text) = self.text(path) else { return };
         let text = text.expose();
         // A kubeconfig's token has no shape of its own.
-        let is_kubeconfig = place != Place::Boot && contains(text, "users");
+        let is_kubeconfig = place != Place::Boot && text.contains("users");
         let holds_secret = holds_secret(text)
             || is_kubeconfig && Kubeconfig::parse(text).is_ok_and(|config| config.holds_secret())
             || place == Place::Node && is_of_api_server(path, text);
@@ -314,19 +313,19 @@ impl Image<'_> {
 /// Whether a file is a list of static tokens or passwords (`--token-auth-file`), or holds the keys of
 /// `--encryption-provider-config`: they have no shape of their own.
 fn is_of_api_server(path: &str, text: &str) -> bool {
-    path.rsplit('.').next() == Some("csv") && contains(text, ",")
-        || contains(text, "EncryptionConfig") && contains(text, "keys")
+    path.rsplit('.').next() == Some("csv") && text.contains(',')
+        || text.contains("EncryptionConfig") && text.contains("keys")
 }
 
 /// Whether a file is, or holds in base64, what gzip has made (RFC 1952, section 2.3.1), as seeds may. Boot loaders and
 /// logs have such files of their own.
 fn is_packed(path: &str, text: &str) -> bool {
-    let packed = text.starts_with("\u{1f}\u{fffd}\u{8}") || contains(text, "H4sIA");
+    let packed = text.starts_with("\u{1f}\u{fffd}\u{8}") || text.contains("H4sIA");
     packed && !["/boot/", "/efi/", "/var/log/"].iter().any(|place| path.starts_with(place))
 }
 
 /// Whether a file has the name that `--replace` gives (`NAME.old-DATE`).
 fn is_set_aside(path: &str) -> bool {
-    let name = path.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
-    path.len() - name.len() > 10 && name.strip_suffix(".old").is_some()
+    let date = path.rsplit_once(".old-").map(|(_, date)| date);
+    date.is_some_and(|date| date.len() >= 10 && date.bytes().all(|b| b.is_ascii_digit() || b == b'-'))
 }

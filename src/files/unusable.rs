@@ -7,7 +7,6 @@ use crate::clock::distance;
 use crate::error::foreign;
 use crate::http::ServerUrl;
 use crate::kubeconfig::{Cluster, KubeconfigError};
-use crate::text::split_once;
 use crate::x509::{Certificate, utc};
 
 /// An identity that a kubelet could not start from.
@@ -82,7 +81,7 @@ pub(super) fn check_server(cluster: &Cluster) -> Result<(), Problem> {
         return Err(Problem::Insecure);
     }
     // client-go drops the query and the fragment. It would take a user's name for Basic authentication.
-    let (scheme, rest) = split_once(&cluster.server, "://").unwrap_or_default();
+    let (scheme, rest) = cluster.server.split_once("://").unwrap_or_default();
     let rest = &rest[..rest.find(['?', '#']).unwrap_or(rest.len())];
     let is_server =
         scheme.eq_ignore_ascii_case("https") && ServerUrl::parse(&["https://", rest].concat()).is_some();

@@ -20,7 +20,6 @@ use crate::error::{Error, Failure, Result, Retry, Step, foreign};
 use crate::limits;
 use crate::read;
 use crate::secret::{Hidden, Secret};
-use crate::text::split_once;
 
 /// `User-Agent`, in the form that Kubernetes' own components use: name/version (os/architecture), with Go's names. A
 /// proxy sees it as the API server does.
@@ -157,7 +156,7 @@ pub(super) struct Proxy {
 impl Proxy {
     /// Reads `[http://][USER[:PASSWORD]@]HOST[:PORT]`. The error is a clause to stand behind the variable's name.
     fn parse(variable: &'static str, url: &str) -> std::result::Result<Self, &'static str> {
-        let (scheme, rest) = split_once(url, "://").unwrap_or(("http", url));
+        let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
         if !scheme.eq_ignore_ascii_case("http") {
             return Err("does not name an http:// proxy, and no other kind is supported");
         }

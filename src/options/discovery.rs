@@ -9,7 +9,6 @@ use crate::error::Result;
 use crate::http::{Endpoint, ServerUrl};
 use crate::identity::Credentials;
 use crate::secret::Secret;
-use crate::text::contains;
 use crate::trust::{Bundle, GivenCluster, Pin, Pins, Published, Token};
 
 /// How the cluster is found.
@@ -108,7 +107,7 @@ pub(super) fn decide(
     };
     let value = settings.value(way).unwrap_or_default();
     let label = settings.label(way);
-    let is_url = matches!(way, "cluster-info" | "discovery-file") && contains(value, "://");
+    let is_url = matches!(way, "cluster-info" | "discovery-file") && value.contains("://");
     if settings.value("discovery-ca").is_some() && !is_url {
         return Err(usage(
             "--discovery-ca is valid only with an https:// URL in --discovery-file or --cluster-info",
@@ -244,7 +243,7 @@ impl<'a> Place<'a> {
     /// # Errors
     /// A usage error for another URL, which is not repeated: it may hold a password. And for a CA that cannot be used.
     fn of(name: &str, value: &'a str, settings: &Settings, reader: &mut Reader) -> Result<Self> {
-        if !contains(value, "://") {
+        if !value.contains("://") {
             return Ok(Self::File(value));
         }
         let url = ServerUrl::parse(value).ok_or_else(|| {

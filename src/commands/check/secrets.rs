@@ -7,7 +7,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use crate::secret::Secret;
-use crate::text::split_once;
 use crate::trust::Token;
 
 /// How deep base64 is looked into: a kubeconfig has its key in base64, and a file of Ignition's may be all of it.
@@ -38,18 +37,12 @@ fn stands(text: &str, depth: u32) -> bool {
 
 /// A private key's first line with a part of the key behind it.
 fn holds_key(text: &str) -> bool {
-    let mut text = text;
-    while let Some((_, rest)) = split_once(text, "-----BEGIN ") {
-        if let Some((label, body)) = split_once(rest, "-----") {
-            let body = body.trim_start();
-            let key = body.bytes().take_while(|b| b.is_ascii_alphanumeric() || b"+/-".contains(b)).count();
-            if label.ends_with("PRIVATE KEY") && label.len() < 40 && key > 7 {
-                return true;
-            }
-        }
-        text = rest;
-    }
-    false
+    text.split("-----BEGIN ").skip(1).any(|rest| {
+        let Some((label, body)) = rest.split_once("-----") else { return false };
+        let body = body.trim_start();
+        let key = body.bytes().take_while(|b| b.is_ascii_alphanumeric() || b"+/-".contains(b)).count();
+        label.ends_with("PRIVATE KEY") && label.len() < 40 && key > 7
+    })
 }
 
 /// A word that is a token, and no host of a URL or of `HOST:PORT`.

@@ -7,7 +7,6 @@ use crate::error::{Result, one_line};
 use crate::options::reader::STANDARD_INPUT;
 use crate::options::usage;
 use crate::secret::Secret;
-use crate::text::{contains, find};
 
 /// The settings that name a file to be read.
 const FILES: [&str; 6] = [
@@ -49,7 +48,7 @@ impl Settings {
         let secrets = || self.said.iter().filter(is_secret).flat_map(|setting| &setting.values);
         let holds_one = |value: &Secret<String>| {
             // What is shorter is no token, and may be part of a word.
-            secrets().any(|secret| secret.expose().len() > 15 && contains(value.expose(), secret.expose()))
+            secrets().any(|secret| secret.expose().len() > 15 && value.expose().contains(secret.expose()))
         };
         let mut open = self.said.iter().filter(|setting| !is_secret(setting));
         match open.find(|setting| setting.values.iter().any(holds_one)) {
@@ -101,7 +100,7 @@ impl Settings {
 /// signature. No URL that is accepted has any of them; one that lost to a stronger source was never looked at. `is_place`
 /// for a value that is one even without a scheme.
 fn without_user(value: &str, is_place: bool) -> String {
-    let authority = match find(value.as_bytes(), b"://") {
+    let authority = match value.find("://") {
         Some(at) => at + 3,
         None if is_place && !value.starts_with('/') => 0,
         None => return value.to_owned(),
