@@ -1,5 +1,5 @@
 //! JSON: foreign, of which only the fields that are used are held in memory, the rest is passed over, however much it is;
-//! and our own, which is written.
+//! and text that is quoted as JSON has it.
 //!
 //! A tree and not types: code that is made for each type costs kilobytes. null is an absent value everywhere, as in Go's
 //! decoder (`encoding/json`).
@@ -201,46 +201,6 @@ pub fn quoted(text: &str) -> String {
     quoted
 }
 
-/// An object that is written field by field; never without any.
-#[derive(Default)]
-pub struct Object(String);
-
-impl Object {
-    /// Adds a field, whose value is JSON already.
-    fn field(&mut self, name: &str, json: &str) {
-        let mark = if self.0.is_empty() { "{" } else { "," };
-        self.0.extend([mark, &quoted(name), ":", json]);
-    }
-
-    /// Adds a text, null for none.
-    pub fn text(&mut self, name: &str, text: Option<&str>) {
-        self.field(name, text.map(quoted).as_deref().unwrap_or(NULL));
-    }
-
-    /// Adds a number, null for none.
-    pub fn number(&mut self, name: &str, number: Option<u64>) {
-        self.field(name, number.map(|number| number.to_string()).as_deref().unwrap_or(NULL));
-    }
-
-    /// Adds an object, null for none.
-    pub fn object(&mut self, name: &str, object: Option<Object>) {
-        self.field(name, object.map(Object::end).as_deref().unwrap_or(NULL));
-    }
-
-    /// Adds a list of values, each of them JSON already.
-    pub fn list(&mut self, name: &str, items: impl Iterator<Item = String>) {
-        self.field(name, &["[", &items.collect::<Vec<_>>().join(","), "]"].concat());
-    }
-
-    /// The whole text.
-    #[must_use]
-    pub fn end(self) -> String {
-        self.0 + "}"
-    }
-}
-
-const NULL: &str = "null";
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -298,24 +258,6 @@ mod tests {
     fn quotes_are_those_of_go() {
         assert_eq!(quoted(r#"--a=b "c" \d"#), r#""--a=b \"c\" \\d""#);
         assert_eq!(whole(&quoted("\0\n\u{1f}\"\\\u{7f}ä")).unwrap(), "\0\n\u{1f}\"\\\u{7f}ä");
-    }
-
-    #[test]
-    fn an_object_is_written_in_the_order_of_its_fields() {
-        let mut object = Object::default();
-        object.text("text", Some("\"t\""));
-        object.text("no text", None);
-        object.number("number", Some(1));
-        object.number("no number", None);
-        object.list("list", ["1", "null"].map(str::to_owned).into_iter());
-        object.object("no object", None);
-        let mut outer = Object::default();
-        outer.object("object", Some(object));
-        let json = concat!(
-            r#"{"object":{"text":"\"t\"","no text":null,"number":1,"no number":null,"#,
-            r#""list":[1,null],"no object":null}}"#
-        );
-        assert_eq!(outer.end(), json);
     }
 
     #[test]

@@ -98,7 +98,7 @@ fn print(text: &str, log: &Log) -> ExitCode {
 }
 
 fn write_report(report: &Report, path: &Path, log: &Log) -> Result<()> {
-    disk::write_outside(path, 0o644, report.json(log).as_bytes()).map_err(|e| {
+    disk::write_outside(path, 0o644, report.json(log)?.as_bytes()).map_err(|e| {
         let shown = if path.is_absolute() { format!(" {}", path.display()) } else { String::new() };
         let message = format!("the report{shown} cannot be written");
         Error::new(Step::Files, Failure::Files, message).caused_by(e)

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::clock::Clock;
-use crate::error::Result;
-use crate::json::{Object, quoted};
+use crate::error::{Error, Failure, Result, Step};
 use crate::log::Log;
 use crate::x509::{self, Certificate};
 
@@ -61,7 +62,8 @@ pub enum Phase {
 }
 
 /// The node's certificate, as the report shows it.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct CertificateFacts {
     /// The issuer's distinguished name; informative, clusters may sign nodes with a CA of their own.
     pub issuer: String,
@@ -78,18 +80,10 @@ impl CertificateFacts {
         let not_after = x509::utc(certificate.not_after);
         Self { issuer: certificate.issuer.to_string(), not_after, file }
     }
-
-    fn json(&self) -> Object {
-        let mut object = Object::default();
-        object.text("issuer", Some(&self.issuer));
-        object.text("notAfter", Some(&self.not_after));
-        object.text("file", self.file.as_deref());
-        object
-    }
 }
 
 /// Something in an image that should not be there, or is not and should.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// How bad it is.
     pub level: Level,
@@ -101,19 +95,9 @@ pub struct Finding {
     pub help: String,
 }
 
-impl Finding {
-    fn json(&self) -> Object {
-        let mut object = Object::default();
-        object.text("level", Some(self.level.name()));
-        object.text("path", Some(&self.path));
-        object.text("message", Some(&self.message));
-        object.text("help", Some(&self.help));
-        object
-    }
-}
-
 /// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Level {
     /// No machine may be made of the image.
     Error,
@@ -132,8 +116,9 @@ impl Level {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 struct Milliseconds {
+    #[serde(skip_serializing_if = "Option::is_none")]
     splay: Option<u64>,
     discovery: Option<u64>,
     request: Option<u64>,
@@ -143,24 +128,9 @@ struct Milliseconds {
     total: u64,
 }
 
-impl Milliseconds {
-    fn json(&self) -> Object {
-        let mut object = Object::default();
-        if self.splay.is_some() {
-            object.number("splay", self.splay);
-        }
-        object.number("discovery", self.discovery);
-        object.number("request", self.request);
-        object.number("approval", self.approval);
-        object.number("files", self.files);
-        object.number("serving", self.serving);
-        object.number("total", Some(self.total));
-        object
-    }
-}
-
 /// The report of one run. Public fields are facts that stages fill in as they learn them.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Report {
     version: &'static str,
     outcome: &'static str,
@@ -184,12 +154,14 @@ pub struct Report {
     /// Pins of the certificates in cluster-info, as `--discovery-token-ca-cert-hash` takes them.
     pub ca_hashes: Vec<String>,
     /// What an image was found to hold, where one was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub findings: Option<Vec<Finding>>,
     milliseconds: Milliseconds,
     /// HTTP requests that were answered.
     pub requests: u32,
     /// TLS handshakes completed.
     pub handshakes: u32,
+    #[serde(skip)]
     phase_began: Duration,
 }
 
@@ -239,28 +211,13 @@ impl Report {
     }
 
     /// The report as one JSON object and a line break.
-    #[must_use]
-    pub fn json(&self, log: &Log) -> String {
-        let mut object = Object::default();
-        object.text("version", Some(self.version));
-        object.text("outcome", Some(self.outcome));
-        object.number("exitCode", Some(self.exit_code.into()));
-        object.list("error", self.error.iter().map(|line| quoted(line)));
-        object.text("help", self.help.as_deref());
-        object.text("nodeName", self.node_name.as_deref());
-        object.text("server", self.server.as_deref());
-        object.text("csrName", self.csr_name.as_deref());
-        object.object("certificate", self.certificate.as_ref().map(CertificateFacts::json));
-        object.text("servingCsrName", self.serving_csr_name.as_deref());
-        object.object("servingCertificate", self.serving_certificate.as_ref().map(CertificateFacts::json));
-        object.list("caHashes", self.ca_hashes.iter().map(|hash| quoted(hash)));
-        if let Some(findings) = &self.findings {
-            object.list("findings", findings.iter().map(|finding| finding.json().end()));
-        }
-        object.object("milliseconds", Some(self.milliseconds.json()));
-        object.number("requests", Some(self.requests.into()));
-        object.number("handshakes", Some(self.handshakes.into()));
-        log.redact(&object.end()) + "\n"
+    ///
+    /// # Errors
+    /// Never in practice: every field serialises.
+    pub fn json(&self, log: &Log) -> Result<String> {
+        let json = serde_json::to_string(self)
+            .map_err(|_| Error::new(Step::Options, Failure::Internal, "cannot write the report"))?;
+        Ok(log.redact(&json) + "\n")
     }
 }
 

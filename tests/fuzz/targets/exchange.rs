@@ -85,7 +85,7 @@ pub fn join(data: &[u8]) -> bool {
         }
     }
     assert!(other.requests().len() < REQUESTS, "{} requests", other.requests().len());
-    let json = report.json(&Log::silent());
+    let json = report.json(&Log::silent()).expect("a report");
     assert!(!json.contains(fixtures::SECRET), "{json}");
     let taken = result.is_ok();
     match result {

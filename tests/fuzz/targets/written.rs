@@ -137,7 +137,7 @@ fn report(choices: &mut Choices<'_>) {
     report.ca_hashes = vec![pin.clone()];
     report.certificate =
         Some(CertificateFacts { issuer: issuer.clone(), not_after: String::new(), file: None });
-    let json = report.json(&Log::silent());
+    let json = report.json(&Log::silent()).expect("a report");
     assert_eq!(json.find('\n'), Some(json.len() - 1));
     let read: Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!((&read["nodeName"], &read["server"]), (&Value::from(node), &Value::from(server)));
