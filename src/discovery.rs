@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::error::{Error, Failure, Result, Retry, Step};
+use crate::error::{Error, ErrorKind, Result, Retry, Step};
 use crate::http::{Reply, ServerUrl, Unverified, Verified};
 use crate::json;
 use crate::limits;
@@ -82,7 +82,7 @@ fn names(token_id: &str) -> [String; 2] {
 /// Asks `peer` for cluster-info, as far as it matters to who has the token with this ID.
 ///
 /// # Errors
-/// [`Failure::Unreachable`] without an answer and from a busy server, [`Failure::NotPublished`] with any other answer than
+/// [`ErrorKind::Unreachable`] without an answer and from a busy server, [`ErrorKind::NotPublished`] with any other answer than
 /// a ConfigMap. Both may heal: an API server that starts answers 403 for a moment, one without cluster-info answers it for
 /// good.
 pub fn fetch(peer: &Unverified, token_id: &str, timeout: Duration) -> Result<ClusterInfo> {
@@ -119,7 +119,7 @@ fn is_config_map(reply: &Reply) -> bool {
 /// token, and who has answered, for people.
 ///
 /// # Errors
-/// As [`fetch`], and what ends a handshake that is verified: [`Failure::NotTrusted`], and [`Failure::Clock`].
+/// As [`fetch`], and what ends a handshake that is verified: [`ErrorKind::NotTrusted`], and [`ErrorKind::Clock`].
 pub fn fetch_file(server: &Verified, url: &ServerUrl, timeout: Duration) -> Result<(Secret<String>, String)> {
     let reply = fetch_text(server, url, timeout)?;
     let who = format!("HTTP {}, {}", reply.status, reply.answerer());
@@ -177,7 +177,7 @@ fn refusal(who: impl Display, reply: &Reply, server: &str, meaning: (&str, &'sta
     let wish = reply.retry_after().map(|wish| wish.min(limits::BACKOFF_CAP));
     let error = if reply.is_busy() {
         let what = format!("{who} responded with HTTP {status}: {server} is busy or restarting ({text})");
-        Error::new(Step::Discovery, Failure::Unreachable, what).with_help("check the API server and etcd")
+        Error::new(Step::Discovery, ErrorKind::Unreachable, what).with_help("check the API server and etcd")
     } else {
         let (meaning, help) = meaning;
         no_use(who, &format!("responded with HTTP {status}: {meaning} ({text})")).with_help(help)
@@ -191,6 +191,6 @@ fn with_words(what: &str, reply: &Reply) -> String {
 
 /// An answer that is of no use for discovery; another one may be.
 pub fn no_use(who: impl Display, what: &str) -> Error {
-    Error::new(Step::Discovery, Failure::NotPublished, format!("{who} {what}"))
+    Error::new(Step::Discovery, ErrorKind::NotPublished, format!("{who} {what}"))
         .with_retry(Retry::UntilDeadline(None))
 }

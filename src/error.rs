@@ -1,7 +1,7 @@
 //! What can go wrong: a failure's kind decides the exit code, its retry class decides whether time can heal it.
 //!
 //! An error names the step, the thing and the next action, and keeps its cause. No error text holds a secret:
-//! messages are built from checked, public values, and what a server said is cut and cleaned by [`foreign`].
+//! messages are built from checked, public values, and what a server said is cut and cleaned by [`sanitize`].
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -53,7 +53,7 @@ impl fmt::Display for Step {
 /// The kind of a failure. Its number is the process's exit code and is stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Failure {
+pub enum ErrorKind {
     /// A bug in this program.
     Internal = 1,
     /// The command line, or something that it names, does not make sense.
@@ -80,49 +80,49 @@ pub enum Failure {
 }
 
 /// The one table of exit codes, which `--help` prints and the README repeats: kind, name in reports, what to do.
-pub const FAILURES: [(Failure, &str, &str); 11] = [
-    (Failure::Internal, "internal", "a bug in nodestrap: report it"),
-    (Failure::Usage, "usage", "correct the command line"),
+pub const EXIT_CODES: [(ErrorKind, &str, &str); 11] = [
+    (ErrorKind::Internal, "internal", "a bug in nodestrap: report it"),
+    (ErrorKind::Usage, "usage", "correct the command line"),
     (
-        Failure::Unreachable,
+        ErrorKind::Unreachable,
         "unreachable",
         "API server unreachable or busy until the deadline: check address and network",
     ),
     (
-        Failure::NotPublished,
+        ErrorKind::NotPublished,
         "not-published",
         "no signed cluster-info, kubelet-config or file at the URL: see the message",
     ),
     (
-        Failure::NotTrusted,
+        ErrorKind::NotTrusted,
         "not-trusted",
         "signature, pin, chain or certificate cannot be verified: check token and pin",
     ),
     (
-        Failure::Refused,
+        ErrorKind::Refused,
         "refused",
         "401 or 403 for token or client certificate: create a new one, or check its RBAC",
     ),
     (
-        Failure::Denied,
+        ErrorKind::Denied,
         "denied",
         "CSR denied, failed or invalid, or node name taken: contact the administrator",
     ),
-    (Failure::Pending, "pending", "not approved by the deadline: approve the CSR, then run again"),
-    (Failure::Clock, "clock", "a certificate is not valid at the system time: set the clock, or renew it"),
-    (Failure::Files, "files", "local files cannot be read, written or replaced: see the message"),
+    (ErrorKind::Pending, "pending", "not approved by the deadline: approve the CSR, then run again"),
+    (ErrorKind::Clock, "clock", "a certificate is not valid at the system time: set the clock, or renew it"),
+    (ErrorKind::Files, "files", "local files cannot be read, written or replaced: see the message"),
     (
-        Failure::ServingPending,
+        ErrorKind::ServingPending,
         "serving-pending",
         "joined, the serving certificate is not approved: approve it, then run again",
     ),
 ];
 
-impl Failure {
+impl ErrorKind {
     /// The name that reports give this kind.
     #[must_use]
     pub fn name(self) -> &'static str {
-        FAILURES[self as usize - 1].1
+        EXIT_CODES[self as usize - 1].1
     }
 
     /// The process's exit code.
@@ -167,7 +167,7 @@ pub struct Error(Box<Details>);
 #[derive(Debug)]
 struct Details {
     step: Step,
-    kind: Failure,
+    kind: ErrorKind,
     retry: Retry,
     what: String,
     help: Option<Cow<'static, str>>,
@@ -181,12 +181,12 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     /// A failure that no waiting heals. `what` says what is wrong with what.
-    pub fn new(step: Step, kind: Failure, what: impl Into<String>) -> Self {
+    pub fn new(step: Step, kind: ErrorKind, what: impl Into<String>) -> Self {
         Self::of(step, kind, what.into())
     }
 
     #[inline(never)]
-    fn of(step: Step, kind: Failure, what: String) -> Self {
+    fn of(step: Step, kind: ErrorKind, what: String) -> Self {
         Self(Box::new(Details {
             step,
             kind,
@@ -241,7 +241,7 @@ impl Error {
 
     /// Kind, and so exit code.
     #[must_use]
-    pub fn failure(&self) -> Failure {
+    pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
@@ -255,12 +255,12 @@ impl Error {
     #[must_use]
     pub fn progress(&self) -> u8 {
         match self.0.kind {
-            Failure::Internal | Failure::Usage => 0,
-            Failure::Unreachable => 1,
-            Failure::NotPublished => 2,
-            Failure::NotTrusted => 3,
-            Failure::Refused | Failure::Denied | Failure::Pending | Failure::ServingPending => 4,
-            Failure::Clock | Failure::Files => 5,
+            ErrorKind::Internal | ErrorKind::Usage => 0,
+            ErrorKind::Unreachable => 1,
+            ErrorKind::NotPublished => 2,
+            ErrorKind::NotTrusted => 3,
+            ErrorKind::Refused | ErrorKind::Denied | ErrorKind::Pending | ErrorKind::ServingPending => 4,
+            ErrorKind::Clock | ErrorKind::Files => 5,
         }
     }
 
@@ -288,7 +288,7 @@ impl Error {
         let mut chain = vec![one_line(&format!("{}: {}", self.0.step, self.0.what))];
         let mut next = self.source();
         while let Some(cause) = next {
-            chain.push(foreign(&reason(cause)));
+            chain.push(sanitize(&reason(cause)));
             next = cause.source();
         }
         chain
@@ -329,9 +329,9 @@ pub fn reason(cause: &dyn fmt::Display) -> String {
 /// Text that a server or a file supplied, made fit for one line of a terminal or a log: control characters (escape
 /// sequences, line breaks) become spaces, and no more than [`limits::FOREIGN_TEXT`] characters are kept.
 #[must_use]
-pub fn foreign(text: &str) -> String {
+pub fn sanitize(text: &str) -> String {
     let mut rest = text.trim().chars();
-    let mut clean: String = rest.by_ref().take(limits::FOREIGN_TEXT).map(harmless).collect();
+    let mut clean: String = rest.by_ref().take(limits::FOREIGN_TEXT).map(replace_control_char).collect();
     if rest.next().is_some() {
         clean.push('…');
     }
@@ -341,10 +341,10 @@ pub fn foreign(text: &str) -> String {
 /// Text with a space for each control character, whole: a path that a message names can hold any.
 #[must_use]
 pub fn one_line(text: &str) -> String {
-    text.chars().map(harmless).collect()
+    text.chars().map(replace_control_char).collect()
 }
 
-fn harmless(c: char) -> char {
+fn replace_control_char(c: char) -> char {
     if c.is_control() || is_bidi(c) { ' ' } else { c }
 }
 
@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn the_table_is_in_the_order_of_the_codes() {
-        for (index, (failure, name, _)) in FAILURES.iter().enumerate() {
+        for (index, (failure, name, _)) in EXIT_CODES.iter().enumerate() {
             assert_eq!(failure.exit_code() as usize, index + 1);
             assert_eq!(failure.name(), *name);
         }
@@ -367,19 +367,19 @@ mod tests {
 
     #[test]
     fn the_chain_is_one_line_with_causes() {
-        let error = Error::new(Step::Files, Failure::Files, "cannot write x")
+        let error = Error::new(Step::Files, ErrorKind::Files, "cannot write x")
             .caused_by(std::io::Error::other("disk\n\u{1b}[31mfull"));
         assert_eq!(error.to_string(), "files: cannot write x: disk  [31mfull");
     }
 
     #[test]
     fn a_path_of_control_characters_is_shown_on_one_line() {
-        let error = Error::new(Step::Options, Failure::Usage, "/a\n\u{1b}[2J\u{202e}b cannot be read");
+        let error = Error::new(Step::Options, ErrorKind::Usage, "/a\n\u{1b}[2J\u{202e}b cannot be read");
         assert_eq!(error.chain(), ["options: /a  [2J b cannot be read"]);
     }
 
     #[test]
     fn foreign_text_is_cut() {
-        assert_eq!(foreign(&"x".repeat(10_000)).chars().count(), limits::FOREIGN_TEXT + 1);
+        assert_eq!(sanitize(&"x".repeat(10_000)).chars().count(), limits::FOREIGN_TEXT + 1);
     }
 }

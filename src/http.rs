@@ -39,7 +39,7 @@ pub use system::{System, Traffic};
 pub use watch::{Next, Watch};
 
 use crate::clock::shuffle;
-use crate::error::{Error, Failure, Result, Retry, Step};
+use crate::error::{Error, ErrorKind, Result, Retry, Step};
 use client::Client;
 use tls::ServerCertificate;
 
@@ -78,14 +78,14 @@ impl Unverified {
     /// Fetches `path`. What comes back may be forged.
     ///
     /// # Errors
-    /// Any failure to get a whole answer within `timeout`, until the deadline: [`Failure::Unreachable`], or
-    /// [`Failure::NotTrusted`] when the peer does not hold the key of its certificate. A proxy's 407 is final.
+    /// Any failure to get a whole answer within `timeout`, until the deadline: [`ErrorKind::Unreachable`], or
+    /// [`ErrorKind::NotTrusted`] when the peer does not hold the key of its certificate. A proxy's 407 is final.
     pub fn get(&self, path: &str, timeout: Duration) -> Result<Reply> {
         self.0.send(Method::GET, path, None, None, timeout).and_then(|answer| self.0.read(answer)).map_err(
             |e| {
                 match self.0.failure(Step::Discovery, &e) {
                     // Whoever answers here is not trusted yet; another answer may be the right one.
-                    error if error.failure() == Failure::NotTrusted => {
+                    error if error.kind() == ErrorKind::NotTrusted => {
                         error.with_retry(Retry::UntilDeadline(None))
                     }
                     error => error,
@@ -115,8 +115,8 @@ impl Unverified {
     /// Judges the chain that the connection in use has shown, by the rules of any verified handshake.
     ///
     /// # Errors
-    /// [`Failure::NotTrusted`] when the chain does not lead to `roots` or does not name the endpoint;
-    /// [`Failure::Clock`] when only the time is wrong.
+    /// [`ErrorKind::NotTrusted`] when the chain does not lead to `roots` or does not name the endpoint;
+    /// [`ErrorKind::Clock`] when only the time is wrong.
     pub fn check_chain(&self, roots: &Roots) -> Result<()> {
         let line = &self.0.line;
         let name = line.endpoint().server_name();
@@ -182,7 +182,7 @@ impl Verified {
     /// Sends one request, with a bearer token where one is given, and reads the whole answer, whatever its status.
     ///
     /// # Errors
-    /// [`Failure::Unreachable`] until the deadline; [`Failure::NotTrusted`] and [`Failure::Clock`] when a redial met a
+    /// [`ErrorKind::Unreachable`] until the deadline; [`ErrorKind::NotTrusted`] and [`ErrorKind::Clock`] when a redial met a
     /// server that does not verify.
     pub fn call(
         &self,
@@ -222,5 +222,5 @@ impl Verified {
 }
 
 fn internal(error: rustls::Error) -> Error {
-    Error::new(Step::Discovery, Failure::Internal, "the TLS configuration is not usable").caused_by(error)
+    Error::new(Step::Discovery, ErrorKind::Internal, "the TLS configuration is not usable").caused_by(error)
 }

@@ -12,16 +12,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::clock::Deadline;
+use crate::csr::Credentials;
 use crate::disk::{self, Lock};
-use crate::error::{Error, Failure, Result, Step};
-use crate::files::{Existing, Identity, NodeFiles, Unusable};
+use crate::error::{Error, ErrorKind, Result, Step};
 use crate::http::{Bearer, System};
-use crate::identity::Credentials;
 use crate::kubelet::{KubeletFiles, Lookup};
 use crate::log::Log;
-use crate::node::{NodeName, USER_PREFIX};
+use crate::node::{Existing, Identity, NodeFiles, Unusable};
+use crate::node_name::{NodeName, USER_PREFIX};
 use crate::options::{Comparison, Discovery, Join, Wait};
-use crate::report::{CertificateFacts, Phase, Report, Success, milliseconds};
+use crate::report::{CertificateInfo, Phase, Report, Success, milliseconds};
 use crate::trust::TrustedCluster;
 use crate::x509::{AltName, Certificate};
 pub(crate) use discover::after_build;
@@ -190,7 +190,7 @@ impl<'a> Run<'a> {
 
     /// Tells that the node has an identity that stays.
     fn tell_of(&self, identity: &Identity, report: &mut Report) {
-        let facts = CertificateFacts::of(identity.certificate(), None);
+        let facts = CertificateInfo::of(identity.certificate(), None);
         self.log.info(&format!(
             "already joined: {} has a certificate until {}",
             self.node.as_str(),
@@ -308,7 +308,7 @@ fn remove_token(file: &Path, log: &Log) {
         Ok(false) => log.warn(&format!("files: {shown} is not a regular file; not removed")),
         Err(e) => {
             let what = format!("the token in {shown} cannot be removed");
-            let error = Error::new(Step::Files, Failure::Files, what).with_help("remove it").caused_by(e);
+            let error = Error::new(Step::Files, ErrorKind::Files, what).with_help("remove it").caused_by(e);
             log.warn(&error.to_string());
         }
     }

@@ -10,12 +10,12 @@ pub use registration::{CERT_DIR, HOSTNAME_OVERRIDE, KUBECONFIG, NodeRegistration
 use serde_json::Value;
 
 use crate::clock::{Clock, Deadline};
-use crate::error::{Error, Failure, Result, Step, foreign};
+use crate::error::{Error, ErrorKind, Result, Step, sanitize};
 use crate::http::{Bearer, Verified};
 use crate::json;
 use crate::limits;
 use crate::log::Log;
-use crate::node::NodeName;
+use crate::node_name::NodeName;
 use crate::retry::Backoff;
 
 /// The container runtimes that kubeadm looks for, and the one that it takes when there is none
@@ -77,7 +77,7 @@ impl Lookup<'_> {
     /// (`cmd/kubeadm/app/cmd/phases/join/kubelet.go`).
     ///
     /// # Errors
-    /// [`Failure::Denied`] when there is such a node; else the last failure to find out when the deadline has come.
+    /// [`ErrorKind::Denied`] when there is such a node; else the last failure to find out when the deadline has come.
     pub fn refuse_ready_node(&self, node: &NodeName, log: &Log) -> Result<()> {
         let name = node.as_str();
         let what =
@@ -86,7 +86,7 @@ impl Lookup<'_> {
             return Ok(());
         }
         let what = format!("a Ready Node {name} already exists");
-        Err(Error::new(Step::Cluster, Failure::Denied, what).with_help(
+        Err(Error::new(Step::Cluster, ErrorKind::Denied, what).with_help(
             "use another --node-name, or, if this machine replaces that node, stop its kubelet or delete the Node",
         ))
     }
@@ -94,7 +94,7 @@ impl Lookup<'_> {
     /// Fetches the cluster's configuration and makes the machine's files of it.
     ///
     /// # Errors
-    /// [`Failure::NotPublished`] when there is no configuration or it is none that a kubelet could take; else the last
+    /// [`ErrorKind::NotPublished`] when there is no configuration or it is none that a kubelet could take; else the last
     /// failure to fetch it when the deadline has come.
     pub fn kubelet_files(
         &self,
@@ -121,7 +121,7 @@ impl Lookup<'_> {
                 .caused_by(e)
         })?;
         if let Some(other) = config::client_ca(&config).filter(|file| file != machine.ca) {
-            let (ca, other) = (machine.ca, foreign(&other));
+            let (ca, other) = (machine.ca, sanitize(&other));
             log.warn(&format!("kubelet: clientCAFile is {other}, and the CA is written to {ca}"));
         }
         Ok(KubeletFiles {
@@ -165,7 +165,7 @@ fn is_ready(node: &Value) -> Option<bool> {
 }
 
 fn not_published(message: &str) -> Error {
-    Error::new(Step::Cluster, Failure::NotPublished, message)
+    Error::new(Step::Cluster, ErrorKind::NotPublished, message)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 
 // Leaves: used by any stage, using no stage.
 pub mod asn1;
-pub mod blocks;
+pub mod pem_blocks;
 pub mod clock;
 pub mod disk;
 pub mod error;
@@ -17,8 +17,8 @@ pub mod kubeconfig;
 pub mod limits;
 pub mod log;
 pub mod mask;
-pub mod node;
-pub mod notify;
+pub mod node_name;
+pub mod sd_notify;
 pub mod read;
 pub mod report;
 pub mod retry;
@@ -31,8 +31,8 @@ pub mod http;
 pub mod discovery;
 pub mod trust;
 pub mod kubelet;
-pub mod identity;
-pub mod files;
+pub mod csr;
+pub mod node;
 pub mod options;
 pub mod join;
 pub mod commands;

@@ -7,10 +7,10 @@
 use std::cell::RefCell;
 use std::io::Write as _;
 
-use crate::error::{Error, Failure, Result, Step, one_line};
+use crate::error::{Error, ErrorKind, Result, Step, one_line};
 use crate::mask::masked;
-use crate::notify::Notify;
 use crate::retry::Pause;
+use crate::sd_notify::Notify;
 use crate::secret::{Hidden, Secret};
 
 /// Where lines go, and what they must not show.
@@ -107,7 +107,7 @@ impl Log {
     /// Prints what a command was asked for, on standard output, where another program may read it.
     ///
     /// # Errors
-    /// [`Failure::Files`] when not all of it can be written: whoever reads would miss something.
+    /// [`ErrorKind::Files`] when not all of it can be written: whoever reads would miss something.
     pub fn print(&self, text: &str) -> Result<()> {
         if self.quiet {
             return Ok(());
@@ -115,7 +115,7 @@ impl Log {
         let mut output = std::io::stdout().lock();
         output.write_all(self.redact(text).as_bytes()).and_then(|()| output.flush()).map_err(|e| {
             let what = "cannot write to standard output";
-            Error::new(Step::Files, Failure::Files, what)
+            Error::new(Step::Files, ErrorKind::Files, what)
                 .with_help("check where it is redirected to")
                 .caused_by(e)
         })

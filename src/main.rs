@@ -10,13 +10,13 @@ use dlmalloc::GlobalDlmalloc;
 use nodestrap::clock::SystemClock;
 use nodestrap::commands;
 use nodestrap::disk;
-use nodestrap::error::{Error, Failure, Result, Step};
+use nodestrap::error::{Error, ErrorKind, Result, Step};
 use nodestrap::http::{NameSources, Proxies, System, SystemNetwork, Traffic};
 use nodestrap::join::join;
 use nodestrap::log::Log;
-use nodestrap::notify::Notify;
 use nodestrap::options::{Command, Options, Surroundings, help};
 use nodestrap::report::Report;
+use nodestrap::sd_notify::Notify;
 use nodestrap::secret::wipe_stack;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use zeroizing_alloc::ZeroAlloc;
@@ -94,14 +94,14 @@ fn run() -> ExitCode {
 }
 
 fn print(text: &str, log: &Log) -> ExitCode {
-    log.print(text).map_or_else(|error| ExitCode::from(error.failure().exit_code()), |()| ExitCode::SUCCESS)
+    log.print(text).map_or_else(|error| ExitCode::from(error.kind().exit_code()), |()| ExitCode::SUCCESS)
 }
 
 fn write_report(report: &Report, path: &Path, log: &Log) -> Result<()> {
     disk::write_outside(path, 0o644, report.json(log)?.as_bytes()).map_err(|e| {
         let shown = if path.is_absolute() { format!(" {}", path.display()) } else { String::new() };
         let message = format!("the report{shown} cannot be written");
-        Error::new(Step::Files, Failure::Files, message).caused_by(e)
+        Error::new(Step::Files, ErrorKind::Files, message).caused_by(e)
     })
 }
 
@@ -110,6 +110,6 @@ fn exit_on_panic(info: &std::panic::PanicHookInfo<'_>) {
     let place = info.location().map(ToString::to_string).unwrap_or_default();
     let what = format!("a bug at {place}");
     Log::new(None)
-        .error(&Error::new(Step::Internal, Failure::Internal, what).with_help("report it with this line"));
-    std::process::exit(Failure::Internal.exit_code().into());
+        .error(&Error::new(Step::Internal, ErrorKind::Internal, what).with_help("report it with this line"));
+    std::process::exit(ErrorKind::Internal.exit_code().into());
 }

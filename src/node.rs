@@ -1,117 +1,350 @@
-//! The node's name, and the names that Kubernetes derives from it.
+//! The node's files: what a kubelet starts from, in the order in which they become true.
+//!
+//! The key before it is used; ca.crt, and bootstrap-kubelet.conf where it is needed; the pair and its link; kubelet.conf
+//! last, the commit mark: whoever finds it has a whole identity. Then what is not needed any more goes. Each is durable
+//! before the next has its name.
 
-use crate::error::{Error, Failure, Result, Step};
-use crate::limits;
-use crate::x509::Name;
-use crate::x509::is_subdomain;
+mod authorities;
+mod existing;
+mod guard;
+mod kubelet;
+mod layout;
+mod replacement;
+mod unusable;
 
-/// The organization of every node's certificate, which makes it a member of the group `system:nodes`.
-pub const ORGANIZATION: &str = "system:nodes";
-/// What stands before the node's name in its user name.
-pub const USER_PREFIX: &str = "system:node:";
+pub use existing::{Existing, Identity};
+pub(crate) use kubelet::CONFIG;
+pub(crate) use layout::{BOOTSTRAP, KUBELET, KUBERNETES};
+pub use layout::{Layout, NodePath};
+pub use replacement::Replacement;
+pub use unusable::{Problem, Unusable};
 
-/// A checked node name: a DNS-1123 subdomain of at most 253 characters, lower case, that names one machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeName(String);
+use std::cell::RefCell;
+use std::io;
+use std::path::Path;
+use std::time::SystemTime;
 
-impl NodeName {
-    /// Checks a name that the user gave or the machine has, after trimming and lower-casing it as
-    /// kubeadm does (`cmd/kubeadm/app/util/config/common.go`, `GetHostname`).
+use crate::csr::{Credentials, IssuedCertificate, Key, Kind};
+use crate::disk::{Directory, Exposed, Root, Staged, Stranger};
+use crate::error::{Error, ErrorKind, Result, Step};
+use crate::kubeconfig;
+use crate::secret::Secret;
+use crate::trust::TrustedCluster;
+use crate::x509;
+
+/// The node's disk, by what its files mean.
+#[derive(Debug)]
+pub struct NodeFiles {
+    root: Root,
+    layout: Layout,
+    /// What was found on the way and is no reason to stop.
+    warnings: RefCell<Vec<String>>,
+    /// Files with a key or a token that others can read.
+    exposed: RefCell<Vec<(String, Exposed)>>,
+}
+
+impl NodeFiles {
+    /// Opens the node's disk at `root`, where its files lie as `layout` says.
     ///
     /// # Errors
-    /// A usage error for what is no DNS-1123 subdomain (`IsDNS1123Subdomain`), and for `localhost` and `(none)`,
-    /// which a machine is called before it has a name: two of them would share one Node.
-    pub fn new(given: &str) -> Result<Self> {
-        Self::parse(given).map_err(|problem| {
-            let shown = crate::error::foreign(given);
-            Error::new(Step::Options, Failure::Usage, format!("node name {shown:?} {problem}"))
-                .with_help("set --node-name, or the hostname (with --root, its /etc/hostname)")
-        })
+    /// A usage error when there is no such directory, [`ErrorKind::Files`] when it cannot be opened.
+    pub fn open(root: &Path, layout: Layout) -> Result<Self> {
+        let root = Root::open(root).map_err(|e| {
+            // What is no path may be a secret that was given to the wrong flag.
+            let shown = if root.is_absolute() { format!(" {}", root.display()) } else { String::new() };
+            let message = format!("the root{shown} cannot be opened");
+            let (step, failure) = match e.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => (Step::Options, ErrorKind::Usage),
+                _ => (Step::Files, ErrorKind::Files),
+            };
+            Error::new(step, failure, message).caused_by(e)
+        })?;
+        Ok(Self { root, layout, warnings: RefCell::default(), exposed: RefCell::default() })
     }
 
-    /// The same.
+    /// Has a directory that others can write to noted instead of refused, for who believes nothing that lies there.
+    #[must_use]
+    pub(crate) fn only_looking(self) -> Self {
+        Self { root: self.root.only_looking(), ..self }
+    }
+
+    /// The disk itself, for who looks beyond the node's own files.
+    pub(crate) fn disk(&self) -> &Root {
+        &self.root
+    }
+
+    /// The name in the image's `/etc/hostname`: its first line that is no comment (hostname(5)).
     ///
     /// # Errors
-    /// What it is instead, without any part of it.
-    pub fn parse(given: &str) -> std::result::Result<Self, &'static str> {
-        // The two letters beyond ASCII that Go's `strings.ToLower` makes one of a host name; the others are none anyway.
-        let lower = |c: char| match c {
-            '\u{130}' => 'i',
-            '\u{212a}' => 'k',
-            c => c.to_ascii_lowercase(),
+    /// [`ErrorKind::Files`] when the file is there and cannot be read.
+    pub fn hostname(&self) -> Result<Option<String>> {
+        let bytes = self.root.read("/etc/hostname").map_err(|e| unreadable("/etc/hostname", e))?;
+        let text = String::from_utf8(bytes.unwrap_or_default()).unwrap_or_default();
+        let mut lines = text.lines().map(str::trim);
+        Ok(lines.find(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned))
+    }
+
+    /// Writes bootstrap-kubelet.conf as kubeadm writes it, where it is not there already. With it, ca.crt and its own
+    /// configuration a kubelet can finish alone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Files`]; what was there before is still there.
+    pub fn write_bootstrap(&self, cluster: &TrustedCluster, credentials: &Credentials) -> Result<()> {
+        let server = cluster.server().as_str();
+        let text = kubeconfig::bootstrap(server, cluster.authorities().base64(), &credentials.embedded());
+        write(&self.directory(KUBERNETES, 0o755)?, KUBERNETES, BOOTSTRAP, 0o600, text.expose().as_bytes())
+    }
+
+    /// The key of the pending request: the one on disk, or a new one that is durable when this returns.
+    ///
+    /// A file that is no key, such as a torn one, is replaced: a kubelet would stop at it. So is one that is not this
+    /// user's alone: others would know the node's key.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Files`].
+    pub fn pending_key(&self, kind: &Kind) -> Result<Key> {
+        let certificates = self.layout.certificates.as_str();
+        let directory = self.directory(certificates, 0o755)?;
+        directory.clear().map_err(|e| unwritable(certificates, e))?;
+        let name = pending_key(kind);
+        let path = path(certificates, &name);
+        let found = directory.read_private(&name).map_err(|e| unreadable(&path, e))?.map(Secret::new);
+        if found.is_none() && directory.has(&name).map_err(|e| unreadable(&path, e))? {
+            self.warn(format!("other users could read the key in {path}; creating a new one"));
+        }
+        let key = match found.and_then(|bytes| Key::from_pem(bytes.expose())) {
+            Some(key) => key,
+            None => Key::generate()?,
         };
-        let name: String = given.trim().chars().map(lower).collect();
-        Err(match name.as_str() {
-            "" => "is empty",
-            "(none)" => "is the name of a machine without a hostname",
-            "localhost" | "localhost.localdomain" => "is the name of every machine for itself",
-            name if name.len() > limits::NODE_NAME => "is longer than 253 characters",
-            name if !is_subdomain(name) => "is not a DNS-1123 subdomain (a-z, 0-9, - and . between labels)",
-            _ => return Ok(Self(name)),
+        write(&directory, certificates, &name, 0o600, key.pem().expose().as_bytes())?;
+        Ok(key)
+    }
+
+    /// Forgets the key of a request that is of no use any more.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Files`].
+    pub fn discard_pending_key(&self, kind: &Kind) -> Result<()> {
+        let name = pending_key(kind);
+        self.removing(self.layout.certificates.as_str(), &name, |directory| directory.remove(&name))
+    }
+
+    /// Stores a pair as the kubelet's FileStore does. Returns where it is.
+    ///
+    /// The name carries the time at which the certificate begins, in UTC: the same certificate has the same name again in
+    /// the run after a crash, which finds the file instead of leaving it beside another one. The kubelet takes its local
+    /// time, which at first boot may be wrong.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Files`]; a pair that was there before is still whole.
+    pub fn write_pair(&self, kind: &Kind, key: &Key, certificate: &IssuedCertificate) -> Result<String> {
+        let certificates = self.layout.certificates.as_str();
+        let directory = self.directory(certificates, 0o755)?;
+        let name = format!("{}-{}.pem", kind.store, stamp(certificate.leaf().not_before));
+        let pair = Secret::new(format!("{}{}", certificate.pem(), key.pem().expose()));
+        let stored = path(certificates, &name);
+        directory.replace(&name, 0o600, pair.expose().as_bytes()).map_err(|e| unwritable(&stored, e))?;
+        let (link, current) = (current(kind), self.current(kind));
+        directory.link(&link, &stored).and_then(|()| directory.sync()).map_err(|e| match e.kind() {
+            io::ErrorKind::AlreadyExists => {
+                let what = format!("{current} is a file, expected a symbolic link");
+                Error::new(Step::Files, ErrorKind::Files, what).with_help("remove it, then run again")
+            }
+            _ => unwritable(&current, e),
+        })?;
+        Ok(stored)
+    }
+
+    /// Writes kubelet.conf, which leads to the client's pair, but for its name: with that it commits the identity.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Files`]; an identity that was there before is still whole.
+    pub fn stage_kubelet_conf(&self, cluster: &TrustedCluster) -> Result<KubeletConf> {
+        let pair = self.current(Kind::CLIENT);
+        let text = kubeconfig::kubelet(cluster.server().as_str(), cluster.authorities().base64(), &pair);
+        let conf = &self.layout.kubeconfig;
+        let directory = self.directory(conf.directory(), 0o755)?;
+        let staged = directory.stage(conf.name(), 0o600, text.as_bytes());
+        let path = conf.as_str().to_owned();
+        staged.map_err(|e| unwritable(&path, e)).map(|staged| KubeletConf { staged, path })
+    }
+
+    /// Makes the identity durable that an interrupted run has left. The key's first file tells of one: without an
+    /// interruption it goes when all else is durable.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Files`].
+    pub fn settle(&self) -> Result<()> {
+        let Layout { kubeconfig, certificates, ca } = &self.layout;
+        let at = certificates.as_str();
+        let key = pending_key(Kind::CLIENT);
+        match self.root.directory(at, None).and_then(|directory| directory.has(&key)) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(unreadable(&path(at, &key), e)),
+        }
+        [at, ca.directory(), kubeconfig.directory()].into_iter().try_for_each(|at| self.sync(at))
+    }
+
+    /// Removes what a joined node does not need: the key's first file, and the bootstrap kubeconfig unless it is to be
+    /// kept.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Files`].
+    pub fn clean_up(&self, keep_bootstrap: bool) -> Result<()> {
+        self.tidy(self.layout.certificates.as_str(), &pending_key(Kind::CLIENT))?;
+        if keep_bootstrap { Ok(()) } else { self.remove_bootstrap() }
+    }
+
+    /// Removes the bootstrap kubeconfig with its token, as kubeadm does for a node that has joined
+    /// (`cmd/kubeadm/app/cmd/phases/join/kubelet.go`).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Files`].
+    pub fn remove_bootstrap(&self) -> Result<()> {
+        self.tidy(KUBERNETES, BOOTSTRAP)
+    }
+
+    /// Removes `name` from the directory `at`, and what may be a part of it. What a power cut brings back, the next run
+    /// removes: nobody waits for the disk here.
+    fn tidy(&self, at: &str, name: &str) -> Result<()> {
+        self.removing(at, name, |directory| {
+            directory.clear()?;
+            directory.unlink(name).map(|_| ())
         })
     }
 
-    /// The name itself.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
+    /// The path of the link to the pair in use.
+    fn current(&self, kind: &Kind) -> String {
+        path(self.layout.certificates.as_str(), &current(kind))
     }
 
-    /// The user name, which is the certificate's CN: `system:node:NAME`.
-    #[must_use]
-    pub fn user(&self) -> String {
-        format!("{USER_PREFIX}{}", self.0)
+    fn directory(&self, at: &str, mode: u32) -> Result<Directory> {
+        let open = |at: &str, mode| {
+            self.root
+                .directory(at, Some(mode))
+                .map_err(|e| failed(format!("directory {at} cannot be opened or created"), CHECK, e))
+        };
+        if at.strip_prefix(KUBELET).is_some_and(|below| below.starts_with('/')) {
+            let kubelet = open(KUBELET, 0o700)?; // not with the mode that a parent gets
+            let directory = open(at, mode)?;
+            directory.adopt(kubelet);
+            return Ok(directory);
+        }
+        open(at, mode)
     }
 
-    /// The subject of the node's certificate: O=system:nodes, CN=system:node:NAME, nothing else.
-    #[must_use]
-    pub fn subject(&self) -> Name {
-        Name { organizations: vec![ORGANIZATION.to_owned()], common_names: vec![self.user()], others: 0 }
+    /// Makes the names in the directory `at` durable.
+    fn sync(&self, at: &str) -> Result<()> {
+        self.root.directory(at, None).and_then(|directory| directory.sync()).map_err(|e| {
+            failed(
+                format!("directory {at} cannot be synced"),
+                "free space on that file system or make it writable, then run again",
+                e,
+            )
+        })
     }
 
-    /// Whether a kubelet can register under it: the label `kubernetes.io/hostname` holds 63 characters.
-    #[must_use]
-    pub fn fits_label(&self) -> bool {
-        self.0.len() <= limits::LABEL
+    /// Removes `name` from the directory `at`, where there is one.
+    fn removing(
+        &self,
+        at: &str,
+        name: &str,
+        remove: impl FnOnce(&Directory) -> io::Result<()>,
+    ) -> Result<()> {
+        let removed = match self.root.directory(at, None) {
+            Ok(directory) => remove(&directory),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(e),
+        };
+        removed.map_err(|e| {
+            failed(
+                format!("{} cannot be removed", path(at, name)),
+                "free space on that file system or make it writable, then run again",
+                e,
+            )
+        })
+    }
+}
+
+/// kubelet.conf, whole and durable but for its name.
+#[derive(Debug)]
+pub struct KubeletConf {
+    staged: Staged,
+    path: String,
+}
+
+impl KubeletConf {
+    /// Commits the identity: the pair and its link must be there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Files`]; an identity that was there before is still whole.
+    pub fn commit(self) -> Result<()> {
+        self.staged.commit().map_err(|e| unwritable(&self.path, e))
+    }
+}
+
+/// Writes a file durably unless it is there with the same mode and bytes.
+fn write(directory: &Directory, at: &str, name: &str, mode: u32, bytes: &[u8]) -> Result<()> {
+    // One that is there may be of a run that ended before its name was durable.
+    let is_there = directory.holds(name, mode, bytes);
+    let written = if is_there { Ok(()) } else { directory.replace(name, mode, bytes) };
+    written.and_then(|()| directory.sync()).map_err(|e| unwritable(&path(at, name), e))
+}
+
+/// The key of a request that is not decided (`pkg/kubelet/certificate/bootstrap`, `tmpPrivateKeyFile`).
+fn pending_key(kind: &Kind) -> String {
+    format!("{}.key.tmp", kind.store)
+}
+
+/// The link to the pair in use (`k8s.io/client-go/util/certificate/certificate_store.go`).
+fn current(kind: &Kind) -> String {
+    format!("{}-current.pem", kind.store)
+}
+
+/// A moment in names of files: the kubelet's form, in UTC.
+fn stamp(now: SystemTime) -> String {
+    let stamp: String = x509::utc(now).chars().map(|c| if c.is_ascii_digit() { c } else { '-' }).collect();
+    stamp.trim_end_matches('-').to_owned()
+}
+
+/// The path of a name in a directory.
+pub(crate) fn path(directory: &str, name: &str) -> String {
+    format!("{directory}/{name}")
+}
+
+/// What is there belongs to another cluster or node, and may only go when the operator says so.
+fn refusal(problem: &str) -> Error {
+    Error::new(Step::Files, ErrorKind::Files, problem)
+        .with_help("to join as a different node or to a different cluster, stop the kubelet and use --replace, which renames the old \
+             files to NAME.old-DATE; otherwise correct --node-name or the discovery settings")
+}
+
+/// What to do about a file or directory that is there and cannot be used.
+const CHECK: &str = "check its type, owner and mode, and that its file system is writable and in order";
+
+fn unreadable(path: &str, error: io::Error) -> Error {
+    failed(format!("{path} cannot be read"), CHECK, error)
+}
+
+fn unwritable(path: &str, error: io::Error) -> Error {
+    failed(
+        format!("{path} cannot be written (unchanged)"),
+        "free space on that file system or make it writable, then run again",
+        error,
+    )
+}
+
+/// An error of the node's files. Where a directory is refused, that is all there is to say.
+fn failed(what: String, help: &'static str, error: io::Error) -> Error {
+    match Stranger::of(&error) {
+        Some(stranger) => {
+            Error::new(Step::Files, ErrorKind::Files, stranger.to_string()).with_help(stranger.help())
+        }
+        None => Error::new(Step::Files, ErrorKind::Files, what).with_help(help).caused_by(error),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_trimmed_and_lower_cased() {
-        assert_eq!(NodeName::new(" Node-1.Example\n").unwrap().as_str(), "node-1.example");
-    }
-
-    #[test]
-    fn names_up_to_253_characters_are_accepted() {
-        assert!(NodeName::new(&"a".repeat(253)).is_ok());
-        assert!(!NodeName::new(&"a".repeat(64)).unwrap().fits_label());
-        assert!(NodeName::new(&"a".repeat(63)).unwrap().fits_label());
-    }
-
-    #[test]
-    fn names_of_no_single_machine_are_refused() {
-        let long = "a".repeat(254);
-        for bad in [
-            "",
-            " ",
-            "(none)",
-            "localhost",
-            "LOCALHOST",
-            "a..b",
-            "-a",
-            "a-",
-            "a_b",
-            "a b",
-            "ä",
-            ".a",
-            "a.",
-            &long,
-        ] {
-            assert_eq!(NodeName::new(bad).unwrap_err().failure(), Failure::Usage, "{bad:?}");
-        }
-    }
-}
+mod tests;

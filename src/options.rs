@@ -31,10 +31,10 @@ pub use sources::Surroundings;
 pub use vouched::Vouched;
 
 use crate::clock::{Clock, Deadline};
-use crate::error::{Error, Failure, Result, Step};
-use crate::files::Layout;
+use crate::error::{Error, ErrorKind, Result, Step};
 use crate::kubelet::NodeRegistration;
 use crate::limits;
+use crate::node::Layout;
 use crate::trust::{Bundle, Pins, Published};
 use crate::x509::AltNames;
 use env_file::Variables;
@@ -327,7 +327,7 @@ fn needed<T>(found: Option<T>, reader: Reader) -> Result<T> {
 }
 
 fn usage(message: impl Into<String>) -> Error {
-    Error::new(Step::Options, Failure::Usage, message)
+    Error::new(Step::Options, ErrorKind::Usage, message)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::clock::Clock;
-use crate::error::{Error, Failure, Result, Step};
+use crate::error::{Error, ErrorKind, Result, Step};
 use crate::log::Log;
 use crate::x509::{self, Certificate};
 
@@ -64,7 +64,7 @@ pub enum Phase {
 /// The node's certificate, as the report shows it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct CertificateFacts {
+pub struct CertificateInfo {
     /// The issuer's distinguished name; informative, clusters may sign nodes with a CA of their own.
     pub issuer: String,
     /// RFC 3339, UTC.
@@ -73,7 +73,7 @@ pub struct CertificateFacts {
     pub file: Option<String>,
 }
 
-impl CertificateFacts {
+impl CertificateInfo {
     /// Those of a certificate that is the node's, which this run has stored in `file`, or found there.
     #[must_use]
     pub fn of(certificate: &Certificate, file: Option<String>) -> Self {
@@ -146,11 +146,11 @@ pub struct Report {
     /// The name of the CertificateSigningRequest.
     pub csr_name: Option<String>,
     /// The client certificate. Where it is there, the node is joined, whatever the outcome.
-    pub certificate: Option<CertificateFacts>,
+    pub certificate: Option<CertificateInfo>,
     /// The name of the CertificateSigningRequest for the serving certificate.
     pub serving_csr_name: Option<String>,
     /// The serving certificate.
-    pub serving_certificate: Option<CertificateFacts>,
+    pub serving_certificate: Option<CertificateInfo>,
     /// Pins of the certificates in cluster-info, as `--discovery-token-ca-cert-hash` takes them.
     pub ca_hashes: Vec<String>,
     /// What an image was found to hold, where one was looked at.
@@ -201,8 +201,8 @@ impl Report {
                 self.exit_code = 0;
             }
             Err(error) => {
-                self.outcome = error.failure().name();
-                self.exit_code = error.failure().exit_code();
+                self.outcome = error.kind().name();
+                self.exit_code = error.kind().exit_code();
                 self.error = error.chain().iter().map(|line| log.redact(line)).collect();
                 self.help = error.help().map(|help| log.redact(&help));
             }
@@ -216,7 +216,7 @@ impl Report {
     /// Never in practice: every field serialises.
     pub fn json(&self, log: &Log) -> Result<String> {
         let json = serde_json::to_string(self)
-            .map_err(|_| Error::new(Step::Options, Failure::Internal, "cannot write the report"))?;
+            .map_err(|_| Error::new(Step::Options, ErrorKind::Internal, "cannot write the report"))?;
         Ok(log.redact(&json) + "\n")
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::clock::{Clock, Deadline, short};
-use crate::error::{Error, Failure, Result, Retry, Step};
+use crate::error::{Error, ErrorKind, Result, Retry, Step};
 use crate::limits;
 
 /// The pauses between the attempts of one stage.
@@ -29,7 +29,7 @@ pub struct Backoff<'a> {
 }
 
 /// What tells one failure from another: of what, and where.
-type Event = (Step, Failure, String);
+type Event = (Step, ErrorKind, String);
 
 /// What to do before the next attempt.
 #[derive(Debug)]
@@ -193,11 +193,10 @@ impl<'a> Backoff<'a> {
 
     /// The failure as a line, unless one of the kind was in this round or in the one before.
     fn news(&mut self, error: &Error, subject: &str) -> Option<String> {
-        let is_it =
-            |event: &Event| (event.0, event.1) == (error.step(), error.failure()) && event.2 == subject;
+        let is_it = |event: &Event| (event.0, event.1) == (error.step(), error.kind()) && event.2 == subject;
         let is_news = !self.failed.iter().flatten().any(is_it);
         if !self.failed[0].iter().any(is_it) {
-            self.failed[0].push((error.step(), error.failure(), subject.to_owned()));
+            self.failed[0].push((error.step(), error.kind(), subject.to_owned()));
         }
         is_news.then(|| error.to_string())
     }

@@ -15,7 +15,7 @@ pub use token::Token;
 use std::time::SystemTime;
 
 use crate::discovery::ClusterInfo;
-use crate::error::{Error, Failure, Result, Step};
+use crate::error::{Error, ErrorKind, Result, Step};
 use crate::http::{ClientIdentity, Roots, ServerUrl, System, Unverified, Verified};
 use crate::kubeconfig::Kubeconfig;
 
@@ -65,8 +65,8 @@ pub struct SignedCluster {
 /// which is why [`Pins::None`] has to be asked for.
 ///
 /// # Errors
-/// [`Failure::NotPublished`], which may heal, when there is no signature for this token; [`Failure::Clock`], which may
-/// heal, when only the time is wrong; [`Failure::NotTrusted`] for everything else.
+/// [`ErrorKind::NotPublished`], which may heal, when there is no signature for this token; [`ErrorKind::Clock`], which may
+/// heal, when only the time is wrong; [`ErrorKind::NotTrusted`] for everything else.
 pub fn verify(info: &ClusterInfo, token: &Token, pins: &Pins, now: SystemTime) -> Result<SignedCluster> {
     let kubeconfig = jws::verify(info, token)?;
     let config =
@@ -104,7 +104,7 @@ impl SignedCluster {
     /// pins the signature is enough where another server is named (`cmd/kubeadm/app/discovery/token`).
     ///
     /// # Errors
-    /// [`Failure::Clock`], which may heal, when only the time is wrong; else [`Failure::NotTrusted`].
+    /// [`ErrorKind::Clock`], which may heal, when only the time is wrong; else [`ErrorKind::NotTrusted`].
     pub fn over(self, peer: Unverified) -> Result<TrustedCluster> {
         let is_named = peer.endpoint() == self.server.endpoint();
         let missing = self.pins.missing_of(&self.authorities);
@@ -131,14 +131,14 @@ impl SignedCluster {
         }
         let (route, missing) = (peer.route(), missing.join(" or "));
         let what = format!("the certificate of {route} is not from a pinned CA, but from {missing}");
-        Err(Error::new(Step::Trust, Failure::NotTrusted, what)
+        Err(Error::new(Step::Trust, ErrorKind::NotTrusted, what)
             .with_help("if that CA is the cluster's, pin its key too"))
     }
 
     /// Takes content that no server of the cluster has delivered, so that nobody vouches for what is not pinned.
     ///
     /// # Errors
-    /// [`Failure::NotTrusted`] when there are pins, and not one for each certificate.
+    /// [`ErrorKind::NotTrusted`] when there are pins, and not one for each certificate.
     fn alone(self) -> Result<Self> {
         self.pins.check_each(&self.authorities, "cluster-info")?;
         Ok(self)
@@ -148,7 +148,7 @@ impl SignedCluster {
     /// the server that it names is verified in its handshake.
     ///
     /// # Errors
-    /// [`Failure::NotTrusted`] when there are pins, and not one for each certificate. A usage error when the server is to
+    /// [`ErrorKind::NotTrusted`] when there are pins, and not one for each certificate. A usage error when the server is to
     /// be reached through a proxy that cannot be used. The first request dials.
     pub fn without_peer(self, system: &System) -> Result<TrustedCluster> {
         let Self { server, authorities, roots, .. } = self.alone()?;
@@ -161,8 +161,8 @@ impl SignedCluster {
 /// lies behind a URL of his. The pins hold beside it. The server will know this machine by `identity` where one is given.
 ///
 /// # Errors
-/// [`Failure::NotTrusted`] when none of the certificates is a CA, or there are pins, and not one for each certificate;
-/// [`Failure::Clock`], which may heal, when none of the CAs is valid `now`; a usage error as of
+/// [`ErrorKind::NotTrusted`] when none of the certificates is a CA, or there are pins, and not one for each certificate;
+/// [`ErrorKind::Clock`], which may heal, when none of the CAs is valid `now`; a usage error as of
 /// [`SignedCluster::without_peer`].
 pub fn given(
     system: &System,
@@ -192,7 +192,7 @@ impl Published {
     /// The decision of [`verify`], where no server of the cluster has delivered it.
     ///
     /// # Errors
-    /// As of [`verify`], and [`Failure::NotTrusted`] when there are pins, and not one for each certificate.
+    /// As of [`verify`], and [`ErrorKind::NotTrusted`] when there are pins, and not one for each certificate.
     pub fn verify(&self, now: SystemTime) -> Result<SignedCluster> {
         verify(&self.info, &self.token, &self.pins, now)?.alone()
     }
@@ -210,11 +210,11 @@ pub struct GivenCluster {
 /// The roots of a cluster that was trusted before, from its `ca`, PEM as the node keeps it.
 ///
 /// # Errors
-/// [`Failure::Files`] for what is no bundle of certificates; [`Failure::NotTrusted`] and [`Failure::Clock`] as in
+/// [`ErrorKind::Files`] for what is no bundle of certificates; [`ErrorKind::NotTrusted`] and [`ErrorKind::Clock`] as in
 /// [`verify`].
 pub fn roots(ca: &[u8], now: SystemTime) -> Result<Roots> {
     let bundle = Bundle::from_pem(ca.to_vec()).map_err(|problem| {
-        Error::new(Step::Files, Failure::Files, format!("kubelet.conf is unusable: {problem}"))
+        Error::new(Step::Files, ErrorKind::Files, format!("kubelet.conf is unusable: {problem}"))
     })?;
     bundle.roots(now)
 }
@@ -222,6 +222,6 @@ pub fn roots(ca: &[u8], now: SystemTime) -> Result<Roots> {
 /// Signed content that makes no sense: no waiting heals it.
 fn malformed(problem: &str) -> Error {
     let what = format!("cluster-info is signed with the token, but {problem}");
-    Error::new(Step::Trust, Failure::NotTrusted, what)
+    Error::new(Step::Trust, ErrorKind::NotTrusted, what)
         .with_help("correct ConfigMap kube-public/cluster-info in the cluster")
 }

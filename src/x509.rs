@@ -15,9 +15,9 @@ use der::{DateTime, Tag};
 use ring::digest;
 
 use crate::asn1::{self, Field, Fields, Malformed, context, oid};
-use crate::blocks::blocks;
 use crate::clock::distance;
 use crate::limits;
+use crate::pem_blocks::blocks;
 pub use algorithm::{algorithm_name, key_algorithm, key_name, rsa_bits, signature_algorithm};
 pub use alt_names::{AltName, AltNames, is_subdomain};
 pub use request::Request;
@@ -42,7 +42,7 @@ impl std::fmt::Display for Name {
         let mut parts = Vec::new();
         parts.extend(self.organizations.iter().map(|o| format!("O={o}")));
         parts.extend(self.common_names.iter().map(|cn| format!("CN={cn}")));
-        f.write_str(&crate::error::foreign(&parts.join(", ")))
+        f.write_str(&crate::error::sanitize(&parts.join(", ")))
     }
 }
 

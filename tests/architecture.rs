@@ -9,7 +9,7 @@ const LINES: usize = 400;
 
 /// The stages in order, as src/lib.rs lists them.
 const STAGES: [&str; 9] =
-    ["http", "discovery", "trust", "kubelet", "identity", "files", "options", "join", "commands"];
+    ["http", "discovery", "trust", "kubelet", "csr", "node", "options", "join", "commands"];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("the folder is there") {

@@ -9,7 +9,7 @@ use crate::trust::Bundle;
 /// (`cmd/kubeadm/app/util/pubkeypin`).
 ///
 /// # Errors
-/// [`crate::error::Failure::Files`] when the answer cannot be printed.
+/// [`crate::error::ErrorKind::Files`] when the answer cannot be printed.
 pub fn ca_hash(authorities: &Bundle, log: &Log, report: &mut Report) -> Result<Success> {
     report.ca_hashes = authorities.pins();
     log.print(&(report.ca_hashes.join("\n") + "\n"))?;

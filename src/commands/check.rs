@@ -8,7 +8,7 @@ mod places;
 mod secrets;
 
 use std::ffi::OsStr;
-use std::io::ErrorKind;
+use std::io;
 use std::path::Path;
 
 use rustix::fs::FileType;
@@ -17,11 +17,11 @@ use serde_json::Value;
 use self::places::{PLACES, Place};
 use self::secrets::holds_secret;
 use crate::disk::{Root, Seen, TEMPORARIES};
-use crate::error::{Error, Failure, Result, Step, foreign};
-use crate::files::{BOOTSTRAP, CONFIG, KUBELET, KUBERNETES, Layout, NodeFiles, path};
+use crate::error::{Error, ErrorKind, Result, Step, sanitize};
 use crate::kubeconfig::Kubeconfig;
 use crate::limits;
 use crate::log::Log;
+use crate::node::{BOOTSTRAP, CONFIG, KUBELET, KUBERNETES, Layout, NodeFiles, path};
 use crate::report::{Finding, Level, Report, Success};
 use crate::secret::Secret;
 use crate::yaml;
@@ -50,7 +50,7 @@ const REMOVE: &str = "remove it";
 /// Checks the image at `root` and prints one line for each finding.
 ///
 /// # Errors
-/// A usage error when there is no such directory; [`Failure::Files`] when the image holds what it must not, or a part of
+/// A usage error when there is no such directory; [`ErrorKind::Files`] when the image holds what it must not, or a part of
 /// it cannot be looked at.
 pub fn check(root: &Path, log: &Log, report: &mut Report) -> Result<Success> {
     let files = NodeFiles::open(root, Layout::default())?.only_looking();
@@ -75,7 +75,7 @@ pub fn check(root: &Path, log: &Log, report: &mut Report) -> Result<Success> {
     if errors == 0 {
         return Ok(Success::Checked);
     }
-    Err(Error::new(Step::Files, Failure::Files, format!("the image has {errors} errors"))
+    Err(Error::new(Step::Files, ErrorKind::Files, format!("the image has {errors} errors"))
         .with_help("see the findings on standard output"))
 }
 
@@ -98,7 +98,7 @@ impl Image<'_> {
 
     fn find(&mut self, level: Level, path: &str, message: &str, help: &str) {
         let (message, help) = (message.to_owned(), help.to_owned());
-        let finding = Finding { level, path: foreign(path), message, help };
+        let finding = Finding { level, path: sanitize(path), message, help };
         if !self.findings.contains(&finding) {
             self.findings.push(finding);
         }
@@ -107,7 +107,7 @@ impl Image<'_> {
     /// What could not be looked at may hold anything.
     fn unseen<T: Default>(&mut self, path: &str, looked: std::io::Result<T>) -> T {
         looked.unwrap_or_else(|e| {
-            let message = format!("cannot be read ({})", foreign(&e.to_string()));
+            let message = format!("cannot be read ({})", sanitize(&e.to_string()));
             self.error(path, &message, "repair or remove it");
             T::default()
         })
@@ -209,7 +209,7 @@ impl Image<'_> {
         let mut rest = vec![(path.to_owned(), limits::CHECKED_DEPTH)];
         while let Some((path, depth)) = rest.pop() {
             let found = match self.root.look(&path) {
-                Err(e) if e.kind() == ErrorKind::NotADirectory => continue, // nothing is below a file
+                Err(e) if e.kind() == io::ErrorKind::NotADirectory => continue, // nothing is below a file
                 found => found,
             };
             let Some(Seen { kind, size, id }) = self.unseen(&path, found) else { continue };
@@ -249,7 +249,7 @@ impl Image<'_> {
 
     /// Looks into one file. What was found by its name is not told twice.
     fn judge(&mut self, place: Place, path: &str) {
-        let shown = foreign(path);
+        let shown = sanitize(path);
         if self.findings.iter().any(|finding| finding.level == Level::Error && finding.path == shown) {
             return;
         }

@@ -10,7 +10,7 @@ use crate::report::Report;
 /// Prints the settings, which `text` has already, if a join with them would begin.
 ///
 /// # Errors
-/// What a join would refuse before it asks anybody; [`crate::error::Failure::Files`] when the answer cannot be printed.
+/// What a join would refuse before it asks anybody; [`crate::error::ErrorKind::Files`] when the answer cannot be printed.
 pub fn print_config(
     options: &Join,
     text: &str,

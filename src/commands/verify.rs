@@ -15,7 +15,7 @@ use crate::x509::{key_name, utc};
 /// pin, subject and validity. `published` is as little trusted as in a join.
 ///
 /// # Errors
-/// As of [`crate::trust::verify`], at once: nothing is waited for. [`crate::error::Failure::Files`] when the answer cannot be
+/// As of [`crate::trust::verify`], at once: nothing is waited for. [`crate::error::ErrorKind::Files`] when the answer cannot be
 /// printed.
 pub fn verify(
     published: &Published,

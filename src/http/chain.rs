@@ -14,7 +14,7 @@ use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 use super::problem::{self, Problem};
 use super::tls::SIGNATURES;
 use crate::asn1::Fields;
-use crate::node::ORGANIZATION;
+use crate::node_name::ORGANIZATION;
 use crate::x509::{Certificate, is_of_organization};
 
 /// What chains may end at.

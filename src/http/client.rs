@@ -17,7 +17,7 @@ use super::proxy::{Refusal, USER_AGENT};
 use super::reply::Reply;
 use super::resolver::Unresolved;
 use super::system::System;
-use crate::error::{Error, Failure, Result, Retry, Step};
+use crate::error::{Error, ErrorKind, Result, Retry, Step};
 use crate::limits;
 
 /// One endpoint with its kept connection.
@@ -118,7 +118,7 @@ impl Client {
             return refusal.failure(step);
         }
         if let Some(unresolved) = inner.and_then(|inner| inner.downcast_ref::<Unresolved>()) {
-            return Error::new(step, Failure::Unreachable, unresolved.to_string())
+            return Error::new(step, ErrorKind::Unreachable, unresolved.to_string())
                 .with_help("check the name, and the name servers in /etc/resolv.conf")
                 .with_retry(Retry::UntilDeadline(None));
         }
@@ -161,7 +161,7 @@ impl Client {
             _ if first_line.is_empty() => "the request cannot be sent".to_owned(),
             _ => begins("the response is not valid HTTP"),
         };
-        Error::new(step, Failure::Unreachable, what)
+        Error::new(step, ErrorKind::Unreachable, what)
             .with_help(if is_disagreement { SUPPORTED } else { help })
             .with_retry(Retry::UntilDeadline(None))
             .caused_by(cause)
@@ -172,8 +172,8 @@ impl Client {
     pub(super) fn certificate_failure(&self, step: Step, problem: &Problem) -> Error {
         const WHO: &str = "check that the address is that of this cluster's API server";
         let (failure, retry) = match problem {
-            Problem::Time(..) => (Failure::Clock, Retry::UntilDeadline(None)),
-            _ => (Failure::NotTrusted, Retry::Briefly(None)),
+            Problem::Time(..) => (ErrorKind::Clock, Retry::UntilDeadline(None)),
+            _ => (ErrorKind::NotTrusted, Retry::Briefly(None)),
         };
         let (what, help) = match problem {
             Problem::Time(..) => (

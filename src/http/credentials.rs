@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ureq::http::header::HeaderValue;
 
 use super::chain::Anchors;
-use crate::error::{Error, Failure, Result, Step};
+use crate::error::{Error, ErrorKind, Result, Step};
 use crate::secret::Secret;
 use crate::x509::Certificate;
 
@@ -49,7 +49,7 @@ impl Bearer {
         let mut value = HeaderValue::from_str(text.expose()).map_err(|_| {
             Error::new(
                 Step::Options,
-                Failure::Usage,
+                ErrorKind::Usage,
                 "the token has characters that an HTTP header cannot carry",
             )
         })?;

@@ -10,7 +10,7 @@ use rustls::{AlertDescription, CertificateError, OtherError};
 use super::chain::{self, Anchors};
 use super::tls::SIGNATURES;
 use crate::asn1::tlv;
-use crate::node::ORGANIZATION;
+use crate::node_name::ORGANIZATION;
 use crate::x509::{Certificate, algorithm_name, key_algorithm, key_name, rsa_bits, signature_algorithm};
 
 /// What is wrong with a chain, or with the signature of a handshake.

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::address::Endpoint;
 use super::reply::{Reply, first_words};
 use super::retry_after;
-use crate::error::{Error, Failure, Result, Retry, Step, foreign};
+use crate::error::{Error, ErrorKind, Result, Retry, Step, sanitize};
 use crate::limits;
 use crate::read;
 use crate::secret::{Hidden, Secret};
@@ -68,7 +68,8 @@ impl Proxies {
                 Proxy::parse(variable, url.expose()).map(Some).map_err(|problem| {
                     let host = endpoint.host();
                     let help = format!("use http://[USER:PASSWORD@]HOST:PORT, or name {host} in NO_PROXY");
-                    Error::new(Step::Options, Failure::Usage, format!("{variable} {problem}")).with_help(help)
+                    Error::new(Step::Options, ErrorKind::Usage, format!("{variable} {problem}"))
+                        .with_help(help)
                 })
             }
             _ => Ok(None),
@@ -240,7 +241,7 @@ impl Proxy {
             _ => ("no tunnel", NO_TUNNEL),
         };
         let said = Reply::of_proxy(status, body, header(head, "content-type"), header(head, "location"));
-        let words = self.masked(&format!("{}; {}", foreign(reason), said.text()));
+        let words = self.masked(&format!("{}; {}", sanitize(reason), said.text()));
         // Nobody vouches for it: its wish counts for no longer than a pause of our own.
         let sent = retry_after::moment(&header(head, "date"));
         let wish =
@@ -287,7 +288,9 @@ const NO_TUNNEL: &str = "check that it is a proxy and allows CONNECT";
 impl Refusal {
     /// The failure to reach the API server that it stands for.
     pub(super) fn failure(&self, step: Step) -> Error {
-        Error::new(step, Failure::Unreachable, self.what.as_str()).with_help(self.help).with_retry(self.retry)
+        Error::new(step, ErrorKind::Unreachable, self.what.as_str())
+            .with_help(self.help)
+            .with_retry(self.retry)
     }
 }
 

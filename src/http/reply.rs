@@ -7,7 +7,7 @@ use ureq::http::Response;
 use ureq::http::header::{AsHeaderName, CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
 
 use super::retry_after;
-use crate::error::{Error, Failure, Retry, Step, foreign};
+use crate::error::{Error, ErrorKind, Retry, Step, sanitize};
 use crate::json;
 use crate::limits;
 use crate::read;
@@ -77,7 +77,7 @@ impl Reply {
     pub fn text(&self) -> String {
         if let Some(message) = self.kubernetes_status().as_ref().and_then(|status| status["message"].as_str())
         {
-            return foreign(message);
+            return sanitize(message);
         }
         [self.answerer(), first_words(&self.body)].join(": ")
     }
@@ -88,10 +88,10 @@ impl Reply {
     pub fn answerer(&self) -> String {
         let mut text = String::new();
         if (300..400).contains(&self.status) && !self.location.is_empty() {
-            text = ["to ", &foreign(&self.location), ", "].concat();
+            text = ["to ", &sanitize(&self.location), ", "].concat();
         }
         let media_type = self.media_type.split(';').next().unwrap_or_default();
-        text.push_str(&foreign(if media_type.is_empty() { "no media type" } else { media_type }));
+        text.push_str(&sanitize(if media_type.is_empty() { "no media type" } else { media_type }));
         let subject = self.subject();
         if !subject.is_empty() {
             text.extend([" from ", &subject]);
@@ -103,7 +103,7 @@ impl Reply {
     fn subject(&self) -> String {
         let Ok(leaf) = Certificate::from_der(&self.leaf) else { return String::new() };
         let subject = leaf.subject.to_string();
-        if subject.is_empty() { foreign(&leaf.alt_names.to_string()) } else { subject }
+        if subject.is_empty() { sanitize(&leaf.alt_names.to_string()) } else { subject }
     }
 
     /// Whether the server has no time for an answer, or what lies behind it has not.
@@ -144,9 +144,9 @@ impl Reply {
     pub fn failure(&self, step: Step, what: &str) -> Error {
         let wish = self.retry_after();
         let (failure, retry) = match self.status {
-            401 | 403 => (Failure::Refused, Retry::Briefly(wish)),
-            429 | 500..=599 => (Failure::Unreachable, Retry::UntilDeadline(wish)),
-            _ => (Failure::Denied, Retry::Never),
+            401 | 403 => (ErrorKind::Refused, Retry::Briefly(wish)),
+            429 | 500..=599 => (ErrorKind::Unreachable, Retry::UntilDeadline(wish)),
+            _ => (ErrorKind::Denied, Retry::Never),
         };
         let (meaning, help) = match self.status {
             401 => (
@@ -173,7 +173,7 @@ impl Reply {
 /// The failure of what a trusted server has sent and nobody can read; `words` is what people may see of it.
 #[must_use]
 pub fn unreadable(step: Step, what: &str, words: &str) -> Error {
-    Error::new(step, Failure::Unreachable, format!("{what} is invalid ({words})"))
+    Error::new(step, ErrorKind::Unreachable, format!("{what} is invalid ({words})"))
         .with_help("check proxies and load balancers before the API server")
         .with_retry(Retry::UntilDeadline(None))
 }
@@ -207,7 +207,7 @@ pub fn first_words(body: &[u8]) -> String {
         }
         text = words;
     }
-    let words = foreign(&text.split_whitespace().collect::<Vec<_>>().join(" "));
+    let words = sanitize(&text.split_whitespace().collect::<Vec<_>>().join(" "));
     if words.trim().is_empty() { "no words".to_owned() } else { words }
 }
 

@@ -7,10 +7,10 @@ use super::{
     round::{Round, again},
 };
 use crate::clock::{Deadline, distance};
+use crate::csr::Credentials;
 use crate::discovery::ClusterInfo;
-use crate::error::{Error, Failure, Result, Retry, Step};
+use crate::error::{Error, ErrorKind, Result, Retry, Step};
 use crate::http::{System, Unverified};
-use crate::identity::Credentials;
 use crate::limits;
 use crate::log::Log;
 use crate::options::{Discovery, Source, Vouched};
@@ -159,7 +159,7 @@ fn tell(method: &Discovery, pins: &Pins, route: &str, cluster: &TrustedCluster, 
 /// `now`: a clock that is behind the program's own making is wrong, whatever certificates say.
 ///
 /// # Errors
-/// [`Failure::Clock`], which may heal.
+/// [`ErrorKind::Clock`], which may heal.
 pub(crate) fn after_build(now: SystemTime) -> Result<SystemTime> {
     let built = UNIX_EPOCH + Duration::from_secs(env!("NODESTRAP_BUILD_TIME").parse().unwrap_or_default());
     if now >= built {
@@ -171,7 +171,7 @@ pub(crate) fn after_build(now: SystemTime) -> Result<SystemTime> {
         x509::utc(built),
         distance(now, built)
     );
-    Err(Error::new(Step::Trust, Failure::Clock, what)
+    Err(Error::new(Step::Trust, ErrorKind::Clock, what)
         .with_help("set the clock")
         .with_retry(Retry::UntilDeadline(None)))
 }

@@ -4,17 +4,17 @@ use std::time::SystemTime;
 
 use super::Run;
 use crate::error::{Error, Result};
-use crate::files::NodeFiles;
 use crate::kubelet::{KubeletFiles, Lookup, Machine};
 use crate::log::Log;
-use crate::node::NodeName;
+use crate::node::NodeFiles;
+use crate::node_name::NodeName;
 use crate::options::Join;
 
 impl Run<'_> {
     /// The kubelet's configuration and flags, for this machine.
     ///
     /// # Errors
-    /// As [`Lookup::kubelet_files`], and [`crate::error::Failure::Files`].
+    /// As [`Lookup::kubelet_files`], and [`crate::error::ErrorKind::Files`].
     pub(super) fn kubelet_files(&self, lookup: &Lookup<'_>) -> Result<KubeletFiles> {
         let Self { options, log, files, node, .. } = self;
         let cri_socket = match &options.registration.cri_socket {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::discovery::{self, ClusterInfo};
-use crate::error::{Error, Failure, Result, Retry};
+use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::http::Unverified;
 use crate::trust::{SignedCluster, TrustedCluster};
 
@@ -90,8 +90,8 @@ impl Round {
 /// The failure of an answer that another one may mend: what does not verify is asked for again, as a refused credential
 /// is.
 pub(super) fn again(error: Error) -> Error {
-    match (error.failure(), error.retry()) {
-        (Failure::NotTrusted, Retry::Never) => error.with_retry(Retry::Briefly(None)),
+    match (error.kind(), error.retry()) {
+        (ErrorKind::NotTrusted, Retry::Never) => error.with_retry(Retry::Briefly(None)),
         _ => error,
     }
 }

@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use super::Run;
 use super::tls_bootstrap::certificate;
 use crate::clock::Deadline;
-use crate::error::{Error, Failure, Result, Step};
-use crate::files::Existing;
+use crate::csr::{Exchange, Kind, Wanted};
+use crate::error::{Error, ErrorKind, Result, Step};
 use crate::http::{System, Verified};
-use crate::identity::{Exchange, Kind, Wanted};
 use crate::limits;
 use crate::log::Log;
+use crate::node::Existing;
 use crate::options::Serving;
-use crate::report::{CertificateFacts, Phase, Report};
+use crate::report::{CertificateInfo, Phase, Report};
 use crate::retry::Backoff;
 use crate::x509::AltName;
 
@@ -27,7 +27,7 @@ impl Run<'_> {
     /// Everything that it needs is on disk by now: kubelet.conf, and the pair with which the node speaks for itself.
     ///
     /// # Errors
-    /// [`Failure::ServingPending`] when nobody has approved it yet, and whatever ends a certificate request. The node
+    /// [`ErrorKind::ServingPending`] when nobody has approved it yet, and whatever ends a certificate request. The node
     /// stays joined.
     pub(super) fn serve(&self, report: &mut Report) -> Result<bool> {
         let Some(serving) = &self.options.serving else { return Ok(false) };
@@ -50,7 +50,7 @@ impl Run<'_> {
         files.tell(true, log);
         if let Some(stored) = stored {
             files.discard_pending_key(Kind::SERVING)?;
-            let facts = CertificateFacts::of(&stored, None);
+            let facts = CertificateInfo::of(&stored, None);
             log.info(&format!(
                 "serving: already has a certificate for {} until {}",
                 stored.alt_names, facts.not_after
@@ -61,7 +61,7 @@ impl Run<'_> {
 
         let Existing::Joined(identity) = files.existing(node, clock.now())? else {
             let what = "the identity that was just written cannot be read back";
-            return Err(Error::new(Step::Files, Failure::Files, what).with_help("run again"));
+            return Err(Error::new(Step::Files, ErrorKind::Files, what).with_help("run again"));
         };
         let looks_once = serving.timeout.is_zero();
         let time = if looks_once { limits::REQUEST } else { serving.timeout };
@@ -85,7 +85,7 @@ impl Run<'_> {
         })?;
         let file = files.write_pair(Kind::SERVING, &key, &certificate)?;
         files.discard_pending_key(Kind::SERVING)?;
-        let facts = CertificateFacts::of(certificate.leaf(), Some(file));
+        let facts = CertificateInfo::of(certificate.leaf(), Some(file));
         log.info(&format!("serving: issued by {}, valid until {}", facts.issuer, facts.not_after));
         report.serving_certificate = Some(facts);
         report.end_phase(Phase::Serving, clock);

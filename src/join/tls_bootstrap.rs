@@ -1,18 +1,18 @@
 //! The client certificate: requested, waited for, and handed over to the kubelet.
 
 use super::{Joining, Run};
+use crate::csr::{CertificateRequest, Exchange, IssuedCertificate, Key, Kind, Verdict, Wait, Wanted};
 use crate::error::Result;
-use crate::files::NodeFiles;
-use crate::identity::{CertificateRequest, Exchange, IssuedCertificate, Key, Kind, Verdict, Wait, Wanted};
 use crate::limits;
 use crate::log::Log;
-use crate::report::{CertificateFacts, Phase, Report};
+use crate::node::NodeFiles;
+use crate::report::{CertificateInfo, Phase, Report};
 
 impl Run<'_> {
     /// Makes the machine a node with a certificate of its own; kubelet.conf is the last that gets its name.
     ///
     /// # Errors
-    /// Whatever ends a certificate request, and [`crate::error::Failure::Files`].
+    /// Whatever ends a certificate request, and [`crate::error::ErrorKind::Files`].
     pub(super) fn tls_bootstrap(&self, joining: &Joining, report: &mut Report) -> Result<()> {
         let Self { options, log, files, .. } = self;
         let clock = &*self.system.clock;
@@ -37,7 +37,7 @@ impl Run<'_> {
             exchange.run(log, report, &mut meanwhile)
         })?;
         report.end_phase(Phase::Approval, clock);
-        let mut facts = CertificateFacts::of(certificate.leaf(), None);
+        let mut facts = CertificateInfo::of(certificate.leaf(), None);
         log.info(&format!("certificate: issued by {}, valid until {}", facts.issuer, facts.not_after));
 
         let kubelet_conf = staged.map_or_else(prepare, Ok)?;

@@ -88,7 +88,7 @@ fn top_level_key(line: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::NodeName;
+    use crate::node_name::NodeName;
 
     const CLUSTER: &str = "apiVersion: kubelet.config.k8s.io/v1beta1\nauthentication:\n  x509:\n    clientCAFile: /ca\n\
                            containerRuntimeEndpoint: \"\"\nhealthzPort: 10248\nkind: KubeletConfiguration\n\

@@ -119,7 +119,7 @@ impl NodeRegistration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::NodeName;
+    use crate::node_name::NodeName;
 
     fn arguments(taints: &[&str], extra: &[&str], node: &str, hostname: Option<&str>) -> String {
         arguments_at(&[], taints, extra, node, hostname)

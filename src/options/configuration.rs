@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::settings::{ENDPOINT, Form, Origin, Settings, Takes};
 use super::usage;
-use crate::error::{Error, Result, foreign};
+use crate::error::{Error, Result, sanitize};
 use crate::yaml;
 
 /// What a known field means.
@@ -158,7 +158,7 @@ fn walk(path: &str, map: &Value, version: Version, origin: Origin, settings: &mu
     for (key, value) in entries {
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         let Some(field) = field(&path, version) else {
-            settings.unknown.push(foreign(&path));
+            settings.unknown.push(sanitize(&path));
             continue;
         };
         // null and a missing field are the same to Go's decoder.
@@ -262,5 +262,5 @@ fn taints(path: &str, value: &Value, origin: Origin, settings: &mut Settings) ->
 fn tell_unknown(path: &str, item: &Value, known: &[&str], settings: &mut Settings) {
     let keys = item.as_object().into_iter().flat_map(|map| map.keys());
     let unknown = keys.filter(|key| !known.contains(&key.as_str()));
-    settings.unknown.extend(unknown.map(|key| foreign(&format!("{path}.{key}"))));
+    settings.unknown.extend(unknown.map(|key| sanitize(&format!("{path}.{key}"))));
 }

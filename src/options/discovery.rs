@@ -4,10 +4,10 @@ use super::reader::{Reader, read_from};
 use super::settings::{ENDPOINT, Settings};
 use super::usage;
 use super::vouched::Vouched;
+use crate::csr::Credentials;
 use crate::discovery::ClusterInfo;
 use crate::error::Result;
 use crate::http::{Endpoint, ServerUrl};
-use crate::identity::Credentials;
 use crate::secret::Secret;
 use crate::trust::{Bundle, GivenCluster, Pin, Pins, Published, Token};
 

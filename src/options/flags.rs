@@ -7,7 +7,7 @@ use lexopt::{Arg, Parser, ValueExt as _};
 use super::settings::{ENDPOINT, FILE, Form, Origin, Settings, Takes, flag};
 use super::usage;
 use super::words::{self, Rules};
-use crate::error::{Error, Result, foreign};
+use crate::error::{Error, Result, sanitize};
 
 /// What the words ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +122,7 @@ fn option(name: &str, parser: &mut Parser, origin: Origin, settings: &mut Settin
                 .with_help("use kubeadm for control plane nodes"),
             // A flag's name is shown, a value that lost its flag is not.
             _ if name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') => {
-                usage(format!("unknown option --{}", foreign(name))).with_help("see nodestrap --help")
+                usage(format!("unknown option --{}", sanitize(name))).with_help("see nodestrap --help")
             }
             _ => usage("unknown option").with_help("see nodestrap --help"),
         });
@@ -160,7 +160,7 @@ fn text(what: &str, value: OsString) -> Result<String> {
 fn syntax(error: &lexopt::Error) -> Error {
     match error {
         lexopt::Error::UnexpectedValue { option, .. } => {
-            usage(format!("{} does not expect a value", foreign(option)))
+            usage(format!("{} does not expect a value", sanitize(option)))
         }
         _ => usage("invalid command line").with_help("see nodestrap --help"),
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::error::FAILURES;
+use crate::error::EXIT_CODES;
 
 const FLAGS: &str = "\
 Joins this machine to a Kubernetes cluster, and exits. All of it: nodestrap(8).
@@ -84,7 +84,7 @@ Exit codes:
 #[must_use]
 pub fn help() -> String {
     let mut text = FLAGS.to_owned();
-    for (failure, name, advice) in FAILURES {
+    for (failure, name, advice) in EXIT_CODES {
         let _ = writeln!(text, "  {:>2} {name}: {advice}", failure.exit_code());
     }
     text

@@ -54,7 +54,7 @@ fn needed(line: &str, surroundings: &Surroundings) -> Result<Command> {
 
 fn problem(line: &str) -> String {
     let error = needed(line, &Surroundings::default()).unwrap_err();
-    assert_eq!(error.failure(), Failure::Usage);
+    assert_eq!(error.kind(), ErrorKind::Usage);
     error.to_string()
 }
 
@@ -343,7 +343,7 @@ fn configurations_of_no_worker_are_refused() {
     ] {
         assert!(CONFIGURATION.contains(from), "{from}");
         let error = needed("join", &configured(&CONFIGURATION.replace(from, to))).unwrap_err();
-        assert_eq!(error.failure(), Failure::Usage);
+        assert_eq!(error.kind(), ErrorKind::Usage);
         assert!(error.to_string().contains(words), "{to}: {error}");
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::settings::{ENDPOINT, Origin};
 use super::{Options, Serving, discovery, duration, usage};
 use crate::error::{Error, Result};
-use crate::files::{Layout, NodePath};
 use crate::kubelet::NodeRegistration;
 use crate::limits;
-use crate::node::NodeName;
+use crate::node::{Layout, NodePath};
+use crate::node_name::NodeName;
 use crate::x509::{AltName, AltNames};
 
 impl Options {

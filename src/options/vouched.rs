@@ -8,10 +8,10 @@ use base64::engine::general_purpose::STANDARD;
 use super::discovery::is_bearer_token;
 use super::reader::{Reader, read_from};
 use super::usage;
+use crate::csr::{ClientPair, Credentials};
 use crate::discovery;
 use crate::error::{Error, Result, Retry};
 use crate::http::ServerUrl;
-use crate::identity::{ClientPair, Credentials};
 use crate::kubeconfig::{Cluster, Kubeconfig, User};
 use crate::secret::Secret;
 use crate::trust::{Bundle, GivenCluster};
@@ -50,7 +50,7 @@ impl Vouched {
     /// to a file of this machine, whose content would be sent to a server of its choice.
     ///
     /// # Errors
-    /// [`crate::error::Failure::NotPublished`]; what is missing or malformed may heal.
+    /// [`crate::error::ErrorKind::NotPublished`]; what is missing or malformed may heal.
     pub fn fetched(url: &ServerUrl, text: &str, token: Option<Secret<String>>) -> Result<Self> {
         let word = Word { name: url.as_str(), folder: None, kubelets: false };
         let read = word.read(text, token, &mut Reader::of_files(), &mut None)?;

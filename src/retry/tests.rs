@@ -2,10 +2,10 @@ use std::time::SystemTime;
 
 use super::*;
 use crate::clock::fake::FakeClock;
-use crate::error::{Failure, Step};
+use crate::error::{ErrorKind, Step};
 
 fn error(retry: Retry) -> Error {
-    Error::new(Step::Discovery, Failure::Unreachable, "no").with_retry(retry)
+    Error::new(Step::Discovery, ErrorKind::Unreachable, "no").with_retry(retry)
 }
 
 fn pause(backoff: &mut Backoff<'_>, clock: &FakeClock, error: Error) -> Result<()> {
@@ -32,7 +32,7 @@ fn pauses_double_up_to_the_cap_and_use_the_time_up() {
 
 #[test]
 fn the_endpoint_that_came_furthest_speaks_for_its_round() {
-    use Failure::{NotPublished, Unreachable};
+    use ErrorKind::{NotPublished, Unreachable};
     for (failures, word) in [
         (&[NotPublished, Unreachable][..], NotPublished),
         (&[Unreachable, NotPublished], NotPublished),
@@ -53,7 +53,7 @@ fn the_endpoint_that_came_furthest_speaks_for_its_round() {
                 pause(&mut backoff, &clock, error)
             };
         }
-        assert_eq!(end.unwrap_err().failure(), word, "{failures:?}");
+        assert_eq!(end.unwrap_err().kind(), word, "{failures:?}");
     }
 }
 
@@ -61,7 +61,7 @@ fn the_endpoint_that_came_furthest_speaks_for_its_round() {
 fn of_endpoints_that_came_as_far_the_one_that_was_asked_last_speaks() {
     let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
     let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
-    let error = |words: &str| Error::new(Step::Discovery, Failure::Unreachable, words.to_owned());
+    let error = |words: &str| Error::new(Step::Discovery, ErrorKind::Unreachable, words.to_owned());
     backoff.next_endpoint(error("first").with_retry(Retry::UntilDeadline(None)), "").unwrap();
     let end = backoff.next(error("second").with_retry(Retry::Never), "").unwrap_err();
     assert!(end.to_string().contains("second"), "{end}");
@@ -73,13 +73,13 @@ fn a_failure_is_news_until_step_kind_or_subject_changes() {
     let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
     let (discovery, trust) = (Step::Discovery, Step::Trust);
     for (step, kind, subject, words, is_news) in [
-        (discovery, Failure::Unreachable, "a:1", "3 seconds", true),
-        (discovery, Failure::Unreachable, "a:1", "4 seconds", false),
-        (discovery, Failure::Unreachable, "b:1", "4 seconds", true),
-        (discovery, Failure::Unreachable, "a:1", "4 seconds", true),
-        (discovery, Failure::NotPublished, "a:1", "4 seconds", true),
-        (trust, Failure::NotPublished, "a:1", "4 seconds", true),
-        (discovery, Failure::Unreachable, "a:1", "4 seconds", true),
+        (discovery, ErrorKind::Unreachable, "a:1", "3 seconds", true),
+        (discovery, ErrorKind::Unreachable, "a:1", "4 seconds", false),
+        (discovery, ErrorKind::Unreachable, "b:1", "4 seconds", true),
+        (discovery, ErrorKind::Unreachable, "a:1", "4 seconds", true),
+        (discovery, ErrorKind::NotPublished, "a:1", "4 seconds", true),
+        (trust, ErrorKind::NotPublished, "a:1", "4 seconds", true),
+        (discovery, ErrorKind::Unreachable, "a:1", "4 seconds", true),
     ] {
         let error = Error::new(step, kind, words).with_retry(Retry::UntilDeadline(None));
         assert_eq!(
@@ -105,25 +105,26 @@ fn what_comes_next_is_told_without_a_drawn_pause() {
 }
 
 /// How long rounds of these failures, one of each endpoint, are tried again in a minute, and what they end with.
-fn rounds(of: &[(Failure, Retry)]) -> (Duration, Failure) {
+fn rounds(of: &[(ErrorKind, Retry)]) -> (Duration, ErrorKind) {
     let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
     let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
     let (last, others) = of.split_last().unwrap();
-    let error =
-        |(failure, retry): &(Failure, Retry)| Error::new(Step::Discovery, *failure, "no").with_retry(*retry);
+    let error = |(failure, retry): &(ErrorKind, Retry)| {
+        Error::new(Step::Discovery, *failure, "no").with_retry(*retry)
+    };
     loop {
         for other in others {
             backoff.next_endpoint(error(other), "").unwrap();
         }
         if let Err(end) = pause(&mut backoff, &clock, error(last)) {
-            return (clock.elapsed(), end.failure());
+            return (clock.elapsed(), end.kind());
         }
     }
 }
 
 #[test]
 fn ten_seconds_end_a_round_only_where_each_endpoint_is_a_misfit() {
-    use Failure::{Clock, NotPublished, NotTrusted, Unreachable};
+    use ErrorKind::{Clock, NotPublished, NotTrusted, Unreachable};
     let misfit = (NotTrusted, Retry::Briefly(None));
     let until = |failure| (failure, Retry::UntilDeadline(None));
     let (grace, minute) = (Duration::from_secs(9)..Duration::from_secs(10), Duration::from_secs(59));

@@ -5,10 +5,10 @@ use std::time::SystemTime;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::blocks::blocks;
-use crate::error::{Error, Failure, Result, Retry, Step};
+use crate::error::{Error, ErrorKind, Result, Retry, Step};
 use crate::http::Roots;
 use crate::limits;
+use crate::pem_blocks::blocks;
 use crate::x509::{Certificate, is_certificate};
 
 /// The CA certificates of a cluster, as they were published.
@@ -54,7 +54,7 @@ impl Bundle {
     /// What chains may end at: the certificates that can be roots, one of which is valid `now`.
     ///
     /// # Errors
-    /// [`Failure::NotTrusted`] when none can be one; [`Failure::Clock`], which may heal, when none of those is valid.
+    /// [`ErrorKind::NotTrusted`] when none can be one; [`ErrorKind::Clock`], which may heal, when none of those is valid.
     pub fn roots(&self, now: SystemTime) -> Result<Roots> {
         self.roots_among(now, &|_| true)
     }
@@ -73,11 +73,11 @@ impl Bundle {
         let roots: Vec<_> = self.certificates.iter().filter(usable).collect();
         let Some(first) = roots.first() else {
             let what = "the cluster's CA data holds no CA certificate that may sign";
-            return Err(Error::new(Step::Trust, Failure::NotTrusted, what)
+            return Err(Error::new(Step::Trust, ErrorKind::NotTrusted, what)
                 .with_help("publish the cluster's CA certificate in cluster-info"));
         };
         if !roots.iter().any(|root| root.is_valid_at(now)) {
-            return Err(Error::new(Step::Trust, Failure::Clock, first.describe_validity(now))
+            return Err(Error::new(Step::Trust, ErrorKind::Clock, first.describe_validity(now))
                 .with_help("set the clock; a CA that has expired is renewed in the cluster")
                 .with_retry(Retry::UntilDeadline(None)));
         }
@@ -186,7 +186,7 @@ impl Pins {
     /// Holds the bundle of a cluster-info against the pins, before it is known who has delivered it.
     ///
     /// # Errors
-    /// [`Failure::NotTrusted`] when none of its keys is pinned, or one is not and each has to be.
+    /// [`ErrorKind::NotTrusted`] when none of its keys is pinned, or one is not and each has to be.
     pub(super) fn check(&self, bundle: &Bundle) -> Result<()> {
         let is_enough = matches!(self, Self::Required(_)) && bundle.pins().iter().any(|key| self.name(key));
         if is_enough { Ok(()) } else { self.check_each(bundle, "cluster-info") }
@@ -197,7 +197,7 @@ impl Pins {
     /// `place` is what holds it, for people.
     ///
     /// # Errors
-    /// [`Failure::NotTrusted`] when a key is not pinned, which names each that is not.
+    /// [`ErrorKind::NotTrusted`] when a key is not pinned, which names each that is not.
     pub(super) fn check_each(&self, bundle: &Bundle, place: &str) -> Result<()> {
         let missing = self.missing_of(bundle);
         if missing.is_empty() {
@@ -215,7 +215,7 @@ impl Pins {
             missing.join(" "),
             given.join(" ")
         );
-        Err(Error::new(Step::Trust, Failure::NotTrusted, what).with_help(help))
+        Err(Error::new(Step::Trust, ErrorKind::NotTrusted, what).with_help(help))
     }
 }
 
@@ -294,8 +294,8 @@ mod tests {
         {
             let bundle = bundle(held);
             assert_eq!(bundle.roots(now).is_ok(), is_known, "{held:?}");
-            let failure = if is_known { Failure::Clock } else { Failure::NotTrusted };
-            assert_eq!(bundle.roots(early).unwrap_err().failure(), failure, "{held:?}");
+            let failure = if is_known { ErrorKind::Clock } else { ErrorKind::NotTrusted };
+            assert_eq!(bundle.roots(early).unwrap_err().kind(), failure, "{held:?}");
         }
     }
 

@@ -9,7 +9,7 @@ use ring::hmac;
 
 use super::Token;
 use crate::discovery::ClusterInfo;
-use crate::error::{Error, Failure, Result, Retry, Step};
+use crate::error::{Error, ErrorKind, Result, Retry, Step};
 
 /// How much of the text is encoded at once, in bytes: a multiple of three.
 const PIECE: usize = 3 * 1024;
@@ -17,11 +17,11 @@ const PIECE: usize = 3 * 1024;
 /// Verifies the signature made with `token` and returns the signed text.
 ///
 /// # Errors
-/// [`Failure::NotPublished`], which may heal, when kubeconfig or signature is missing: the controller that signs may
-/// lag behind a new token. [`Failure::NotTrusted`] when the signature does not fit.
+/// [`ErrorKind::NotPublished`], which may heal, when kubeconfig or signature is missing: the controller that signs may
+/// lag behind a new token. [`ErrorKind::NotTrusted`] when the signature does not fit.
 pub(super) fn verify<'a>(info: &'a ClusterInfo, token: &Token) -> Result<&'a str> {
     let missing = |what: &str, help: &'static str| {
-        Error::new(Step::Trust, Failure::NotPublished, format!("cluster-info has no {what}"))
+        Error::new(Step::Trust, ErrorKind::NotPublished, format!("cluster-info has no {what}"))
             .with_help(help)
             .with_retry(Retry::UntilDeadline(None))
     };
@@ -39,7 +39,7 @@ pub(super) fn verify<'a>(info: &'a ClusterInfo, token: &Token) -> Result<&'a str
         return Ok(kubeconfig);
     }
     let what = format!("the signature of cluster-info does not match the secret of token {id}");
-    Err(Error::new(Step::Trust, Failure::NotTrusted, what)
+    Err(Error::new(Step::Trust, ErrorKind::NotTrusted, what)
         .with_help("check the token: the part after the dot is mistyped, or it belongs to another cluster"))
 }
 
@@ -105,16 +105,16 @@ mod tests {
         let (text, ours) = (("kubeconfig", "payload"), "jws-kubeconfig-abcdef");
         assert_eq!(verify(&info(&[text, (ours, &good)]), &token).unwrap(), "payload");
         for (data, failure) in [
-            (&[][..], Failure::NotPublished),
-            (&[(ours, good.as_str())], Failure::NotPublished),
-            (&[text], Failure::NotPublished),
-            (&[text, ("jws-kubeconfig-fedcba", &good)], Failure::NotPublished),
-            (&[text, (ours, &good[1..])], Failure::NotTrusted),
-            (&[("kubeconfig", "other"), (ours, &good)], Failure::NotTrusted),
+            (&[][..], ErrorKind::NotPublished),
+            (&[(ours, good.as_str())], ErrorKind::NotPublished),
+            (&[text], ErrorKind::NotPublished),
+            (&[text, ("jws-kubeconfig-fedcba", &good)], ErrorKind::NotPublished),
+            (&[text, (ours, &good[1..])], ErrorKind::NotTrusted),
+            (&[("kubeconfig", "other"), (ours, &good)], ErrorKind::NotTrusted),
         ] {
             let error = verify(&info(data), &token).unwrap_err();
-            let heals = failure == Failure::NotPublished;
-            assert_eq!((error.failure(), error.retry() == Retry::UntilDeadline(None)), (failure, heals));
+            let heals = failure == ErrorKind::NotPublished;
+            assert_eq!((error.kind(), error.retry() == Retry::UntilDeadline(None)), (failure, heals));
         }
     }
 

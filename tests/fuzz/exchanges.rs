@@ -10,12 +10,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use nodestrap::clock::Deadline;
-use nodestrap::error::{Error, Failure, Result};
+use nodestrap::csr::{CertificateRequest, Exchange, Verdict, Wait, Wanted};
+use nodestrap::error::{Error, ErrorKind, Result};
 use nodestrap::http::Bearer;
-use nodestrap::identity::{CertificateRequest, Exchange, Verdict, Wait, Wanted};
 use nodestrap::log::Log;
-use nodestrap::notify::Notify;
 use nodestrap::report::Report;
+use nodestrap::sd_notify::Notify;
 use nodestrap::trust::{self, Pins};
 
 use crate::answers::{answers, bookmark, chunked, denied, event, issued, json, list, object, status};
@@ -47,8 +47,8 @@ impl Played {
         assert_eq!(self.steps, steps);
     }
 
-    fn failure(&self) -> Option<Failure> {
-        self.outcome.as_ref().err().map(Error::failure)
+    fn kind(&self) -> Option<ErrorKind> {
+        self.outcome.as_ref().err().map(Error::kind)
     }
 
     /// How often it said something with this in it.
@@ -228,7 +228,7 @@ fn a_verdict_is_on_this_attempt_or_on_an_earlier_one() {
         let Ok(Verdict::Spent { earlier, error }) = play(&script).outcome else {
             panic!("{name}: a verdict")
         };
-        assert_eq!((earlier, error.failure()), (is_earlier, Failure::Denied), "{name}");
+        assert_eq!((earlier, error.kind()), (is_earlier, ErrorKind::Denied), "{name}");
     }
 }
 
@@ -236,7 +236,7 @@ fn a_verdict_is_on_this_attempt_or_on_an_earlier_one() {
 fn one_that_looks_once_waits_for_nobody() {
     for script in [vec![pending(2)], vec![there_already(), list(9, &[object(3, &json!({}))])]] {
         let played = play_as(&script, false);
-        assert_eq!(played.failure(), Some(Failure::Pending));
+        assert_eq!(played.kind(), Some(ErrorKind::Pending));
         assert_eq!((played.steps.len(), played.pauses.len()), (script.len(), 0));
     }
     play_as(&[json(&object(2, &issued()))], false).is_issued_after(&["POST"]);
@@ -249,7 +249,7 @@ fn a_refused_token_is_tried_for_ten_seconds_since_it_was_taken_last() {
         [(vec![refused(); 40], 0), ([vec![refused(); 5], vec![pending(2)], vec![refused(); 40]].concat(), 5)]
     {
         let played = play(&script);
-        assert_eq!(played.failure(), Some(Failure::Refused));
+        assert_eq!(played.kind(), Some(ErrorKind::Refused));
         let spent: u128 = played.pauses[before..].iter().sum();
         assert!((9_000..10_000).contains(&spent), "{before}: {:?}", played.pauses);
     }
@@ -258,7 +258,7 @@ fn a_refused_token_is_tried_for_ten_seconds_since_it_was_taken_last() {
 #[test]
 fn a_watch_is_asked_to_last_as_long_as_there_is_time() {
     let played = play(&[pending(2), open(&[]), open(&[]), open(&[]), open(&[])]);
-    assert_eq!(played.failure(), Some(Failure::Pending));
+    assert_eq!(played.kind(), Some(ErrorKind::Pending));
     let left = played.moments[1..].iter().map(|moment| TIME.saturating_sub(*moment).as_secs());
     assert_eq!(played.seconds, left.map(|left| left.min(300) + 1).collect::<Vec<_>>());
     assert_eq!((played.seconds[0], played.seconds.len()), (301, 4));

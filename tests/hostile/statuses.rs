@@ -108,7 +108,7 @@ const WORDS: [Words; 21] = [
     }),
     ("NUL", || vec![0; 400]),
     ("a byte order mark", || [b"\xef\xbb\xbf", &status("no")[..]].concat()),
-    ("no message", || json!({"kind": "Status", "status": "Failure", "code": 403}).to_string().into_bytes()),
+    ("no message", || json!({"kind": "Status", "status": "ErrorKind", "code": 403}).to_string().into_bytes()),
     ("a message that is null", || json!({"kind": "Status", "message": null}).to_string().into_bytes()),
     ("a message that is a number", || json!({"kind": "Status", "message": 1}).to_string().into_bytes()),
     ("another code inside", || status_object(200, "Success", None).to_string().into_bytes()),
@@ -125,7 +125,7 @@ const WORDS: [Words; 21] = [
 const DELAYS: [&str; 6] = ["-1", "1.5", "\"soon\"", "18446744073709551616", "null", "{}"];
 
 fn status(message: &str) -> Vec<u8> {
-    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message})
+    json!({"kind": "Status", "apiVersion": "v1", "status": "ErrorKind", "message": message})
         .to_string()
         .into_bytes()
 }

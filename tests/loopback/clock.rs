@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nodestrap::clock::Clock;
-use nodestrap::error::{Failure, Result};
+use nodestrap::error::{ErrorKind, Result};
 use nodestrap::http::{NameSources, Proxies, System, SystemNetwork, Traffic};
 use nodestrap::join::join;
 use nodestrap::log::Log;
@@ -87,7 +87,7 @@ fn join_under(clock: &Arc<TestClock>, node: &Node, api: &Api, flags: &str) -> Re
     // Its deadlines are this clock's, which may not move.
     let outcome = outcome.recv_timeout(LIMIT).expect("the join ends");
     if let Some(golden) = golden {
-        let code = outcome.as_ref().map_or_else(|error| error.failure().exit_code(), |_| 0);
+        let code = outcome.as_ref().map_or_else(|error| error.kind().exit_code(), |_| 0);
         let error = outcome.as_ref().err().map(|error| format!("error: {}", error.chain()[0]));
         golden.end(Some(code.into()), &error.unwrap_or_default(), None);
     }
@@ -134,7 +134,7 @@ fn a_wrong_clock_ends_the_join_at_the_deadline() {
             let node = Node::new();
             let clock = TestClock::new(case.wrong, case.wrong, Duration::ZERO);
             let error = join_under(&clock, &node, &case.api, WAIT).expect_err("the clock is wrong");
-            assert_eq!(error.failure(), Failure::Clock, "{error:?}");
+            assert_eq!(error.kind(), ErrorKind::Clock, "{error:?}");
             assert!(clock.elapsed() > SET / 2 * 3, "it may heal, so it is waited for");
             assert_eq!(case.api.requests().is_empty(), !case.asks);
             node.is_untouched_by(&case.api);
@@ -225,7 +225,7 @@ fn approval_is_waited_for_as_long_as_it_takes() {
         let outcome = join_under(&clock, &node, &api, "--tls-bootstrap-timeout 6h");
         match outcome {
             Ok(success) => assert!(joined && matches!(success, Success::Joined)),
-            Err(error) => assert_eq!((joined, error.failure()), (false, Failure::Pending), "{error:?}"),
+            Err(error) => assert_eq!((joined, error.kind()), (false, ErrorKind::Pending), "{error:?}"),
         }
         let (hours, watches) = (if joined { 5 } else { 6 }, api.count(Route::Watch));
         assert_eq!(api.count(Route::Create), 1);

@@ -64,7 +64,7 @@ fn stream(object: &Value) -> Reply {
 }
 
 fn status(code: u16, words: &str) -> Value {
-    json!({"kind": "Status", "status": "Failure", "code": code, "message": words})
+    json!({"kind": "Status", "status": "ErrorKind", "code": code, "message": words})
 }
 
 const ECHOES: [Echo; 15] = [

@@ -61,7 +61,7 @@ const STRANGERS: [Stranger; 12] = [
             Reply::json(
                 500,
                 &json!({
-                    "kind": "Status", "status": "Failure", "code": 500, "message": "etcdserver: no leader",
+                    "kind": "Status", "status": "ErrorKind", "code": 500, "message": "etcdserver: no leader",
                 }),
             )
         },

@@ -172,7 +172,7 @@ fn what_is_no_http_proxy_is_a_usage_error_that_names_the_variable_and_no_value()
         for variable in ["HTTPS_PROXY", "https_proxy"] {
             let proxies = proxies(&[(variable, url), ("NO_PROXY", "excepted.example")]);
             let error = proxies.towards(&endpoint("api.example:6443")).unwrap_err();
-            assert_eq!(error.failure(), Failure::Usage);
+            assert_eq!(error.kind(), ErrorKind::Usage);
             let text = error.to_string();
             assert!(
                 text.contains(variable) && text.contains(words) && text.contains("api.example"),
@@ -262,7 +262,7 @@ fn a_refusal_tells_proxy_status_and_remedy_and_only_407_is_final() {
         let error = result.unwrap_err();
         let refusal = error.get_ref().and_then(|inner| inner.downcast_ref::<Refusal>()).unwrap();
         let failure = refusal.failure(Step::Discovery);
-        assert_eq!(failure.failure(), Failure::Unreachable, "{answer}");
+        assert_eq!(failure.kind(), ErrorKind::Unreachable, "{answer}");
         assert_eq!(failure.retry() == Retry::Never, final_, "{answer}");
         let text = failure.to_string();
         for word in [&["proxy:3128 (HTTPS_PROXY)", "api.example:6443"], words].concat() {

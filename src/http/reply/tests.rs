@@ -121,7 +121,7 @@ fn of_a_page_the_words_are_told_without_tags_styles_and_scripts() {
         assert_eq!((reply(200, body).is_page(), first_words(body).as_str()), (is_page, expected));
     }
     let most = "x".repeat(limits::PAGE_TEXT);
-    assert_eq!(first_words(most.as_bytes()).ends_with('…'), foreign(&most).ends_with('…'));
+    assert_eq!(first_words(most.as_bytes()).ends_with('…'), sanitize(&most).ends_with('…'));
     let short = " ".repeat(limits::PAGE_TEXT - 4) + "word";
     assert_eq!(first_words(short.as_bytes()), "word");
     assert_eq!(first_words(format!("{short}x").as_bytes()), "word…");
@@ -131,21 +131,21 @@ fn of_a_page_the_words_are_told_without_tags_styles_and_scripts() {
 fn each_status_has_its_failure_and_its_end() {
     let (until, briefly) = (Retry::UntilDeadline(None), Retry::Briefly(None));
     for (status, failure, retry, is_busy) in [
-        (401, Failure::Refused, briefly, false),
-        (403, Failure::Refused, briefly, false),
-        (404, Failure::Denied, Retry::Never, false),
-        (409, Failure::Denied, Retry::Never, false),
-        (422, Failure::Denied, Retry::Never, false),
-        (429, Failure::Unreachable, until, true),
-        (499, Failure::Denied, Retry::Never, false),
-        (500, Failure::Unreachable, until, true),
-        (599, Failure::Unreachable, until, true),
-        (600, Failure::Denied, Retry::Never, false),
-        (301, Failure::Denied, Retry::Never, false),
+        (401, ErrorKind::Refused, briefly, false),
+        (403, ErrorKind::Refused, briefly, false),
+        (404, ErrorKind::Denied, Retry::Never, false),
+        (409, ErrorKind::Denied, Retry::Never, false),
+        (422, ErrorKind::Denied, Retry::Never, false),
+        (429, ErrorKind::Unreachable, until, true),
+        (499, ErrorKind::Denied, Retry::Never, false),
+        (500, ErrorKind::Unreachable, until, true),
+        (599, ErrorKind::Unreachable, until, true),
+        (600, ErrorKind::Denied, Retry::Never, false),
+        (301, ErrorKind::Denied, Retry::Never, false),
     ] {
         let reply = reply(status, b"");
         let error = reply.failure(Step::Discovery, "it");
-        assert_eq!((error.failure(), error.retry(), reply.is_busy()), (failure, retry, is_busy), "{status}");
+        assert_eq!((error.kind(), error.retry(), reply.is_busy()), (failure, retry, is_busy), "{status}");
     }
     // The advice is one for each.
     let advice = |status| {

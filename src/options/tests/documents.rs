@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::help;
-use crate::error::FAILURES;
+use crate::error::EXIT_CODES;
 use crate::options::settings::{ENDPOINT, FLAGS, Takes};
 
 const MANUAL: &str = include_str!("../../../image/man/nodestrap.8");
@@ -105,7 +105,7 @@ fn manual_and_readme_have_the_exit_codes() {
     let section = MANUAL.split(".Sh EXIT STATUS").nth(1).unwrap().split(".Sh ").next().unwrap();
     let told: Vec<_> = section.lines().filter_map(|line| line.strip_prefix(".It ")).collect();
     let mut codes = vec!["0".to_owned()];
-    for (failure, name, advice) in FAILURES {
+    for (failure, name, advice) in EXIT_CODES {
         codes.push(format!("{} {name}", failure.exit_code()));
         let row = format!("| {} | `{name}` | {advice} |", failure.exit_code());
         assert!(README.contains(&row), "the README lacks {row}");

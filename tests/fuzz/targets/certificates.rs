@@ -2,7 +2,7 @@
 
 use rustls::pki_types::CertificateDer;
 
-use nodestrap::identity::{ClientPair, Credentials, Key};
+use nodestrap::csr::{ClientPair, Credentials, Key};
 use nodestrap::limits;
 use nodestrap::trust::Bundle;
 use nodestrap::x509::{AltName, Certificate, Request};

@@ -6,11 +6,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use nodestrap::clock::Deadline;
-use nodestrap::files::{Existing, Layout, NodeFiles};
+use nodestrap::csr::{CertificateRequest, Exchange, Verdict, Wanted};
 use nodestrap::http::Bearer;
-use nodestrap::identity::{CertificateRequest, Exchange, Verdict, Wanted};
 use nodestrap::join;
 use nodestrap::log::Log;
+use nodestrap::node::{Existing, Layout, NodeFiles};
 use nodestrap::options::{Command, Options, Surroundings};
 use nodestrap::report::{Report, Success};
 use nodestrap::trust::{self, Pins};

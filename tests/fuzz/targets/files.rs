@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use nodestrap::files::{Existing, Layout, NodeFiles};
-use nodestrap::identity::Wanted;
+use nodestrap::csr::Wanted;
+use nodestrap::node::{Existing, Layout, NodeFiles};
 use nodestrap::trust::share_a_key;
 use nodestrap::x509::Certificate;
 

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nodestrap::csr::Key;
 use nodestrap::http::ServerUrl;
-use nodestrap::identity::Key;
-use nodestrap::node::NodeName;
+use nodestrap::node_name::NodeName;
 use nodestrap::trust::{Bundle, GivenCluster, Pin, Pins, Token};
 
 pub const TOKEN: &str = "abcdef.0123456789abcdef";

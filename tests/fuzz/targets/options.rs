@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use nodestrap::error::Failure;
+use nodestrap::error::ErrorKind;
 use nodestrap::options::{Command, Options, Surroundings};
 use nodestrap::secret::Secret;
 
@@ -61,7 +61,7 @@ fn say(surroundings: &Surroundings) -> Result<String, String> {
         Ok(Command::PrintConfig(_, text)) => Ok(text),
         Ok(other) => panic!("{other:?}"),
         Err(error) => {
-            assert_eq!(error.failure(), Failure::Usage, "{error}");
+            assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
             is_one_line(&error.to_string());
             Err(error.to_string())
         }

@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nodestrap::files::NodePath;
 use nodestrap::http::{Endpoint, Proxies, ServerUrl, Unverified};
-use nodestrap::node::NodeName;
+use nodestrap::node::NodePath;
+use nodestrap::node_name::NodeName;
 use nodestrap::options::{Command, Options, Surroundings};
 use nodestrap::trust::{Pin, Token};
 use nodestrap::x509::AltName;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use nodestrap::discovery::{self, ClusterInfo};
-use nodestrap::error::{Failure, Result};
+use nodestrap::error::{ErrorKind, Result};
 use nodestrap::http::{Endpoint, Unverified};
 use nodestrap::trust::{self, Pins, SignedCluster};
 use nodestrap::yaml;
@@ -104,7 +104,7 @@ fn judge(info: &ClusterInfo) -> Option<SignedCluster> {
 
 fn is_refused_by_signature(outcome: &Result<SignedCluster>) -> bool {
     outcome.as_ref().is_err_and(|error| {
-        error.failure() == Failure::NotTrusted
+        error.kind() == ErrorKind::NotTrusted
             && error.to_string().contains("the signature of cluster-info does not")
     })
 }

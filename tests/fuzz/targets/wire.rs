@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nodestrap::error::Failure;
+use nodestrap::error::ErrorKind;
 use nodestrap::http::{Endpoint, Proxies, Unverified};
 
 use super::{fixtures, is_one_line, transport};
@@ -18,7 +18,7 @@ pub fn wire(data: &[u8]) -> bool {
         let endpoint = Endpoint::parse("api.example.org:6443").expect("an endpoint");
         let peers = Unverified::to_each(&system, &[endpoint]).expect("a usable proxy");
         let error = peers[0].get("/", Duration::from_secs(5)).expect_err("bytes without a key");
-        assert!(matches!(error.failure(), Failure::Unreachable | Failure::NotTrusted), "{error}");
+        assert!(matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::NotTrusted), "{error}");
         assert_eq!((system.traffic.requests(), system.traffic.handshakes()), (0, 0));
         is_one_line(&error.to_string());
         assert!(!error.to_string().contains("password@"), "{error}");

@@ -6,12 +6,12 @@ use ring::digest::{Context, SHA512_256};
 use serde_json::Value;
 
 use nodestrap::asn1::{Fields, tlv};
+use nodestrap::csr::{CertificateRequest, Wanted};
 use nodestrap::http::{Bearer, ServerUrl};
-use nodestrap::identity::{CertificateRequest, Wanted};
 use nodestrap::kubeconfig::{self, BootstrapUser, Kubeconfig};
 use nodestrap::log::Log;
-use nodestrap::node::NodeName;
-use nodestrap::report::{CertificateFacts, Report};
+use nodestrap::node_name::NodeName;
+use nodestrap::report::{CertificateInfo, Report};
 use nodestrap::secret::Secret;
 use nodestrap::x509::{AltName, AltNames};
 
@@ -136,7 +136,7 @@ fn report(choices: &mut Choices<'_>) {
     report.server = Some(server.clone());
     report.ca_hashes = vec![pin.clone()];
     report.certificate =
-        Some(CertificateFacts { issuer: issuer.clone(), not_after: String::new(), file: None });
+        Some(CertificateInfo { issuer: issuer.clone(), not_after: String::new(), file: None });
     let json = report.json(&Log::silent()).expect("a report");
     assert_eq!(json.find('\n'), Some(json.len() - 1));
     let read: Value = serde_json::from_str(&json).expect("JSON");

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use nodestrap::error::FAILURES;
+use nodestrap::error::EXIT_CODES;
 use nodestrap::trust::Bundle;
 use serde_json::json;
 
@@ -28,7 +28,7 @@ fn said(finished: &Finished) -> Result<&str, Refusal> {
     if finished.code == Some(0) {
         return Ok(&finished.stdout);
     }
-    let kind = FAILURES.iter().find(|(kind, ..)| finished.code == Some(kind.exit_code().into()));
+    let kind = EXIT_CODES.iter().find(|(kind, ..)| finished.code == Some(kind.exit_code().into()));
     let kind = Some(kind.expect("an exit code of the table").0);
     Err(Refusal { kind, words: finished.stderr.clone() })
 }

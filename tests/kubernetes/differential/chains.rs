@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use nodestrap::discovery;
-use nodestrap::error::Failure::{NotTrusted, Unreachable};
+use nodestrap::error::ErrorKind::{NotTrusted, Unreachable};
 use nodestrap::http::{Endpoint, Proxies, Unverified};
 use nodestrap::trust::{self, Pins, Token};
 use rustls::ServerConfig;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use nodestrap::clock::Deadline;
-use nodestrap::error::Failure::Usage;
+use nodestrap::error::ErrorKind::Usage;
 use nodestrap::http::Endpoint;
 use nodestrap::limits::DISCOVERY as LIMIT;
 use nodestrap::options::{Command, Discovery, Options, Surroundings, Wait};
@@ -273,7 +273,7 @@ fn ours(text: &str) -> Result<Said, Refusal> {
         pins: join.pins.given().len(),
         name: join
             .node_name
-            .map(|name| nodestrap::node::NodeName::new(&name).map(|name| name.as_str().to_owned()))
+            .map(|name| nodestrap::node_name::NodeName::new(&name).map(|name| name.as_str().to_owned()))
             .transpose()?
             .unwrap_or_default(),
         taints: join.registration.taints,

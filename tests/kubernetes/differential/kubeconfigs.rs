@@ -6,7 +6,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use nodestrap::clock::Deadline;
-use nodestrap::error::Failure::Usage;
+use nodestrap::error::ErrorKind::Usage;
 use nodestrap::limits::DISCOVERY as LIMIT;
 use nodestrap::options::{Command, Discovery, Options, Surroundings, Wait};
 use serde_json::{Value, json};

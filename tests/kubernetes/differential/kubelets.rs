@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use nodestrap::clock::Deadline;
-use nodestrap::error::Failure::NotPublished;
+use nodestrap::error::ErrorKind::NotPublished;
 use nodestrap::http::Proxies;
 use nodestrap::kubelet::{Lookup, Machine, NodeRegistration};
 use nodestrap::log::Log;
-use nodestrap::node::NodeName;
+use nodestrap::node_name::NodeName;
 use serde_json::{Value, json};
 
 use super::damage::Damage;

@@ -6,10 +6,10 @@ use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use nodestrap::files::{Existing, Layout, NodeFiles};
-use nodestrap::identity::{CertificateRequest, Key, Kind, Wanted};
+use nodestrap::csr::{CertificateRequest, Key, Kind, Wanted};
 use nodestrap::kubeconfig::{self, BootstrapUser};
-use nodestrap::node::NodeName;
+use nodestrap::node::{Existing, Layout, NodeFiles};
+use nodestrap::node_name::NodeName;
 use serde_json::json;
 
 use super::disks::{Traits, draw, has};

@@ -5,7 +5,7 @@ use std::slice;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nodestrap::error::Failure::{Clock, NotTrusted};
+use nodestrap::error::ErrorKind::{Clock, NotTrusted};
 use nodestrap::trust::{Bundle, Pin, Pins};
 use rcgen::{BasicConstraints, CertificateParams, IsCa};
 use rustls::pki_types::CertificateDer;

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use nodestrap::error::Failure::Usage;
+use nodestrap::error::ErrorKind::Usage;
 use nodestrap::http::{Endpoint, Proxies, ServerUrl, Unverified};
 use serde_json::{Value, json};
 

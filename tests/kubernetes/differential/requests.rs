@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use nodestrap::clock::Deadline;
-use nodestrap::error::Failure::{Clock, Denied, NotTrusted, Pending};
+use nodestrap::csr::{CertificateRequest, Exchange, Key, Verdict, Wanted};
+use nodestrap::error::ErrorKind::{Clock, Denied, NotTrusted, Pending};
 use nodestrap::http::Proxies;
-use nodestrap::identity::{CertificateRequest, Exchange, Key, Verdict, Wanted};
 use nodestrap::log::Log;
-use nodestrap::node::NodeName;
+use nodestrap::node_name::NodeName;
 use nodestrap::report::Report;
 use serde_json::{Value, json};
 
@@ -174,7 +174,7 @@ fn ours(own: &Own, found: &Found, server: &Trusted) -> (Result<(), Refusal>, Val
     let outcome = match exchange.run(&Log::silent(), &mut Report::new(), &mut |_| Ok(())) {
         Ok(Verdict::Issued(_)) => Ok(()),
         // Taken up, and nobody has decided yet.
-        Err(error) if error.failure() == Pending => Ok(()),
+        Err(error) if error.kind() == Pending => Ok(()),
         Ok(Verdict::Spent { error, .. }) | Err(error) => Err(error.into()),
     };
     let posted = posted.lock().unwrap().take();

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use nodestrap::error::{Error, Failure};
+use nodestrap::error::{Error, ErrorKind};
 
 use super::random::seed;
 
@@ -10,7 +10,7 @@ use super::random::seed;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
     /// The kind, which is the program's exit code; none of what the library refuses without an error of its own.
-    pub kind: Option<Failure>,
+    pub kind: Option<ErrorKind>,
     /// Of one kind are many; the words tell them apart.
     pub words: String,
 }
@@ -22,7 +22,7 @@ impl Refusal {
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        Self { kind: Some(error.failure()), words: error.to_string() }
+        Self { kind: Some(error.kind()), words: error.to_string() }
     }
 }
 
@@ -50,12 +50,12 @@ pub struct Case<I, V> {
 
 impl<I, V> Case<I, V> {
     /// Refused by nodestrap alone, with this exit code and words that contain these.
-    pub fn stricter(&self, kind: Failure, words: &str) -> bool {
+    pub fn stricter(&self, kind: ErrorKind, words: &str) -> bool {
         self.theirs.is_ok() && self.refused(kind, words)
     }
 
     /// Refused by nodestrap, with this exit code where there is one, and words that contain these.
-    pub fn refused(&self, kind: Failure, words: &str) -> bool {
+    pub fn refused(&self, kind: ErrorKind, words: &str) -> bool {
         self.ours
             .as_ref()
             .is_err_and(|error| error.kind.is_none_or(|own| own == kind) && error.words.contains(words))
@@ -83,7 +83,7 @@ macro_rules! refused {
             name: $name,
             reason: $reason,
             explains: |case| {
-                [$($words),+].iter().any(|words| case.stricter(nodestrap::error::Failure::$kind, words))
+                [$($words),+].iter().any(|words| case.stricter(nodestrap::error::ErrorKind::$kind, words))
             },
         }
     };

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use nodestrap::discovery::ClusterInfo;
-use nodestrap::error::Failure::{Clock, NotPublished, NotTrusted, Usage};
+use nodestrap::error::ErrorKind::{Clock, NotPublished, NotTrusted, Usage};
 use nodestrap::trust::{self, Pin, Pins, Token};
 use serde_json::{Value, json};
 

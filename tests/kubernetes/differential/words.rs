@@ -1,7 +1,7 @@
 //! Short texts: durations, tokens, pins, names of nodes.
 
-use nodestrap::error::Failure::Usage;
-use nodestrap::node::NodeName;
+use nodestrap::error::ErrorKind::Usage;
+use nodestrap::node_name::NodeName;
 use nodestrap::options::{Command, Options, Surroundings};
 use nodestrap::trust::{Pin, Token};
 use serde_json::json;

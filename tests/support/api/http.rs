@@ -209,7 +209,7 @@ impl Reply {
 /// A `Status` object.
 pub fn status_object(code: u16, reason: &str, retry_after_seconds: Option<u32>) -> Value {
     let mut status = json!({
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "ErrorKind",
         "message": format!("the server says {reason}"), "reason": reason, "details": {}, "code": code,
     });
     if let Some(seconds) = retry_after_seconds {

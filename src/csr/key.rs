@@ -5,9 +5,9 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 
 use crate::asn1::{self, Fields, Malformed, context, oid, tlv};
-use crate::blocks::blocks;
-use crate::error::{Error, Failure, Result, Step};
+use crate::error::{Error, ErrorKind, Result, Step};
 use crate::http::SignsHandshake;
+use crate::pem_blocks::blocks;
 use crate::secret::Secret;
 
 /// The PEM label of SEC 1 keys, which Go's `MarshalPrivateKeyToPEM` writes.
@@ -31,9 +31,9 @@ impl Key {
     /// Makes a new key.
     ///
     /// # Errors
-    /// [`Failure::Internal`] when the system has no randomness.
+    /// [`ErrorKind::Internal`] when the system has no randomness.
     pub fn generate() -> Result<Self> {
-        let failed = || Error::new(Step::Request, Failure::Internal, "no random numbers from the kernel");
+        let failed = || Error::new(Step::Request, ErrorKind::Internal, "no random numbers from the kernel");
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())
             .map_err(|_| failed())?;
         let pkcs8 = Secret::new(pkcs8.as_ref().to_vec());
@@ -97,7 +97,7 @@ impl Key {
     pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
         let signature = self.pair.sign(&SystemRandom::new(), message);
         signature.map(|s| s.as_ref().to_vec()).map_err(|_| {
-            Error::new(Step::Request, Failure::Internal, "the request cannot be signed: no random numbers")
+            Error::new(Step::Request, ErrorKind::Internal, "the request cannot be signed: no random numbers")
         })
     }
 }

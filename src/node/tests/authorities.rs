@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::files::authorities::CaState;
+use crate::node::authorities::CaState;
 use crate::x509::Certificate;
 
 fn pem_of(der: &[u8]) -> String {

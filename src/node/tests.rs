@@ -111,7 +111,7 @@ fn cluster(authorities: &[u8]) -> TrustedCluster {
 /// Asserts that it is an error of files that says this.
 fn assert_files<T: std::fmt::Debug>(result: Result<T>, words: &str) {
     let error = result.unwrap_err();
-    assert!(error.failure() == Failure::Files && error.to_string().contains(words), "{error}");
+    assert!(error.kind() == ErrorKind::Files && error.to_string().contains(words), "{error}");
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_root_that_is_not_there_is_a_usage_error() {
     for path in ["none", "f"] {
         let error = NodeFiles::open(&node.at(path), Layout::default()).unwrap_err();
         assert!(
-            error.failure() == Failure::Usage && error.to_string().contains("cannot be opened"),
+            error.kind() == ErrorKind::Usage && error.to_string().contains("cannot be opened"),
             "{error}"
         );
     }
@@ -361,7 +361,7 @@ fn a_container_runtime_is_known_by_its_socket() {
     assert_eq!(node.files().cri_socket().unwrap(), url(runtimes[1]));
     let _first = bind(runtimes[0]);
     let error = node.files().cri_socket().unwrap_err();
-    assert!(error.failure() == Failure::Usage && error.to_string().contains("--cri-socket"), "{error}");
+    assert!(error.kind() == ErrorKind::Usage && error.to_string().contains("--cri-socket"), "{error}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use rustix::fs::FileType;
 
 use super::layout::KUBELET;
 use super::{NodeFiles, path, unreadable, write};
-use crate::error::{Error, Failure, Result, Step};
+use crate::error::{Error, ErrorKind, Result, Step};
 use crate::kubelet::{KubeletFiles, RESOLVED, RUNTIMES};
 
 /// The kubelet's `--config` (`cmd/kubeadm/app/constants`, `KubeletConfigurationFileName`). As kubeadm writes them, all
@@ -19,7 +19,7 @@ impl NodeFiles {
     /// Writes the kubelet's configuration and flags, where they are not there already.
     ///
     /// # Errors
-    /// [`Failure::Files`]; what was there before is still there.
+    /// [`ErrorKind::Files`]; what was there before is still there.
     pub fn write_kubelet(&self, files: &KubeletFiles) -> Result<()> {
         let directory = self.directory(KUBELET, 0o700)?;
         for (name, text) in [(INSTANCE, &files.instance), (CONFIG, &files.config), (FLAGS, &files.flags)] {
@@ -32,7 +32,7 @@ impl NodeFiles {
     /// them since.
     ///
     /// # Errors
-    /// [`Failure::Files`] when they cannot be read.
+    /// [`ErrorKind::Files`] when they cannot be read.
     pub fn has_kubelet(&self) -> Result<bool> {
         for name in [CONFIG, FLAGS] {
             let path = path(KUBELET, name);
@@ -59,7 +59,8 @@ impl NodeFiles {
             [..] => {
                 let found = found.join(", ");
                 let what = format!("several container runtimes found ({found})");
-                Err(Error::new(Step::Options, Failure::Usage, what).with_help("choose one with --cri-socket"))
+                Err(Error::new(Step::Options, ErrorKind::Usage, what)
+                    .with_help("choose one with --cri-socket"))
             }
         }
     }
@@ -67,7 +68,7 @@ impl NodeFiles {
     /// Whether systemd-resolved has written its list of name servers, which kubeadm takes from its unit's state.
     ///
     /// # Errors
-    /// [`Failure::Files`] when it cannot be read.
+    /// [`ErrorKind::Files`] when it cannot be read.
     pub fn has_resolved(&self) -> Result<bool> {
         self.root.has(RESOLVED, FileType::RegularFile).map_err(|e| unreadable(RESOLVED, e))
     }

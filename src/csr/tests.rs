@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 
 use super::object::{Judgement, Object};
 use super::*;
-use crate::error::{Error, Failure, Retry};
+use crate::error::{Error, ErrorKind, Retry};
 use crate::limits;
-use crate::node::NodeName;
+use crate::node_name::NodeName;
 use crate::x509::{self, AltName, AltNames};
 
 const KEY: &str = include_str!("../../tests/vectors/sec1-p256.pem");
@@ -82,7 +82,7 @@ fn check(pem: &str, request: &CertificateRequest) -> crate::error::Result<Issued
 
 fn assert_refused(pem: &str, request: &CertificateRequest, problem: &str) {
     let error = check(pem, request).unwrap_err();
-    assert!(error.failure() == Failure::NotTrusted && error.to_string().contains(problem), "{error}");
+    assert!(error.kind() == ErrorKind::NotTrusted && error.to_string().contains(problem), "{error}");
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn its_time_and_that_of_its_chain_last_to_the_last_second() {
         assert_eq!((alone.out_of_time(now).is_none(), alone.is_expired(now)), (in_time, expired), "{now:?}");
     }
     let error = alone.out_of_time(begin() - SECOND).unwrap();
-    assert_eq!((error.failure(), error.retry()), (Failure::Clock, Retry::UntilDeadline(None)));
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::Clock, Retry::UntilDeadline(None)));
     let chain = check(&format!("{good}{short}"), &request).unwrap();
     assert!(chain.is_expired(end()) && chain.out_of_time(end()).is_some() && !chain.is_expired(begin()));
 }
@@ -215,7 +215,7 @@ fn conditions_decide_and_a_certificate_counts_only_when_approved() {
     ] {
         let status = json!({"conditions": conditions(kinds), "certificate": certificate});
         let error = spent(judge(&object(&request, &status), &request, begin()));
-        assert!(error.failure() == Failure::Denied && error.to_string().contains(words), "{error}");
+        assert!(error.kind() == ErrorKind::Denied && error.to_string().contains(words), "{error}");
     }
 }
 
@@ -226,14 +226,14 @@ fn a_certificate_that_is_over_spends_the_request_and_one_that_is_to_come_waits_f
         |text: &str| json!({"conditions": [{"type": "Approved"}], "certificate": STANDARD.encode(text)});
     let good = status(&issued(&request.spki, &[], unchanged));
     let late = judge(&object(&request, &good), &request, end() + SECOND);
-    assert_eq!(spent(late).failure(), Failure::Clock);
+    assert_eq!(spent(late).kind(), ErrorKind::Clock);
     let early = judge(&object(&request, &good), &request, begin() - SECOND);
-    assert_eq!(early.unwrap_err().failure(), Failure::Clock);
+    assert_eq!(early.unwrap_err().kind(), ErrorKind::Clock);
     let foreign = status(&issued(&Key::generate().unwrap().spki(), &[], unchanged));
     let torn = json!({"conditions": [{"type": "Approved"}], "certificate": "%"});
     for status in [foreign, torn] {
         let error = spent(judge(&object(&request, &status), &request, begin()));
-        assert_eq!(error.failure(), Failure::NotTrusted);
+        assert_eq!(error.kind(), ErrorKind::NotTrusted);
     }
 }
 
@@ -252,7 +252,7 @@ fn an_object_that_asks_for_anything_else_is_not_ours() {
         let mut object = object(&request, &pending);
         object["spec"][field] = value;
         let error = spent(judge(&object, &request, begin()));
-        assert!(error.failure() == Failure::Denied && error.to_string().contains("differs from"), "{error}");
+        assert!(error.kind() == ErrorKind::Denied && error.to_string().contains("differs from"), "{error}");
     }
 }
 

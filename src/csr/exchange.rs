@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::csr::CertificateRequest;
 use super::issued::IssuedCertificate;
 use super::object::{FIELDS, Judgement, Object, resource_version};
+use super::request::CertificateRequest;
 use crate::clock::{Clock, Deadline};
-use crate::error::{Error, Result, Retry, Step, foreign};
+use crate::error::{Error, Result, Retry, Step, sanitize};
 use crate::http::{self, Bearer, Next, Reply, Verified};
 use crate::json;
 use crate::limits;
@@ -101,7 +101,7 @@ impl<'a> Exchange<'a> {
     /// when that one lasts.
     ///
     /// # Errors
-    /// The last failure when the deadline has come ([`crate::error::Failure::Pending`] when nobody has decided), or one that no
+    /// The last failure when the deadline has come ([`crate::error::ErrorKind::Pending`] when nobody has decided), or one that no
     /// waiting heals.
     pub fn run(
         mut self,
@@ -281,7 +281,7 @@ impl<'a> Exchange<'a> {
                 let (Some(code), Some(message)) = (code, json::text(object, "message")) else {
                     return Err(unreadable("a watch error"));
                 };
-                let why = format!("watch failed with {code} ({})", foreign(message));
+                let why = format!("watch failed with {code} ({})", sanitize(message));
                 return Ok(Some(Answer::Later(State::List, why)));
             }
             "BOOKMARK" => {

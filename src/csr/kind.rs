@@ -1,7 +1,7 @@
 //! The two kinds of certificate that a node asks for, by what tells them apart.
 
-use crate::error::Failure;
-use crate::node::NodeName;
+use crate::error::ErrorKind;
+use crate::node_name::NodeName;
 use crate::report::Phase;
 use crate::x509::{AltNames, Certificate};
 
@@ -19,7 +19,7 @@ pub struct Kind {
     /// That use in words.
     pub(super) usage: &'static str,
     /// What it means that nobody has decided by the deadline.
-    pub(super) pending: Failure,
+    pub(super) pending: ErrorKind,
     /// How it gets decided, to stand before the command that approves it.
     pub(super) approval: &'static str,
     /// The phase that ends when the request is with the API server, where it is timed by itself.
@@ -36,7 +36,7 @@ impl Kind {
         prefix: "node-csr-",
         serves: |certificate| certificate.client_auth,
         usage: "client authentication",
-        pending: Failure::Pending,
+        pending: ErrorKind::Pending,
         approval: "bind ClusterRole system:certificates.k8s.io:certificatesigningrequests:nodeclient to the token's group for \
                    automatic approval, or approve it, the next run resumes it",
         submission: Some(Phase::Request),
@@ -50,7 +50,7 @@ impl Kind {
         prefix: "node-serving-csr-",
         serves: |certificate| certificate.server_auth,
         usage: "server authentication",
-        pending: Failure::ServingPending,
+        pending: ErrorKind::ServingPending,
         approval: "check its names and approve it, which Kubernetes does not do by itself for serving certificates",
         submission: None,
         store: "kubelet-server",

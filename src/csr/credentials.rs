@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::key::Key;
-use crate::blocks::blocks;
 use crate::error::Result;
 use crate::http::{Bearer, ClientIdentity};
 use crate::kubeconfig::BootstrapUser;
 use crate::limits;
+use crate::pem_blocks::blocks;
 use crate::secret::Secret;
 use crate::x509::{Certificate, key_name};
 

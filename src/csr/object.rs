@@ -6,9 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::csr::CertificateRequest;
 use super::issued::IssuedCertificate;
-use crate::error::{Error, Failure, Result, Step, foreign};
+use super::request::CertificateRequest;
+use crate::error::{Error, ErrorKind, Result, Step, sanitize};
 use crate::json;
 
 /// The fields of requests, lists, watch events (`k8s.io/apimachinery/pkg/apis/meta/v1/watch.go`) and the Status in an
@@ -110,7 +110,7 @@ impl Object {
     pub(super) fn judge(&self, ours: &CertificateRequest, now: SystemTime) -> Result<Judgement> {
         let name = ours.name();
         let spent = |what: String, help: &'static str| {
-            Ok(Judgement::Spent(Error::new(Step::Approval, Failure::Denied, what).with_help(help)))
+            Ok(Judgement::Spent(Error::new(Step::Approval, ErrorKind::Denied, what).with_help(help)))
         };
         let kind = ours.wanted.kind;
         if self.signer_name != kind.signer || self.usages != kind.usages || !ours.is_like(&self.request) {
@@ -120,7 +120,7 @@ impl Object {
             );
         }
         let find = |kind: &str| self.conditions.iter().find(|condition| condition.kind == kind);
-        let words = |c: &Condition| foreign(&format!("{}: {}", c.reason, c.message));
+        let words = |c: &Condition| sanitize(&format!("{}: {}", c.reason, c.message));
         if let Some(condition) = find("Denied") {
             let what = format!("CSR {name} was denied ({})", words(condition));
             return spent(what, "contact the cluster administrator; the next run creates a new CSR");

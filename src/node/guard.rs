@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{KUBELET, KUBERNETES, Layout, NodeFiles, failed, unreadable};
 use crate::clock::{Clock, Deadline};
 use crate::disk::{Examined, Lock, Stranger};
-use crate::error::{Error, Failure, Result, Step, reason};
+use crate::error::{Error, ErrorKind, Result, Step, reason};
 use crate::log::Log;
 use crate::secret::Secret;
 
@@ -19,7 +19,7 @@ impl NodeFiles {
     /// can keep it so.
     ///
     /// # Errors
-    /// [`Failure::Files`] when another run is still at work at the deadline.
+    /// [`ErrorKind::Files`] when another run is still at work at the deadline.
     pub fn lock(&self, runtime: &Path, clock: &dyn Clock, deadline: Deadline, log: &Log) -> Result<Lock> {
         let mut place = Some(runtime);
         loop {
@@ -29,7 +29,7 @@ impl NodeFiles {
                 Ok(None) => {
                     let what = "another nodestrap process is still running on this root";
                     return Err(
-                        Error::new(Step::Files, Failure::Files, what).with_help("wait for it, or stop it")
+                        Error::new(Step::Files, ErrorKind::Files, what).with_help("wait for it, or stop it")
                     );
                 }
                 Err(e) if place.is_some() => {
@@ -42,7 +42,7 @@ impl NodeFiles {
                 }
                 Err(e) => {
                     let message = "cannot lock the root directory";
-                    return Err(Error::new(Step::Files, Failure::Files, message).caused_by(e));
+                    return Err(Error::new(Step::Files, ErrorKind::Files, message).caused_by(e));
                 }
             }
         }
@@ -51,7 +51,7 @@ impl NodeFiles {
     /// Judges the directories of the node's files, as far as they are there.
     ///
     /// # Errors
-    /// [`Failure::Files`] for one that other users can write to.
+    /// [`ErrorKind::Files`] for one that other users can write to.
     pub fn judge(&self) -> Result<()> {
         let Layout { kubeconfig, certificates, ca } = &self.layout;
         for at in [KUBERNETES, kubeconfig.directory(), ca.directory(), KUBELET, certificates.as_str()] {

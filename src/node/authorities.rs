@@ -88,7 +88,7 @@ impl NodeFiles {
     /// Writes ca.crt as kubeadm writes it, unless it holds the same certificates already.
     ///
     /// # Errors
-    /// [`crate::error::Failure::Files`], also for a file with a key that is not the cluster's; what was there before is
+    /// [`crate::error::ErrorKind::Files`], also for a file with a key that is not the cluster's; what was there before is
     /// still there.
     pub fn write_ca(&self, cluster: &TrustedCluster) -> Result<()> {
         let ca = &self.layout.ca;

@@ -10,7 +10,7 @@ use super::key::Key;
 use super::kind::Wanted;
 use crate::asn1::{context, oid, tlv};
 use crate::error::Result;
-use crate::node::ORGANIZATION;
+use crate::node_name::ORGANIZATION;
 use crate::x509::{self, AltNames};
 
 /// A request for one key and one certificate.
@@ -127,7 +127,7 @@ fn signed(info: &[u8], signature: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::NodeName;
+    use crate::node_name::NodeName;
     use crate::x509::AltName;
 
     fn request(name: &str) -> (Key, CertificateRequest) {

@@ -10,12 +10,12 @@ use base64::engine::general_purpose::STANDARD;
 use super::authorities::Stored;
 use super::unusable::{WRITABLE, check_server};
 use super::{NodeFiles, Problem, Unusable, path};
-use crate::blocks::blocks;
-use crate::error::{Error, Failure, Result, Step};
+use crate::csr::{Key, Wanted};
+use crate::error::{Error, ErrorKind, Result, Step};
 use crate::http::{ClientIdentity, ServerUrl, System, Verified};
-use crate::identity::{Key, Wanted};
 use crate::kubeconfig::{Kubeconfig, KubeconfigError, User};
-use crate::node::{NodeName, USER_PREFIX};
+use crate::node_name::{NodeName, USER_PREFIX};
+use crate::pem_blocks::blocks;
 use crate::secret::Secret;
 use crate::trust;
 use crate::x509::{Certificate, Name};
@@ -96,11 +96,12 @@ impl Identity {
     /// that the node trusted when it joined.
     ///
     /// # Errors
-    /// [`Failure::Files`] when kubelet.conf has no URL, no CA or no key that this program can use, [`Failure::Clock`]
+    /// [`ErrorKind::Files`] when kubelet.conf has no URL, no CA or no key that this program can use, [`ErrorKind::Clock`]
     /// when the CA is not valid `now`.
     pub fn dial(self, system: &System) -> Result<Verified> {
-        let unfit =
-            |problem: &str| Error::new(Step::Files, Failure::Files, format!("{} {problem}", self.kubeconfig));
+        let unfit = |problem: &str| {
+            Error::new(Step::Files, ErrorKind::Files, format!("{} {problem}", self.kubeconfig))
+        };
         let server = ServerUrl::parse(&self.server).ok_or_else(|| unfit("has no https:// server"))?;
         let roots = trust::roots(self.trusted.expose(), system.clock.now())?;
         let key = self.pair.key.ok_or_else(|| {
@@ -138,7 +139,7 @@ impl NodeFiles {
     /// `node`, and it has a CA key in common with ca.crt.
     ///
     /// # Errors
-    /// [`Failure::Files`] for files that cannot be read.
+    /// [`ErrorKind::Files`] for files that cannot be read.
     pub fn existing(&self, node: &NodeName, now: SystemTime) -> Result<Existing> {
         let conf = self.layout.kubeconfig.as_str();
         // Only where others can read it: most are parsed once.
@@ -212,7 +213,7 @@ impl NodeFiles {
     /// The certificate of the stored pair that is what is `wanted`, if that pair is whole and in time.
     ///
     /// # Errors
-    /// [`Failure::Files`] for files that cannot be read.
+    /// [`ErrorKind::Files`] for files that cannot be read.
     pub fn stored(&self, wanted: &Wanted, now: SystemTime) -> Result<Option<Certificate>> {
         let file = self.current(wanted.kind);
         let part = self.part("", "", &file)?;

@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::*;
-use crate::identity::Wanted;
-use crate::node::NodeName;
+use crate::csr::Wanted;
+use crate::node_name::NodeName;
 use crate::x509::{AltNames, Certificate};
 
 const RSA: &str = include_str!("../../../tests/vectors/rsa-client.pem");

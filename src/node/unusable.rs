@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 use std::time::SystemTime;
 
 use crate::clock::distance;
-use crate::error::foreign;
+use crate::error::sanitize;
 use crate::http::ServerUrl;
 use crate::kubeconfig::{Cluster, KubeconfigError};
 use crate::x509::{Certificate, utc};
@@ -62,7 +62,7 @@ impl Display for Problem {
             Self::ServerUnset => f.write_str("its cluster has no server"),
             Self::Server => f.write_str("the server of its cluster is not an https:// URL"),
             Self::Insecure => f.write_str("insecure-skip-tls-verify is set"),
-            Self::Part(part, problem) => write!(f, "{}: {problem}", foreign(part)),
+            Self::Part(part, problem) => write!(f, "{}: {problem}", sanitize(part)),
             Self::Expired { place, not_after, now } => {
                 f.write_str(if *place == 0 { "client" } else { "an intermediate" })?;
                 write!(f, " certificate expired {} ({} ago)", utc(*not_after), distance(*now, *not_after))

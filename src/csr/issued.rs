@@ -2,11 +2,11 @@
 
 use std::time::SystemTime;
 
-use super::csr::CertificateRequest;
+use super::request::CertificateRequest;
 use crate::asn1;
-use crate::blocks::blocks;
-use crate::error::{Error, Failure, Result, Retry, Step};
+use crate::error::{Error, ErrorKind, Result, Retry, Step};
 use crate::limits;
+use crate::pem_blocks::blocks;
 use crate::x509::{self, Certificate};
 
 /// A certificate that holds our key and is what was asked for. Only [`IssuedCertificate::check`] makes one.
@@ -23,11 +23,11 @@ impl IssuedCertificate {
     /// that serves (`--cluster-signing-kubelet-client-cert-file`).
     ///
     /// # Errors
-    /// [`Failure::NotTrusted`].
+    /// [`ErrorKind::NotTrusted`].
     pub(super) fn check(pem: &[u8], request: &CertificateRequest) -> Result<Self> {
         let unfit = |problem: &str| {
             let what = format!("the certificate issued for CSR {} {problem}", request.name());
-            Error::new(Step::Certificate, Failure::NotTrusted, what)
+            Error::new(Step::Certificate, ErrorKind::NotTrusted, what)
                 .with_help("check the configuration of the signer")
         };
         let blocks = blocks(pem).ok_or_else(|| unfit("is not PEM"))?;
@@ -57,7 +57,7 @@ impl IssuedCertificate {
     pub(super) fn out_of_time(&self, now: SystemTime) -> Option<Error> {
         let misfit = self.chain.iter().find(|certificate| !certificate.is_valid_at(now))?;
         Some(
-            Error::new(Step::Certificate, Failure::Clock, misfit.describe_validity(now))
+            Error::new(Step::Certificate, ErrorKind::Clock, misfit.describe_validity(now))
                 .with_help("set the clock, or check the configuration of the signer")
                 .with_retry(Retry::UntilDeadline(None)),
         )

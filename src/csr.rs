@@ -2,7 +2,7 @@
 //! machine is known by until it has one.
 
 mod credentials;
-mod csr;
+mod request;
 mod exchange;
 mod issued;
 mod key;
@@ -10,11 +10,11 @@ mod kind;
 mod object;
 
 pub use credentials::{ClientPair, Credentials};
-pub use csr::CertificateRequest;
 pub use exchange::{Exchange, Verdict, Wait};
 pub use issued::IssuedCertificate;
 pub use key::Key;
 pub use kind::{Kind, Wanted};
+pub use request::CertificateRequest;
 
 #[cfg(test)]
 mod tests;

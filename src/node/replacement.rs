@@ -9,10 +9,10 @@ use std::time::SystemTime;
 
 use super::authorities::{CaState, Stored};
 use super::{Existing, NodeFiles, failed, path, pending_key, refusal, stamp, unreadable};
-use crate::blocks::blocks;
+use crate::csr::Kind;
 use crate::error::{Error, Result};
-use crate::identity::Kind;
-use crate::node::{NodeName, USER_PREFIX};
+use crate::node_name::{NodeName, USER_PREFIX};
+use crate::pem_blocks::blocks;
 use crate::secret::Secret;
 use crate::trust::Bundle;
 use crate::x509::Certificate;
@@ -55,7 +55,7 @@ impl NodeFiles {
     /// Refuses an identity that is not this node's in the cluster of ca.crt, whatever cluster is to be joined.
     ///
     /// # Errors
-    /// [`crate::error::Failure::Files`].
+    /// [`crate::error::ErrorKind::Files`].
     pub fn refuse_foreign(&self, existing: &Existing, node: &NodeName) -> Result<()> {
         match existing {
             Existing::OtherNode(_) => {
@@ -83,7 +83,7 @@ impl NodeFiles {
     /// Finds what keeps the node from joining the cluster with these CAs, which is trusted. Nothing is written.
     ///
     /// # Errors
-    /// [`crate::error::Failure::Files`] when there is anything and it is not to be replaced: a working identity of
+    /// [`crate::error::ErrorKind::Files`] when there is anything and it is not to be replaced: a working identity of
     /// another node or in another cluster, pairs of another node, or a ca.crt with a key that is not the cluster's, which
     /// kubeadm would silently keep; and for files that cannot be read.
     pub fn replacement(
@@ -141,7 +141,7 @@ impl NodeFiles {
     /// kubelet and no kubeadm looks for. Returns where each is then.
     ///
     /// # Errors
-    /// [`crate::error::Failure::Files`]; what has not been moved by then is as it was, and the next run goes on.
+    /// [`crate::error::ErrorKind::Files`]; what has not been moved by then is as it was, and the next run goes on.
     pub fn set_aside(&self, replacement: &Replacement, now: SystemTime) -> Result<Vec<String>> {
         let ending = format!(".old-{}", stamp(now));
         let mut moved = Vec::new();
