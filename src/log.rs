@@ -5,7 +5,11 @@
 //! ([`Log::hide`]).
 
 use std::cell::RefCell;
+use std::ffi::OsStr;
 use std::io::Write as _;
+use std::os::fd::AsFd;
+
+use rustix::fs::fstat;
 
 use crate::error::{Error, ErrorKind, Result, Step, one_line};
 use crate::mask::masked;
@@ -22,6 +26,15 @@ pub struct Log {
     /// Names of hosts and of the node that are in use: they are shown, whatever shape they have.
     names: RefCell<Vec<String>>,
     quiet: bool,
+    /// Whether lines begin with their priority.
+    journal: bool,
+}
+
+/// What a line of the journal begins with (sd-daemon(3)), which takes it off again. A line without any has priority 6.
+mod priority {
+    pub const ERROR: &str = "<3>";
+    pub const WARNING: &str = "<4>";
+    pub const INFO: &str = "";
 }
 
 impl Log {
@@ -29,6 +42,14 @@ impl Log {
     #[must_use]
     pub fn new(manager: Option<Notify>) -> Self {
         Self { manager, ..Self::default() }
+    }
+
+    /// Tells the journal the priority of each line, where standard error is the journal: where it is the stream that
+    /// systemd names in `$JOURNAL_STREAM`, given here.
+    #[must_use]
+    pub fn with_priorities(mut self, journal_stream: Option<&OsStr>) -> Self {
+        self.journal = journal_stream.is_some_and(|named| is_stream(std::io::stderr(), named));
+        self
     }
 
     /// A log that prints nothing, for tests.
@@ -64,14 +85,12 @@ impl Log {
 
     /// Prints one event. A closed standard error is no reason to stop.
     pub fn info(&self, line: &str) {
-        let line = self.redact(&one_line(line));
-        self.status(&line);
-        self.line(&line);
+        self.event(priority::INFO, line);
     }
 
     /// Prints a warning.
     pub fn warn(&self, warning: &str) {
-        self.info(&["warning: ", warning].concat());
+        self.event(priority::WARNING, &["warning: ", warning].concat());
     }
 
     /// Prints why an attempt failed that is made again, where that is news.
@@ -91,9 +110,9 @@ impl Log {
             Some(help) => self.status(&[&what, "; ", help].concat()),
             None => self.status(&what),
         }
-        self.line(&what);
+        self.line(priority::ERROR, &what);
         if let Some(help) = help {
-            self.line(&help);
+            self.line(priority::ERROR, &help);
         }
     }
 
@@ -121,15 +140,61 @@ impl Log {
         })
     }
 
+    fn event(&self, priority: &str, line: &str) {
+        let line = self.redact(&one_line(line));
+        self.status(&line);
+        self.line(priority, &line);
+    }
+
     fn status(&self, line: &str) {
         if let Some(manager) = &self.manager {
             manager.status(line);
         }
     }
 
-    fn line(&self, line: &str) {
+    fn line(&self, priority: &str, line: &str) {
         if !self.quiet {
-            let _ = std::io::stderr().lock().write_all(format!("nodestrap: {line}\n").as_bytes());
+            let priority = if self.journal { priority } else { "" };
+            let _ = std::io::stderr().lock().write_all(format!("{priority}nodestrap: {line}\n").as_bytes());
         }
+    }
+}
+
+/// Whether `file` is the stream of this name, `DEVICE:INODE` in decimals (systemd.exec(5), `$JOURNAL_STREAM`). The variable
+/// alone says nothing: a program whose output was redirected, to the console for example, inherits it.
+fn is_stream(file: impl AsFd, named: &OsStr) -> bool {
+    fstat(file).is_ok_and(|stat| named == format!("{}:{}", stat.st_dev, stat.st_ino).as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn a_stream_is_known_by_its_device_and_inode() {
+        let (stream, other) = UnixStream::pair().expect("two sockets");
+        let stat = fstat(&stream).expect("its metadata");
+        let (device, inode) = (stat.st_dev, stat.st_ino);
+        let is = |named: &str| is_stream(&stream, OsStr::new(named));
+        assert!(is(&format!("{device}:{inode}")));
+        for named in [
+            String::new(),
+            ":".into(),
+            "0:0".into(),
+            inode.to_string(),
+            format!("{device}:"),
+            format!(":{inode}"),
+            format!("{inode}:{device}"),
+            format!("{}:{inode}", device + 1),
+            format!("{device}:{}", inode + 1),
+            format!("{device}:{inode}\n"),
+            format!(" {device}:{inode}"),
+            format!("{device}:0{inode}"),
+        ] {
+            assert!(!is(&named), "{named:?}");
+        }
+        assert!(!is_stream(&other, OsStr::new(&format!("{device}:{inode}"))), "another socket");
     }
 }

@@ -46,7 +46,8 @@ fn run() -> ExitCode {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let clock = Arc::new(SystemClock::start());
     let mut options = Options::default();
-    let log = Log::new(Notify::to(std::env::var_os("NOTIFY_SOCKET")));
+    let log = Log::new(Notify::to(std::env::var_os("NOTIFY_SOCKET")))
+        .with_priorities(std::env::var_os("JOURNAL_STREAM").as_deref());
     let mut report = Report::new();
     let result = options.read(std::env::args_os().skip(1), &Surroundings::of_process(clock.clone()));
     let system = System {
@@ -109,7 +110,7 @@ fn write_report(report: &Report, path: &Path, log: &Log) -> Result<()> {
 fn exit_on_panic(info: &std::panic::PanicHookInfo<'_>) {
     let place = info.location().map(ToString::to_string).unwrap_or_default();
     let what = format!("a bug at {place}");
-    Log::new(None)
-        .error(&Error::new(Step::Internal, ErrorKind::Internal, what).with_help("report it with this line"));
+    let error = Error::new(Step::Internal, ErrorKind::Internal, what).with_help("report it with this line");
+    Log::new(None).with_priorities(std::env::var_os("JOURNAL_STREAM").as_deref()).error(&error);
     std::process::exit(ErrorKind::Internal.exit_code().into());
 }

@@ -35,6 +35,7 @@ mod pins;
 mod places;
 mod planted;
 mod printed;
+mod priorities;
 mod proxies;
 mod replace;
 mod report;
