@@ -4,6 +4,7 @@
 //! Flags and spellings are those of `kubeadm join` (`cmd/kubeadm/app/cmd/join.go`), so that the line that
 //! `kubeadm token create --print-join-command` prints is taken as it is.
 
+mod args;
 mod configuration;
 mod discovery;
 mod duration;
@@ -37,10 +38,11 @@ use crate::limits;
 use crate::node::Layout;
 use crate::trust::{Bundle, Pins, Published};
 use crate::x509::AltNames;
+use args::Verb;
 use env_file::Variables;
-use flags::Verb;
+use flags::Flag;
 use reader::Reader;
-use settings::{FILE, Origin, Settings};
+use settings::{Origin, Settings};
 
 /// What the program is asked to do.
 #[derive(Debug)]
@@ -164,7 +166,7 @@ impl Options {
     ) -> Result<()> {
         self.clock = Some(surroundings.clock.clone());
         let arguments: Vec<OsString> = arguments.into_iter().collect();
-        self.verb = flags::read(arguments.iter().cloned(), Origin::Flags, &mut self.settings)?;
+        self.verb = args::read(arguments.iter().cloned(), Origin::Flags, &mut self.settings)?;
         if !matches!(self.verb, Some(Verb::Join | Verb::Verify)) {
             return Ok(());
         }
@@ -175,8 +177,8 @@ impl Options {
         }
         let settings = &mut self.settings;
         surroundings.read(&self.variables, settings, &mut reader)?;
-        if let Some(file) = settings.value("config").map(str::to_owned)
-            && let Some(text) = reader.text(&settings.label("config"), &file)?
+        if let Some(file) = settings.value(Flag::Config).map(str::to_owned)
+            && let Some(text) = reader.text(&settings.label(Flag::Config), &file)?
         {
             configuration::read(text.expose(), Origin::Configuration, settings)?;
         }
@@ -188,8 +190,8 @@ impl Options {
     /// A reader that waits as long as a run may.
     fn reader(&self) -> Result<Reader> {
         let Some(clock) = self.clock.clone() else { return Ok(Reader::of_files()) };
-        let cap = self.duration("timeout")?.map(Deadline::at);
-        let patience = self.duration("discovery-timeout")?.unwrap_or(limits::DISCOVERY);
+        let cap = self.duration(Flag::Timeout)?.map(Deadline::at);
+        let patience = self.duration(Flag::DiscoveryTimeout)?.unwrap_or(limits::DISCOVERY);
         let deadline = Deadline::after(&*clock, patience).earlier(cap);
         Ok(Reader::waiting(Wait { clock, deadline }))
     }
@@ -197,9 +199,10 @@ impl Options {
     /// Reads the file of variables, where one is given. Its arguments come behind the own ones, as in the unit. Returns what
     /// is missing.
     fn read_env_file(&mut self, mut arguments: Vec<OsString>) -> Result<Option<Missing>> {
-        let Some(file) = self.settings.value("env-file").map(str::to_owned) else { return Ok(None) };
+        let Some(file) = self.settings.value(Flag::EnvFile).map(str::to_owned) else { return Ok(None) };
         let mut reader = self.reader()?;
-        let Some(text) = reader.text_or_nothing(&self.settings.label("env-file"), &file, Path::new(&file))?
+        let Some(text) =
+            reader.text_or_nothing(&self.settings.label(Flag::EnvFile), &file, Path::new(&file))?
         else {
             return Ok(reader.missing());
         };
@@ -211,9 +214,9 @@ impl Options {
         if !more.is_empty() {
             arguments.extend(more.into_iter().map(OsString::from));
             self.settings = Settings::default();
-            self.verb = flags::read(arguments, Origin::Flags, &mut self.settings)?;
+            self.verb = args::read(arguments, Origin::Flags, &mut self.settings)?;
         }
-        if self.settings.value("env-file") == Some(&file) {
+        if self.settings.value(Flag::EnvFile) == Some(&file) {
             return Ok(None);
         }
         Err(usage("--env-file is not valid in NODESTRAP_ARGS").with_help("put the variables into one file"))
@@ -228,7 +231,7 @@ impl Options {
     /// Where the report goes, if anywhere.
     #[must_use]
     pub fn report(&self) -> Option<&Path> {
-        self.settings.value("report").map(Path::new)
+        self.settings.value(Flag::Report).map(Path::new)
     }
 
     /// Checks what was said.
@@ -241,22 +244,22 @@ impl Options {
             Some(Verb::Version) => return Ok(Command::Version),
             Some(Verb::Join) => {}
             Some(Verb::CaHash) => {
-                let file = self.settings.value(FILE).ok_or_else(|| usage("ca-hash expects FILE"))?;
-                self.takes_only(&[FILE, "report", "timeout"])?;
+                let file = self.settings.value(Flag::File).ok_or_else(|| usage("ca-hash expects FILE"))?;
+                self.reject_other_flags(&[Flag::File, Flag::Report, Flag::Timeout])?;
                 let mut reader = self.reader()?;
                 let bundle = discovery::bundle("ca-hash", file, &mut reader)?;
                 return needed(bundle, reader).map(Command::CaHash);
             }
             Some(Verb::Verify) => {
-                if self.settings.origin("cluster-info").is_none() {
+                if self.settings.origin(Flag::ClusterInfo).is_none() {
                     return Err(usage("verify expects --cluster-info FILE"));
                 }
                 let published = self.published()?;
                 return Ok(Command::Verify(Box::new(published), self.warnings()?));
             }
             Some(Verb::Check) => {
-                self.takes_only(&["root", "report"])?;
-                return Ok(Command::Check(self.settings.value("root").unwrap_or("/").into()));
+                self.reject_other_flags(&[Flag::Root, Flag::Report])?;
+                return Ok(Command::Check(self.settings.value(Flag::Root).unwrap_or("/").into()));
             }
             None => {
                 return Err(
@@ -265,7 +268,7 @@ impl Options {
             }
         }
         let join = Box::new(self.join()?);
-        if self.settings.is_on("print-config") {
+        if self.settings.is_on(Flag::PrintConfig) {
             return Ok(Command::PrintConfig(join, self.settings.print()));
         }
         Ok(Command::Join(join))
@@ -282,14 +285,14 @@ impl Options {
         needed(published, reader)
     }
 
-    fn takes_only(&self, names: &[&str]) -> Result<()> {
-        let stray = self.settings.beside(names);
-        stray.map_or(Ok(()), |name| Err(usage(format!("--{name} is not valid for this command"))))
+    fn reject_other_flags(&self, flags: &[Flag]) -> Result<()> {
+        let Some(unexpected) = self.settings.first_unexpected(flags) else { return Ok(()) };
+        Err(usage(format!("--{} is not valid for this command", unexpected.row().name)))
     }
 
     fn join(&self) -> Result<Join> {
         let settings = &self.settings;
-        let removes = settings.is_on("remove-token-file");
+        let removes = settings.is_on(Flag::RemoveTokenFile);
         let files = settings.secret_files().filter(|file| removes && *file != reader::STANDARD_INPUT);
         let pins = discovery::pins(settings)?;
         Ok(Join {
@@ -298,21 +301,21 @@ impl Options {
             unread: settings.unread.clone(),
             token_files: files.map(PathBuf::from).collect(),
             node_name: self.node_name()?,
-            dry_run: settings.is_on("dry-run"),
+            dry_run: settings.is_on(Flag::DryRun),
             with_client_cert: self.with_client_cert(),
             serving: self.serving()?,
             expiration_seconds: self.expiration_seconds()?,
-            keep_bootstrap_kubeconfig: settings.is_on("keep-bootstrap-kubeconfig"),
-            with_kubelet_config: settings.is_on("with-kubelet-config"),
-            refuse_ready_node: settings.is_on("refuse-ready-node"),
+            keep_bootstrap_kubeconfig: settings.is_on(Flag::KeepBootstrapKubeconfig),
+            with_kubelet_config: settings.is_on(Flag::WithKubeletConfig),
+            refuse_ready_node: settings.is_on(Flag::RefuseReadyNode),
             registration: self.registration()?,
             layout: self.layout()?,
-            replace: settings.is_on("replace"),
-            root: settings.value("root").map(PathBuf::from),
-            timeout: self.duration("timeout")?,
-            splay: self.any_duration("splay")?.unwrap_or_default(),
-            discovery_timeout: self.duration("discovery-timeout")?.unwrap_or(limits::DISCOVERY),
-            tls_bootstrap_timeout: self.duration("tls-bootstrap-timeout")?.unwrap_or(limits::TLS_BOOTSTRAP),
+            replace: settings.is_on(Flag::Replace),
+            root: settings.value(Flag::Root).map(PathBuf::from),
+            timeout: self.duration(Flag::Timeout)?,
+            splay: self.any_duration(Flag::Splay)?.unwrap_or_default(),
+            discovery_timeout: self.duration(Flag::DiscoveryTimeout)?.unwrap_or(limits::DISCOVERY),
+            tls_bootstrap_timeout: self.duration(Flag::TlsBootstrapTimeout)?.unwrap_or(limits::TLS_BOOTSTRAP),
             warnings: self.warnings()?,
         })
     }

@@ -5,7 +5,8 @@
 
 use serde_json::Value;
 
-use super::settings::{ENDPOINT, Form, Origin, Settings, Takes};
+use super::flags::Flag;
+use super::settings::{Form, Origin, Settings};
 use super::usage;
 use crate::error::{Error, Result, sanitize};
 use crate::yaml;
@@ -13,11 +14,11 @@ use crate::yaml;
 /// What a known field means.
 enum Field {
     /// A text for this setting.
-    Text(&'static str, Takes),
+    Text(Flag),
     /// A list of texts for this setting.
-    Texts(&'static str),
+    Texts(Flag),
     /// true or false for this setting.
-    Switch(&'static str),
+    Switch(Flag),
     /// kubeadm's own business: preflight checks, images, control planes, the container runtime.
     Ignored,
     /// `controlPlane`: not for this program.
@@ -52,21 +53,19 @@ fn field(path: &str, version: Version) -> Option<Field> {
         "discovery" | "discovery.bootstrapToken" | "discovery.file" | "nodeRegistration" | "timeouts" => {
             Field::Map
         }
-        "discovery.bootstrapToken.token" => Field::Text("token", Takes::Secret),
-        "discovery.bootstrapToken.apiServerEndpoint" => Field::Text(ENDPOINT, Takes::Value),
-        "discovery.bootstrapToken.caCertHashes" => Field::Texts("discovery-token-ca-cert-hash"),
-        "discovery.bootstrapToken.unsafeSkipCAVerification" => {
-            Field::Switch("discovery-token-unsafe-skip-ca-verification")
-        }
-        "discovery.file.kubeConfigPath" => Field::Text("discovery-file", Takes::Value),
-        "discovery.tlsBootstrapToken" => Field::Text("tls-bootstrap-token", Takes::Secret),
-        "discovery.timeout" | "timeouts.discovery" => Field::Text("discovery-timeout", Takes::Value),
-        "timeouts.tlsBootstrap" => Field::Text("tls-bootstrap-timeout", Takes::Value),
-        "nodeRegistration.name" => Field::Text("node-name", Takes::Value),
-        "nodeRegistration.criSocket" => Field::Text("cri-socket", Takes::Value),
+        "discovery.bootstrapToken.token" => Field::Text(Flag::Token),
+        "discovery.bootstrapToken.apiServerEndpoint" => Field::Text(Flag::Endpoint),
+        "discovery.bootstrapToken.caCertHashes" => Field::Texts(Flag::CaCertHash),
+        "discovery.bootstrapToken.unsafeSkipCAVerification" => Field::Switch(Flag::SkipCaVerification),
+        "discovery.file.kubeConfigPath" => Field::Text(Flag::DiscoveryFile),
+        "discovery.tlsBootstrapToken" => Field::Text(Flag::TlsBootstrapToken),
+        "discovery.timeout" | "timeouts.discovery" => Field::Text(Flag::DiscoveryTimeout),
+        "timeouts.tlsBootstrap" => Field::Text(Flag::TlsBootstrapTimeout),
+        "nodeRegistration.name" => Field::Text(Flag::NodeName),
+        "nodeRegistration.criSocket" => Field::Text(Flag::CriSocket),
         "nodeRegistration.taints" => Field::Taints,
         "nodeRegistration.kubeletExtraArgs" => Field::KubeletArguments,
-        "dryRun" => Field::Switch("dry-run"),
+        "dryRun" => Field::Switch(Flag::DryRun),
         "apiVersion"
         | "kind"
         | "nodeRegistration.ignorePreflightErrors"
@@ -80,7 +79,7 @@ fn field(path: &str, version: Version) -> Option<Field> {
         | "skipPhases"
         | "patches" => Field::Ignored,
         "controlPlane" => Field::Refused,
-        "caCertPath" => Field::Text("ca-cert-path", Takes::Value),
+        "caCertPath" => Field::Text(Flag::CaCertPath),
         _ => return None,
     })
 }
@@ -154,6 +153,7 @@ fn unknown_version(found: &str) -> Error {
 
 fn walk(path: &str, map: &Value, version: Version, origin: Origin, settings: &mut Settings) -> Result<()> {
     let wrong = |path: &str, what: &str| Err(usage(format!("{path} in the JoinConfiguration is not {what}")));
+    let is_duration = |flag| matches!(flag, Flag::DiscoveryTimeout | Flag::TlsBootstrapTimeout);
     let Some(entries) = map.as_object() else { return wrong(path, "a map") };
     for (key, value) in entries {
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
@@ -170,18 +170,13 @@ fn walk(path: &str, map: &Value, version: Version, origin: Origin, settings: &mu
             }
             (Field::Map, value) => walk(&path, value, version, origin, settings)?,
             // So are an empty text and a missing one, except where a duration is read of it.
-            (Field::Text(name, _), Value::String(text)) if text.is_empty() && !name.ends_with("-timeout") => {
-            }
-            (Field::Text(name, takes), Value::String(text)) => {
-                settings.put(name, takes, false, text.clone(), origin);
-            }
-            (Field::Switch(name), Value::Bool(on)) => {
-                settings.put(name, Takes::Switch, false, on.to_string(), origin);
-            }
-            (Field::Texts(name), Value::Array(items)) => {
+            (Field::Text(flag), Value::String(text)) if text.is_empty() && !is_duration(flag) => {}
+            (Field::Text(flag), Value::String(text)) => settings.put(flag, text, origin),
+            (Field::Switch(flag), Value::Bool(on)) => settings.put(flag, on.to_string(), origin),
+            (Field::Texts(flag), Value::Array(items)) => {
                 for item in items {
                     let Some(text) = text(Some(item)) else { return wrong(&path, "a list of strings") };
-                    settings.put(name, Takes::List, false, text.to_owned(), origin);
+                    settings.put(flag, text, origin);
                 }
             }
             (Field::KubeletArguments, value) => kubelet_arguments(&path, value, version, origin, settings)?,
@@ -236,8 +231,8 @@ fn kubelet_arguments(
             ));
     };
     for (name, value) in pairs {
-        settings.put_kubelets(name, value, origin);
-        settings.put("kubelet-extra-arg", Takes::Each, false, format!("{name}={value}"), origin);
+        settings.put_kubelet_flag(name, value, origin);
+        settings.put(Flag::KubeletExtraArg, format!("{name}={value}"), origin);
     }
     Ok(())
 }
@@ -253,7 +248,7 @@ fn taints(path: &str, value: &Value, origin: Origin, settings: &mut Settings) ->
         let part = |name: &str| text(item.get(name)).ok_or_else(wrong);
         let [key, value, effect] = [part("key")?, part("value")?, part("effect")?];
         if !(key.is_empty() && value.is_empty() && effect.is_empty()) {
-            settings.put("taint", Takes::Each, false, format!("{key}={value}:{effect}"), origin);
+            settings.put(Flag::Taint, format!("{key}={value}:{effect}"), origin);
         }
     }
     Ok(())

@@ -1,7 +1,8 @@
 //! How the cluster is found: one of five ways, and the credential that goes with it.
 
+use super::flags::Flag;
 use super::reader::{Reader, read_from};
-use super::settings::{ENDPOINT, Settings};
+use super::settings::Settings;
 use super::usage;
 use super::vouched::Vouched;
 use crate::csr::Credentials;
@@ -89,7 +90,8 @@ impl Discovery {
 }
 
 /// The settings that each name a way. The stronger source decides; two ways from one source are a contradiction.
-const WAYS: [&str; 5] = [ENDPOINT, "cluster-info", "discovery-file", "bootstrap-kubeconfig", "server"];
+const WAYS: [Flag; 5] =
+    [Flag::Endpoint, Flag::ClusterInfo, Flag::DiscoveryFile, Flag::BootstrapKubeconfig, Flag::Server];
 
 /// Decides the way, and what the machine is known by on it. `None` where `reader` misses something; CAs on the operator's
 /// word are in `given` then too.
@@ -107,14 +109,14 @@ pub(super) fn decide(
     };
     let value = settings.value(way).unwrap_or_default();
     let label = settings.label(way);
-    let is_url = matches!(way, "cluster-info" | "discovery-file") && value.contains("://");
-    if settings.value("discovery-ca").is_some() && !is_url {
+    let is_url = matches!(way, Flag::ClusterInfo | Flag::DiscoveryFile) && value.contains("://");
+    if settings.value(Flag::DiscoveryCa).is_some() && !is_url {
         return Err(usage(
             "--discovery-ca is valid only with an https:// URL in --discovery-file or --cluster-info",
         ));
     }
     let discovery = match way {
-        ENDPOINT => {
+        Flag::Endpoint => {
             // Not repeated: it may be a token that lost its flag.
             let endpoints = Endpoint::parse_list(value).ok_or_else(|| {
                 usage(format!("{label}: invalid API server address")).with_help(
@@ -128,7 +130,7 @@ pub(super) fn decide(
                 credentials,
             })
         }
-        "cluster-info" => {
+        Flag::ClusterInfo => {
             let source = match Place::of(way, value, settings, reader)? {
                 Place::File(file) => reader.text(&label, file)?.map(Source::Read),
                 Place::Url(download) => download.map(Source::Behind),
@@ -141,11 +143,11 @@ pub(super) fn decide(
             };
             Some(Discovery::ClusterInfo { info, token, credentials })
         }
-        "server" => {
+        Flag::Server => {
             let server = ServerUrl::parse(value)
                 .ok_or_else(|| usage(format!("{label} expects an https:// URL with host, port and path")))?;
-            *given = match settings.value("certificate-authority") {
-                Some(file) => bundle(&settings.label("certificate-authority"), file, reader)?,
+            *given = match settings.value(Flag::CertificateAuthority) {
+                Some(file) => bundle(&settings.label(Flag::CertificateAuthority), file, reader)?,
                 None => reader.lacks("--server requires --certificate-authority FILE", None),
             };
             let token = request_token(settings, reader)?;
@@ -159,10 +161,10 @@ pub(super) fn decide(
             let token = operators_token(settings, reader)?;
             match Place::of(way, value, settings, reader)? {
                 Place::File(file) => {
-                    let kubelets = way == "bootstrap-kubeconfig";
+                    let kubelets = way == Flag::BootstrapKubeconfig;
                     Vouched::from_file(&label, file, kubelets, token, reader, given)?.map(Discovery::Given)
                 }
-                Place::Url(download) if way == "discovery-file" => {
+                Place::Url(download) if way == Flag::DiscoveryFile => {
                     download.map(|download| Discovery::Kubeconfig { download, token })
                 }
                 Place::Url(_) => {
@@ -173,7 +175,7 @@ pub(super) fn decide(
             }
         }
     };
-    needs_pin(settings, pins, matches!(way, ENDPOINT | "cluster-info"), reader);
+    needs_pin(settings, pins, matches!(way, Flag::Endpoint | Flag::ClusterInfo), reader);
     Ok(discovery)
 }
 
@@ -181,11 +183,11 @@ pub(super) fn decide(
 ///
 /// # Errors
 /// A usage error for two of them.
-fn way(settings: &Settings) -> Result<Option<&'static str>> {
+fn way(settings: &Settings) -> Result<Option<Flag>> {
     let ignored = ignored_endpoint(settings);
     let ways = || {
-        let said = WAYS.iter().filter_map(|way| Some((*way, settings.origin(way)?)));
-        said.filter(|(way, _)| !(ignored && *way == ENDPOINT))
+        let said = WAYS.into_iter().filter_map(|way| Some((way, settings.origin(way)?)));
+        said.filter(|(way, _)| !(ignored && *way == Flag::Endpoint))
     };
     let strongest = ways().map(|(_, origin)| origin).max();
     let mut chosen = ways().filter(|(_, origin)| Some(*origin) == strongest).map(|(way, _)| way);
@@ -203,9 +205,9 @@ fn way(settings: &Settings) -> Result<Option<&'static str>> {
 /// Whether the endpoint says nothing: beside a configuration that names a discovery file kubeadm does not look at it,
 /// wherever it comes from (`cmd/kubeadm/app/cmd/join.go`).
 pub(super) fn ignored_endpoint(settings: &Settings) -> bool {
-    settings.origin(ENDPOINT).is_some()
-        && !settings.is_configured(ENDPOINT)
-        && settings.is_configured("discovery-file")
+    settings.origin(Flag::Endpoint).is_some()
+        && !settings.is_configured(Flag::Endpoint)
+        && settings.is_configured(Flag::DiscoveryFile)
 }
 
 /// A cluster-info in a file, with the token and the pins to judge it by; `None` where `reader` misses something.
@@ -213,10 +215,10 @@ pub(super) fn ignored_endpoint(settings: &Settings) -> bool {
 /// # Errors
 /// A usage error that says what is malformed.
 pub(super) fn published(settings: &Settings, reader: &mut Reader) -> Result<Option<Published>> {
-    let (name, pins) = ("cluster-info", pins(settings)?);
-    let (label, file) = (settings.label(name), settings.value(name).unwrap_or_default());
+    let (flag, pins) = (Flag::ClusterInfo, pins(settings)?);
+    let (label, file) = (settings.label(flag), settings.value(flag).unwrap_or_default());
     let text = reader.text(&label, file)?;
-    let token = bootstrap_token(settings, reader, "discovery-token")?;
+    let token = bootstrap_token(settings, reader, Flag::DiscoveryToken)?;
     needs_pin(settings, &pins, true, reader);
     let (Some(text), Some(token)) = (text, token) else { return Ok(None) };
     let info = cluster_info(&read_from(&label, file), &text, &token)?;
@@ -242,20 +244,20 @@ enum Place<'a> {
 impl<'a> Place<'a> {
     /// # Errors
     /// A usage error for another URL, which is not repeated: it may hold a password. And for a CA that cannot be used.
-    fn of(name: &str, value: &'a str, settings: &Settings, reader: &mut Reader) -> Result<Self> {
+    fn of(flag: Flag, value: &'a str, settings: &Settings, reader: &mut Reader) -> Result<Self> {
         if !value.contains("://") {
             return Ok(Self::File(value));
         }
         let url = ServerUrl::parse(value).ok_or_else(|| {
             usage(format!(
                 "{} expects a file, or an https:// URL with host, port and path, without user or query",
-                settings.label(name)
+                settings.label(flag)
             ))
         })?;
-        let Some(file) = settings.value("discovery-ca") else {
+        let Some(file) = settings.value(Flag::DiscoveryCa) else {
             return Ok(Self::Url(Some(Download { url, authorities: None })));
         };
-        let authorities = bundle(&settings.label("discovery-ca"), file, reader)?;
+        let authorities = bundle(&settings.label(Flag::DiscoveryCa), file, reader)?;
         Ok(Self::Url(authorities.map(|authorities| Download { url, authorities: Some(authorities) })))
     }
 }
@@ -272,43 +274,43 @@ pub(super) fn bundle(label: &str, file: &str, reader: &mut Reader) -> Result<Opt
 
 /// The tokens of the ways that have two; `None` where `reader` misses one.
 fn by_token(settings: &Settings, reader: &mut Reader) -> Result<Option<(Token, Credentials)>> {
-    let token = bootstrap_token(settings, reader, "discovery-token")?;
+    let token = bootstrap_token(settings, reader, Flag::DiscoveryToken)?;
     let request = request_token(settings, reader)?;
     Ok(token.zip(request).map(|(token, request)| (token, request.into())))
 }
 
 /// The token for one of the two purposes; `--token` serves both.
-fn bootstrap_token(settings: &Settings, reader: &mut Reader, purpose: &str) -> Result<Option<Token>> {
-    let Some((name, text, _)) = settings.stronger([purpose, "token"]) else {
+fn bootstrap_token(settings: &Settings, reader: &mut Reader, purpose: Flag) -> Result<Option<Token>> {
+    let Some((flag, text)) = settings.preferred([purpose, Flag::Token]) else {
         return Ok(reader.lacks("bootstrap token not set", Some("set --token-file or --token")));
     };
     Token::parse(text).map(Some).ok_or_else(|| {
         usage(format!(
             "{} is not a bootstrap token of the form [a-z0-9]{{6}}.[a-z0-9]{{16}}",
-            settings.label(name)
+            settings.label(flag)
         ))
     })
 }
 
 /// The token that the operator wants to be used instead of a kubeconfig's own user.
 fn operators_token(settings: &Settings, reader: &mut Reader) -> Result<Option<Secret<String>>> {
-    let given = ["tls-bootstrap-token", "token", "bearer-token"].map(|name| settings.origin(name));
+    let given = [Flag::TlsBootstrapToken, Flag::Token, Flag::BearerToken].map(|flag| settings.origin(flag));
     if given.iter().any(Option::is_some) { request_token(settings, reader) } else { Ok(None) }
 }
 
 /// The token that requests the certificate: a bootstrap token, or with `--bearer-token` any other (static tokens of
 /// `--token-auth-file`, service account tokens).
 fn request_token(settings: &Settings, reader: &mut Reader) -> Result<Option<Secret<String>>> {
-    match (settings.stronger(["tls-bootstrap-token", "token"]), settings.value("bearer-token")) {
+    match (settings.preferred([Flag::TlsBootstrapToken, Flag::Token]), settings.value(Flag::BearerToken)) {
         (None, Some(token)) => {
             if token.is_empty() || !is_bearer_token(token) {
-                let label = settings.label("bearer-token");
+                let label = settings.label(Flag::BearerToken);
                 return Err(usage(format!("{label} has characters that are not valid in a bearer token")));
             }
             Ok(Some(Secret::new(token.to_owned())))
         }
         _ => {
-            let token = bootstrap_token(settings, reader, "tls-bootstrap-token")?;
+            let token = bootstrap_token(settings, reader, Flag::TlsBootstrapToken)?;
             Ok(token.map(|token| token.whole().clone()))
         }
     }
@@ -326,13 +328,13 @@ pub(super) fn is_bearer_token(text: &str) -> bool {
 /// # Errors
 /// A usage error for what is no pin.
 pub(super) fn pins(settings: &Settings) -> Result<Pins> {
-    let name = "discovery-token-ca-cert-hash";
-    let pins: Option<Vec<Pin>> = settings.list(name).map(Pin::parse).collect();
+    let flag = Flag::CaCertHash;
+    let pins: Option<Vec<Pin>> = settings.list(flag).map(Pin::parse).collect();
     let pins =
-        pins.ok_or_else(|| usage(format!("{} expects sha256: and 64 hex digits", settings.label(name))))?;
+        pins.ok_or_else(|| usage(format!("{} expects sha256: and 64 hex digits", settings.label(flag))))?;
     Ok(match pins.is_empty() {
         true => Pins::None,
-        false if settings.is_on("pin-every-ca") => Pins::EachRequired(pins),
+        false if settings.is_on(Flag::PinEveryCa) => Pins::EachRequired(pins),
         false => Pins::Required(pins),
     })
 }
@@ -342,12 +344,12 @@ fn needs_pin(settings: &Settings, pins: &Pins, signed: bool, reader: &mut Reader
     if !matches!(pins, Pins::None) {
         return;
     }
-    if settings.is_on("pin-every-ca") {
+    if settings.is_on(Flag::PinEveryCa) {
         reader.lacks::<()>(
             "CA pin not set, and --pin-every-ca requires one for each CA",
             Some("set --discovery-token-ca-cert-hash"),
         );
-    } else if signed && !settings.is_on("discovery-token-unsafe-skip-ca-verification") {
+    } else if signed && !settings.is_on(Flag::SkipCaVerification) {
         reader.lacks::<()>(
             "CA pin not set",
             Some(

@@ -1,167 +1,175 @@
-//! Words to settings: the program's own arguments, and a join line that another source carries.
+//! The one table of flags: parser, `--help` and the completions of shells are made of it.
 
-use std::ffi::OsString;
-
-use lexopt::{Arg, Parser, ValueExt as _};
-
-use super::settings::{ENDPOINT, FILE, Form, Origin, Settings, Takes, flag};
-use super::usage;
-use super::words::{self, Rules};
-use crate::error::{Error, Result, sanitize};
-
-/// What the words ask for.
+/// What follows a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verb {
-    Join,
-    CaHash,
-    Verify,
-    Check,
-    Help,
-    Version,
+pub enum Kind {
+    /// Nothing: it is the word itself, without a flag before it.
+    Positional,
+    /// One value; the last one counts.
+    Value,
+    /// Several values, by repetition or with commas.
+    List,
+    /// Several values, by repetition only: a comma is part of the value.
+    Each,
+    /// Nothing, or `=true`, or `=false`.
+    Switch,
+    /// A secret; `--NAME-file FILE` reads it from a file, `-` from standard input.
+    Secret,
 }
 
-impl Verb {
-    fn parse(word: &str) -> Option<Self> {
-        Some(match word {
-            "join" => Self::Join,
-            "ca-hash" => Self::CaHash,
-            "verify" => Self::Verify,
-            "check" => Self::Check,
-            "help" => Self::Help,
-            _ => return None,
-        })
-    }
+/// Where `--help` shows a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Nowhere: it is in the usage.
+    Usage,
+    /// Among those of `kubeadm join`.
+    Kubeadm,
+    /// Among those of nodestrap alone.
+    Own,
 }
 
-/// Reads arguments, without the program's name, into `settings` as far as they make sense.
-///
-/// # Errors
-/// A usage error that names the flag, never its value: that may be a secret in the wrong place.
-pub(super) fn read(
-    arguments: impl IntoIterator<Item = OsString>,
-    origin: Origin,
-    settings: &mut Settings,
-) -> Result<Option<Verb>> {
-    let mut parser = Parser::from_args(arguments);
-    let mut verb = None;
-    let mut words = 0;
-    while let Some(argument) = parser.next().map_err(|e| syntax(&e))? {
-        match argument {
-            Arg::Short('h') | Arg::Long("help") => return Ok(Some(Verb::Help)),
-            Arg::Short('V') | Arg::Long("version") => return Ok(Some(Verb::Version)),
-            Arg::Long(name) => {
-                let name = name.to_owned();
-                option(&name, &mut parser, origin, settings)?;
-            }
-            Arg::Short(_) => return Err(usage("unknown option").with_help("see nodestrap --help")),
-            Arg::Value(word) => {
-                let word = text("the API server", word)?;
-                match (verb, word.as_str()) {
-                    // The printed join line begins with the program that it was printed for.
-                    (None, "kubeadm") => {}
-                    (None, word) => match Verb::parse(word) {
-                        Some(Verb::Help) => return Ok(Some(Verb::Help)),
-                        None => {
-                            return Err(usage("unknown command")
-                                .with_help("the commands are join, ca-hash, verify, check"));
-                        }
-                        known => verb = known,
-                    },
-                    (Some(Verb::Join), _) if words == 0 => {
-                        settings.put(ENDPOINT, Takes::Value, false, word, origin);
-                        words = 1;
-                    }
-                    (Some(Verb::CaHash), _) if words == 0 => {
-                        settings.put(FILE, Takes::Value, false, word, origin);
-                        words = 1;
-                    }
-                    (Some(Verb::Join), _) => {
-                        return Err(usage("more than one API server argument")
-                            .with_help("separate endpoints by commas: HOST:PORT,HOST:PORT"));
-                    }
-                    (Some(Verb::CaHash), _) => return Err(usage("ca-hash expects one FILE")),
-                    _ => {
-                        return Err(
-                            usage("this command expects flags only").with_help("see nodestrap --help")
-                        );
-                    }
-                }
-            }
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The name, without the dashes before it. Of a positional argument, the name of the setting.
+    pub name: &'static str,
+    /// What follows it.
+    pub kind: Kind,
+    /// What stands for the value in the help; empty for a switch.
+    pub value: &'static str,
+    /// Where the help shows it.
+    pub group: Group,
+    /// What the help says of it, in lines that fit behind the flag.
+    pub help: &'static str,
+}
+
+/// Makes the enum and the table of the same rows, in their order.
+macro_rules! flags {
+    ($($flag:ident, $name:literal, $kind:ident, $value:literal, $group:ident, $help:literal;)*) => {
+        /// A setting, by the flag that sets it. The number is the row of the table.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Flag {
+            $(#[doc = concat!("`", $name, "`: ", $help)] $flag,)*
         }
-    }
-    Ok(verb)
-}
 
-/// Reads a join line as `kubeadm token create --print-join-command` prints it, or as people keep it for a shell: in quotes,
-/// over several lines, behind `sudo`.
-///
-/// # Errors
-/// As [`read`], and when it is no join line.
-pub(super) fn read_line(line: &str, origin: Origin, settings: &mut Settings) -> Result<()> {
-    let place = settings.place(origin, Form::Words);
-    let words = words::split(line, Rules::Shell)
-        .map_err(|problem| usage(format!("{place} cannot be read: {problem}")).with_help("correct it"))?;
-    let is_before = |word: &String| matches!(word.as_str(), "sudo" | "kubeadm") || word.ends_with("/kubeadm");
-    let words: Vec<_> = words.into_iter().skip_while(is_before).map(OsString::from).collect();
-    let verb = if words.first().is_some_and(|word| word == "join") {
-        read(words, origin, settings).map_err(|e| e.with_note(&format!(" (in {place})")))?
-    } else {
-        None
-    };
-    if verb != Some(Verb::Join) {
-        return Err(usage(format!("{place}: expected a \"kubeadm join\" command"))
-            .with_help("it begins with: kubeadm join"));
-    }
-    Ok(())
-}
-
-fn option(name: &str, parser: &mut Parser, origin: Origin, settings: &mut Settings) -> Result<()> {
-    let Some((flag, takes, in_file)) = flag(name) else {
-        return Err(match name {
-            "control-plane" => usage("--control-plane: nodestrap joins workers only")
-                .with_help("use kubeadm for control plane nodes"),
-            // A flag's name is shown, a value that lost its flag is not.
-            _ if name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') => {
-                usage(format!("unknown option --{}", sanitize(name))).with_help("see nodestrap --help")
-            }
-            _ => usage("unknown option").with_help("see nodestrap --help"),
-        });
-    };
-    let value = match takes {
-        Takes::Switch => match parser.optional_value() {
-            None => "true".to_owned(),
-            Some(value) if value == "true" || value == "false" => text(name, value)?,
-            Some(_) => return Err(usage(format!("--{name} expects true or false"))),
-        },
-        _ => {
-            let attached = parser.optional_value();
-            let is_attached = attached.is_some();
-            match attached.map_or_else(|| parser.value(), Ok) {
-                // An empty variable in a script leaves the next flag in the value's place.
-                Ok(value) if is_attached || !value.as_encoded_bytes().starts_with(b"--") => {
-                    text(name, value)?
-                }
-                _ => return Err(usage(format!("--{name} expects a value"))),
-            }
+        impl Flag {
+            /// Every flag, in the order of the table.
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$flag),*];
         }
+
+        static ROWS: [Row; Flag::ALL.len()] = [
+            $(Row { name: $name, kind: Kind::$kind, value: $value, group: Group::$group, help: $help },)*
+        ];
     };
-    if let ("kubelet-extra-arg", Some((name, value))) = (flag, value.split_once('=')) {
-        settings.put_kubelets(name.trim_start_matches('-'), value, origin);
+}
+
+flags! {
+    Endpoint, "api-server-endpoint", Positional, "HOST:PORT", Usage, "the API server; several with commas between";
+    File, "FILE", Positional, "FILE", Usage, "certificates in PEM, for ca-hash";
+
+    Config, "config", Value, "FILE", Kubeadm, "a JoinConfiguration, v1beta4 or v1beta3; - is standard input";
+    Token, "token", Secret, "TOKEN", Kubeadm, "bootstrap token, for discovery and for TLS bootstrap";
+    DiscoveryToken, "discovery-token", Secret, "TOKEN", Kubeadm, "the token for discovery, if different";
+    TlsBootstrapToken, "tls-bootstrap-token", Secret, "TOKEN", Kubeadm,
+        "the token for the certificate request, if different\n\
+         each also as --token-file FILE and so on; - is standard input";
+    CaCertHash, "discovery-token-ca-cert-hash", List, "sha256:HEX", Kubeadm,
+        "pin of the cluster CA's public key; may be repeated";
+    SkipCaVerification, "discovery-token-unsafe-skip-ca-verification", Switch, "", Kubeadm,
+        "no pin: anyone with the token can impersonate the cluster";
+    DiscoveryFile, "discovery-file", Value, "FILE|URL", Kubeadm,
+        "server, CA and optionally credentials of a kubeconfig";
+    NodeName, "node-name", Value, "NAME", Kubeadm, "default: the hostname; with --root, that of DIR/etc/hostname";
+    HostnameOverride, "hostname-override", Value, "NAME", Kubeadm, "the kubelet's name for --node-name";
+    CriSocket, "cri-socket", Value, "unix://PATH", Kubeadm, "for --with-kubelet-config; default: detected";
+    DryRun, "dry-run", Switch, "", Kubeadm, "find and verify the cluster; request and write nothing";
+
+    PinEveryCa, "pin-every-ca", Switch, "", Own, "every CA of the cluster must be pinned, not only its server's";
+    EnvFile, "env-file", Value, "FILE", Own,
+        "a systemd EnvironmentFile with the variables below, and\nNODESTRAP_ARGS for more arguments";
+    ClusterInfo, "cluster-info", Value, "FILE|URL", Own, "the ConfigMap as kubectl prints it, instead of fetching it";
+    DiscoveryCa, "discovery-ca", Value, "FILE", Own, "CAs of the server behind such a URL; default: public CAs";
+    Server, "server", Value, "URL", Own, "static configuration, instead of discovery: the API server";
+    CertificateAuthority, "certificate-authority", Value, "FILE", Own, "its CAs, in PEM";
+    BootstrapKubeconfig, "bootstrap-kubeconfig", Value, "FILE", Own,
+        "static configuration from the kubelet's bootstrap file";
+    BearerToken, "bearer-token", Secret, "TOKEN", Own, "a token other than a bootstrap token, of any kind";
+    RemoveTokenFile, "remove-token-file", Switch, "", Own,
+        "once joined, remove the files of --token-file and the like";
+    WithClientCert, "with-client-cert", Switch, "", Own,
+        "request the kubelet's client certificate, write kubelet.conf";
+    ExpirationSeconds, "expiration-seconds", Value, "N", Own,
+        "its lifetime, at least 600; the signer may shorten it";
+    WithServingCert, "with-serving-cert", Switch, "", Own, "then request the kubelet's serving certificate";
+    San, "san", List, "NAME|IP", Own,
+        "its names; may be repeated; default: the node name and the\naddress that reaches the API server";
+    ServingTimeout, "serving-timeout", Value, "DURATION", Own,
+        "how long to wait for it, default 10s; 0s: do not wait";
+    KeepBootstrapKubeconfig, "keep-bootstrap-kubeconfig", Switch, "", Own, "keep bootstrap-kubelet.conf once joined";
+    WithKubeletConfig, "with-kubelet-config", Switch, "", Own,
+        "write config.yaml, instance-config.yaml, kubeadm-flags.env";
+    KubeletExtraArg, "kubelet-extra-arg", Each, "NAME=VALUE", Own,
+        "a kubelet flag for kubeadm-flags.env; may be repeated";
+    Taint, "taint", Each, "KEY=VALUE:EFFECT", Own, "a taint that the Node registers with; may be repeated";
+    RefuseReadyNode, "refuse-ready-node", Switch, "", Own, "fail if a Node of this name is Ready, as kubeadm does";
+    Kubeconfig, "kubeconfig", Value, "FILE", Own, "path of kubelet.conf, default /etc/kubernetes/kubelet.conf";
+    CertDir, "cert-dir", Value, "DIR", Own,
+        "the kubelet's certificates and keys, default /var/lib/kubelet/pki";
+    CaCertPath, "ca-cert-path", Value, "FILE", Own, "kubeadm's caCertPath, default /etc/kubernetes/pki/ca.crt";
+    Replace, "replace", Switch, "", Own, "move files of another cluster or node aside, as NAME.old-DATE";
+    Root, "root", Value, "DIR", Own, "write below DIR: a mounted image, an initramfs";
+    Report, "report", Value, "FILE", Own, "write a report, one JSON object; - is standard output";
+    DiscoveryTimeout, "discovery-timeout", Value, "DURATION", Own, "default 5m0s, as kubeadm's timeouts.discovery";
+    TlsBootstrapTimeout, "tls-bootstrap-timeout", Value, "DURATION", Own,
+        "default 5m0s, as kubeadm's timeouts.tlsBootstrap";
+    Timeout, "timeout", Value, "DURATION", Own, "overall time limit";
+    Splay, "splay", Value, "DURATION", Own,
+        "first wait a random time up to this, to spread machines booting\n\
+         together; a joined machine does not wait";
+    PrintConfig, "print-config", Switch, "", Own, "print each setting and where it came from, and exit";
+    Strict, "strict", Switch, "", Own, "unknown fields of the configuration are errors";
+}
+
+impl Flag {
+    /// Its row of the table.
+    #[must_use]
+    pub fn row(self) -> &'static Row {
+        &ROWS[self as usize]
     }
-    settings.put(flag, takes, in_file, value, origin);
-    Ok(())
-}
 
-fn text(what: &str, value: OsString) -> Result<String> {
-    value.string().map_err(|_| usage(format!("{what}: the value is not UTF-8")))
-}
-
-/// lexopt's own messages quote values.
-fn syntax(error: &lexopt::Error) -> Error {
-    match error {
-        lexopt::Error::UnexpectedValue { option, .. } => {
-            usage(format!("{} does not expect a value", sanitize(option)))
+    /// The flag of this name, and whether `-file` was appended to the name of a secret.
+    pub(super) fn named(name: &str) -> Option<(Self, bool)> {
+        let find = |name: &str| Self::ALL.into_iter().find(|flag| flag.is_flag() && flag.row().name == name);
+        if let Some(flag) = find(name) {
+            return Some((flag, false));
         }
-        _ => usage("invalid command line").with_help("see nodestrap --help"),
+        let flag = find(name.strip_suffix("-file")?)?;
+        (flag.row().kind == Kind::Secret).then_some((flag, true))
+    }
+
+    /// Whether it is given with dashes.
+    pub(super) fn is_flag(self) -> bool {
+        self.row().kind != Kind::Positional
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_secrets_have_a_file_form() {
+        assert_eq!(Flag::named("token-file"), Some((Flag::Token, true)));
+        assert_eq!(Flag::named("node-name-file"), None);
+        assert_eq!(Flag::named("api-server-endpoint"), None);
+    }
+
+    #[test]
+    fn names_are_given_once() {
+        for flag in Flag::ALL {
+            let of_name = Flag::ALL.into_iter().filter(|other| other.row().name == flag.row().name);
+            assert_eq!(of_name.count(), 1, "{flag:?}");
+            assert_eq!(flag.row().value.is_empty(), flag.row().kind == Kind::Switch, "{flag:?}");
+        }
     }
 }

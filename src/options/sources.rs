@@ -10,9 +10,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::env_file::Variables;
+use super::flags::Flag;
 use super::reader::Reader;
-use super::settings::{Form, Origin, Settings, Takes};
-use super::{configuration, flags, usage};
+use super::settings::{Form, Origin, Settings};
+use super::{args, configuration, usage};
 use crate::clock::{Clock, SystemClock};
 use crate::disk;
 use crate::error::Result;
@@ -118,7 +119,7 @@ impl Surroundings {
             if !matches!(token.try_exists(), Ok(false)) {
                 settings.form = Form::Token;
                 let token = token.to_string_lossy().into_owned();
-                settings.put("token", Takes::Secret, true, token, Origin::Credential);
+                settings.put_file(Flag::Token, token, Origin::Credential);
             }
         }
         let [mut token, mut join, mut config] = [const { None }; 3];
@@ -163,12 +164,12 @@ fn whole(
     }
     if let Some(line) = join {
         settings.form = Form::Words;
-        flags::read_line(line.expose(), origin, settings)?;
+        args::read_line(line.expose(), origin, settings)?;
     }
     if let Some(token) = token {
         settings.form = Form::Token;
         let text = token.expose().trim_end_matches(['\r', '\n']).to_owned();
-        settings.put("token", Takes::Secret, false, text, origin);
+        settings.put(Flag::Token, text, origin);
     }
     Ok(())
 }

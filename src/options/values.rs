@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::settings::{ENDPOINT, Origin};
+use super::flags::Flag;
+use super::settings::Origin;
 use super::{Options, Serving, discovery, duration, usage};
 use crate::error::{Error, Result};
 use crate::kubelet::NodeRegistration;
@@ -14,10 +15,10 @@ use crate::x509::{AltName, AltNames};
 impl Options {
     /// The node's name, as it was given.
     pub(super) fn node_name(&self) -> Result<Option<String>> {
-        let name = self.settings.stronger(["hostname-override", "node-name"]);
+        let name = self.settings.preferred([Flag::HostnameOverride, Flag::NodeName]);
         // To the kubelet, an empty override is none, whatever else was said.
-        let name = name.filter(|(setting, name, _)| *setting == "node-name" || !name.is_empty());
-        let Some((setting, name, _)) = name else { return Ok(None) };
+        let name = name.filter(|(setting, name)| *setting == Flag::NodeName || !name.is_empty());
+        let Some((setting, name)) = name else { return Ok(None) };
         NodeName::parse(name)
             .map_err(|problem| usage(format!("{}: node name {problem}", self.settings.label(setting))))?;
         Ok(Some(name.to_owned()))
@@ -26,9 +27,9 @@ impl Options {
     pub(super) fn layout(&self) -> Result<Layout> {
         let mut layout = Layout::default();
         for (name, path) in [
-            ("kubeconfig", &mut layout.kubeconfig),
-            ("cert-dir", &mut layout.certificates),
-            ("ca-cert-path", &mut layout.ca),
+            (Flag::Kubeconfig, &mut layout.kubeconfig),
+            (Flag::CertDir, &mut layout.certificates),
+            (Flag::CaCertPath, &mut layout.ca),
         ] {
             if let Some(text) = self.settings.value(name) {
                 *path = NodePath::parse(text).ok_or_else(|| {
@@ -50,18 +51,18 @@ impl Options {
     pub(super) fn registration(&self) -> Result<NodeRegistration> {
         let settings = &self.settings;
         let mut registration = NodeRegistration::default();
-        if !settings.is_on("with-kubelet-config") {
+        if !settings.is_on(Flag::WithKubeletConfig) {
             let is_meant = |name| settings.origin(name) == Some(Origin::Flags);
-            if is_meant("taint") || is_meant("kubelet-extra-arg") {
+            if is_meant(Flag::Taint) || is_meant(Flag::KubeletExtraArg) {
                 return Err(usage("--taint and --kubelet-extra-arg require --with-kubelet-config"));
             }
             return Ok(registration);
         }
-        for name in ["cri-socket", "taint", "kubelet-extra-arg"] {
-            for value in settings.list(name) {
-                let label = settings.label(name);
+        for flag in [Flag::CriSocket, Flag::Taint, Flag::KubeletExtraArg] {
+            for value in settings.list(flag) {
+                let label = settings.label(flag);
                 registration
-                    .take(name, value)
+                    .take(flag.row().name, value)
                     .map_err(|expected| usage(format!("{label} expects {expected}")))?;
             }
         }
@@ -70,25 +71,25 @@ impl Options {
 
     /// The node speaks for itself when it requests a serving certificate.
     pub(super) fn with_client_cert(&self) -> bool {
-        self.settings.is_on("with-client-cert") || self.settings.is_on("with-serving-cert")
+        self.settings.is_on(Flag::WithClientCert) || self.settings.is_on(Flag::WithServingCert)
     }
 
     pub(super) fn expiration_seconds(&self) -> Result<Option<u32>> {
-        let Some(text) = self.settings.value("expiration-seconds") else { return Ok(None) };
+        let Some(text) = self.settings.value(Flag::ExpirationSeconds) else { return Ok(None) };
         if !self.with_client_cert() {
             return Err(usage("--expiration-seconds requires a certificate request")
                 .with_help("add --with-client-cert"));
         }
         let seconds = text.parse().ok().filter(|seconds| limits::EXPIRATION_SECONDS.contains(seconds));
-        let label = self.settings.label("expiration-seconds");
+        let label = self.settings.label(Flag::ExpirationSeconds);
         let seconds =
             seconds.ok_or_else(|| usage(format!("{label} expects a number from 600 to 2147483647")))?;
         Ok(Some(seconds))
     }
 
     pub(super) fn serving(&self) -> Result<Option<Serving>> {
-        if !self.settings.is_on("with-serving-cert") {
-            return match self.settings.list("san").next() {
+        if !self.settings.is_on(Flag::WithServingCert) {
+            return match self.settings.list(Flag::San).next() {
                 None => Ok(None),
                 Some(_) => {
                     Err(usage("--san requires a serving certificate").with_help("add --with-serving-cert"))
@@ -96,39 +97,39 @@ impl Options {
             };
         }
         let mut names = AltNames::default();
-        for name in self.settings.list("san") {
+        for name in self.settings.list(Flag::San) {
             let name = AltName::parse(name).ok_or_else(|| {
-                usage(format!("{} expects DNS names and IP addresses", self.settings.label("san")))
+                usage(format!("{} expects DNS names and IP addresses", self.settings.label(Flag::San)))
             })?;
             names.add(name);
         }
         if names.as_slice().len() > limits::ALT_NAMES {
             return Err(usage(format!("--san: more than {} names and addresses", limits::ALT_NAMES)));
         }
-        let timeout = self.any_duration("serving-timeout")?.unwrap_or(limits::SERVING);
+        let timeout = self.any_duration(Flag::ServingTimeout)?.unwrap_or(limits::SERVING);
         Ok(Some(Serving { names, timeout }))
     }
 
-    pub(super) fn duration(&self, name: &str) -> Result<Option<Duration>> {
-        match self.any_duration(name)? {
-            Some(Duration::ZERO) => Err(self.no_duration(name)),
+    pub(super) fn duration(&self, flag: Flag) -> Result<Option<Duration>> {
+        match self.any_duration(flag)? {
+            Some(Duration::ZERO) => Err(self.no_duration(flag)),
             time => Ok(time),
         }
     }
 
     /// A duration, which may be none at all.
-    pub(super) fn any_duration(&self, name: &str) -> Result<Option<Duration>> {
-        let Some(text) = self.settings.value(name) else { return Ok(None) };
-        duration::parse(text).map(Some).ok_or_else(|| self.no_duration(name))
+    pub(super) fn any_duration(&self, flag: Flag) -> Result<Option<Duration>> {
+        let Some(text) = self.settings.value(flag) else { return Ok(None) };
+        duration::parse(text).map(Some).ok_or_else(|| self.no_duration(flag))
     }
 
-    pub(super) fn no_duration(&self, name: &str) -> Error {
-        usage(format!("{} expects a duration such as 90s or 5m0s", self.settings.label(name)))
+    pub(super) fn no_duration(&self, flag: Flag) -> Error {
+        usage(format!("{} expects a duration such as 90s or 5m0s", self.settings.label(flag)))
     }
 
     pub(super) fn warnings(&self) -> Result<Vec<String>> {
         let unknown = &self.settings.unknown;
-        if let (Some(first), true) = (unknown.first(), self.settings.is_on("strict")) {
+        if let (Some(first), true) = (unknown.first(), self.settings.is_on(Flag::Strict)) {
             return Err(usage(format!("unknown field {first} in the JoinConfiguration (--strict)")));
         }
         let mut warnings: Vec<String> =
@@ -136,10 +137,10 @@ impl Options {
         if discovery::ignored_endpoint(&self.settings) {
             warnings.push(format!(
                 "{} is ignored: the configuration has discovery.file, which kubeadm uses alone",
-                self.settings.label(ENDPOINT)
+                self.settings.label(Flag::Endpoint)
             ));
         }
-        warnings.extend(self.settings.public_secrets());
+        warnings.extend(self.settings.world_readable_secrets());
         Ok(warnings)
     }
 }

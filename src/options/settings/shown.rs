@@ -2,20 +2,21 @@
 
 use std::fmt::Write as _;
 
-use super::{FLAGS, Origin, Setting, Settings, Takes};
+use super::{Origin, Setting, Settings};
 use crate::error::{Result, one_line};
+use crate::options::flags::{Flag, Kind};
 use crate::options::reader::STANDARD_INPUT;
 use crate::options::usage;
 use crate::secret::Secret;
 
 /// The settings that name a file to be read.
-const FILES: [&str; 6] = [
-    "config",
-    "discovery-file",
-    "cluster-info",
-    "discovery-ca",
-    "certificate-authority",
-    "bootstrap-kubeconfig",
+const FILES: [Flag; 6] = [
+    Flag::Config,
+    Flag::DiscoveryFile,
+    Flag::ClusterInfo,
+    Flag::DiscoveryCa,
+    Flag::CertificateAuthority,
+    Flag::BootstrapKubeconfig,
 ];
 
 impl Settings {
@@ -24,14 +25,14 @@ impl Settings {
     /// # Errors
     /// A usage error that names two settings that would.
     pub(in crate::options) fn reads_standard_input_once(&self) -> Result<()> {
-        let is_read = |setting: &&Setting| match &setting.file {
+        let is_read = |(flag, setting): &(Flag, &Setting)| match &setting.file {
             Some(file) => file == STANDARD_INPUT,
             None => {
-                FILES.contains(&setting.name)
+                FILES.contains(flag)
                     && setting.values.last().is_some_and(|name| name.expose() == STANDARD_INPUT)
             }
         };
-        let mut readers = self.said.iter().filter(is_read).map(|setting| self.label(setting.name));
+        let mut readers = self.all().filter(is_read).map(|(flag, _)| self.label(flag));
         match (readers.next(), readers.next()) {
             (Some(one), Some(other)) => Err(usage(format!("{one} and {other} both read standard input"))
                 .with_help("use a file for one of them")),
@@ -44,31 +45,31 @@ impl Settings {
     /// # Errors
     /// A usage error that names the setting with the secret in it.
     pub(in crate::options) fn refuse_secrets_in_the_open(&self) -> Result<()> {
-        let is_secret = |setting: &&Setting| FLAGS.contains(&(setting.name, Takes::Secret));
-        let secrets = || self.said.iter().filter(is_secret).flat_map(|setting| &setting.values);
+        let (secret, open): (Vec<_>, Vec<_>) =
+            self.all().partition(|(flag, _)| flag.row().kind == Kind::Secret);
         let holds_one = |value: &Secret<String>| {
+            let mut secrets = secret.iter().flat_map(|(_, setting)| &setting.values);
             // What is shorter is no token, and may be part of a word.
-            secrets().any(|secret| secret.expose().len() > 15 && value.expose().contains(secret.expose()))
+            secrets.any(|secret| secret.expose().len() > 15 && value.expose().contains(secret.expose()))
         };
-        let mut open = self.said.iter().filter(|setting| !is_secret(setting));
-        match open.find(|setting| setting.values.iter().any(holds_one)) {
-            Some(setting) => {
-                let label = self.label(setting.name);
+        match open.into_iter().find(|(_, setting)| setting.values.iter().any(holds_one)) {
+            Some((flag, _)) => {
+                let label = self.label(flag);
                 Err(usage(format!("{label} holds a token, which others can see")).with_help("correct it"))
             }
             None => Ok(()),
         }
     }
 
-    /// Secrets where others can read them, one warning each: `ps` shows a command line, /proc/cmdline the kernel's.
-    pub(in crate::options) fn public_secrets(&self) -> impl Iterator<Item = String> {
-        let public = self.said.iter().filter(|setting| {
-            FLAGS.contains(&(setting.name, Takes::Secret))
+    /// Secrets that others can read, one warning each: `ps` shows a command line, /proc/cmdline the kernel's.
+    pub(in crate::options) fn world_readable_secrets(&self) -> impl Iterator<Item = String> {
+        let readable = self.all().filter(|(flag, setting)| {
+            flag.row().kind == Kind::Secret
                 && matches!(setting.origin, Origin::Flags | Origin::KernelCommandLine)
                 && setting.file.is_none()
         });
-        public.map(|setting| {
-            let Setting { name, origin, .. } = setting;
+        readable.map(|(flag, setting)| {
+            let (name, origin) = (flag.row().name, setting.origin);
             format!("all users of this machine can read the {name} on the {origin}; use --{name}-file")
         })
     }
@@ -78,18 +79,18 @@ impl Settings {
     #[must_use]
     pub fn print(&self) -> String {
         let mut lines = String::new();
-        for (name, takes) in FLAGS {
-            let Some(setting) = self.said.iter().find(|setting| setting.name == name) else { continue };
-            let values: Vec<String> = match takes {
-                Takes::Secret => vec!["***".to_owned()],
-                Takes::List => vec![self.list(name).collect::<Vec<_>>().join(",")],
-                Takes::Each => self.list(name).map(|value| without_user(value, false)).collect(),
-                Takes::Value | Takes::Switch => {
-                    self.value(name).map(|value| without_user(value, true)).into_iter().collect()
+        for (flag, setting) in self.all() {
+            let row = flag.row();
+            let values: Vec<String> = match row.kind {
+                Kind::Secret => vec!["***".to_owned()],
+                Kind::List => vec![self.list(flag).collect::<Vec<_>>().join(",")],
+                Kind::Each => self.list(flag).map(|value| without_user(value, false)).collect(),
+                Kind::Positional | Kind::Value | Kind::Switch => {
+                    self.value(flag).map(|value| without_user(value, true)).into_iter().collect()
                 }
             };
             for value in values {
-                let _ = writeln!(lines, "{name}: {} ({})", one_line(&value), setting.origin);
+                let _ = writeln!(lines, "{}: {} ({})", row.name, one_line(&value), setting.origin);
             }
         }
         lines
@@ -123,62 +124,56 @@ mod tests {
     #[test]
     fn printed_settings_hide_secrets() {
         let mut settings = Settings::default();
-        settings.put("token", Takes::Secret, false, "hunter2".to_owned(), Origin::Flags);
-        settings.put("root", Takes::Value, false, "/r".to_owned(), Origin::Environment);
+        settings.put(Flag::Token, "hunter2", Origin::Flags);
+        settings.put(Flag::Root, "/r", Origin::Environment);
         assert_eq!(settings.print(), "token: *** (command line)\nroot: /r (environment)\n");
-        let warnings: Vec<_> = settings.public_secrets().collect();
+        let warnings: Vec<_> = settings.world_readable_secrets().collect();
         assert!(warnings.len() == 1 && !warnings[0].contains("hunter2"));
     }
 
-    /// Settings that say this, in the order of their strength.
-    fn said(list: &[(&'static str, bool, &str)]) -> Settings {
+    /// Settings of the command line. A name that ends in `-file` names the file of a secret.
+    fn said(list: &[(&str, &str)]) -> Settings {
         let mut settings = Settings::default();
-        for (name, is_file, value) in list {
-            let takes = FLAGS.iter().find(|(flag, _)| flag == name).unwrap().1;
-            settings.put(name, takes, *is_file, (*value).to_owned(), Origin::Flags);
+        for (name, value) in list {
+            match Flag::named(name).unwrap() {
+                (flag, true) => settings.put_file(flag, (*value).to_owned(), Origin::Flags),
+                (flag, false) => settings.put(flag, *value, Origin::Flags),
+            }
         }
         settings
     }
 
     #[test]
     fn standard_input_is_read_for_one_setting() {
-        let (config, token, file) =
-            (("config", false, "-"), ("token", true, "-"), ("discovery-file", false, "-"));
+        let (config, token, file) = (("config", "-"), ("token-file", "-"), ("discovery-file", "-"));
         for (list, is_fine) in [
             (&[][..], true),
             (&[config], true),
             (&[token], true),
-            (&[config, ("discovery-file", false, "/f"), ("tls-bootstrap-token", true, "/t")], true),
+            (&[config, ("discovery-file", "/f"), ("tls-bootstrap-token-file", "/t")], true),
             // What is no file's name is no standard input.
-            (&[config, ("node-name", false, "-"), ("token", false, "-")], true),
+            (&[config, ("node-name", "-"), ("token", "-")], true),
             (&[config, token], false),
             (&[config, file], false),
-            (&[token, ("tls-bootstrap-token", true, "-")], false),
+            (&[token, ("tls-bootstrap-token-file", "-")], false),
         ] {
             assert_eq!(said(list).reads_standard_input_once().is_ok(), is_fine, "{list:?}");
         }
     }
 
     #[test]
-    fn a_token_stands_in_no_other_setting() {
+    fn a_token_is_in_no_other_setting() {
         let token = "abcdef.0123456789abcdef";
         for (list, is_fine) in [
-            (&[("token", false, token)][..], true),
-            (&[("token", false, token), ("tls-bootstrap-token", false, token)], true),
-            (&[("token", false, token), ("node-name", false, "abcdef.0123456789abcde")], true),
-            (&[("token", false, token), ("node-name", false, token)], false),
-            (&[("node-name", false, token), ("token", false, token)], false),
-            (
-                &[
-                    ("token", false, token),
-                    ("root", false, "/r"),
-                    ("config", false, "/abcdef.0123456789abcdef/f"),
-                ],
-                false,
-            ),
+            (&[("token", token)][..], true),
+            (&[("token", token), ("tls-bootstrap-token", token)], true),
+            (&[("token", token), ("node-name", "abcdef.0123456789abcde")], true),
+            (&[("token", token), ("node-name", token)], false),
+            (&[("node-name", token), ("token", token)], false),
+            (&[("token", token), ("root", "/r"), ("config", "/abcdef.0123456789abcdef/f")], false),
             // As short as a word is, and one character more.
-            (&[("token", false, "0123456789abcde"), ("node-name", false, "0123456789abcde")], true),
-            (&[("token", false, "0123456789abcdef"), ("node-name", false, "0123456789abcdef")], false),
+            (&[("token", "0123456789abcde"), ("node-name", "0123456789abcde")], true),
+            (&[("token", "0123456789abcdef"), ("node-name", "0123456789abcdef")], false),
         ] {
             assert_eq!(said(list).refuse_secrets_in_the_open().is_ok(), is_fine, "{list:?}");
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::help;
 use crate::error::EXIT_CODES;
-use crate::options::settings::{ENDPOINT, FLAGS, Takes};
+use crate::options::flags::{Flag, Kind};
 
 const MANUAL: &str = include_str!("../../../image/man/nodestrap.8");
 const README: &str = include_str!("../../../README.md");
@@ -33,10 +33,10 @@ const FOREIGN: [&str; 14] = [
 /// Every name that follows `--` on the command line.
 fn own_flags() -> BTreeSet<String> {
     let mut names = BTreeSet::from(["help".to_owned(), "version".to_owned()]);
-    for (name, takes) in FLAGS.iter().filter(|(name, _)| *name != ENDPOINT) {
-        names.insert((*name).to_owned());
-        if *takes == Takes::Secret {
-            names.insert(format!("{name}-file"));
+    for row in Flag::ALL.into_iter().filter(|flag| flag.is_flag()).map(Flag::row) {
+        names.insert(row.name.to_owned());
+        if row.kind == Kind::Secret {
+            names.insert(format!("{}-file", row.name));
         }
     }
     names
