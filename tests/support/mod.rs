@@ -10,6 +10,7 @@ pub mod ports;
 pub mod proxy;
 pub mod relay;
 pub mod run;
+pub mod schema;
 pub mod scratch;
 pub mod tmpfs;
 pub mod wording;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{golden, scratch, wording};
+use super::{golden, schema, scratch, wording};
 
 /// Far more than any run needs, on any machine.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -198,6 +198,8 @@ impl Running {
         let is_told = finished.stderr.contains("nodestrap: warning: files: the report ");
         finished.check(has_report || finished.code.is_none() || is_told, "no report, or not JSON");
         let misfit = wording::misfit(&finished.stderr, finished.report.as_ref());
+        finished.check(misfit.is_none(), misfit.as_deref().unwrap_or_default());
+        let misfit = finished.report.as_ref().and_then(schema::misfit);
         finished.check(misfit.is_none(), misfit.as_deref().unwrap_or_default());
         finished.check_agreement();
         if let Some(golden) = self.golden {

@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{PATIENCE, process::spawn, wording};
+use super::{PATIENCE, process::spawn, schema, wording};
 
 /// A run of nodestrap that has not ended yet.
 pub struct Running {
@@ -78,6 +78,7 @@ impl Running {
             .map(|bytes| serde_json::from_slice(&bytes).expect("the report is JSON"));
         let said = self.seen.join("\n");
         wording::hold(&said, report.as_ref());
+        schema::hold(report.as_ref());
         Outcome {
             code: status.code(),
             killed: status.signal() == Some(9),
