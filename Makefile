@@ -9,7 +9,7 @@ CARGO := .ci/cargo
 # What a plain `cargo build` is made for in the tests.
 PLAIN := --target x86_64-unknown-linux-gnu --target x86_64-unknown-linux-musl
 
-.PHONY: all build build-aarch64 test test-plain test-hostile goldens test-kubernetes differential test-images campaign fuzz miri mutants lint \
+.PHONY: all manual build build-aarch64 test test-plain test-hostile goldens test-kubernetes differential test-images campaign fuzz miri mutants lint \
 	release test-release bloat demo bench fleet outage setup setup-faults setup-kubernetes setup-images setup-aarch64 size clean
 
 all: build
@@ -70,6 +70,10 @@ differential: setup build setup-kubernetes
 test-kubernetes: export KUBERNETES := $(VERSION)
 test-kubernetes: setup build setup-kubernetes
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test kubernetes -- --test-threads=2
+
+# The manual pages in Markdown, beside their sources; a test holds them the same.
+manual:
+	.ci/manual
 
 lint: setup
 	cargo fmt --check

@@ -341,7 +341,7 @@ fn network_boot(lab: &Lab, name: &str, root: &str) -> String {
     // QEMU's first card.
     fs::write(directory.join("tokens/52-54-00-12-34-56"), format!("{}\n", token.value)).unwrap();
     let script = include_str!("../../image/pxe/nodestrap.ipxe");
-    assert!(script.contains(&block("#### PXE", 1)), "README.md shows lines of the script");
+    assert!(script.contains(&block("### PXE", 1)), "image/README.md shows lines of the script");
     let zeros = format!("sha256:{}", "0".repeat(64));
     let mut script = script.replace("10.0.0.1:6443", &lab.cluster.address()).replace(&zeros, &token.pin);
     script = script.replace("root=/dev/vda", &format!("{} root={root}", Board::Pc.console()));

@@ -46,7 +46,7 @@ impl Generator {
         ready_made(if matches!(self, Self::InitramfsTools) { "initramfs-tools" } else { "dracut" })
     }
 
-    /// What puts nodestrap in place, as the README tells it up to the generator's own run, and the run.
+    /// What puts nodestrap in place, as image/README.md tells it up to the generator's own run, and the run.
     fn script(self) -> String {
         const DRACUT: &str =
             "dracut --quiet --no-hostonly --no-early-microcode --compress 'gzip -1' /out/generated";
@@ -56,9 +56,9 @@ impl Generator {
         };
         match self {
             Self::InitramfsTools => {
-                told("#### initramfs-tools", "update-initramfs") + "\nmkinitramfs -c gzip -o /out/generated"
+                told("### initramfs-tools", "update-initramfs") + "\nmkinitramfs -c gzip -o /out/generated"
             }
-            Self::Dracut => told("#### dracut", "dracut --force") + "\n" + DRACUT,
+            Self::Dracut => told("### dracut", "dracut --force") + "\n" + DRACUT,
             Self::DracutWithIgnition => format!("{IGNITION}{DRACUT}"),
         }
     }

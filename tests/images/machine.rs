@@ -101,7 +101,7 @@ impl Machine {
         machine
     }
 
-    /// Does on the machine, before it boots, what the README tells first in a section, beside nodestrap and image/.
+    /// Does on the machine, before it boots, what image/README.md tells first in a section, beside nodestrap and image/.
     pub fn follow(&self, section: &str) {
         let mut command = Command::new("systemd-nspawn");
         command.arg("-D").arg(self.root()).args(["--register=no", "--keep-unit", "--quiet", "--pipe"]);

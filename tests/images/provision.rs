@@ -20,8 +20,8 @@ pub const BOOTS: &[crate::Boot] = &[
     ("cloud-init: user-data of a NoCloud seed", cloud_init),
     ("Ignition: unit, drop-in and credential onto a disk", ignition),
     ("container: a layer copied into an image", container),
-    ("README: installed on a running system", installed),
-    ("README: a golden image", golden),
+    ("image/README.md: installed on a running system", installed),
+    ("image/README.md: a golden image", golden),
 ];
 
 /// A file of image/.
@@ -45,7 +45,11 @@ fn cloud_init(lab: &Lab) -> String {
     assert!(user_data.len() < 16 * 1024);
     let is_comment = |line: &str| line.trim_start().starts_with("# ");
     let shown: String = user_data.split_inclusive('\n').filter(|line| !is_comment(line)).collect();
-    assert_eq!(block("### cloud-init", 0), shown.replace(&"0".repeat(64), "…"), "README.md shows the file");
+    assert_eq!(
+        block("## cloud-init", 0),
+        shown.replace(&"0".repeat(64), "…"),
+        "image/README.md shows the file"
+    );
     let machine = Machine::new(lab, "cloud", "cloud1");
     machine.copy("systemd/nodestrap.service.d/30-remove-credentials.conf", "/usr/lib/systemd/system");
     machine.put("/tmp/user-data", 0o600, &user_data);
@@ -147,14 +151,14 @@ cp -a "$layer/." "$4"
     joins(lab, &machine, &[lab.join_credential()])
 }
 
-/// What the README tells to do on a system, done there.
+/// What image/README.md tells to do on a system, done there.
 fn installed(lab: &Lab) -> String {
     let machine = Machine::without_nodestrap(lab, "trixie", "readme1");
-    machine.follow("### systemd");
+    machine.follow("## systemd");
     joins(lab, &machine, &[lab.join_credential()])
 }
 
-/// What the README tells to do to a root file system, and what it leaves to the machine.
+/// What image/README.md tells to do to a root file system, and what it leaves to the machine.
 fn golden(lab: &Lab) -> String {
     let machine = Machine::without_nodestrap(lab, "bookworm", "golden1");
     let clone = Scratch::new();
@@ -162,7 +166,7 @@ fn golden(lab: &Lab) -> String {
     std::os::unix::fs::symlink(image(""), folder.join("image")).unwrap();
     fs::copy(nodestrap(), folder.join("nodestrap")).unwrap();
     let mut command = Command::new("sh");
-    command.args(["-euc", &block("### A golden image", 0)]).current_dir(folder);
+    command.args(["-euc", &block("## A golden image", 0)]).current_dir(folder);
     run(command.env("IMAGE", machine.root()));
     joins(lab, &machine, &[lab.join_credential()])
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 
-use crate::support::api::Api;
+use crate::support::api::{Api, TOKEN};
 use crate::support::node::Node;
 use crate::support::run::{self, Finished};
 
@@ -224,18 +224,56 @@ fn help_and_version_go_to_standard_output() {
 }
 
 #[test]
-fn the_readme_shows_the_help_and_the_exit_codes() {
-    let readme =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("README.md");
+fn readme_and_manual_have_the_exit_codes_of_the_help() {
+    let read = |name| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect(name);
+    let (readme, manual) = (read("README.md"), read("image/man/nodestrap.8"));
     let output = run::command().arg("--help").output().expect("the program runs");
     let help = String::from_utf8(output.stdout).expect("text");
-    assert!(readme.contains(help.trim_end()), "README.md does not show the help as it is");
     for line in help.split_once("Exit codes:").expect("a table").1.lines().filter(|line| line.contains(": "))
     {
         let (code, rest) = line.trim().split_once(' ').expect("a code");
         let (name, _) = rest.split_once(':').expect("a name");
         assert!(readme.contains(&format!("| {code} | `{name}` |")), "README.md lacks the row of code {code}");
+        assert!(manual.contains(&format!("\n.It {code} {name}\n")), "nodestrap(8) lacks code {code}");
     }
+}
+
+/// The join that README shows has happened like this, but for what differs from one to the next.
+#[test]
+fn the_join_in_the_readme_is_a_real_one() {
+    let block = include_str!("../../README.md").split("```\n").nth(1).expect("the first block");
+    let (told, typed): (Vec<&str>, Vec<&str>) =
+        block.lines().partition(|line| line.starts_with("nodestrap: "));
+    let command = typed.join(" ").replace('\\', "");
+    let (api, node) = (Api::start(), Node::new());
+    let token = node.beside("token");
+    fs::write(&token, TOKEN).expect("a token file");
+    let words =
+        command.split_whitespace().skip(3).take_while(|word| !word.contains('$')).map(|word| match word {
+            "token" => token.clone().into_os_string(),
+            _ if word.starts_with("localhost:") => api.endpoint().into(),
+            _ if word.starts_with("sha256:") => api.authority.pin().into(),
+            other => other.into(),
+        });
+    let mut args: Vec<OsString> = vec!["join".into()];
+    args.extend(words);
+    args.extend(["--root".into(), node.root().into()]);
+    let run = run::start(&args, &node.root(), None, Vec::new()).finish();
+    run.check_success();
+    assert_eq!(undated(&run.stderr), undated(&(told.join("\n") + "\n")));
+}
+
+/// Without the names of requests, ports and times.
+fn undated(text: &str) -> String {
+    let plain = |word: &str| -> String {
+        let is_time = word.len() == 20 && word.ends_with('Z');
+        if word.starts_with("node-csr-") || is_time {
+            "…".to_owned()
+        } else {
+            word.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned()
+        }
+    };
+    text.lines().map(|line| line.split(' ').map(plain).collect::<Vec<_>>().join(" ") + "\n").collect()
 }
 
 #[test]

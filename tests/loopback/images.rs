@@ -292,6 +292,8 @@ fn what_is_no_secret_is_not_told() {
             include_str!("../../image/cloud-init/user-data"),
         ),
         ("usr/share/doc/nodestrap/README.md", include_str!("../../README.md")),
+        ("usr/share/doc/nodestrap/image/README.md", include_str!("../../image/README.md")),
+        ("usr/share/doc/nodestrap/nodestrap.8.md", include_str!("../../image/man/nodestrap.8.md")),
         ("etc/kernel/cmdline", "root=UUID=0a1b2c3d-0000-4000-8000-0123456789ab ro quiet"),
         ("etc/kernel/secure-boot-private-key.pem", KEY),
         ("etc/cloud/cloud.cfg", "disable_root: true\ncloud_init_modules:\n - seed_random\n"),

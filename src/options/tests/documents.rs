@@ -1,4 +1,5 @@
-//! Help, manual page and README tell of the same flags, exit codes and variables as the code has, and of no others.
+//! Help and manual page have the flags, exit codes and variables that the code has, and no others; README has the exit codes;
+//! and no document names a flag that there is not.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +9,22 @@ use crate::options::flags::{Flag, Kind};
 
 const MANUAL: &str = include_str!("../../../image/man/nodestrap.8");
 const README: &str = include_str!("../../../README.md");
+/// Those that name some of the flags.
+const OTHERS: [(&str, &str); 7] = [
+    ("README.md", README),
+    ("image/man/nodestrap.8.md", include_str!("../../../image/man/nodestrap.8.md")),
+    ("image/README.md", include_str!("../../../image/README.md")),
+    ("SECURITY.md", include_str!("../../../SECURITY.md")),
+    ("CHANGELOG.md", include_str!("../../../CHANGELOG.md")),
+    ("tests/README.md", include_str!("../../../tests/README.md")),
+    ("the benchmark's README.md", include_str!("../../../tests/kubernetes/bench/README.md")),
+];
 
 /// Flags of other programs that the documents speak of.
-const FOREIGN: [&str; 14] = [
+const FOREIGN: [&str; 15] = [
     // kubeadm token create, kubeadm kubeconfig user
     "print-join-command",
+    "ttl",
     "org",
     "client-name",
     "patches",
@@ -20,14 +32,14 @@ const FOREIGN: [&str; 14] = [
     "node-ip",
     "register-with-taints",
     "pod-infra-container-image",
-    "tls-curve-preferences",
-    "tls-cipher-suites",
     "cluster-signing-duration",
-    // systemd-nspawn, dracut, COPY in a Containerfile, sha256sum
+    // systemd-nspawn, dracut, COPY in a Containerfile, sha256sum, cargo
     "set-credential",
     "force",
     "from",
     "ignore-missing",
+    "lib",
+    "test",
 ];
 
 /// Every name that follows `--` on the command line.
@@ -53,25 +65,27 @@ fn names<'t>(text: &'t str, mark: &'t str) -> impl Iterator<Item = &'t str> {
     })
 }
 
-/// Each flag is in the text, but a secret's file may go by its secret's name; each name in the text is a flag.
-fn agree(document: &str, text: &str) {
+/// Each name in the text is a flag.
+fn has_no_other(document: &str, text: &str) {
     let own = own_flags();
-    let told: BTreeSet<_> = names(text, "--").collect();
-    for name in &own {
-        let secret = name.strip_suffix("-file").filter(|secret| own.contains(*secret));
-        assert!(
-            told.contains(name.as_str()) || secret.is_some_and(|secret| told.contains(secret)),
-            "{document} does not tell of --{name}"
-        );
-    }
-    for name in told {
+    for name in names(text, "--") {
         assert!(own.contains(name) || FOREIGN.contains(&name), "{document}: there is no --{name}");
     }
 }
 
 #[test]
 fn the_help_has_every_flag_and_no_other() {
-    agree("the help", &help());
+    let (help, own) = (help(), own_flags());
+    let told: BTreeSet<_> = names(&help, "--").collect();
+    for name in &own {
+        // A secret's file may go by its secret's name.
+        let secret = name.strip_suffix("-file").filter(|secret| own.contains(*secret));
+        assert!(
+            told.contains(name.as_str()) || secret.is_some_and(|secret| told.contains(secret)),
+            "the help does not tell of --{name}"
+        );
+    }
+    has_no_other("the help", &help);
 }
 
 #[test]
@@ -83,14 +97,20 @@ fn the_help_fits_two_screens() {
 }
 
 #[test]
-fn the_readme_has_every_flag_and_no_other() {
-    agree("the README", README);
-    assert!(README.contains(&format!("```\n{}```\n", help())), "the README's flags are not those of --help");
+fn no_document_has_another_flag() {
+    for (document, text) in OTHERS {
+        has_no_other(document, text);
+    }
+}
+
+/// A section of the manual, without its title.
+fn section(title: &str) -> &'static str {
+    MANUAL.split(&format!(".Sh {title}\n")).nth(1).unwrap().split(".Sh ").next().unwrap()
 }
 
 #[test]
 fn the_manual_has_every_flag_and_no_other() {
-    let items = MANUAL.lines().filter(|line| line.starts_with(".It Fl "));
+    let items = section("OPTIONS").lines().filter(|line| line.starts_with(".It Fl "));
     let mut told: Vec<_> = items.flat_map(|line| names(line, "Fl -")).collect();
     told.sort_unstable();
     assert!(told.iter().copied().eq(&own_flags()), "the manual's flags are {told:?}");
@@ -100,10 +120,34 @@ fn the_manual_has_every_flag_and_no_other() {
     }
 }
 
+/// A flag's values go by the same names in both, which the manual writes small.
+#[test]
+fn the_manual_names_values_as_the_help_does() {
+    let items: Vec<String> = section("OPTIONS")
+        .lines()
+        .filter_map(|line| line.strip_prefix(".It Fl "))
+        .flat_map(|line| {
+            line.split(" , Fl ").map(|item| item.replace("Ar ", "").replace(" Ns", "").replace(' ', ""))
+        })
+        .collect();
+    let help = help();
+    let flags = help.split_once("Flags of kubeadm join:").unwrap().1.split_once("Environment:").unwrap().0;
+    for flag in flags.split_whitespace().collect::<Vec<_>>().windows(2) {
+        let [flag, value] = flag else { unreachable!("two words") };
+        let is_value = value.contains(|c: char| c.is_ascii_uppercase()) && !value.contains([';', ',']);
+        if let (Some(name), true) = (flag.strip_prefix('-').filter(|name| name.starts_with('-')), is_value) {
+            let told = format!("{name}{}", value.to_lowercase());
+            assert!(
+                items.contains(&told) || value.starts_with("sha256:"),
+                "the manual lacks .It Fl {told}: {items:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn manual_and_readme_have_the_exit_codes() {
-    let section = MANUAL.split(".Sh EXIT STATUS").nth(1).unwrap().split(".Sh ").next().unwrap();
-    let told: Vec<_> = section.lines().filter_map(|line| line.strip_prefix(".It ")).collect();
+    let told: Vec<_> = section("EXIT STATUS").lines().filter_map(|line| line.strip_prefix(".It ")).collect();
     let mut codes = vec!["0".to_owned()];
     for (failure, name, advice) in EXIT_CODES {
         codes.push(format!("{} {name}", failure.exit_code()));
@@ -114,8 +158,8 @@ fn manual_and_readme_have_the_exit_codes() {
 }
 
 #[test]
-fn every_document_has_the_variables() {
-    for (document, text) in [("the help", help().as_str()), ("the manual", MANUAL), ("the README", README)] {
+fn help_and_manual_have_the_variables() {
+    for (document, text) in [("the help", help().as_str()), ("the manual", MANUAL)] {
         for name in ["NODESTRAP_TOKEN", "_JOIN", "_CONFIG", "HTTPS_PROXY", "NO_PROXY", "NOTIFY_SOCKET"] {
             assert!(text.contains(name), "{document} does not tell of {name}");
         }

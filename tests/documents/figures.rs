@@ -1,0 +1,54 @@
+//! Figures name the commit of the program that they were measured with, "at `64b6b27`". Once the program has changed, that
+//! is a warning, and in a tagged release an error.
+
+use std::process::Command;
+
+use super::{documents, root};
+
+/// What the program is made of.
+const PROGRAM: [&str; 4] = ["src", "build.rs", "Cargo.lock", "Cargo.toml"];
+
+fn git(arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(arguments).current_dir(root()).output().ok()?;
+    output.status.success().then(|| String::from_utf8(output.stdout).expect("text").trim().to_owned())
+}
+
+/// Each seven digits of a commit behind the word "at".
+fn commits(text: &str) -> Vec<String> {
+    let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let behind = line.split("at `").skip(1).filter_map(|rest| rest.split_once('`'));
+    let words = behind.map(|(word, _)| word).filter(|word| word.len() == 7 && word.bytes().all(is_hex));
+    words.map(str::to_owned).collect()
+}
+
+#[test]
+fn figures_are_of_a_commit_that_is_there_and_of_this_program_in_a_release() {
+    // In a source archive there is no history to look into.
+    if git(&["rev-parse", "--is-shallow-repository"]).as_deref() != Some("false") {
+        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "this takes the history");
+        return;
+    }
+    let is_release = git(&["describe", "--exact-match", "--tags", "HEAD"]).is_some();
+    let mut found = 0;
+    for (document, text) in documents() {
+        for commit in commits(&text) {
+            assert!(
+                git(&["merge-base", "--is-ancestor", &commit, "HEAD"]).is_some(),
+                "{document}: no {commit}"
+            );
+            let range = format!("{commit}..HEAD");
+            let arguments = [&["rev-list", "--count", &range, "--"][..], &PROGRAM].concat();
+            let since = git(&arguments).expect("a number of commits");
+            if since != "0" {
+                eprintln!("warning: {document}: figures of {commit}, {since} commits of the program ago");
+                assert!(
+                    !is_release,
+                    "{document}: {commit} is not the program of this release: `make figures`"
+                );
+            }
+            found += 1;
+        }
+    }
+    assert!(found > 5, "{found} commits");
+}
