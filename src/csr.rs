@@ -10,10 +10,10 @@ mod kind;
 mod object;
 
 pub use credentials::{ClientPair, Credentials};
-pub use exchange::{Exchange, Verdict, Wait};
+pub use exchange::{Exchange, Progress};
 pub use issued::IssuedCertificate;
 pub use key::Key;
-pub use kind::{Kind, Wanted};
+pub use kind::{CertificateKind, CertificateTemplate};
 pub use request::CertificateRequest;
 
 #[cfg(test)]

@@ -1,30 +1,28 @@
-//! The whole join, as one story: [`join`] names its parts in order, and [`Run::bootstrap`] those of a machine that is no
-//! node yet.
+//! The whole join, from top to bottom: [`join`] is the pipeline, and [`enroll`] the part of it that makes a machine a node.
 
+mod client_cert;
 mod discover;
 mod fetched;
-mod machine;
 mod round;
-mod serving;
-mod tls_bootstrap;
+mod run;
+mod serving_cert;
 
 use std::path::Path;
-use std::time::Duration;
 
 use crate::clock::Deadline;
-use crate::csr::Credentials;
-use crate::disk::{self, Lock};
+use crate::csr::{CertificateKind, CertificateRequest, Credentials, Progress};
+use crate::disk;
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::http::{Bearer, System};
-use crate::kubelet::{KubeletFiles, Lookup};
+use crate::kubelet::{ClusterQuery, KubeletFiles};
+use crate::limits;
 use crate::log::Log;
-use crate::node::{Existing, Identity, NodeFiles, Unusable};
-use crate::node_name::{NodeName, USER_PREFIX};
-use crate::options::{Comparison, Discovery, Join, Wait};
+use crate::node::{Identity, NodeFiles, NodeState};
+use crate::options::Join;
 use crate::report::{CertificateInfo, Phase, Report, Success, milliseconds};
 use crate::trust::TrustedCluster;
-use crate::x509::{AltName, Certificate};
 pub(crate) use discover::after_build;
+use run::Run;
 
 /// Joins this machine: finds the cluster, trusts it, writes its files and, if asked, gets the node its certificates.
 ///
@@ -37,35 +35,36 @@ pub fn join(options: &Join, system: &System, log: &Log, report: &mut Report) -> 
     if let Some(discovery) = options.method.decided() {
         discovery.tokens().for_each(|token| log.hide(token));
     }
-    let run = Run::begin(options, system, log, report)?;
-    let existing = run.files.judge().and_then(|()| run.files.existing(&run.node, system.clock.now()));
-    run.files.tell(!options.dry_run, log);
-    let existing = existing?;
-    if let Existing::OtherNode(subject) = &existing {
-        subject
-            .common_names
-            .iter()
-            .for_each(|name| log.show_name(name.strip_prefix(USER_PREFIX).unwrap_or(name)));
-    }
+    let run = Run::open(options, system, log, report)?;
+    let _lock = run.lock()?; // held until the run ends
+    let state = run.state()?;
     if !options.replace {
-        run.files.refuse_foreign(&existing, &run.node)?;
+        run.refuse_other_identity(&state)?; // before any request
     }
-    if let (Existing::WithoutCa(authorities), false) = (&existing, options.replace) {
-        let keys: Vec<_> = authorities.iter().map(Certificate::pin).collect();
-        if options.compare(&keys) == Comparison::Other {
-            return Err(run.files.other_cluster(&keys));
-        }
+
+    // Whose cluster it is, the given pins and CAs tell; where there are none, nobody is asked.
+    let joined = state.identity().filter(|identity| run.is_of_cluster(identity));
+    if let Some(identity) = joined {
+        log_identity(&run, identity, report);
     }
-    let success = match &existing {
-        Existing::Joined(identity) => run.stay(identity, &existing, report)?,
-        _ => run.bootstrap(&existing, report)?,
+    let mut success = match joined {
+        Some(_) if !options.with_kubelet_config || run.files.has_kubelet_files()? => Success::AlreadyJoined,
+        _ => enroll(&run, &state, report)?,
     };
+    if let (Success::AlreadyJoined, None, Some(identity)) = (success, joined, state.identity()) {
+        log_identity(&run, identity, report); // it is of this cluster after all
+    }
     if options.dry_run {
         return Ok(success);
     }
-    let success = if run.serve(report)? { Success::Joined } else { success };
+    if success == Success::AlreadyJoined {
+        finish_joined(&run)?;
+    }
+    if serving_cert::obtain(&run, report)? {
+        success = Success::Joined;
+    }
     if matches!(success, Success::Joined | Success::AlreadyJoined) {
-        options.token_files.iter().for_each(|file| remove_token(file, log));
+        options.token_files.iter().for_each(|file| remove_token_file(file, log));
     }
     Ok(success)
 }
@@ -79,22 +78,8 @@ pub(crate) fn rehearse(options: &Join, system: &System, log: &Log, report: &mut 
     run.judge_given(run.method()?)
 }
 
-/// One run: what it was told, and what it works with.
-struct Run<'a> {
-    options: &'a Join,
-    system: &'a System,
-    log: &'a Log,
-    /// When all of it has to be over, if there is such a time.
-    overall: Option<Deadline>,
-    /// The node's disk.
-    files: NodeFiles,
-    /// Keeps other runs from working on it meanwhile.
-    lock: Option<Lock>,
-    node: NodeName,
-}
-
 /// A cluster that is trusted, and what a machine has there before it is a node.
-struct Joining {
+struct Enrollment {
     cluster: TrustedCluster,
     credentials: Credentials,
     /// The token of the credentials, unless they are a client certificate.
@@ -105,203 +90,175 @@ struct Joining {
     kubelet: Option<KubeletFiles>,
 }
 
-impl<'a> Run<'a> {
-    /// Opens the node's disk, and names the node.
-    fn open(options: &'a Join, system: &'a System, log: &'a Log, report: &mut Report) -> Result<Self> {
-        let overall = options.timeout.map(Deadline::at);
-        let root = options.root.as_deref().unwrap_or(Path::new("/"));
-        let files = NodeFiles::open(root, options.layout.clone())?;
-        let node = machine::node_name(options, &files, system.clock.now(), log)?;
-        report.node_name = Some(node.as_str().to_owned());
-        log.show_name(node.as_str());
-        if let Some(proxy) = system.proxies.host() {
-            log.show_name(&proxy);
+/// Makes a machine without an identity a node: discovery, trust, the client certificate, the files. A node that has its
+/// identity in this cluster gets the kubelet's configuration only.
+fn enroll(run: &Run<'_>, state: &NodeState, report: &mut Report) -> Result<Success> {
+    let Run { options, system, log, files, node, .. } = run;
+    let clock = &*system.clock;
+    log_unusable(run, state);
+    let method = run.method()?; // what is missing is an error only now
+    sleep_splay(run, report);
+    let (cluster, credentials) = run.discover(method, report)?;
+
+    let replacement = files.replacement(cluster.authorities(), state, node, options.replace)?;
+    let keeps_identity = state.identity().is_some() && replacement.is_empty();
+    if replacement.renews_ca() {
+        let ca = options.layout.ca.as_str();
+        log.info(&format!("files: {ca} has the cluster's CA keys in other certificates; a join replaces it"));
+    }
+    if options.dry_run {
+        for path in replacement.paths() {
+            log.info(&format!("dry run: {path} would be moved aside"));
         }
-        for name in options.serving.iter().flat_map(|serving| serving.names.as_slice()) {
-            if let AltName::Dns(name) = name {
-                log.show_name(name);
-            }
-        }
-        Ok(Self { options, system, log, overall, files, lock: None, node })
+        log.info("dry run: the cluster is trusted; nothing was requested or written");
+        return Ok(if keeps_identity { Success::AlreadyJoined } else { Success::DryRun });
     }
 
-    /// The same, and waits for another run to end.
-    fn begin(options: &'a Join, system: &'a System, log: &'a Log, report: &mut Report) -> Result<Self> {
-        let mut run = Self::open(options, system, log, report)?;
-        let clock = &*system.clock;
-        let serving = options.serving.as_ref().map_or(Duration::ZERO, |serving| serving.timeout);
-        let patience = [options.discovery_timeout, options.tls_bootstrap_timeout, serving, options.splay]
-            .into_iter()
-            .fold(Duration::ZERO, Duration::saturating_add);
-        let deadline = Deadline::after(clock, patience).earlier(run.overall);
-        run.lock = Some(run.files.lock(Path::new(disk::RUNTIME), clock, deadline, log)?);
-        Ok(run)
+    let enrollment = query_cluster(run, cluster, credentials, keeps_identity)?;
+    for path in files.move_aside(&replacement, clock.now())? {
+        log.info(&format!("files: moved aside {path} (of another cluster or node)"));
     }
-
-    /// How the cluster is found, now that this has to be known.
-    fn method(&self) -> Result<&'a Discovery> {
-        let log = self.log;
-        let clock = self.system.clock.clone();
-        let deadline = Deadline::after(&*clock, self.options.discovery_timeout).earlier(self.overall);
-        let method = self.options.method.discovery(Wait { clock, deadline });
-        match &method {
-            Ok(method) => method.hosts().into_iter().for_each(|host| log.show_name(host)),
-            // A name may have turned out to be the token.
-            Err(_) => log.forget_names(),
-        }
-        method
+    let success = if keeps_identity {
+        write_kubelet_files(files, &enrollment)?;
+        Success::AlreadyJoined
+    } else if options.with_client_cert {
+        client_cert::obtain(run, &enrollment, report)?;
+        Success::Joined
+    } else {
+        write_files(files, &enrollment)?;
+        files.write_bootstrap(&enrollment.cluster, &enrollment.credentials)?; // the token last: a kubelet needs the others
+        Success::Prepared
+    };
+    report.end_phase(Phase::Files, clock);
+    match success {
+        Success::Joined => log.info(&format!("joined: {} can start its kubelet", node.as_str())),
+        Success::Prepared => log.info("prepared: ca.crt and bootstrap-kubelet.conf are written"),
+        _ => {}
     }
+    Ok(success)
+}
 
-    /// What is there to do for a node that has an identity. Whose cluster it is in, the given pins and CAs tell; where
-    /// there are none nobody is asked, unless `--replace` is given.
-    fn stay(&self, identity: &Identity, existing: &Existing, report: &mut Report) -> Result<Success> {
-        let Self { options, files, log, .. } = self;
-        let keys = identity.cluster_keys();
-        let is_here = match options.compare(&keys) {
-            Comparison::Same => true,
-            Comparison::Other if !options.replace => return Err(files.other_cluster(&keys)),
-            Comparison::Other => false,
-            Comparison::Unknown => !options.replace,
-        };
-        if is_here {
-            self.tell_of(identity, report);
-        }
-        let is_whole = !options.with_kubelet_config || files.has_kubelet()?;
-        if !(is_here && is_whole) {
-            let success = self.bootstrap(existing, report)?;
-            if success != Success::AlreadyJoined {
-                return Ok(success);
-            }
-            if !is_here {
-                self.tell_of(identity, report);
-            }
-        }
-        let keeps = options.keep_bootstrap_kubeconfig;
-        if options.with_client_cert && !options.dry_run {
-            files.settle()?;
-            files.clean_up(keeps)?;
-        } else if !(keeps || options.dry_run) {
-            // A kubelet has made the node one since its files were prepared. That this one stays, on a read-only disk
-            // say, is no failure then.
-            files.remove_bootstrap().unwrap_or_else(|e| log.warn(&e.to_string()));
-        }
-        Ok(Success::AlreadyJoined)
+/// Asks the cluster what has to be known before anything is requested or written: what it refuses leaves no trace, here or
+/// there.
+fn query_cluster(
+    run: &Run<'_>,
+    cluster: TrustedCluster,
+    credentials: Credentials,
+    keeps_identity: bool,
+) -> Result<Enrollment> {
+    let Run { options, system, log, files, node, .. } = run;
+    let clock = &*system.clock;
+    let deadline = Deadline::after(clock, options.tls_bootstrap_timeout).earlier(run.overall);
+    let bearer = credentials.bearer()?;
+    let query = ClusterQuery { api: cluster.api(), bearer: bearer.as_ref(), clock, deadline };
+    if options.refuse_ready_node && !keeps_identity {
+        query.refuse_ready_node(node, log)?;
     }
+    let has_files = !options.with_kubelet_config || (keeps_identity && files.has_kubelet_files()?);
+    let kubelet = if has_files { None } else { Some(run.kubelet_files(&query)?) };
+    Ok(Enrollment { cluster, credentials, bearer, deadline, kubelet })
+}
 
-    /// Tells that the node has an identity that stays.
-    fn tell_of(&self, identity: &Identity, report: &mut Report) {
-        let facts = CertificateInfo::of(identity.certificate(), None);
-        self.log.info(&format!(
-            "already joined: {} has a certificate until {}",
-            self.node.as_str(),
-            facts.not_after
-        ));
-        report.certificate = Some(facts);
+/// Writes what can be on disk before there is a certificate, but for the token.
+fn write_files(files: &NodeFiles, enrollment: &Enrollment) -> Result<()> {
+    write_kubelet_files(files, enrollment)?;
+    files.write_ca(&enrollment.cluster)
+}
+
+fn write_kubelet_files(files: &NodeFiles, enrollment: &Enrollment) -> Result<()> {
+    enrollment.kubelet.as_ref().map_or(Ok(()), |kubelet| files.write_kubelet_files(kubelet))
+}
+
+/// Finishes what an interrupted run has left of a node that is joined.
+fn finish_joined(run: &Run<'_>) -> Result<()> {
+    let Run { options, log, files, .. } = run;
+    let keeps = options.keep_bootstrap_kubeconfig;
+    if options.with_client_cert {
+        files.finish_interrupted()?;
+        files.clean_up(keeps)?;
+    } else if !keeps {
+        // A kubelet has made the node one since its files were prepared. That this one stays, on a read-only disk say, is no
+        // failure then.
+        files.remove_bootstrap().unwrap_or_else(|e| log.warn(&e.to_string()));
     }
+    Ok(())
+}
 
-    /// Makes a machine without an identity a node: discovery, trust, the client certificate, the files. A node that has
-    /// its identity in this cluster gets the kubelet's configuration only.
-    fn bootstrap(&self, existing: &Existing, report: &mut Report) -> Result<Success> {
-        let Self { options, system, log, files, node, .. } = self;
-        let clock = &*system.clock;
-        let (conf, ca) = (options.layout.kubeconfig.as_str(), options.layout.ca.as_str());
-        match existing {
-            Existing::Unusable(Unusable { problem, .. }) => {
-                log.info(&format!("files: {conf} is unusable: {problem}; joining again"));
-            }
-            Existing::WithoutCa(_) => {
-                log.info(&format!("files: {ca} is missing or empty beside {conf}; joining again"));
-            }
-            _ => {}
-        }
-        let method = self.method()?;
-        self.spread(report);
-        let (cluster, credentials) = self.discover(method, report)?;
-        let replacement = files.replacement(cluster.authorities(), existing, node, options.replace)?;
-        let joined = matches!(existing, Existing::Joined(_)) && replacement.is_empty();
-        if replacement.renews_ca() {
-            log.info(&format!(
-                "files: {ca} has the cluster's CA keys in other certificates; a join replaces it"
-            ));
-        }
-        if options.dry_run {
-            for path in replacement.paths() {
-                log.info(&format!("dry run: {path} would be moved aside"));
-            }
-            log.info("dry run: the cluster is trusted; nothing was requested or written");
-            return Ok(if joined { Success::AlreadyJoined } else { Success::DryRun });
-        }
-
-        let joining = self.ask(cluster, credentials, joined)?;
-        for path in files.set_aside(&replacement, clock.now())? {
-            log.info(&format!("files: moved aside {path} (of another cluster or node)"));
-        }
-        let (success, told) = if joined {
-            self.write_kubelet(&joining)?;
-            (Success::AlreadyJoined, None)
-        } else if options.with_client_cert {
-            self.tls_bootstrap(&joining, report)?;
-            (Success::Joined, Some(format!("joined: {} can start its kubelet", node.as_str())))
-        } else {
-            self.prepare(&joining, true)?;
-            let told = "prepared: ca.crt and bootstrap-kubelet.conf are written".to_owned();
-            (Success::Prepared, Some(told))
-        };
-        report.end_phase(Phase::Files, clock);
-        if let Some(told) = told {
-            log.info(&told);
-        }
-        Ok(success)
+/// Puts the first request off by a random time of at most `--splay`, and of no more than half of the time that there is:
+/// machines booting together do not ask together.
+fn sleep_splay(run: &Run<'_>, report: &mut Report) {
+    let (splay, clock) = (run.options.splay, &*run.system.clock);
+    let max = run.overall.map_or(splay, |end| splay.min(end.left(clock).unwrap_or_default() / 2));
+    if max.is_zero() {
+        return;
     }
+    let time = clock.jitter(max);
+    run.log.info(&format!("splay: waiting {} ms before the first request", milliseconds(time)));
+    clock.sleep(time);
+    report.end_phase(Phase::Splay, clock);
+}
 
-    /// Puts the first request off by a random time of at most `--splay`: machines that boot at one moment do not ask at
-    /// one moment. No more than half of the time that is there goes by in this way.
-    fn spread(&self, report: &mut Report) {
-        let (splay, clock) = (self.options.splay, &*self.system.clock);
-        let most = self.overall.map_or(splay, |end| splay.min(end.left(clock).unwrap_or_default() / 2));
-        if most.is_zero() {
-            return;
+/// Tells that the node has an identity that stays.
+fn log_identity(run: &Run<'_>, identity: &Identity, report: &mut Report) {
+    let info = CertificateInfo::of(identity.certificate(), None);
+    let (node, until) = (run.node.as_str(), &info.not_after);
+    run.log.info(&format!("already joined: {node} has a certificate until {until}"));
+    report.certificate = Some(info);
+}
+
+/// Tells why a node that has a kubelet.conf joins again.
+fn log_unusable(run: &Run<'_>, state: &NodeState) {
+    let layout = &run.options.layout;
+    let (conf, ca) = (layout.kubeconfig.as_str(), layout.ca.as_str());
+    match state {
+        NodeState::Unusable(unusable) => {
+            let problem = &unusable.problem;
+            run.log.info(&format!("files: {conf} is unusable: {problem}; joining again"));
         }
-        let time = clock.jitter(most);
-        self.log.info(&format!("splay: waiting {} ms before the first request", milliseconds(time)));
-        clock.sleep(time);
-        report.end_phase(Phase::Splay, clock);
-    }
-
-    /// Asks the cluster what has to be known before anything is requested or written: what it refuses leaves no trace,
-    /// here or there.
-    fn ask(&self, cluster: TrustedCluster, credentials: Credentials, joined: bool) -> Result<Joining> {
-        let Self { options, files, node, .. } = self;
-        let clock = &*self.system.clock;
-        let deadline = Deadline::after(clock, options.tls_bootstrap_timeout).earlier(self.overall);
-        let bearer = credentials.bearer()?;
-        let lookup = Lookup { api: cluster.api(), bearer: bearer.as_ref(), clock, deadline };
-        if options.refuse_ready_node && !joined {
-            lookup.refuse_ready_node(node, self.log)?;
+        NodeState::WithoutCa(_) => {
+            run.log.info(&format!("files: {ca} is missing or empty beside {conf}; joining again"));
         }
-        let has_kubelet = !options.with_kubelet_config || (joined && files.has_kubelet()?);
-        let kubelet = if has_kubelet { None } else { Some(self.kubelet_files(&lookup)?) };
-        Ok(Joining { cluster, credentials, bearer, deadline, kubelet })
-    }
-
-    /// Writes what a kubelet needs to bootstrap itself. The token's file comes last: with it a kubelet can finish alone,
-    /// and it needs the others for that.
-    fn prepare(&self, joining: &Joining, with_token: bool) -> Result<()> {
-        self.write_kubelet(joining)?;
-        self.files.write_ca(&joining.cluster)?;
-        if with_token {
-            self.files.write_bootstrap(&joining.cluster, &joining.credentials)?;
-        }
-        Ok(())
-    }
-
-    fn write_kubelet(&self, joining: &Joining) -> Result<()> {
-        joining.kubelet.as_ref().map_or(Ok(()), |kubelet| self.files.write_kubelet(kubelet))
+        _ => {}
     }
 }
 
+/// Tells how far a certificate request has come, where that is news.
+fn log_progress(progress: &Progress, request: &CertificateRequest, log: &Log) {
+    let name = request.name();
+    match progress {
+        Progress::Submitted => {
+            let user = request.template.node.user();
+            log.info(&format!("request: CSR {name} submitted for {user}"));
+        }
+        Progress::Resumed => log.info(&format!("request: CSR {name} already exists; resuming it")),
+        Progress::StillPending { is_first: true } => log.info(&format!(
+            "approval: CSR {name} is pending; to approve it: kubectl certificate approve {name}"
+        )),
+        Progress::Retry { news: Some(news), .. } => log.info(news),
+        _ => {}
+    }
+}
+
+/// Discards a key whose request is unusable. Another one is tried, of [`limits::KEYS_PER_RUN`], where that was an earlier
+/// run's request.
+fn discard_key(
+    kind: &CertificateKind,
+    key_number: u32,
+    is_earlier: bool,
+    error: Error,
+    files: &NodeFiles,
+    log: &Log,
+) -> Result<()> {
+    files.discard_pending_key(kind)?;
+    if !is_earlier || key_number == limits::KEYS_PER_RUN {
+        return Err(error);
+    }
+    log.info(&format!("{error}; that was an earlier attempt: retrying with a new key"));
+    Ok(())
+}
+
 /// The node has its identity: that the token stays is no failure of the join.
-fn remove_token(file: &Path, log: &Log) {
+fn remove_token_file(file: &Path, log: &Log) {
     let shown = file.display();
     match disk::remove_outside(file) {
         Ok(true) => {}

@@ -53,15 +53,15 @@ pub struct Machine<'a> {
     /// The container runtime's `unix://` socket.
     pub cri_socket: &'a str,
     /// Whether systemd-resolved has written its list of servers.
-    pub resolved: bool,
+    pub has_systemd_resolved: bool,
     /// Where ca.crt lies.
     pub ca: &'a str,
     /// Where the kubelet's other files lie, as flags of the kubelet, as far as it has to be told.
-    pub places: &'a [(&'a str, &'a str)],
+    pub path_flags: &'a [(&'a str, &'a str)],
 }
 
 /// Questions to the API server before anything is written or requested.
-pub struct Lookup<'a> {
+pub struct ClusterQuery<'a> {
     /// The way to it.
     pub api: &'a Verified,
     /// The token, unless the connection has a client certificate instead.
@@ -72,7 +72,7 @@ pub struct Lookup<'a> {
     pub deadline: Deadline,
 }
 
-impl Lookup<'_> {
+impl ClusterQuery<'_> {
     /// Refuses a name under which a node is Ready, as kubeadm does: its kubelet and ours would fight over one Node
     /// (`cmd/kubeadm/app/cmd/phases/join/kubelet.go`).
     ///

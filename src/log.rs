@@ -95,8 +95,8 @@ impl Log {
 
     /// Prints why an attempt failed that is made again, where that is news.
     pub fn retry(&self, pause: &Pause) {
-        if let Some(news) = &pause.news {
-            self.info(&format!("{news}; {}", pause.prospect()));
+        if let Some(line) = pause.line() {
+            self.info(&line);
         }
     }
 

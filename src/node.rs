@@ -1,22 +1,23 @@
 //! The node's files: what a kubelet starts from, in the order in which they become true.
 //!
 //! The key before it is used; ca.crt, and bootstrap-kubelet.conf where it is needed; the pair and its link; kubelet.conf
-//! last, the commit mark: whoever finds it has a whole identity. Then what is not needed any more goes. Each is durable
+//! last, the commit point: where it is, the identity is complete. Then what is not needed any more goes. Each is durable
 //! before the next has its name.
 
-mod authorities;
-mod existing;
+mod ca_file;
+mod state;
 mod guard;
-mod kubelet;
+mod kubelet_files;
 mod layout;
-mod replacement;
+mod replace;
 mod unusable;
 
-pub use existing::{Existing, Identity};
-pub(crate) use kubelet::CONFIG;
-pub(crate) use layout::{BOOTSTRAP, KUBELET, KUBERNETES};
+pub(crate) use kubelet_files::CONFIG;
+pub(crate) use layout::{BOOTSTRAP, CA, CERTIFICATES, KUBELET, KUBELET_CONF, KUBERNETES, PKI};
 pub use layout::{Layout, NodePath};
-pub use replacement::Replacement;
+pub use replace::Replacement;
+pub(crate) use replace::is_moved_aside;
+pub use state::{Identity, NodeState};
 pub use unusable::{Problem, Unusable};
 
 use std::cell::RefCell;
@@ -24,7 +25,7 @@ use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
-use crate::csr::{Credentials, IssuedCertificate, Key, Kind};
+use crate::csr::{CertificateKind, Credentials, IssuedCertificate, Key};
 use crate::disk::{Directory, Exposed, Root, Staged, Stranger};
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::kubeconfig;
@@ -44,7 +45,7 @@ pub struct NodeFiles {
 }
 
 impl NodeFiles {
-    /// Opens the node's disk at `root`, where its files lie as `layout` says.
+    /// Opens the node's disk at `root`, whose files are where `layout` says.
     ///
     /// # Errors
     /// A usage error when there is no such directory, [`ErrorKind::Files`] when it cannot be opened.
@@ -62,7 +63,7 @@ impl NodeFiles {
         Ok(Self { root, layout, warnings: RefCell::default(), exposed: RefCell::default() })
     }
 
-    /// Has a directory that others can write to noted instead of refused, for who believes nothing that lies there.
+    /// Has a directory that others can write to noted instead of refused, for who believes nothing that is there.
     #[must_use]
     pub(crate) fn only_looking(self) -> Self {
         Self { root: self.root.only_looking(), ..self }
@@ -102,10 +103,10 @@ impl NodeFiles {
     ///
     /// # Errors
     /// [`ErrorKind::Files`].
-    pub fn pending_key(&self, kind: &Kind) -> Result<Key> {
+    pub fn pending_key(&self, kind: &CertificateKind) -> Result<Key> {
         let certificates = self.layout.certificates.as_str();
         let directory = self.directory(certificates, 0o755)?;
-        directory.clear().map_err(|e| unwritable(certificates, e))?;
+        directory.remove_temp().map_err(|e| unwritable(certificates, e))?;
         let name = pending_key(kind);
         let path = path(certificates, &name);
         let found = directory.read_private(&name).map_err(|e| unreadable(&path, e))?.map(Secret::new);
@@ -124,7 +125,7 @@ impl NodeFiles {
     ///
     /// # Errors
     /// [`ErrorKind::Files`].
-    pub fn discard_pending_key(&self, kind: &Kind) -> Result<()> {
+    pub fn discard_pending_key(&self, kind: &CertificateKind) -> Result<()> {
         let name = pending_key(kind);
         self.removing(self.layout.certificates.as_str(), &name, |directory| directory.remove(&name))
     }
@@ -136,11 +137,16 @@ impl NodeFiles {
     /// time, which at first boot may be wrong.
     ///
     /// # Errors
-    /// [`ErrorKind::Files`]; a pair that was there before is still whole.
-    pub fn write_pair(&self, kind: &Kind, key: &Key, certificate: &IssuedCertificate) -> Result<String> {
+    /// [`ErrorKind::Files`]; what was there before is still complete.
+    pub fn write_pair(
+        &self,
+        kind: &CertificateKind,
+        key: &Key,
+        certificate: &IssuedCertificate,
+    ) -> Result<String> {
         let certificates = self.layout.certificates.as_str();
         let directory = self.directory(certificates, 0o755)?;
-        let name = format!("{}-{}.pem", kind.store, stamp(certificate.leaf().not_before));
+        let name = format!("{}-{}.pem", kind.file_prefix, timestamp(certificate.leaf().not_before));
         let pair = Secret::new(format!("{}{}", certificate.pem(), key.pem().expose()));
         let stored = path(certificates, &name);
         directory.replace(&name, 0o600, pair.expose().as_bytes()).map_err(|e| unwritable(&stored, e))?;
@@ -158,9 +164,9 @@ impl NodeFiles {
     /// Writes kubelet.conf, which leads to the client's pair, but for its name: with that it commits the identity.
     ///
     /// # Errors
-    /// [`ErrorKind::Files`]; an identity that was there before is still whole.
+    /// [`ErrorKind::Files`]; what was there before is still complete.
     pub fn stage_kubelet_conf(&self, cluster: &TrustedCluster) -> Result<KubeletConf> {
-        let pair = self.current(Kind::CLIENT);
+        let pair = self.current(CertificateKind::CLIENT);
         let text = kubeconfig::kubelet(cluster.server().as_str(), cluster.authorities().base64(), &pair);
         let conf = &self.layout.kubeconfig;
         let directory = self.directory(conf.directory(), 0o755)?;
@@ -174,10 +180,10 @@ impl NodeFiles {
     ///
     /// # Errors
     /// [`ErrorKind::Files`].
-    pub fn settle(&self) -> Result<()> {
+    pub fn finish_interrupted(&self) -> Result<()> {
         let Layout { kubeconfig, certificates, ca } = &self.layout;
         let at = certificates.as_str();
-        let key = pending_key(Kind::CLIENT);
+        let key = pending_key(CertificateKind::CLIENT);
         match self.root.directory(at, None).and_then(|directory| directory.has(&key)) {
             Ok(true) => {}
             Ok(false) => return Ok(()),
@@ -193,7 +199,7 @@ impl NodeFiles {
     /// # Errors
     /// [`ErrorKind::Files`].
     pub fn clean_up(&self, keep_bootstrap: bool) -> Result<()> {
-        self.tidy(self.layout.certificates.as_str(), &pending_key(Kind::CLIENT))?;
+        self.tidy(self.layout.certificates.as_str(), &pending_key(CertificateKind::CLIENT))?;
         if keep_bootstrap { Ok(()) } else { self.remove_bootstrap() }
     }
 
@@ -210,13 +216,13 @@ impl NodeFiles {
     /// removes: nobody waits for the disk here.
     fn tidy(&self, at: &str, name: &str) -> Result<()> {
         self.removing(at, name, |directory| {
-            directory.clear()?;
+            directory.remove_temp()?;
             directory.unlink(name).map(|_| ())
         })
     }
 
     /// The path of the link to the pair in use.
-    fn current(&self, kind: &Kind) -> String {
+    fn current(&self, kind: &CertificateKind) -> String {
         path(self.layout.certificates.as_str(), &current(kind))
     }
 
@@ -229,7 +235,7 @@ impl NodeFiles {
         if at.strip_prefix(KUBELET).is_some_and(|below| below.starts_with('/')) {
             let kubelet = open(KUBELET, 0o700)?; // not with the mode that a parent gets
             let directory = open(at, mode)?;
-            directory.adopt(kubelet);
+            directory.sync_with_parent(kubelet);
             return Ok(directory);
         }
         open(at, mode)
@@ -268,7 +274,7 @@ impl NodeFiles {
     }
 }
 
-/// kubelet.conf, whole and durable but for its name.
+/// kubelet.conf, complete and durable but for its name.
 #[derive(Debug)]
 pub struct KubeletConf {
     staged: Staged,
@@ -279,7 +285,7 @@ impl KubeletConf {
     /// Commits the identity: the pair and its link must be there.
     ///
     /// # Errors
-    /// [`ErrorKind::Files`]; an identity that was there before is still whole.
+    /// [`ErrorKind::Files`]; what was there before is still complete.
     pub fn commit(self) -> Result<()> {
         self.staged.commit().map_err(|e| unwritable(&self.path, e))
     }
@@ -288,23 +294,23 @@ impl KubeletConf {
 /// Writes a file durably unless it is there with the same mode and bytes.
 fn write(directory: &Directory, at: &str, name: &str, mode: u32, bytes: &[u8]) -> Result<()> {
     // One that is there may be of a run that ended before its name was durable.
-    let is_there = directory.holds(name, mode, bytes);
+    let is_there = directory.has_contents(name, mode, bytes);
     let written = if is_there { Ok(()) } else { directory.replace(name, mode, bytes) };
     written.and_then(|()| directory.sync()).map_err(|e| unwritable(&path(at, name), e))
 }
 
 /// The key of a request that is not decided (`pkg/kubelet/certificate/bootstrap`, `tmpPrivateKeyFile`).
-fn pending_key(kind: &Kind) -> String {
-    format!("{}.key.tmp", kind.store)
+fn pending_key(kind: &CertificateKind) -> String {
+    format!("{}.key.tmp", kind.file_prefix)
 }
 
 /// The link to the pair in use (`k8s.io/client-go/util/certificate/certificate_store.go`).
-fn current(kind: &Kind) -> String {
-    format!("{}-current.pem", kind.store)
+fn current(kind: &CertificateKind) -> String {
+    format!("{}-current.pem", kind.file_prefix)
 }
 
 /// A moment in names of files: the kubelet's form, in UTC.
-fn stamp(now: SystemTime) -> String {
+fn timestamp(now: SystemTime) -> String {
     let stamp: String = x509::utc(now).chars().map(|c| if c.is_ascii_digit() { c } else { '-' }).collect();
     stamp.trim_end_matches('-').to_owned()
 }

@@ -1,4 +1,4 @@
-//! PEM as Go reads it (`encoding/pem`): what is taken here, a kubelet that reads the same file has to find too.
+//! PEM as Go reads and writes it (`encoding/pem`): what is taken here, a kubelet that reads the same file has to find too.
 
 use pem::Pem;
 
@@ -21,6 +21,13 @@ pub fn blocks(text: &[u8]) -> Option<Vec<Pem>> {
         !is_inside || line.iter().all(|byte| byte.is_ascii_graphic() || is_base64_or_blank(*byte))
     });
     if fits { pem::parse_many(text).ok() } else { None }
+}
+
+/// One block, with line feeds.
+#[must_use]
+pub fn encode(label: &str, der: &[u8]) -> String {
+    let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+    pem::encode_config(&Pem::new(label, der), config)
 }
 
 /// What nearly every line is made of.

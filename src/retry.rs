@@ -48,6 +48,12 @@ pub struct Pause {
 }
 
 impl Pause {
+    /// What failed and what comes next, for people, where it is news.
+    #[must_use]
+    pub fn line(&self) -> Option<String> {
+        self.news.as_ref().map(|news| format!("{news}; {}", self.prospect()))
+    }
+
     /// What comes next, for people. Drawn pauses are not shown.
     #[must_use]
     pub fn prospect(&self) -> String {

@@ -21,7 +21,10 @@ use crate::error::{Error, ErrorKind, Result, Step, sanitize};
 use crate::kubeconfig::Kubeconfig;
 use crate::limits;
 use crate::log::Log;
-use crate::node::{BOOTSTRAP, CONFIG, KUBELET, KUBERNETES, Layout, NodeFiles, path};
+use crate::node::{
+    BOOTSTRAP, CA, CERTIFICATES, CONFIG, KUBELET, KUBELET_CONF, KUBERNETES, Layout, NodeFiles, PKI,
+    is_moved_aside, path,
+};
 use crate::report::{Finding, Level, Report, Success};
 use crate::secret::Secret;
 use crate::yaml;
@@ -30,20 +33,14 @@ use crate::yaml;
 /// like).
 const CONTROL_PLANE: [&str; 4] =
     ["admin.conf", "super-admin.conf", "controller-manager.conf", "scheduler.conf"];
-/// Where kubeadm keeps the CA (`DefaultCertificateDir`), and the names that a join gives by default.
-const PKI: &str = "/etc/kubernetes/pki";
-const CA: &str = "ca.crt";
-const KUBELET_CONF: &str = "kubelet.conf";
-const CERTIFICATES: &str = "/var/lib/kubelet/pki";
 /// Where keys lie: the cluster's, and etcd's below them (`cmd/kubeadm/app/phases/certs`).
 const KEYS: [&str; 2] = [PKI, "/etc/kubernetes/pki/etcd"];
 /// Where a kubelet keeps what it mounts into pods (`cmd/kubelet/app/server.go`, `getPodsDir`).
 const PODS: &str = "/var/lib/kubelet/pods";
 /// machine-id(5).
 const MACHINE_ID: &str = "/etc/machine-id";
-/// Where a kubelet's configuration lies: kubeadm's place, which is the one that is missed, and that of images without
-/// kubeadm.
-const CONFIGURATIONS: [&str; 2] = ["/var/lib/kubelet/config.yaml", "/etc/kubernetes/kubelet.yaml"];
+/// Where a kubelet's configuration is in images without kubeadm.
+const CONFIGURATION: &str = "/etc/kubernetes/kubelet.yaml";
 
 const REMOVE: &str = "remove it";
 
@@ -253,7 +250,7 @@ impl Image<'_> {
         if self.findings.iter().any(|finding| finding.level == Level::Error && finding.path == shown) {
             return;
         }
-        if place == Place::Node && is_set_aside(path) {
+        if place == Place::Node && is_moved_aside(path) {
             return if path.contains(".crt.old-") {
                 self.warning(path, "moved aside by --replace", REMOVE);
             } else {
@@ -284,10 +281,11 @@ impl Image<'_> {
     }
 
     fn configuration(&mut self) {
-        let found = CONFIGURATIONS.into_iter().find_map(|path| Some((path, self.text(path)?)));
+        let kubeadms = path(KUBELET, CONFIG);
+        let found = [&kubeadms, CONFIGURATION].into_iter().find_map(|path| Some((path, self.text(path)?)));
         let Some((file, text)) = found else {
             let help = "add one, or join with --with-kubelet-config";
-            return self.warning(&path(KUBELET, CONFIG), "no kubelet configuration found", help);
+            return self.warning(&kubeadms, "no kubelet configuration found", help);
         };
         let Ok(config) = yaml::tree(text.expose()) else {
             return self.warning(file, "not valid YAML", "check it by hand");
@@ -322,10 +320,4 @@ fn is_of_api_server(path: &str, text: &str) -> bool {
 fn is_packed(path: &str, text: &str) -> bool {
     let packed = text.starts_with("\u{1f}\u{fffd}\u{8}") || text.contains("H4sIA");
     packed && !["/boot/", "/efi/", "/var/log/"].iter().any(|place| path.starts_with(place))
-}
-
-/// Whether a file has the name that `--replace` gives (`NAME.old-DATE`).
-fn is_set_aside(path: &str) -> bool {
-    let date = path.rsplit_once(".old-").map(|(_, date)| date);
-    date.is_some_and(|date| date.len() >= 10 && date.bytes().all(|b| b.is_ascii_digit() || b == b'-'))
 }

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::http::{Bearer, ClientIdentity};
 use crate::kubeconfig::BootstrapUser;
 use crate::limits;
-use crate::pem_blocks::blocks;
+use crate::pem_blocks::{self, blocks};
 use crate::secret::Secret;
 use crate::x509::{Certificate, key_name};
 
@@ -49,10 +49,7 @@ impl Credentials {
     /// The same for bootstrap-kubelet.conf.
     #[must_use]
     pub fn embedded(&self) -> BootstrapUser<'_> {
-        let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
-        let text = |certificate: &Certificate| {
-            pem::encode_config(&pem::Pem::new("CERTIFICATE", certificate.der.as_slice()), config)
-        };
+        let text = |certificate: &Certificate| pem_blocks::encode("CERTIFICATE", &certificate.der);
         BootstrapUser {
             token: self.token.as_ref().map(|token| token.expose().as_str()),
             pair: self
@@ -93,7 +90,7 @@ impl ClientPair {
             .ok_or_else(|| {
                 ("its client certificate is not a PEM certificate and its chain".to_owned(), None)
             })?;
-        if !Key::is_kind_of(&chain[0].spki) {
+        if !Key::is_p256(&chain[0].spki) {
             let kind = key_name(&chain[0].spki);
             return Err((
                 format!(

@@ -1,48 +1,67 @@
 //! The CSR exchange: POST, then WATCH from the version that the POST returned, until somebody has decided.
 //!
-//! A small machine: every state is one request, every answer names the next state. What is unexpected (the object is
-//! there already, an old version, a deletion, a changed UID) leads to LIST, which tells how things stand.
+//! A small machine that its caller drives: [`Exchange::poll`] sends one request, or waits for the open watch, and returns
+//! what came of it. It never sleeps, prints or writes. What is unexpected (the object is there already, an old version, a
+//! deletion, a changed UID) leads to LIST, which tells how things stand.
 
+use std::mem;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::issued::IssuedCertificate;
-use super::object::{FIELDS, Judgement, Object, resource_version};
+use super::object::{CsrStatus, FIELDS, Object, resource_version};
 use super::request::CertificateRequest;
 use crate::clock::{Clock, Deadline};
 use crate::error::{Error, Result, Retry, Step, sanitize};
-use crate::http::{self, Bearer, Next, Reply, Verified};
+use crate::http::{self, Bearer, Next, Reply, Verified, Watch};
 use crate::json;
 use crate::limits;
-use crate::log::Log;
-use crate::report::Report;
 use crate::retry::Backoff;
 
 /// The collection of all requests (`k8s.io/api/certificates/v1`).
 const PATH: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
 
-/// How the exchange ended.
+/// How far the exchange has come. After [`Progress::Issued`], [`Progress::Unusable`] and [`Progress::Failed`] it is over.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum Progress {
+    /// The API server has created the object.
+    Submitted,
+    /// An object of this name is there already, which counts from now on.
+    Resumed,
+    /// The watch is open, and the decision may be on its way.
+    Watching,
+    /// Nobody has decided, and for [`limits::WATCH_TICK`] nothing came.
+    StillPending {
+        /// Whether it is the first time.
+        is_first: bool,
+    },
+    /// An attempt failed, or something came between. The next poll makes another one.
+    Retry {
+        /// How long to wait before that.
+        delay: Duration,
+        /// What happened and what comes next, for people, where it is news.
+        news: Option<String>,
+        /// Whether the API server has the request: somebody may still decide.
+        is_submitted: bool,
+    },
     /// The certificate is there.
     Issued(IssuedCertificate),
-    /// The request was denied, has failed or is of no use any more, and with it the key.
-    Spent {
-        /// The object was there before this run made its own: a verdict on an earlier attempt.
-        earlier: bool,
+    /// The object will never bring a certificate of use, and with it the key.
+    Unusable {
+        /// The object was there before this run made its own: a decision on an earlier attempt.
+        is_earlier: bool,
         /// What to say if it is the last word.
         error: Error,
     },
-}
-
-/// How far the wait for a verdict has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
-    /// The watch is open, and the verdict may be on its way.
-    Begins,
-    /// Nobody has decided for [`limits::WATCH_TICK`], or something came between.
-    Lasts,
+    /// The last failure when the deadline has come ([`crate::error::ErrorKind::Pending`] when nobody has decided), or one
+    /// that is not retryable.
+    Failed {
+        /// Why.
+        error: Error,
+        /// Whether the API server has the request: somebody may still decide.
+        is_submitted: bool,
+    },
 }
 
 /// One exchange for one request.
@@ -52,28 +71,35 @@ pub struct Exchange<'a> {
     request: &'a CertificateRequest,
     clock: &'a dyn Clock,
     deadline: Deadline,
-    /// Whether an undecided request is waited for.
-    waits: bool,
+    /// An undecided request is not waited for.
+    no_wait: bool,
     backoff: Backoff<'a>,
+    state: State,
+    /// The watch while it is open, in [`State::Watch`] only; dropped before any other request.
+    watch: Option<OpenWatch>,
     /// The UID of the object that this run made, or found undecided.
     ours: Option<String>,
-    /// The user was told that approval is pending.
-    announced: bool,
+    was_pending: bool,
 }
 
-/// Where the machine stands.
+/// What the next poll does.
 enum State {
+    /// Creates the object.
     Post,
+    /// Looks at the one that was just created.
+    Created(Object),
+    /// Asks how things stand.
     List,
+    /// Waits for events of the object with this UID, from this version on.
     Watch { uid: String, version: String },
 }
 
-/// What an answer leads to.
-enum Answer {
-    Go(State),
-    /// Something came between: after a pause, so that no server makes the program run in circles.
-    Later(State, String),
-    Done(Verdict),
+struct OpenWatch {
+    watch: Watch,
+    /// When it counts as dead, without a byte until then.
+    silence: Deadline,
+    /// When it has taken as long as the longest pause: then it runs in no circle, and pauses begin anew behind it.
+    circle: Deadline,
 }
 
 impl<'a> Exchange<'a> {
@@ -87,86 +113,77 @@ impl<'a> Exchange<'a> {
         clock: &'a dyn Clock,
         deadline: Deadline,
     ) -> Self {
-        let backoff = Backoff::new(clock, deadline);
-        Self { api, bearer, request, clock, deadline, waits: true, backoff, ours: None, announced: false }
+        Self {
+            api,
+            bearer,
+            request,
+            clock,
+            deadline,
+            no_wait: false,
+            backoff: Backoff::new(clock, deadline),
+            state: State::Post,
+            watch: None,
+            ours: None,
+            was_pending: false,
+        }
     }
 
-    /// The same, but it looks once: a request that nobody has decided yet is a failure at once.
+    /// The same, but it checks once: a request that nobody has decided yet is a failure immediately.
     #[must_use]
-    pub fn looking_once(self) -> Self {
-        Self { waits: false, ..self }
+    pub fn no_wait(self) -> Self {
+        Self { no_wait: true, ..self }
     }
 
-    /// Runs it. `meanwhile` is work that does not depend on the answer; it is called whenever a wait begins, and again
-    /// when that one lasts.
-    ///
-    /// # Errors
-    /// The last failure when the deadline has come ([`crate::error::ErrorKind::Pending`] when nobody has decided), or one that no
-    /// waiting heals.
-    pub fn run(
-        mut self,
-        log: &Log,
-        report: &mut Report,
-        meanwhile: &mut dyn FnMut(Wait) -> Result<()>,
-    ) -> Result<Verdict> {
-        let mut state = State::Post;
+    /// Goes on until there is something to tell: the answer to a POST or a LIST within [`limits::REQUEST`], the next event
+    /// of the watch that means something, or [`limits::WATCH_TICK`] without one.
+    pub fn poll(&mut self) -> Progress {
         loop {
-            let answer = match &state {
-                State::Post => self.post(log, report),
+            let advanced = match &self.state {
+                State::Post => self.post(),
+                State::Created(_) => self.check_created(),
                 State::List => self.list(),
-                State::Watch { uid, version } => self.watch(uid, version.clone(), log, meanwhile),
+                State::Watch { .. } => match self.watch.take() {
+                    Some(watch) => self.read(watch),
+                    None => self.open_watch(),
+                },
             };
-            match answer {
-                Ok(Answer::Go(next)) => state = next,
-                Ok(Answer::Later(next, why)) => {
-                    meanwhile(Wait::Lasts)?;
-                    let pause = self.backoff.next(self.pending(), &why)?;
-                    if pause.news.is_some() {
-                        log.info(&format!("approval: {why}; reconnecting"));
-                    }
-                    self.clock.sleep(pause.delay);
-                    state = next;
-                }
-                Ok(Answer::Done(verdict)) => return Ok(verdict),
-                Err(error) => {
-                    if self.ours.is_some() {
-                        meanwhile(Wait::Lasts)?;
-                    }
-                    let pause = self.backoff.next(error, "")?;
-                    log.retry(&pause);
-                    self.clock.sleep(pause.delay);
-                }
+            match advanced {
+                Ok(Some(progress)) => return progress,
+                Ok(None) => {}
+                Err(error) => return self.retry(error, None),
             }
         }
     }
 
-    fn post(&mut self, log: &Log, report: &mut Report) -> Result<Answer> {
-        let name = self.request.name();
+    fn post(&mut self) -> Result<Option<Progress>> {
         let reply = self.call(Step::Request, PATH, Some(self.request.body()))?;
         match reply.status {
             200..=299 => {
                 let object = reply.json(&FIELDS).and_then(|object| Object::read(&object));
                 let object = object.ok_or_else(|| reply.unreadable(Step::Approval, "the created CSR"))?;
-                let user = self.request.wanted.node.user();
-                log.info(&format!("request: CSR {name} submitted for {user}"));
-                if let Some(phase) = self.request.wanted.kind.submission {
-                    report.end_phase(phase, self.clock);
-                }
                 self.ours = Some(object.uid.clone());
-                self.judge(object)
+                self.state = State::Created(object);
+                Ok(Some(Progress::Submitted))
             }
             409 => {
-                log.info(&format!("request: CSR {name} already exists; resuming it"));
-                Ok(Answer::Go(State::List))
+                self.state = State::List;
+                Ok(Some(Progress::Resumed))
             }
-            _ => Err(reply.failure(Step::Request, &format!("CSR {name} cannot be created"))),
+            _ => Err(reply.failure(Step::Request, &format!("CSR {} cannot be created", self.request.name()))),
         }
     }
 
-    fn list(&mut self) -> Result<Answer> {
+    fn check_created(&mut self) -> Result<Option<Progress>> {
+        match mem::replace(&mut self.state, State::Post) {
+            State::Created(object) => self.check(object),
+            _ => Ok(None),
+        }
+    }
+
+    fn list(&mut self) -> Result<Option<Progress>> {
         let name = self.request.name();
-        let reply =
-            self.call(Step::Approval, &format!("{PATH}?fieldSelector=metadata.name%3D{name}"), None)?;
+        let path = format!("{PATH}?fieldSelector=metadata.name%3D{name}");
+        let reply = self.call(Step::Approval, &path, None)?;
         if reply.status != 200 {
             return Err(self.refusal(&reply));
         }
@@ -179,47 +196,39 @@ impl<'a> Exchange<'a> {
         match objects.into_iter().find(|object| object.name == name) {
             Some(mut object) => {
                 object.resource_version = version;
-                self.judge(object)
+                self.check(object)
             }
-            None => Ok(Answer::Later(State::Post, "the CSR was deleted".to_owned())),
+            None => Ok(Some(self.start_over(State::Post, "the CSR was deleted"))),
         }
     }
 
-    /// Judges an object and watches it from its version while nobody has decided.
-    fn judge(&mut self, object: Object) -> Result<Answer> {
-        Ok(match self.verdict(&object)? {
-            Some(verdict) => Answer::Done(verdict),
-            None if !self.waits => {
+    /// Checks an object, which is watched from its version while nobody has decided.
+    fn check(&mut self, object: Object) -> Result<Option<Progress>> {
+        let decision = self.decision(&object)?;
+        if decision.is_none() {
+            if self.no_wait {
                 return Err(self.pending().with_retry(Retry::Never));
             }
-            None => {
-                let (uid, version) = (object.uid, object.resource_version);
-                self.ours = Some(uid.clone());
-                Answer::Go(State::Watch { uid, version })
+            self.ours = Some(object.uid.clone());
+            self.state = State::Watch { uid: object.uid, version: object.resource_version };
+        }
+        Ok(decision)
+    }
+
+    /// `None` while nobody has decided.
+    fn decision(&self, object: &Object) -> Result<Option<Progress>> {
+        Ok(match object.check(self.request, self.clock.now())? {
+            CsrStatus::Pending => None,
+            CsrStatus::Issued(certificate) => Some(Progress::Issued(certificate)),
+            CsrStatus::Unusable(error) => {
+                Some(Progress::Unusable { is_earlier: self.ours.as_ref() != Some(&object.uid), error })
             }
         })
     }
 
-    fn verdict(&self, object: &Object) -> Result<Option<Verdict>> {
-        Ok(match object.judge(self.request, self.clock.now())? {
-            Judgement::Pending => None,
-            Judgement::Issued(certificate) => Some(Verdict::Issued(certificate)),
-            Judgement::Spent(error) => {
-                Some(Verdict::Spent { earlier: self.ours.as_ref() != Some(&object.uid), error })
-            }
-        })
-    }
-
-    /// Watches one object until an event leads elsewhere.
-    fn watch(
-        &mut self,
-        uid: &str,
-        mut version: String,
-        log: &Log,
-        meanwhile: &mut dyn FnMut(Wait) -> Result<()>,
-    ) -> Result<Answer> {
+    fn open_watch(&mut self) -> Result<Option<Progress>> {
+        let State::Watch { version, .. } = &self.state else { return Ok(None) };
         let left = self.left()?;
-        // A round that takes as long as the longest pause runs in no circle: the pauses begin anew behind it.
         let circle = Deadline::after(self.clock, limits::BACKOFF_CAP);
         let name = self.request.name();
         let seconds = limits::WATCH.min(left).as_secs() + 1;
@@ -227,45 +236,54 @@ impl<'a> Exchange<'a> {
             "{PATH}?watch=1&fieldSelector=metadata.name%3D{name}&resourceVersion={version}\
              &allowWatchBookmarks=true&timeoutSeconds={seconds}"
         );
-        let mut watch = match self.api.watch(Step::Approval, &path, self.bearer, left)? {
-            Ok(watch) => watch,
-            Err(reply) if reply.status == 410 => {
-                return Ok(Answer::Later(State::List, "the resource version is too old".to_owned()));
+        match self.api.watch(Step::Approval, &path, self.bearer, left)? {
+            Ok(watch) => {
+                self.backoff.accepted();
+                let silence = Deadline::after(self.clock, limits::WATCH_SILENCE);
+                self.watch = Some(OpenWatch { watch, silence, circle });
+                Ok(Some(Progress::Watching))
             }
-            Err(reply) => return Err(self.refusal(&reply)),
-        };
-        self.backoff.accepted();
-        meanwhile(Wait::Begins)?;
-        let mut dead = Deadline::after(self.clock, limits::WATCH_SILENCE);
-        loop {
-            match watch.wait() {
-                Next::Event(line) => {
-                    dead = Deadline::after(self.clock, limits::WATCH_SILENCE);
-                    if let Some(answer) = self.event(&line, uid, &mut version)? {
-                        return Ok(answer);
-                    }
+            Err(reply) if reply.status == 410 => {
+                Ok(Some(self.start_over(State::List, "the resource version is too old")))
+            }
+            Err(reply) => Err(self.refusal(&reply)),
+        }
+    }
+
+    /// Waits for the next event of the watch. One that leads elsewhere, and a failure, close it.
+    fn read(&mut self, mut open: OpenWatch) -> Result<Option<Progress>> {
+        match open.watch.wait() {
+            Next::Event(line) => {
+                open.silence = Deadline::after(self.clock, limits::WATCH_SILENCE);
+                let progress = self.event(&line)?;
+                if progress.is_none() {
+                    self.watch = Some(open);
                 }
-                Next::Quiet => {
-                    self.left()?;
-                    self.announce(log);
-                    meanwhile(Wait::Lasts)?;
-                    if dead.left(self.clock).is_none() {
-                        return Ok(Answer::Go(State::Watch { uid: uid.to_owned(), version }));
-                    }
+                Ok(progress)
+            }
+            Next::Quiet => {
+                self.left()?;
+                // One that is dead is opened again, from the version where it was.
+                if open.silence.left(self.clock).is_some() {
+                    self.watch = Some(open);
                 }
-                Next::Ended => {
-                    if circle.left(self.clock).is_none() {
-                        self.backoff.reset();
-                    }
-                    let state = State::Watch { uid: uid.to_owned(), version };
-                    return Ok(Answer::Later(state, "watch ended".to_owned()));
+                let is_first = !mem::replace(&mut self.was_pending, true);
+                Ok(Some(Progress::StillPending { is_first }))
+            }
+            Next::Ended => {
+                if open.circle.left(self.clock).is_none() {
+                    self.backoff.reset();
                 }
+                drop(open);
+                Ok(Some(self.retry(self.pending(), Some("watch ended"))))
             }
         }
     }
 
-    /// Takes one line of the watch; `None` while it changes nothing.
-    fn event(&self, line: &[u8], uid: &str, version: &mut String) -> Result<Option<Answer>> {
+    /// Takes one line of the watch; `None` while it changes nothing. Behind one that cannot be used, the watch goes on from
+    /// where it was before: the line comes again.
+    fn event(&mut self, line: &[u8]) -> Result<Option<Progress>> {
+        let State::Watch { uid, version } = &mut self.state else { return Ok(None) };
         let unreadable = |what| http::unreadable(Step::Approval, what, &http::first_words(line));
         let event = json::tree(line, &FIELDS).unwrap_or_default();
         let object = &event["object"];
@@ -282,7 +300,7 @@ impl<'a> Exchange<'a> {
                     return Err(unreadable("a watch error"));
                 };
                 let why = format!("watch failed with {code} ({})", sanitize(message));
-                return Ok(Some(Answer::Later(State::List, why)));
+                return Ok(Some(self.start_over(State::List, &why)));
             }
             "BOOKMARK" => {
                 *version = resource_version(object).ok_or_else(|| unreadable("a bookmark"))?;
@@ -294,20 +312,10 @@ impl<'a> Exchange<'a> {
         if object.name != self.request.name() {
             return Ok(None);
         }
-        if kind == "DELETED" || object.uid != uid {
-            return Ok(Some(Answer::Later(State::List, "the CSR was deleted".to_owned())));
+        if kind == "DELETED" || object.uid != *uid {
+            return Ok(Some(self.start_over(State::List, "the CSR was deleted")));
         }
-        version.clone_from(&object.resource_version);
-        self.verdict(&object).map(|verdict| verdict.map(Answer::Done))
-    }
-
-    fn announce(&mut self, log: &Log) {
-        if !std::mem::replace(&mut self.announced, true) {
-            let name = self.request.name();
-            log.info(&format!(
-                "approval: CSR {name} is pending; to approve it: kubectl certificate approve {name}"
-            ));
-        }
+        self.check(object)
     }
 
     fn call(&mut self, step: Step, path: &str, body: Option<Vec<u8>>) -> Result<Reply> {
@@ -319,16 +327,37 @@ impl<'a> Exchange<'a> {
         Ok(reply)
     }
 
+    /// Something came between: after a pause, so that no server makes the program run in circles.
+    fn start_over(&mut self, state: State, why: &str) -> Progress {
+        self.state = state;
+        self.retry(self.pending(), Some(why))
+    }
+
+    /// Another attempt after this failure, or `why` there has to be one, unless it is the last word.
+    fn retry(&mut self, error: Error, why: Option<&str>) -> Progress {
+        let is_submitted = self.ours.is_some() || why.is_some();
+        match self.backoff.next(error, why.unwrap_or_default()) {
+            Ok(pause) => {
+                let news = match why {
+                    Some(why) => pause.news.as_ref().map(|_| format!("approval: {why}; reconnecting")),
+                    None => pause.line(),
+                };
+                Progress::Retry { delay: pause.delay, news, is_submitted }
+            }
+            Err(error) => Progress::Failed { error, is_submitted },
+        }
+    }
+
     /// Time until the deadline.
     fn left(&self) -> Result<Duration> {
         self.deadline.left(self.clock).ok_or_else(|| self.pending())
     }
 
-    /// Nobody has decided yet, which may heal.
+    /// Nobody has decided yet, which is retryable.
     fn pending(&self) -> Error {
-        let name = self.request.name();
-        Error::new(Step::Approval, self.request.wanted.kind.pending, format!("CSR {name} is still pending"))
-            .with_help(format!("{}: kubectl certificate approve {name}", self.request.wanted.kind.approval))
+        let (name, kind) = (self.request.name(), self.request.template.kind);
+        Error::new(Step::Approval, kind.pending, format!("CSR {name} is still pending"))
+            .with_help(format!("{}: kubectl certificate approve {name}", kind.approval))
             .with_retry(Retry::UntilDeadline(None))
     }
 

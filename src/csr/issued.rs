@@ -6,7 +6,7 @@ use super::request::CertificateRequest;
 use crate::asn1;
 use crate::error::{Error, ErrorKind, Result, Retry, Step};
 use crate::limits;
-use crate::pem_blocks::blocks;
+use crate::pem_blocks::{self, blocks};
 use crate::x509::{self, Certificate};
 
 /// A certificate that holds our key and is what was asked for. Only [`IssuedCertificate::check`] makes one.
@@ -42,9 +42,9 @@ impl IssuedCertificate {
         if leaf.spki != request.spki {
             return Err(unfit("is for another key"));
         }
-        request.wanted.is_met_by(leaf).map_err(|problem| unfit(&problem))?;
-        let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
-        let pem = certificates.into_iter().map(|block| pem::encode_config(block, config)).collect();
+        request.template.matches(leaf).map_err(|problem| unfit(&problem))?;
+        let encode = |certificate: &Certificate| pem_blocks::encode("CERTIFICATE", &certificate.der);
+        let pem = chain.iter().map(encode).collect();
         Ok(Self { pem, chain })
     }
 
@@ -54,7 +54,7 @@ impl IssuedCertificate {
     }
 
     /// The clock failure, which may heal, when `now` lies outside the validity of one of them.
-    pub(super) fn out_of_time(&self, now: SystemTime) -> Option<Error> {
+    pub(super) fn validity_error(&self, now: SystemTime) -> Option<Error> {
         let misfit = self.chain.iter().find(|certificate| !certificate.is_valid_at(now))?;
         Some(
             Error::new(Step::Certificate, ErrorKind::Clock, misfit.describe_validity(now))

@@ -7,7 +7,7 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _
 use crate::asn1::{self, Fields, Malformed, context, oid, tlv};
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::http::SignsHandshake;
-use crate::pem_blocks::blocks;
+use crate::pem_blocks::{self, blocks};
 use crate::secret::Secret;
 
 /// The PEM label of SEC 1 keys, which Go's `MarshalPrivateKeyToPEM` writes.
@@ -62,11 +62,8 @@ impl Key {
         // ring finds out whether the two halves belong together.
         let pair = EcdsaKeyPair::from_private_key_and_public_key(algorithm, scalar, point, &rng).ok()?;
         let der = Secret::new(sec1_key(scalar, point));
-        let block = Secret::new(pem::encode_config(
-            &pem::Pem::new(LABEL, der.expose().as_slice()),
-            pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
-        ));
-        Some(Self { pair, pem: block })
+        let pem = Secret::new(pem_blocks::encode(LABEL, der.expose()));
+        Some(Self { pair, pem })
     }
 
     /// The key as PEM, `EC PRIVATE KEY`, as Go writes it.
@@ -83,7 +80,7 @@ impl Key {
 
     /// Whether a SubjectPublicKeyInfo is that of a P-256 key, the only kind that this program makes and reads.
     #[must_use]
-    pub fn is_kind_of(spki: &[u8]) -> bool {
+    pub fn is_p256(spki: &[u8]) -> bool {
         let first = Fields::of_sequence(spki).and_then(|mut fields| fields.any());
         first.is_ok_and(|field| field.raw == algorithm())
     }
@@ -148,8 +145,8 @@ fn parse_sec1(der: &[u8], named: bool) -> asn1::Result<(&[u8], &[u8])> {
     if half.tag == context(1) { Ok((scalar, half.fields().any()?.bit_string()?)) } else { Err(Malformed) }
 }
 
-fn is(found: &[u8], wanted: &[u8]) -> asn1::Result<()> {
-    if found == wanted { Ok(()) } else { Err(Malformed) }
+fn is(found: &[u8], template: &[u8]) -> asn1::Result<()> {
+    if found == template { Ok(()) } else { Err(Malformed) }
 }
 
 #[cfg(test)]

@@ -2,12 +2,11 @@
 
 use crate::error::ErrorKind;
 use crate::node_name::NodeName;
-use crate::report::Phase;
 use crate::x509::{AltNames, Certificate};
 
 /// One kind of certificate: who signs it, what for, and what its objects and files are called.
 #[derive(Debug)]
-pub struct Kind {
+pub struct CertificateKind {
     /// `spec.signerName` (`k8s.io/api/certificates/v1`).
     pub(super) signer: &'static str,
     /// `spec.usages` for an EC key (`k8s.io/client-go/util/certificate`, without key encipherment since 1.27).
@@ -15,32 +14,29 @@ pub struct Kind {
     /// What stands before the digest in the object's name. No kind's is the beginning of another's.
     pub(super) prefix: &'static str,
     /// Whether a certificate is one for this use.
-    pub(super) serves: fn(&Certificate) -> bool,
+    pub(super) has_usage: fn(&Certificate) -> bool,
     /// That use in words.
     pub(super) usage: &'static str,
     /// What it means that nobody has decided by the deadline.
     pub(super) pending: ErrorKind,
     /// How it gets decided, to stand before the command that approves it.
     pub(super) approval: &'static str,
-    /// The phase that ends when the request is with the API server, where it is timed by itself.
-    pub(super) submission: Option<Phase>,
-    /// The name of its FileStore (`pkg/kubelet/certificate/kubelet.go`): what its files' names begin with.
-    pub store: &'static str,
+    /// What its files' names begin with: the name of the kubelet's FileStore (`pkg/kubelet/certificate/kubelet.go`).
+    pub file_prefix: &'static str,
 }
 
-impl Kind {
+impl CertificateKind {
     /// With which the node speaks to the API server.
     pub const CLIENT: &'static Self = &Self {
         signer: "kubernetes.io/kube-apiserver-client-kubelet",
         usages: ["digital signature", "client auth"],
         prefix: "node-csr-",
-        serves: |certificate| certificate.client_auth,
+        has_usage: |certificate| certificate.client_auth,
         usage: "client authentication",
         pending: ErrorKind::Pending,
         approval: "bind ClusterRole system:certificates.k8s.io:certificatesigningrequests:nodeclient to the token's group for \
                    automatic approval, or approve it, the next run resumes it",
-        submission: Some(Phase::Request),
-        store: "kubelet-client",
+        file_prefix: "kubelet-client",
     };
 
     /// With which the kubelet answers the API server: logs, exec, metrics.
@@ -48,20 +44,19 @@ impl Kind {
         signer: "kubernetes.io/kubelet-serving",
         usages: ["digital signature", "server auth"],
         prefix: "node-serving-csr-",
-        serves: |certificate| certificate.server_auth,
+        has_usage: |certificate| certificate.server_auth,
         usage: "server authentication",
         pending: ErrorKind::ServingPending,
         approval: "check its names and approve it, which Kubernetes does not do by itself for serving certificates",
-        submission: None,
-        store: "kubelet-server",
+        file_prefix: "kubelet-server",
     };
 }
 
-/// What a certificate is asked for.
+/// The certificate that is asked for.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct CertificateTemplate {
     /// What use it is for.
-    pub kind: &'static Kind,
+    pub kind: &'static CertificateKind,
     /// Whose it is.
     pub node: NodeName,
     /// The hosts that it names: none for a client.
@@ -70,22 +65,22 @@ pub struct Wanted {
     pub expiration_seconds: Option<u32>,
 }
 
-impl Wanted {
+impl CertificateTemplate {
     /// The client certificate of a node.
     #[must_use]
     pub fn client(node: &NodeName) -> Self {
         let names = AltNames::default();
-        Self { kind: Kind::CLIENT, node: node.clone(), names, expiration_seconds: None }
+        Self { kind: CertificateKind::CLIENT, node: node.clone(), names, expiration_seconds: None }
     }
 
     /// The serving certificate of a node, for these hosts.
     #[must_use]
     pub fn serving(node: &NodeName, names: AltNames) -> Self {
-        Self { kind: Kind::SERVING, node: node.clone(), names, expiration_seconds: None }
+        Self { kind: CertificateKind::SERVING, node: node.clone(), names, expiration_seconds: None }
     }
 
-    /// The same, to last so many seconds. A wish: the signer gives at most its own duration, and a request that is
-    /// there already keeps what it asked for.
+    /// The same, to last so many seconds, of which the signer gives at most its own duration; a request that
+    /// exists already keeps what it asked for.
     #[must_use]
     pub fn expiring_in(self, expiration_seconds: Option<u32>) -> Self {
         Self { expiration_seconds, ..self }
@@ -95,11 +90,11 @@ impl Wanted {
     ///
     /// # Errors
     /// A clause that says what is wrong, to stand behind "the certificate".
-    pub fn is_met_by(&self, certificate: &Certificate) -> std::result::Result<(), String> {
+    pub fn matches(&self, certificate: &Certificate) -> std::result::Result<(), String> {
         if certificate.subject != self.node.subject() {
             return Err(format!("names {}", certificate.subject));
         }
-        if !(self.kind.serves)(certificate) || certificate.is_ca {
+        if !(self.kind.has_usage)(certificate) || certificate.is_ca {
             return Err(format!("is not for {} only", self.kind.usage));
         }
         if certificate.unknown_critical {

@@ -33,7 +33,7 @@ pub(super) const FIELDS: [&str; 17] = [
     "code",
 ];
 
-/// An object, as far as it is judged.
+/// An object, as far as it is checked.
 #[derive(Debug)]
 pub(super) struct Object {
     pub(super) name: String,
@@ -62,15 +62,15 @@ fn metadata(object: &Value) -> Option<&Value> {
     json::field(object, "metadata").filter(|metadata| metadata.is_object())
 }
 
-/// What an object means for us.
+/// What a CertificateSigningRequest has come to.
 #[derive(Debug)]
-pub(super) enum Judgement {
+pub(super) enum CsrStatus {
     /// Nobody has decided yet, or the signer has not signed yet.
     Pending,
     /// The certificate is there and ours.
     Issued(IssuedCertificate),
-    /// This object will never bring a certificate that is of use: the key needs another request.
-    Spent(Error),
+    /// This object will never bring a certificate of use: a new key is needed.
+    Unusable(Error),
 }
 
 impl Object {
@@ -100,21 +100,22 @@ impl Object {
         })
     }
 
-    /// Judges the object that bears our request's name; it may not be ours, and may be old.
+    /// Checks the object that bears our request's name; it may not be ours, and may be old.
     ///
     /// Conditions count by type alone, as for the kubelet (`csr.WaitForCertificate`); a certificate counts only
     /// beside Approved.
     ///
     /// # Errors
     /// When the certificate is not valid yet.
-    pub(super) fn judge(&self, ours: &CertificateRequest, now: SystemTime) -> Result<Judgement> {
+    pub(super) fn check(&self, ours: &CertificateRequest, now: SystemTime) -> Result<CsrStatus> {
         let name = ours.name();
-        let spent = |what: String, help: &'static str| {
-            Ok(Judgement::Spent(Error::new(Step::Approval, ErrorKind::Denied, what).with_help(help)))
+        let unusable = |what: String, help: &'static str| {
+            Ok(CsrStatus::Unusable(Error::new(Step::Approval, ErrorKind::Denied, what).with_help(help)))
         };
-        let kind = ours.wanted.kind;
-        if self.signer_name != kind.signer || self.usages != kind.usages || !ours.is_like(&self.request) {
-            return spent(
+        let kind = ours.template.kind;
+        if self.signer_name != kind.signer || self.usages != kind.usages || !ours.is_compatible(&self.request)
+        {
+            return unusable(
                 format!("CSR {name} already exists and differs from this node's request"),
                 "delete it",
             );
@@ -123,25 +124,25 @@ impl Object {
         let words = |c: &Condition| sanitize(&format!("{}: {}", c.reason, c.message));
         if let Some(condition) = find("Denied") {
             let what = format!("CSR {name} was denied ({})", words(condition));
-            return spent(what, "contact the cluster administrator; the next run creates a new CSR");
+            return unusable(what, "contact the cluster administrator; the next run creates a new CSR");
         }
         if let Some(condition) = find("Failed") {
-            return spent(
+            return unusable(
                 format!("CSR {name} failed at the signer ({})", words(condition)),
                 "check the logs of the signer (kube-controller-manager)",
             );
         }
         match (find("Approved"), self.certificate.as_str()) {
-            (None, _) | (_, "") => Ok(Judgement::Pending),
+            (None, _) | (_, "") => Ok(CsrStatus::Pending),
             (Some(_), base64) => {
                 let pem = STANDARD.decode(base64).unwrap_or_default();
                 let certificate = match IssuedCertificate::check(&pem, ours) {
                     Ok(certificate) => certificate,
-                    Err(error) => return Ok(Judgement::Spent(error)),
+                    Err(error) => return Ok(CsrStatus::Unusable(error)),
                 };
-                match certificate.out_of_time(now) {
-                    None => Ok(Judgement::Issued(certificate)),
-                    Some(error) if certificate.is_expired(now) => Ok(Judgement::Spent(error)),
+                match certificate.validity_error(now) {
+                    None => Ok(CsrStatus::Issued(certificate)),
+                    Some(error) if certificate.is_expired(now) => Ok(CsrStatus::Unusable(error)),
                     Some(error) => Err(error),
                 }
             }

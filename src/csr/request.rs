@@ -7,10 +7,11 @@ use ring::digest;
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 
 use super::key::Key;
-use super::kind::Wanted;
+use super::kind::CertificateTemplate;
 use crate::asn1::{context, oid, tlv};
 use crate::error::Result;
 use crate::node_name::ORGANIZATION;
+use crate::pem_blocks;
 use crate::x509::{self, AltNames};
 
 /// A request for one key and one certificate.
@@ -20,7 +21,7 @@ pub struct CertificateRequest {
     der: Vec<u8>,
     point: Vec<u8>,
     /// The certificate that it asks for.
-    pub wanted: Wanted,
+    pub template: CertificateTemplate,
     /// The raw SubjectPublicKeyInfo of the key.
     pub spki: Vec<u8>,
 }
@@ -30,12 +31,12 @@ impl CertificateRequest {
     ///
     /// # Errors
     /// When the system has no randomness for the signature.
-    pub fn new(key: &Key, wanted: &Wanted) -> Result<Self> {
+    pub fn new(key: &Key, template: &CertificateTemplate) -> Result<Self> {
         let spki = key.spki();
-        let info = request_info(ORGANIZATION, &wanted.node.user(), &spki, &wanted.names);
+        let info = request_info(ORGANIZATION, &template.node.user(), &spki, &template.names);
         let der = signed(&info, &key.sign(&info)?);
-        let name = object_name(&spki, wanted);
-        Ok(Self { name, der, point: key.point().to_vec(), wanted: wanted.clone(), spki })
+        let name = object_name(&spki, template);
+        Ok(Self { name, der, point: key.point().to_vec(), template: template.clone(), spki })
     }
 
     /// The name of the object, which a second run with the same key finds again.
@@ -46,12 +47,9 @@ impl CertificateRequest {
 
     /// The JSON of the object (`k8s.io/api/certificates/v1/types.go`). Nothing in it needs an escape.
     pub(super) fn body(&self) -> Vec<u8> {
-        let pem = STANDARD.encode(pem::encode_config(
-            &pem::Pem::new("CERTIFICATE REQUEST", self.der.as_slice()),
-            pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
-        ));
-        let (signer, [first, second]) = (self.wanted.kind.signer, self.wanted.kind.usages);
-        let expiration = self.wanted.expiration_seconds;
+        let pem = STANDARD.encode(pem_blocks::encode("CERTIFICATE REQUEST", &self.der));
+        let (signer, [first, second]) = (self.template.kind.signer, self.template.kind.usages);
+        let expiration = self.template.expiration_seconds;
         let expiration =
             expiration.map(|seconds| format!(r#","expirationSeconds":{seconds}"#)).unwrap_or_default();
         format!(
@@ -64,7 +62,7 @@ impl CertificateRequest {
     /// Whether `request`, a `spec.request`, asks for the same: subject, hosts, key, and a signature made with our key
     /// (`k8s.io/client-go/util/certificate/csr`, `ensureCompatible`, which leaves the hosts to the signature). Not
     /// trusted: another may hold our name.
-    pub(super) fn is_like(&self, request: &str) -> bool {
+    pub(super) fn is_compatible(&self, request: &str) -> bool {
         let Ok(pem) = STANDARD.decode(request) else { return false };
         let Ok(block) = pem::parse(pem) else { return false };
         // What this run has filed comes back as it was; a verification would be a tenth of the program's work.
@@ -73,8 +71,8 @@ impl CertificateRequest {
         }
         let Ok(other) = x509::Request::from_der(block.contents()) else { return false };
         let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.point);
-        other.subject == self.wanted.node.subject()
-            && other.alt_names == self.wanted.names
+        other.subject == self.template.node.subject()
+            && other.alt_names == self.template.names
             && other.spki == self.spki
             && key.verify(other.info, other.signature).is_ok()
     }
@@ -82,18 +80,18 @@ impl CertificateRequest {
 
 /// The kind's prefix and the digest of key, subject, usages (`pkg/kubelet/certificate/bootstrap`, `digestedName`) and
 /// hosts, which a client's request does not have: SHA-512/256 over each value in base64url, a `|` behind each.
-fn object_name(spki: &[u8], wanted: &Wanted) -> String {
+fn object_name(spki: &[u8], template: &CertificateTemplate) -> String {
     let mut context = digest::Context::new(&digest::SHA512_256);
     let mut add = |value: &[u8]| {
         context.update(URL_SAFE_NO_PAD.encode(value).as_bytes());
         context.update(b"|");
     };
     add(spki);
-    add(wanted.node.user().as_bytes());
+    add(template.node.user().as_bytes());
     add(ORGANIZATION.as_bytes());
-    wanted.kind.usages.iter().for_each(|usage| add(usage.as_bytes()));
-    wanted.names.as_slice().iter().for_each(|name| add(name.to_string().as_bytes()));
-    format!("{}{}", wanted.kind.prefix, URL_SAFE_NO_PAD.encode(context.finish()))
+    template.kind.usages.iter().for_each(|usage| add(usage.as_bytes()));
+    template.names.as_slice().iter().for_each(|name| add(name.to_string().as_bytes()));
+    format!("{}{}", template.kind.prefix, URL_SAFE_NO_PAD.encode(context.finish()))
 }
 
 /// CertificationRequestInfo (RFC 2986, section 4.1): the subject in Go's order, as PrintableString, which holds every
@@ -131,21 +129,21 @@ mod tests {
     use crate::x509::AltName;
 
     fn request(name: &str) -> (Key, CertificateRequest) {
-        request_for(&Wanted::client(&NodeName::new(name).unwrap()))
+        request_for(&CertificateTemplate::client(&NodeName::new(name).unwrap()))
     }
 
-    fn request_for(wanted: &Wanted) -> (Key, CertificateRequest) {
+    fn request_for(template: &CertificateTemplate) -> (Key, CertificateRequest) {
         let key = Key::from_pem(include_bytes!("../../tests/vectors/sec1-p256.pem")).unwrap();
-        let request = CertificateRequest::new(&key, wanted).unwrap();
+        let request = CertificateRequest::new(&key, template).unwrap();
         (key, request)
     }
 
-    fn serving(hosts: &[&str]) -> Wanted {
+    fn serving(hosts: &[&str]) -> CertificateTemplate {
         let mut names = AltNames::default();
         for host in hosts {
             names.add(AltName::parse(host).unwrap());
         }
-        Wanted::serving(&NodeName::new("n1").unwrap(), names)
+        CertificateTemplate::serving(&NodeName::new("n1").unwrap(), names)
     }
 
     fn spec_request(request: &CertificateRequest) -> String {
@@ -159,7 +157,7 @@ mod tests {
             let (_, one) = request(name);
             let (_, two) = request(name);
             assert_eq!(one.name(), two.name());
-            assert!(one.is_like(&spec_request(&two)));
+            assert!(one.is_compatible(&spec_request(&two)));
         }
     }
 
@@ -167,13 +165,13 @@ mod tests {
     fn a_request_for_another_name_or_key_is_not_alike() {
         let (_, ours) = request("n1");
         let (_, other_name) = request("n2");
-        let other_key = CertificateRequest::new(&Key::generate().unwrap(), &ours.wanted).unwrap();
+        let other_key = CertificateRequest::new(&Key::generate().unwrap(), &ours.template).unwrap();
         for other in [&other_name, &other_key] {
             assert_ne!(ours.name(), other.name());
-            assert!(!ours.is_like(&spec_request(other)));
+            assert!(!ours.is_compatible(&spec_request(other)));
         }
-        assert!(!ours.is_like("%"));
-        assert!(!ours.is_like(&STANDARD.encode("no PEM")));
+        assert!(!ours.is_compatible("%"));
+        assert!(!ours.is_compatible(&STANDARD.encode("no PEM")));
     }
 
     #[test]
@@ -181,25 +179,25 @@ mod tests {
         let (_, ours) = request_for(&serving(&["n1", "10.0.0.5", "fd00::5"]));
         let (_, again) = request_for(&serving(&["fd00::5", "10.0.0.5", "N1"]));
         assert_eq!(ours.name(), again.name());
-        assert!(ours.is_like(&spec_request(&again)));
+        assert!(ours.is_compatible(&spec_request(&again)));
         assert!(ours.name().starts_with("node-serving-csr-"));
         for hosts in [&["n1"][..], &["n1", "10.0.0.5"], &["n1", "10.0.0.6", "fd00::5"]] {
             let (_, other) = request_for(&serving(hosts));
             assert_ne!(ours.name(), other.name(), "{hosts:?}");
-            assert!(!ours.is_like(&spec_request(&other)), "{hosts:?}");
+            assert!(!ours.is_compatible(&spec_request(&other)), "{hosts:?}");
         }
-        assert!(!request("n1").1.is_like(&spec_request(&ours)), "a client's request names no host");
+        assert!(!request("n1").1.is_compatible(&spec_request(&ours)), "a client's request names no host");
     }
 
     #[test]
     fn the_duration_is_a_field_of_the_object_and_not_of_its_name() {
-        let spec = |wanted: &Wanted| {
-            let (_, request) = request_for(wanted);
+        let spec = |template: &CertificateTemplate| {
+            let (_, request) = request_for(template);
             let body: serde_json::Value = serde_json::from_slice(&request.body()).unwrap();
             (request.name().to_owned(), body["spec"]["expirationSeconds"].clone())
         };
-        for wanted in [Wanted::client(&NodeName::new("n1").unwrap()), serving(&["n1"])] {
-            let (plain, short) = (spec(&wanted), spec(&wanted.clone().expiring_in(Some(600))));
+        for template in [CertificateTemplate::client(&NodeName::new("n1").unwrap()), serving(&["n1"])] {
+            let (plain, short) = (spec(&template), spec(&template.clone().expiring_in(Some(600))));
             assert_eq!((plain.1, short.1), (serde_json::Value::Null, 600.into()));
             assert_eq!(plain.0, short.0, "the kubelet's digest does not cover it");
         }
@@ -217,7 +215,7 @@ mod tests {
             .collect();
         let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
         let (_, request) = request_for(&serving(&hosts));
-        assert!(request.is_like(&spec_request(&request)));
+        assert!(request.is_compatible(&spec_request(&request)));
     }
 
     #[test]

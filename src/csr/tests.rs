@@ -10,7 +10,7 @@ use rcgen::{
 };
 use serde_json::{Value, json};
 
-use super::object::{Judgement, Object};
+use super::object::{CsrStatus, Object};
 use super::*;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::limits;
@@ -37,7 +37,7 @@ fn key() -> Key {
 }
 
 fn client() -> CertificateRequest {
-    CertificateRequest::new(&key(), &Wanted::client(&NodeName::new("n1").unwrap())).unwrap()
+    CertificateRequest::new(&key(), &CertificateTemplate::client(&NodeName::new("n1").unwrap())).unwrap()
 }
 
 fn serving(hosts: &[&str]) -> CertificateRequest {
@@ -45,7 +45,8 @@ fn serving(hosts: &[&str]) -> CertificateRequest {
     for host in hosts {
         names.add(AltName::parse(host).unwrap());
     }
-    CertificateRequest::new(&key(), &Wanted::serving(&NodeName::new("n1").unwrap(), names)).unwrap()
+    CertificateRequest::new(&key(), &CertificateTemplate::serving(&NodeName::new("n1").unwrap(), names))
+        .unwrap()
 }
 
 /// What a signer issues for this key and the node n1, changed before it is signed.
@@ -163,12 +164,16 @@ fn its_time_and_that_of_its_chain_last_to_the_last_second() {
         (end(), true, false),
         (end() + SECOND, false, true),
     ] {
-        assert_eq!((alone.out_of_time(now).is_none(), alone.is_expired(now)), (in_time, expired), "{now:?}");
+        assert_eq!(
+            (alone.validity_error(now).is_none(), alone.is_expired(now)),
+            (in_time, expired),
+            "{now:?}"
+        );
     }
-    let error = alone.out_of_time(begin() - SECOND).unwrap();
+    let error = alone.validity_error(begin() - SECOND).unwrap();
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Clock, Retry::UntilDeadline(None)));
     let chain = check(&format!("{good}{short}"), &request).unwrap();
-    assert!(chain.is_expired(end()) && chain.out_of_time(end()).is_some() && !chain.is_expired(begin()));
+    assert!(chain.is_expired(end()) && chain.validity_error(end()).is_some() && !chain.is_expired(begin()));
 }
 
 /// The object of this request as the API server would have it.
@@ -178,13 +183,17 @@ fn object(request: &CertificateRequest, status: &Value) -> Value {
     object
 }
 
-fn judge(object: &Value, request: &CertificateRequest, now: SystemTime) -> crate::error::Result<Judgement> {
-    Object::read(object).unwrap().judge(request, now)
+fn check_object(
+    object: &Value,
+    request: &CertificateRequest,
+    now: SystemTime,
+) -> crate::error::Result<CsrStatus> {
+    Object::read(object).unwrap().check(request, now)
 }
 
-fn spent(judgement: crate::error::Result<Judgement>) -> Error {
-    match judgement {
-        Ok(Judgement::Spent(error)) => error,
+fn unusable(status: crate::error::Result<CsrStatus>) -> Error {
+    match status {
+        Ok(CsrStatus::Unusable(error)) => error,
         other => panic!("{other:?}"),
     }
 }
@@ -204,17 +213,17 @@ fn conditions_decide_and_a_certificate_counts_only_when_approved() {
         json!({"conditions": conditions(&["Approved"]), "certificate": ""}),
         json!({"conditions": conditions(&["Other"]), "certificate": certificate}),
     ] {
-        let judgement = judge(&object(&request, &status), &request, begin());
-        assert!(matches!(judgement, Ok(Judgement::Pending)), "{status}: {judgement:?}");
+        let checked = check_object(&object(&request, &status), &request, begin());
+        assert!(matches!(checked, Ok(CsrStatus::Pending)), "{status}: {checked:?}");
     }
     let issued = json!({"conditions": conditions(&["Other", "Approved"]), "certificate": certificate});
-    assert!(matches!(judge(&object(&request, &issued), &request, begin()), Ok(Judgement::Issued(_))));
+    assert!(matches!(check_object(&object(&request, &issued), &request, begin()), Ok(CsrStatus::Issued(_))));
     for (kinds, words) in [
         (&["Approved", "Denied"][..], "was denied (Why: because)"),
         (&["Approved", "Failed"], "failed at the signer (Why: because)"),
     ] {
         let status = json!({"conditions": conditions(kinds), "certificate": certificate});
-        let error = spent(judge(&object(&request, &status), &request, begin()));
+        let error = unusable(check_object(&object(&request, &status), &request, begin()));
         assert!(error.kind() == ErrorKind::Denied && error.to_string().contains(words), "{error}");
     }
 }
@@ -225,14 +234,14 @@ fn a_certificate_that_is_over_spends_the_request_and_one_that_is_to_come_waits_f
     let status =
         |text: &str| json!({"conditions": [{"type": "Approved"}], "certificate": STANDARD.encode(text)});
     let good = status(&issued(&request.spki, &[], unchanged));
-    let late = judge(&object(&request, &good), &request, end() + SECOND);
-    assert_eq!(spent(late).kind(), ErrorKind::Clock);
-    let early = judge(&object(&request, &good), &request, begin() - SECOND);
+    let late = check_object(&object(&request, &good), &request, end() + SECOND);
+    assert_eq!(unusable(late).kind(), ErrorKind::Clock);
+    let early = check_object(&object(&request, &good), &request, begin() - SECOND);
     assert_eq!(early.unwrap_err().kind(), ErrorKind::Clock);
     let foreign = status(&issued(&Key::generate().unwrap().spki(), &[], unchanged));
     let torn = json!({"conditions": [{"type": "Approved"}], "certificate": "%"});
     for status in [foreign, torn] {
-        let error = spent(judge(&object(&request, &status), &request, begin()));
+        let error = unusable(check_object(&object(&request, &status), &request, begin()));
         assert_eq!(error.kind(), ErrorKind::NotTrusted);
     }
 }
@@ -251,7 +260,7 @@ fn an_object_that_asks_for_anything_else_is_not_ours() {
     for (field, value) in changes {
         let mut object = object(&request, &pending);
         object["spec"][field] = value;
-        let error = spent(judge(&object, &request, begin()));
+        let error = unusable(check_object(&object, &request, begin()));
         assert!(error.kind() == ErrorKind::Denied && error.to_string().contains("differs from"), "{error}");
     }
 }

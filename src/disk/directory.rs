@@ -52,7 +52,7 @@ impl Directory {
     }
 
     /// Has what was made on the way to `parent` synced with this one.
-    pub fn adopt(&self, parent: Self) {
+    pub fn sync_with_parent(&self, parent: Self) {
         self.unsynced.borrow_mut().extend(parent.unsynced.into_inner());
     }
 
@@ -88,7 +88,7 @@ impl Directory {
 
     /// Whether `name` is a regular file of this user's with exactly this mode and content.
     #[must_use]
-    pub fn holds(&self, name: &str, mode: u32, bytes: &[u8]) -> bool {
+    pub fn has_contents(&self, name: &str, mode: u32, bytes: &[u8]) -> bool {
         let Ok(Some((_, facts, found))) = self.read_with_facts(OsStr::new(name)) else { return false };
         let found = Secret::new(found);
         is_own(&facts) && facts.st_mode & 0o7777 == mode && found.expose() == bytes
@@ -149,7 +149,7 @@ impl Directory {
     ///
     /// # Errors
     /// As the system has it.
-    pub fn clear(&self) -> io::Result<()> {
+    pub fn remove_temp(&self) -> io::Result<()> {
         self.remove(TEMPORARY)
     }
 
@@ -186,7 +186,7 @@ impl Directory {
     ///
     /// # Errors
     /// As the system has it, and when [`limits::ENTRIES`] of them are taken.
-    pub fn set_aside(&self, name: &str, ending: &str) -> io::Result<Option<String>> {
+    pub fn move_aside(&self, name: &str, ending: &str) -> io::Result<Option<String>> {
         if !self.has(name)? {
             return Ok(None);
         }

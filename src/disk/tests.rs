@@ -161,7 +161,7 @@ fn a_file_of_another_user_is_not_ones_own() {
     };
     let text = directory.read(name).unwrap().unwrap();
     assert_eq!(directory.read_private(name).unwrap(), None);
-    assert!(![0o600, 0o644].into_iter().any(|mode| directory.holds(name, mode, &text)));
+    assert!(![0o600, 0o644].into_iter().any(|mode| directory.has_contents(name, mode, &text)));
 }
 
 #[test]
@@ -300,9 +300,9 @@ fn a_file_is_held_with_its_mode_and_bytes_or_not_at_all() {
     for (mode, bytes, held) in
         [(0o640, "one", true), (0o640, "two", false), (0o600, "one", false), (0o7777, "one", false)]
     {
-        assert_eq!(directory.holds("f", mode, bytes.as_bytes()), held, "{mode:o} {bytes}");
+        assert_eq!(directory.has_contents("f", mode, bytes.as_bytes()), held, "{mode:o} {bytes}");
     }
-    assert!(!directory.holds("none", 0o640, b"one"));
+    assert!(!directory.has_contents("none", 0o640, b"one"));
 }
 
 #[test]
@@ -324,7 +324,7 @@ fn what_is_removed_was_there_or_not() {
         std::fs::write(scratch.path("root").join(name), "").unwrap();
     }
     assert!(directory.has("f").unwrap() && !directory.has("none").unwrap());
-    directory.clear().unwrap();
+    directory.remove_temp().unwrap();
     assert!(!directory.has(".nodestrap.new").unwrap());
     assert!(directory.unlink("f").unwrap() && !directory.unlink("f").unwrap());
     directory.remove("f").unwrap();

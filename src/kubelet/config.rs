@@ -26,9 +26,9 @@ type Problem = Box<dyn std::error::Error + Send + Sync>;
 /// When the text is no KubeletConfiguration v1beta1, is larger or deeper than [`yaml::tree`] reads, or has a form
 /// in which the fields cannot be set: anything but a map in block style.
 pub fn for_machine(text: &str, machine: &Machine<'_>) -> Result<String, Problem> {
-    let unsaid = matches!(read(text)?["resolvConf"].as_str(), None | Some(""));
+    let unset = matches!(read(text)?["resolvConf"].as_str(), None | Some(""));
     let mut lines = vec![("containerRuntimeEndpoint", machine.cri_socket), ("rotateCertificates", "true")];
-    if machine.resolved && unsaid {
+    if machine.has_systemd_resolved && unset {
         lines.push(("resolvConf", RESOLVED));
     }
     let mut config = text.to_owned();
@@ -97,7 +97,14 @@ mod tests {
     fn make(text: &str, resolved: bool) -> Result<String, String> {
         let node = NodeName::new("n1").unwrap();
         let cri_socket = "unix:///run/c.sock";
-        let machine = Machine { node: &node, hostname: None, cri_socket, resolved, ca: "/ca", places: &[] };
+        let machine = Machine {
+            node: &node,
+            hostname: None,
+            cri_socket,
+            has_systemd_resolved: resolved,
+            ca: "/ca",
+            path_flags: &[],
+        };
         for_machine(text, &machine).map_err(|e| e.to_string())
     }
 

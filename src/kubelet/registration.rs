@@ -90,7 +90,7 @@ impl NodeRegistration {
         let node = machine.node.as_str();
         // A kubelet takes the machine's name, trimmed and in lower case, when it is not told another.
         let is_known = machine.hostname.is_some_and(|name| name.trim().eq_ignore_ascii_case(node));
-        let place = |name| machine.places.iter().find(|(flag, _)| *flag == name).map(|(_, path)| *path);
+        let place = |name| machine.path_flags.iter().find(|(flag, _)| *flag == name).map(|(_, path)| *path);
         let mut line = String::new();
         let mut add = |parts: &[&str]| {
             line.push_str(if line.is_empty() { "--" } else { " --" });
@@ -126,7 +126,7 @@ mod tests {
     }
 
     fn arguments_at(
-        places: &[(&str, &str)],
+        path_flags: &[(&str, &str)],
         taints: &[&str],
         extra: &[&str],
         node: &str,
@@ -145,21 +145,21 @@ mod tests {
             node: &node,
             hostname,
             cri_socket: "",
-            resolved: false,
+            has_systemd_resolved: false,
             ca: "",
-            places,
+            path_flags,
         })
     }
 
     #[test]
     fn a_kubelet_is_told_where_its_files_lie() {
-        let places = [("kubeconfig", "/k"), ("cert-dir", "/c")];
+        let path_flags = [("kubeconfig", "/k"), ("cert-dir", "/c")];
         assert_eq!(
-            arguments_at(&places, &["a:NoExecute"], &["z=1"], "n1", None),
+            arguments_at(&path_flags, &["a:NoExecute"], &["z=1"], "n1", None),
             "--cert-dir=/c --hostname-override=n1 --kubeconfig=/k --register-with-taints=a:NoExecute --z=1"
         );
         assert_eq!(
-            arguments_at(&places, &[], &["cert-dir=/c"], "n1", Some("n1")),
+            arguments_at(&path_flags, &[], &["cert-dir=/c"], "n1", Some("n1")),
             "--kubeconfig=/k --cert-dir=/c"
         );
     }

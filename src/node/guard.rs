@@ -52,7 +52,7 @@ impl NodeFiles {
     ///
     /// # Errors
     /// [`ErrorKind::Files`] for one that other users can write to.
-    pub fn judge(&self) -> Result<()> {
+    pub fn check_directories(&self) -> Result<()> {
         let Layout { kubeconfig, certificates, ca } = &self.layout;
         for at in [KUBERNETES, kubeconfig.directory(), ca.directory(), KUBELET, certificates.as_str()] {
             match self.root.directory(at, None) {
@@ -64,13 +64,13 @@ impl NodeFiles {
         Ok(())
     }
 
-    /// Notes something for [`Self::tell`].
+    /// Notes something for [`Self::log_findings`].
     pub(super) fn warn(&self, warning: String) {
         self.warnings.borrow_mut().push(warning);
     }
 
     /// Reads a file of the identity, and tells whether nobody else can have written it. Where it holds a secret, others that
-    /// can read it are noted for [`Self::tell`]; not where they can write, too, for then nothing in it is believed.
+    /// can read it are noted for [`Self::log_findings`]; not where they can write, too, for then nothing in it is believed.
     pub(super) fn examine(
         &self,
         path: &str,
@@ -87,7 +87,7 @@ impl NodeFiles {
 
     /// Tells what was found so far and is no reason to stop; and closes files with secrets that others can read, unless
     /// nothing is to be changed.
-    pub fn tell(&self, closes: bool, log: &Log) {
+    pub fn log_findings(&self, closes: bool, log: &Log) {
         let warn = |text: &str| log.warn(&format!("files: {text}"));
         for stranger in self.root.new_strangers() {
             warn(&format!("{stranger}; {}", stranger.help()));

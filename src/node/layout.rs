@@ -1,15 +1,24 @@
-//! Where the node's files lie, as far as a kubelet can be told other places than its own.
+//! Where the node's files are, as far as a kubelet can be told other places than its own.
 
-use super::replacement::rank;
+use super::path;
+use super::replace::move_order;
 use crate::kubelet::{CERT_DIR, KUBECONFIG};
 use crate::limits;
 
 /// Where Kubernetes keeps a node's configuration (`cmd/kubeadm/app/constants`, `KubernetesDir`), 0755.
 pub(crate) const KUBERNETES: &str = "/etc/kubernetes";
-/// In that directory, wherever the other files lie: nobody needs to be told where a file is that goes after the join.
+/// In that directory, wherever the other files are: nobody needs to be told where a file is that goes after the join.
 pub(crate) const BOOTSTRAP: &str = "bootstrap-kubelet.conf";
+/// In that directory by default (`KubeletKubeConfigFileName`).
+pub(crate) const KUBELET_CONF: &str = "kubelet.conf";
+/// Where kubeadm keeps the CA (`DefaultCertificateDir`), and its name there (`DefaultCACertPath`).
+pub(crate) const PKI: &str = "/etc/kubernetes/pki";
+/// In that directory by default.
+pub(crate) const CA: &str = "ca.crt";
 /// The kubelet's own directory (`KubeletRunDirectory`), 0700 as kubeadm makes it.
 pub(crate) const KUBELET: &str = "/var/lib/kubelet";
+/// The kubelet's default `--cert-dir`.
+pub(crate) const CERTIFICATES: &str = "/var/lib/kubelet/pki";
 
 /// The path of a file or a directory on the node's disk: absolute, without `.`, `..` and empty components, and in
 /// characters that neither YAML nor an environment file nor a shell takes for something else.
@@ -32,7 +41,7 @@ impl NodePath {
         &self.0
     }
 
-    /// The directory that it lies in, empty for `/`.
+    /// Its directory, empty for `/`.
     pub(super) fn directory(&self) -> &str {
         self.split().0
     }
@@ -47,10 +56,10 @@ impl NodePath {
     }
 }
 
-/// Where the node's files lie, below the root.
+/// Where the node's files are, below the root.
 #[derive(Clone, Debug)]
 pub struct Layout {
-    /// The kubelet's `--kubeconfig`. kubeadm knows one place for it (`KubeletKubeConfigFileName`).
+    /// The kubelet's `--kubeconfig`. kubeadm knows one place for it.
     pub kubeconfig: NodePath,
     /// The kubelet's `--cert-dir`, 0755 as its FileStore makes it.
     pub certificates: NodePath,
@@ -60,11 +69,10 @@ pub struct Layout {
 
 impl Default for Layout {
     fn default() -> Self {
-        let path = |text: &str| NodePath(text.to_owned());
         Self {
-            kubeconfig: path("/etc/kubernetes/kubelet.conf"),
-            certificates: path("/var/lib/kubelet/pki"),
-            ca: path("/etc/kubernetes/pki/ca.crt"),
+            kubeconfig: NodePath(path(KUBERNETES, KUBELET_CONF)),
+            certificates: NodePath(CERTIFICATES.to_owned()),
+            ca: NodePath(path(PKI, CA)),
         }
     }
 }
@@ -90,7 +98,7 @@ impl Layout {
     /// directory of another, nor has a name that the kubelet gives to its pairs.
     #[must_use]
     pub fn is_distinct(&self) -> bool {
-        let bootstrap = [KUBERNETES, "/", BOOTSTRAP].concat();
+        let bootstrap = path(KUBERNETES, BOOTSTRAP);
         let certificates = self.certificates.as_str();
         let places = [self.kubeconfig.as_str(), self.ca.as_str(), &bootstrap, certificates];
         let below = |path: &str, place: &str| {
@@ -98,7 +106,8 @@ impl Layout {
         };
         let is_in_the_way =
             |at: usize| places.iter().enumerate().any(|(other, path)| other != at && below(path, places[at]));
-        let is_a_pair = |file: &NodePath| file.directory() == certificates && rank(file.name()).is_some();
+        let is_a_pair =
+            |file: &NodePath| file.directory() == certificates && move_order(file.name()).is_some();
         !(0..places.len() - 1).any(is_in_the_way) && !is_a_pair(&self.kubeconfig) && !is_a_pair(&self.ca)
     }
 }

@@ -1,9 +1,9 @@
 //! The node's files below a directory of each test's own, as they are written, found, and removed.
 
-mod authorities;
-mod existing;
+mod ca_file;
+mod state;
 mod identity;
-mod replacement;
+mod replace;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
@@ -221,7 +221,7 @@ fn a_secret_that_others_can_read_is_closed_when_that_is_told() {
         let files = node.files();
         let (text, is_safe) = files.examine("/etc/kubernetes/kubelet.conf", |_| secret).unwrap().unwrap();
         assert_eq!((text.expose().as_slice(), is_safe), (&b"text"[..], mode != 0o666));
-        files.tell(closes, &Log::silent());
+        files.log_findings(closes, &Log::silent());
         assert_eq!(node.mode(CONF), after, "{mode:o} {secret} {closes}");
         assert!(files.examine("/none", |_| true).unwrap().is_none());
     }
@@ -230,27 +230,33 @@ fn a_secret_that_others_can_read_is_closed_when_that_is_told() {
 #[test]
 fn a_key_is_found_again_until_it_is_discarded() {
     let node = Node::new("key");
-    node.files().discard_pending_key(Kind::CLIENT).unwrap();
-    let first = node.files().pending_key(Kind::CLIENT).unwrap();
+    node.files().discard_pending_key(CertificateKind::CLIENT).unwrap();
+    let first = node.files().pending_key(CertificateKind::CLIENT).unwrap();
     assert_eq!((node.mode(KEY_TMP), node.mode(PKI), node.mode("var/lib/kubelet")), (0o600, 0o755, 0o700));
     assert_eq!(node.read(KEY_TMP), first.pem().expose().as_bytes());
     node.write(&format!("{PKI}/.nodestrap.new"), "half a fi");
-    let serving = node.files().pending_key(Kind::SERVING).unwrap();
-    let again = node.files().pending_key(Kind::CLIENT).unwrap();
+    let serving = node.files().pending_key(CertificateKind::SERVING).unwrap();
+    let again = node.files().pending_key(CertificateKind::CLIENT).unwrap();
     assert!(again.spki() == first.spki() && serving.spki() != first.spki());
     let server = "var/lib/kubelet/pki/kubelet-server.key.tmp";
     assert_eq!(node.names(), [KEY_TMP, server], "what a crash has left is cleared away");
-    node.files().discard_pending_key(Kind::CLIENT).unwrap();
+    node.files().discard_pending_key(CertificateKind::CLIENT).unwrap();
     assert_eq!(node.names(), [server]);
     for torn in ["", &KEY[..100], NODE] {
         node.write(KEY_TMP, torn);
-        let key = node.files().pending_key(Kind::CLIENT).unwrap();
+        let key = node.files().pending_key(CertificateKind::CLIENT).unwrap();
         assert_eq!(node.read(KEY_TMP), key.pem().expose().as_bytes());
     }
     std::fs::remove_file(node.at(KEY_TMP)).unwrap();
     std::fs::create_dir(node.at(KEY_TMP)).unwrap();
-    assert_files(node.files().pending_key(Kind::CLIENT).map(drop), "/kubelet-client.key.tmp cannot be read");
-    assert_files(node.files().discard_pending_key(Kind::CLIENT), "/kubelet-client.key.tmp cannot be removed");
+    assert_files(
+        node.files().pending_key(CertificateKind::CLIENT).map(drop),
+        "/kubelet-client.key.tmp cannot be read",
+    );
+    assert_files(
+        node.files().discard_pending_key(CertificateKind::CLIENT),
+        "/kubelet-client.key.tmp cannot be removed",
+    );
 }
 
 #[test]
@@ -275,15 +281,15 @@ fn kubelet_conf_has_its_name_when_it_is_committed() {
 #[test]
 fn what_is_not_needed_any_more_goes() {
     let node = Node::new("clean");
-    node.files().settle().and_then(|()| node.files().clean_up(false)).unwrap();
+    node.files().finish_interrupted().and_then(|()| node.files().clean_up(false)).unwrap();
     for file in [CA_CRT, CONF, BOOTSTRAP_CONF, KEY_TMP, PAIR] {
         node.write(file, "");
     }
     node.write(&format!("{PKI}/.nodestrap.new"), "");
-    node.files().settle().and_then(|()| node.files().clean_up(true)).unwrap();
+    node.files().finish_interrupted().and_then(|()| node.files().clean_up(true)).unwrap();
     assert_eq!(node.names(), [BOOTSTRAP_CONF, CONF, CA_CRT, PAIR]);
     node.write("etc/kubernetes/.nodestrap.new", "");
-    node.files().settle().and_then(|()| node.files().clean_up(false)).unwrap();
+    node.files().finish_interrupted().and_then(|()| node.files().clean_up(false)).unwrap();
     assert_eq!(node.names(), [CONF, CA_CRT, PAIR]);
 }
 
@@ -291,13 +297,16 @@ fn what_is_not_needed_any_more_goes() {
 fn what_is_in_the_way_is_told() {
     let node = Node::new("way");
     node.write(PKI, "a file");
-    assert_files(node.files().settle(), "/kubelet-client.key.tmp cannot be read");
+    assert_files(node.files().finish_interrupted(), "/kubelet-client.key.tmp cannot be read");
     assert_files(node.files().clean_up(true), "/kubelet-client.key.tmp cannot be removed");
-    assert_files(node.files().pending_key(Kind::CLIENT).map(drop), "/var/lib/kubelet/pki cannot be opened");
+    assert_files(
+        node.files().pending_key(CertificateKind::CLIENT).map(drop),
+        "/var/lib/kubelet/pki cannot be opened",
+    );
     // Of an interrupted run, whose directories are gone.
     let node = Node::new("gone");
     node.write(KEY_TMP, KEY);
-    assert_files(node.files().settle(), "directory /etc/kubernetes/pki cannot be synced");
+    assert_files(node.files().finish_interrupted(), "directory /etc/kubernetes/pki cannot be synced");
 }
 
 #[test]
@@ -308,7 +317,7 @@ fn the_kubelets_own_directory_is_closed_wherever_the_pairs_lie() {
         let node = Node::new(&format!("below-{number}"));
         let layout = Layout { certificates: NodePath::parse(pki).unwrap(), ..Layout::default() };
         let files = NodeFiles::open(&node.at(""), layout).unwrap();
-        files.pending_key(Kind::CLIENT).unwrap();
+        files.pending_key(CertificateKind::CLIENT).unwrap();
         assert_eq!(node.at("var/lib/kubelet").exists(), *closed);
         let parent = pki.rsplit_once('/').unwrap().0;
         assert_eq!(node.mode(parent.trim_start_matches('/')), 0o755);
@@ -323,9 +332,9 @@ fn the_kubelets_files_are_there_together_or_not() {
     let node = Node::new("kubelet");
     let text = |name: &str| format!("{name}\n");
     let files = KubeletFiles { config: text("config"), instance: text("instance"), flags: text("flags") };
-    assert!(!node.files().has_kubelet().unwrap());
-    node.files().write_kubelet(&files).unwrap();
-    assert!(node.files().has_kubelet().unwrap());
+    assert!(!node.files().has_kubelet_files().unwrap());
+    node.files().write_kubelet_files(&files).unwrap();
+    assert!(node.files().has_kubelet_files().unwrap());
     assert_eq!(node.mode("var/lib/kubelet"), 0o700);
     for (name, expected) in [
         ("config.yaml", "config\n"),
@@ -338,9 +347,9 @@ fn the_kubelets_files_are_there_together_or_not() {
     for name in ["config.yaml", "kubeadm-flags.env"] {
         let (path, aside) = (node.at(&format!("var/lib/kubelet/{name}")), node.at("aside"));
         std::fs::rename(&path, &aside).unwrap();
-        assert!(!node.files().has_kubelet().unwrap());
+        assert!(!node.files().has_kubelet_files().unwrap());
         std::fs::create_dir(&path).unwrap();
-        assert_files(node.files().has_kubelet(), name);
+        assert_files(node.files().has_kubelet_files(), name);
         std::fs::remove_dir(&path).unwrap();
         std::fs::rename(&aside, &path).unwrap();
     }
@@ -367,7 +376,7 @@ fn a_container_runtime_is_known_by_its_socket() {
 #[test]
 fn the_list_of_name_servers_is_systemd_resolveds_where_there_is_one() {
     let node = Node::new("resolved");
-    assert!(!node.files().has_resolved().unwrap());
+    assert!(!node.files().has_systemd_resolved().unwrap());
     node.write(crate::kubelet::RESOLVED.trim_start_matches('/'), "");
-    assert!(node.files().has_resolved().unwrap());
+    assert!(node.files().has_systemd_resolved().unwrap());
 }

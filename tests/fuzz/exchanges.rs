@@ -2,20 +2,15 @@
 //! only.
 
 use std::ops::RangeInclusive;
-use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use nodestrap::clock::Deadline;
-use nodestrap::csr::{CertificateRequest, Exchange, Verdict, Wait, Wanted};
-use nodestrap::error::{Error, ErrorKind, Result};
+use nodestrap::csr::{CertificateRequest, CertificateTemplate, Exchange, Progress};
+use nodestrap::error::ErrorKind;
 use nodestrap::http::Bearer;
-use nodestrap::log::Log;
-use nodestrap::report::Report;
-use nodestrap::sd_notify::Notify;
+use nodestrap::limits;
 use nodestrap::trust::{self, Pins};
 
 use crate::answers::{answers, bookmark, chunked, denied, event, issued, json, list, object, status};
@@ -26,7 +21,10 @@ const TIME: Duration = Duration::from_mins(6);
 
 /// How an exchange went.
 struct Played {
-    outcome: Result<Verdict>,
+    /// How it ended.
+    end: Progress,
+    /// What it came to before that.
+    progress: Vec<Progress>,
     /// POST, LIST, or WATCH with the version that it goes on from.
     steps: Vec<String>,
     /// When each came.
@@ -35,26 +33,39 @@ struct Played {
     seconds: Vec<u64>,
     /// Its own pauses, in milliseconds.
     pauses: Vec<u128>,
-    waits: Vec<Wait>,
-    /// The lines for people.
-    said: Vec<String>,
 }
 
 impl Played {
     /// Asserts that it ended with the certificate, after these requests.
     fn is_issued_after(&self, steps: &[&str]) {
-        assert!(matches!(self.outcome, Ok(Verdict::Issued(_))), "{steps:?}: {:?}", self.outcome);
+        assert!(matches!(self.end, Progress::Issued(_)), "{steps:?}: {:?}", self.end);
         assert_eq!(self.steps, steps);
     }
 
     fn kind(&self) -> Option<ErrorKind> {
-        self.outcome.as_ref().err().map(Error::kind)
+        match &self.end {
+            Progress::Failed { error, .. } => Some(error.kind()),
+            _ => None,
+        }
     }
 
-    /// How often it said something with this in it.
-    fn times_said(&self, text: &str) -> usize {
-        self.said.iter().filter(|line| line.contains(text)).count()
+    /// How often it came to this.
+    fn count(&self, is_it: impl Fn(&Progress) -> bool) -> usize {
+        self.progress.iter().filter(|progress| is_it(progress)).count()
     }
+
+    /// Which of its attempts to go on had news, and whether the API server had the request then.
+    fn retries(&self) -> Vec<(bool, bool)> {
+        let retry = |progress: &Progress| match progress {
+            Progress::Retry { news, is_submitted, .. } => Some((news.is_some(), *is_submitted)),
+            _ => None,
+        };
+        self.progress.iter().filter_map(retry).collect()
+    }
+}
+
+fn is_watching(progress: &Progress) -> bool {
+    matches!(progress, Progress::Watching)
 }
 
 /// Plays an exchange that waits, against these answers.
@@ -67,23 +78,31 @@ fn play_as(list: &[Vec<u8>], waits_for_others: bool) -> Played {
     let clock = &*system.clock;
     let cluster =
         trust::given(&system, &fixtures::cluster(), &Pins::None, None, fixtures::now()).expect("a cluster");
-    let request = CertificateRequest::new(&fixtures::key(), &Wanted::client(&fixtures::node()));
+    let request = CertificateRequest::new(&fixtures::key(), &CertificateTemplate::client(&fixtures::node()));
     let request = request.expect("a request");
     let bearer = Bearer::new(fixtures::token().whole()).expect("a header");
     let exchange = Exchange::new(cluster.api(), Some(&bearer), &request, clock, Deadline::after(clock, TIME));
-    let (mut report, manager, mut waits) = (Report::new(), Manager::start(), Vec::new());
-    let log = Log::new(Notify::to(Some(manager.name.clone().into())));
-    let exchange = if waits_for_others { exchange } else { exchange.looking_once() };
-    let outcome = exchange.run(&log, &mut report, &mut |wait| {
-        waits.push(wait);
-        Ok(())
-    });
+    let mut exchange = if waits_for_others { exchange } else { exchange.no_wait() };
+    let mut progress = Vec::new();
+    let end = loop {
+        let (before, pauses) = (clock.elapsed(), other.pauses().len());
+        match exchange.poll() {
+            end @ (Progress::Issued(_) | Progress::Unusable { .. } | Progress::Failed { .. }) => break end,
+            next => progress.push(next),
+        }
+        assert_eq!(other.pauses().len(), pauses, "it sleeps by itself");
+        let spent = clock.elapsed().saturating_sub(before);
+        assert!(spent <= limits::REQUEST, "one poll takes {spent:?}");
+        if let Some(Progress::Retry { delay, .. }) = progress.last() {
+            clock.sleep(*delay);
+        }
+    };
     let (moments, texts): (Vec<_>, Vec<_>) = other.timed_requests().into_iter().unzip();
     let seconds = texts.iter().filter_map(|text| query(text, "timeoutSeconds")?.parse().ok()).collect();
     let steps = texts.iter().map(|text| step(text)).collect();
     // The middle of a span is a microsecond short of its half.
     let pauses = other.pauses().iter().map(|pause| (pause.as_micros() + 1) / 1000).collect();
-    Played { outcome, steps, moments, seconds, pauses, waits, said: manager.heard() }
+    Played { end, progress, steps, moments, seconds, pauses }
 }
 
 fn step(request: &str) -> String {
@@ -101,32 +120,6 @@ fn query<'a>(request: &'a str, name: &str) -> Option<&'a str> {
         .filter_map(|pair| pair.split_once('='))
         .find(|(key, _)| *key == name)
         .map(|(_, value)| value)
-}
-
-/// A service manager, which is told the lines for people.
-struct Manager {
-    socket: UnixDatagram,
-    name: String,
-}
-
-impl Manager {
-    fn start() -> Self {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("nodestrap-exchange-{}-{number}", std::process::id());
-        let address = SocketAddr::from_abstract_name(&name).expect("an address");
-        let socket = UnixDatagram::bind_addr(&address).expect("a socket");
-        socket.set_nonblocking(true).expect("it waits for nothing");
-        Self { socket, name: format!("@{name}") }
-    }
-
-    fn heard(&self) -> Vec<String> {
-        let mut buffer = [0; 4096];
-        std::iter::from_fn(|| {
-            self.socket.recv(&mut buffer).ok().map(|n| String::from_utf8_lossy(&buffer[..n]).into())
-        })
-        .collect()
-    }
 }
 
 fn pending(version: u32) -> Vec<u8> {
@@ -190,8 +183,8 @@ fn what_comes_between_leads_to_the_list() {
     ] {
         let played = play(&[pending(2), watch, list(9, &[signed(8)])]);
         played.is_issued_after(&["POST", "WATCH 2", "LIST"]);
-        assert_eq!((played.pauses.as_slice(), played.times_said("reconnecting")), (&[125][..], 1));
-        assert_eq!(played.waits, if begins { &[Wait::Begins, Wait::Lasts][..] } else { &[Wait::Lasts] });
+        assert_eq!((played.pauses.as_slice(), played.retries()), (&[125][..], vec![(true, true)]));
+        assert_eq!(played.count(is_watching), usize::from(begins));
     }
     let played = play(&[there_already(), list(9, &[]), pending(2), open(&[("MODIFIED", signed(3))])]);
     played.is_issued_after(&["POST", "LIST", "POST", "WATCH 2"]);
@@ -214,7 +207,7 @@ fn what_a_server_refuses_for_now_is_asked_for_again() {
 }
 
 #[test]
-fn a_verdict_is_on_this_attempt_or_on_an_earlier_one() {
+fn a_decision_is_on_this_attempt_or_on_an_earlier_one() {
     let watched = || open(&[("MODIFIED", object(10, &denied()))]);
     for (name, script, is_earlier) in [
         ("ours", vec![pending(2), watched()], false),
@@ -225,15 +218,14 @@ fn a_verdict_is_on_this_attempt_or_on_an_earlier_one() {
             false,
         ),
     ] {
-        let Ok(Verdict::Spent { earlier, error }) = play(&script).outcome else {
-            panic!("{name}: a verdict")
-        };
-        assert_eq!((earlier, error.kind()), (is_earlier, ErrorKind::Denied), "{name}");
+        let played = play(&script);
+        let Progress::Unusable { is_earlier: was, error } = played.end else { panic!("{name}: a decision") };
+        assert_eq!((was, error.kind()), (is_earlier, ErrorKind::Denied), "{name}");
     }
 }
 
 #[test]
-fn one_that_looks_once_waits_for_nobody() {
+fn one_that_does_not_wait_checks_once() {
     for script in [vec![pending(2)], vec![there_already(), list(9, &[object(3, &json!({}))])]] {
         let played = play_as(&script, false);
         assert_eq!(played.kind(), Some(ErrorKind::Pending));
@@ -272,10 +264,10 @@ fn a_silent_watch_is_opened_again_from_the_last_version() {
     let played = play(&[pending(2), open(&[]), signed()]);
     played.is_issued_after(&["POST", "WATCH 2", "WATCH 2"]);
     assert!(seconds(90..=92, played.moments[2]), "{:?}", played.moments);
-    let ticks = played.waits.iter().filter(|wait| **wait == Wait::Lasts).count();
-    assert!(ticks >= 45 && played.waits.len() == ticks + 2, "{:?}", played.waits);
+    let still_pending = |first| move |progress: &Progress| matches!(progress, Progress::StillPending { is_first } if first == *is_first);
+    assert_eq!((played.count(still_pending(true)), played.count(is_watching)), (1, 2));
+    assert!(played.count(still_pending(false)) >= 44, "{:?}", played.progress);
     assert_eq!(played.pauses, [0; 0], "it has waited for long enough");
-    assert_eq!(played.times_said("kubectl certificate approve"), 1, "{:?}", played.said);
 
     // A bookmark after nearly a minute.
     let mark = event("BOOKMARK", &bookmark(12));

@@ -9,11 +9,11 @@ fn what_is_set_aside_overwrites_nothing() {
     let directory = scratch.root().directory("/", None).unwrap();
     for (text, aside) in [("1", "f.old-now"), ("2", "f.old-now-2"), ("3", "f.old-now-3")] {
         directory.replace("f", 0o640, text.as_bytes()).unwrap();
-        assert_eq!(directory.set_aside("f", ".old-now").unwrap().as_deref(), Some(aside));
+        assert_eq!(directory.move_aside("f", ".old-now").unwrap().as_deref(), Some(aside));
     }
     symlink(scratch.path("target"), scratch.path("root/l")).unwrap();
-    directory.set_aside("l", ".old-now").unwrap();
-    assert_eq!(directory.set_aside("l", ".old-now").unwrap(), None);
+    directory.move_aside("l", ".old-now").unwrap();
+    assert_eq!(directory.move_aside("l", ".old-now").unwrap(), None);
     assert_eq!(scratch.root().names("/").unwrap(), ["f.old-now", "f.old-now-2", "f.old-now-3", "l.old-now"]);
     for (text, aside) in [("1", "f.old-now"), ("3", "f.old-now-3")] {
         let path = scratch.path("root").join(aside);
@@ -21,7 +21,7 @@ fn what_is_set_aside_overwrites_nothing() {
         assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o7777, 0o640);
     }
     assert_eq!(std::fs::read_link(scratch.path("root/l.old-now")).unwrap(), scratch.path("target"));
-    assert!(directory.set_aside(&"n".repeat(300), ".old-now").is_err());
+    assert!(directory.move_aside(&"n".repeat(300), ".old-now").is_err());
 }
 
 /// What takes the name between the look and the rename stays.

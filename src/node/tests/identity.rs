@@ -1,6 +1,6 @@
 //! What an identity says of its cluster and of its node, and who else could have made it.
 
-use super::existing::{leave_identity, name};
+use super::state::{leave_identity, name};
 use super::*;
 
 #[test]
@@ -8,7 +8,7 @@ fn an_identity_names_its_cluster_by_each_key_once_and_by_its_host() {
     let node = Node::new("identity-cluster");
     leave_identity(&node);
     node.write(CA_CRT, [CA, OTHER, CA].concat());
-    let Existing::Joined(identity) = node.files().existing(&name("n1"), now()).unwrap() else { panic!() };
+    let NodeState::Joined(identity) = node.files().state(&name("n1"), now()).unwrap() else { panic!() };
     assert_eq!(identity.cluster_keys(), Bundle::from_pem([CA, OTHER].concat()).unwrap().pins());
     assert_eq!(identity.host().as_deref(), Some("192.0.2.1"));
 }
@@ -44,8 +44,8 @@ fn of_an_identity_its_secrets_are_closed_and_nothing_else() {
         node.open(path, 0o644);
     }
     let files = node.files();
-    assert!(matches!(files.existing(&name("n1"), now()).unwrap(), Existing::Joined(_)));
-    files.tell(true, &Log::silent());
+    assert!(matches!(files.state(&name("n1"), now()).unwrap(), NodeState::Joined(_)));
+    files.log_findings(true, &Log::silent());
     assert_eq!(node.mode(key), 0o600);
     for path in [CA_CRT, "etc/kubernetes/chain.pem", PAIR] {
         assert_eq!(node.mode(path), 0o644, "{path}");
@@ -55,18 +55,18 @@ fn of_an_identity_its_secrets_are_closed_and_nothing_else() {
 #[test]
 fn directories_that_others_can_write_to_are_refused() {
     let node = Node::new("judged");
-    node.files().judge().unwrap();
+    node.files().check_directories().unwrap();
     for path in ["etc/kubernetes/pki", "etc/kubernetes", PKI, "var/lib/kubelet", "var/lib"] {
         std::fs::create_dir_all(node.at(path)).unwrap();
         node.open(path, 0o757);
-        assert_files(node.files().judge(), "other users can write to it");
+        assert_files(node.files().check_directories(), "other users can write to it");
         node.open(path, 0o755);
-        node.files().judge().unwrap();
+        node.files().check_directories().unwrap();
     }
     // Not judged here: whoever needs it tells.
     std::fs::remove_dir_all(node.at(PKI)).unwrap();
     node.write(PKI, "a file");
-    node.files().judge().unwrap();
+    node.files().check_directories().unwrap();
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_ca_that_is_renewed_is_told_from_one_that_stays() {
     for (held, renews) in [(&b""[..], false), (&[CA, OTHER].concat(), false), (CA, true)] {
         node.write(CA_CRT, held);
         for replace in [false, true] {
-            let found = node.files().replacement(&cluster, &Existing::None, &name("n1"), replace).unwrap();
+            let found = node.files().replacement(&cluster, &NodeState::None, &name("n1"), replace).unwrap();
             assert_eq!((found.renews_ca(), found.is_empty()), (renews, true), "{held:?}");
         }
     }
@@ -88,7 +88,7 @@ fn a_key_that_others_may_know_is_told_of_and_no_other() {
     let warnings = |prepare: &dyn Fn()| {
         prepare();
         let files = node.files();
-        files.pending_key(Kind::CLIENT).unwrap();
+        files.pending_key(CertificateKind::CLIENT).unwrap();
         files.warnings.take().len()
     };
     assert_eq!(warnings(&|| {}), 0, "there is none yet");

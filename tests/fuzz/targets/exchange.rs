@@ -6,11 +6,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use nodestrap::clock::Deadline;
-use nodestrap::csr::{CertificateRequest, Exchange, Verdict, Wanted};
+use nodestrap::csr::{CertificateRequest, CertificateTemplate, Exchange, Progress};
 use nodestrap::http::Bearer;
 use nodestrap::join;
 use nodestrap::log::Log;
-use nodestrap::node::{Existing, Layout, NodeFiles};
+use nodestrap::node::{Layout, NodeFiles, NodeState};
 use nodestrap::options::{Command, Options, Surroundings};
 use nodestrap::report::{Report, Success};
 use nodestrap::trust::{self, Pins};
@@ -28,24 +28,35 @@ pub fn exchange(data: &[u8]) -> bool {
     let (system, other) = transport::server(data);
     let cluster =
         trust::given(&system, &fixtures::cluster(), &Pins::None, None, fixtures::now()).expect("a cluster");
-    let (key, wanted) = (fixtures::key(), Wanted::client(&fixtures::node()));
-    let request = CertificateRequest::new(&key, &wanted).expect("a request");
+    let (key, template) = (fixtures::key(), CertificateTemplate::client(&fixtures::node()));
+    let request = CertificateRequest::new(&key, &template).expect("a request");
     let bearer = Bearer::new(fixtures::token().whole()).expect("a header");
     let deadline = Deadline::after(&*system.clock, Duration::from_mins(1));
-    let exchange = Exchange::new(cluster.api(), Some(&bearer), &request, &*system.clock, deadline);
-    let taken = match exchange.run(&Log::silent(), &mut Report::new(), &mut |_| Ok(())) {
-        Ok(Verdict::Issued(issued)) => {
+    let mut exchange = Exchange::new(cluster.api(), Some(&bearer), &request, &*system.clock, deadline);
+    let end = loop {
+        match exchange.poll() {
+            Progress::Submitted | Progress::Resumed | Progress::Watching | Progress::StillPending { .. } => {}
+            Progress::Retry { delay, news, .. } => {
+                is_one_line(&news.unwrap_or_default());
+                system.clock.sleep(delay);
+            }
+            end => break end,
+        }
+    };
+    let taken = match end {
+        Progress::Issued(issued) => {
             let chain = Certificate::chain_from_pem(issued.pem().as_bytes()).expect("what is stored is read");
             assert_eq!(chain[0].spki, key.spki());
-            assert!(wanted.is_met_by(&chain[0]).is_ok() && chain[0].not_after >= fixtures::now());
+            assert!(template.matches(&chain[0]).is_ok() && chain[0].not_after >= fixtures::now());
             is_one_line(&issued.leaf().issuer.to_string());
             true
         }
-        Ok(Verdict::Spent { error, .. }) | Err(error) => {
+        Progress::Unusable { error, .. } | Progress::Failed { error, .. } => {
             is_one_line(&error.to_string());
             assert!(!error.to_string().contains(fixtures::SECRET), "{error}");
             false
         }
+        going_on => unreachable!("{going_on:?}"),
     };
     assert!(other.requests().len() < REQUESTS, "{} requests", other.requests().len());
     taken
@@ -92,8 +103,8 @@ pub fn join(data: &[u8]) -> bool {
         Ok(success) => {
             assert_eq!(success, Success::Joined);
             let files = NodeFiles::open(&root, Layout::default()).expect("a directory");
-            let existing = files.existing(&fixtures::node(), fixtures::now()).expect("files");
-            assert!(matches!(existing, Existing::Joined(_)), "{existing:?}");
+            let state = files.state(&fixtures::node(), fixtures::now()).expect("files");
+            assert!(matches!(state, NodeState::Joined(_)), "{state:?}");
         }
         Err(error) => {
             is_one_line(&error.to_string());

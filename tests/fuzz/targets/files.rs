@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use nodestrap::csr::Wanted;
-use nodestrap::node::{Existing, Layout, NodeFiles};
+use nodestrap::csr::CertificateTemplate;
+use nodestrap::node::{Layout, NodeFiles, NodeState};
 use nodestrap::trust::share_a_key;
 use nodestrap::x509::Certificate;
 
@@ -55,23 +55,23 @@ pub fn identity(data: &[u8]) -> bool {
 fn judge(root: &Path) -> bool {
     let (node, now) = (fixtures::node(), fixtures::now());
     let files = NodeFiles::open(root, Layout::default()).expect("a directory");
-    let Ok(existing) = files.existing(&node, now).map_err(|error| is_one_line(&error.to_string())) else {
+    let Ok(state) = files.state(&node, now).map_err(|error| is_one_line(&error.to_string())) else {
         return false;
     };
-    let _ = files.stored(&Wanted::client(&node), now);
-    if let Err(error) = files.refuse_foreign(&existing, &node) {
+    let _ = files.stored(&CertificateTemplate::client(&node), now);
+    if let Err(error) = files.refuse_other_identity(&state, &node) {
         is_one_line(&error.to_string());
     }
     for replace in [false, true] {
-        match files.replacement(&fixtures::authorities(), &existing, &node, replace) {
+        match files.replacement(&fixtures::authorities(), &state, &node, replace) {
             Ok(replacement) => assert!(replacement.paths().count() <= FILES.len()),
             Err(error) => is_one_line(&error.to_string()),
         }
     }
-    if let Existing::Unusable(unusable) = &existing {
+    if let NodeState::Unusable(unusable) = &state {
         is_one_line(&unusable.problem.to_string());
     }
-    let Existing::Joined(identity) = existing else { return false };
+    let NodeState::Joined(identity) = state else { return false };
     let leaf = identity.certificate();
     assert_eq!(leaf.subject, node.subject());
     assert!(leaf.not_after >= now);

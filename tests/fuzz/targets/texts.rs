@@ -81,7 +81,14 @@ pub fn kubelet_config(data: &[u8]) -> bool {
     let mut taken = false;
     for resolved in [false, true] {
         let (cri_socket, ca) = ("unix:///run/containerd/containerd.sock", "/etc/kubernetes/pki/ca.crt");
-        let machine = Machine { node: &node, hostname: None, cri_socket, resolved, ca, places: &[] };
+        let machine = Machine {
+            node: &node,
+            hostname: None,
+            cri_socket,
+            has_systemd_resolved: resolved,
+            ca,
+            path_flags: &[],
+        };
         let Ok(made) = kubelet::for_machine(text, &machine) else { continue };
         let (before, after) =
             (yaml::tree(text).expect("it was read"), yaml::tree(&made).expect("it is read"));

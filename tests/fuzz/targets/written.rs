@@ -6,7 +6,7 @@ use ring::digest::{Context, SHA512_256};
 use serde_json::Value;
 
 use nodestrap::asn1::{Fields, tlv};
-use nodestrap::csr::{CertificateRequest, Wanted};
+use nodestrap::csr::{CertificateRequest, CertificateTemplate};
 use nodestrap::http::{Bearer, ServerUrl};
 use nodestrap::kubeconfig::{self, BootstrapUser, Kubeconfig};
 use nodestrap::log::Log;
@@ -115,8 +115,13 @@ fn request(choices: &mut Choices<'_>) {
     let (one, two) = (names(&mut hosts.iter()), names(&mut hosts.iter().rev()));
     assert_eq!((one.to_der(), one.to_string()), (two.to_der(), two.to_string()));
     let key = fixtures::key();
-    let name = |wanted: &Wanted| CertificateRequest::new(&key, wanted).expect("a request").name().to_owned();
-    assert_eq!(name(&Wanted::serving(&node, one)), name(&Wanted::serving(&node, two)));
+    let name = |wanted: &CertificateTemplate| {
+        CertificateRequest::new(&key, wanted).expect("a request").name().to_owned()
+    };
+    assert_eq!(
+        name(&CertificateTemplate::serving(&node, one)),
+        name(&CertificateTemplate::serving(&node, two))
+    );
     let mut digest = Context::new(&SHA512_256);
     let user = format!("system:node:{}", node.as_str());
     let spki = key.spki();
@@ -124,7 +129,7 @@ fn request(choices: &mut Choices<'_>) {
         digest.update(format!("{}|", BASE64_URL_SAFE_NO_PAD.encode(value)).as_bytes());
     }
     let digest = BASE64_URL_SAFE_NO_PAD.encode(digest.finish());
-    assert_eq!(name(&Wanted::client(&node)), format!("node-csr-{digest}"));
+    assert_eq!(name(&CertificateTemplate::client(&node)), format!("node-csr-{digest}"));
 }
 
 /// A report is one line of JSON that holds what was put in.

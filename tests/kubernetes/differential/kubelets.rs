@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use nodestrap::clock::Deadline;
 use nodestrap::error::ErrorKind::NotPublished;
 use nodestrap::http::Proxies;
-use nodestrap::kubelet::{Lookup, Machine, NodeRegistration};
+use nodestrap::kubelet::{ClusterQuery, Machine, NodeRegistration};
 use nodestrap::log::Log;
 use nodestrap::node_name::NodeName;
 use serde_json::{Value, json};
@@ -119,12 +119,12 @@ fn ours(wanted: &Wanted, hostname: &str, server: &Trusted) -> Result<Written, Re
         node: &node,
         hostname: Some(hostname),
         cri_socket: SOCKET,
-        resolved: false,
+        has_systemd_resolved: false,
         ca: "/etc/kubernetes/pki/ca.crt",
-        places: &[],
+        path_flags: &[],
     };
     let deadline = Deadline::after(&*system.clock, Duration::from_secs(1));
-    let lookup = Lookup { api: &api, bearer: None, clock: &*system.clock, deadline };
+    let lookup = ClusterQuery { api: &api, bearer: None, clock: &*system.clock, deadline };
     let files = lookup.kubelet_files(&registration, &machine, &Log::new(None))?;
     Ok((shape(files.config, wanted), files.instance, files.flags))
 }

@@ -6,9 +6,9 @@ use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use nodestrap::csr::{CertificateRequest, Key, Kind, Wanted};
+use nodestrap::csr::{CertificateKind, CertificateRequest, CertificateTemplate, Key};
 use nodestrap::kubeconfig::{self, BootstrapUser};
-use nodestrap::node::{Existing, Layout, NodeFiles};
+use nodestrap::node::{Layout, NodeFiles, NodeState};
 use nodestrap::node_name::NodeName;
 use serde_json::json;
 
@@ -71,8 +71,8 @@ fn identities() {
     let mut tally = Tally::new("identities", CLASSES);
     for _ in 0..count() / 4 {
         let (node, input) = draw(&mut random, &authority);
-        let existing = files(&node).existing(&name("n1"), SystemTime::now());
-        let ours = existing.map(|found| !matches!(found, Existing::None | Existing::Unusable(_)));
+        let existing = files(&node).state(&name("n1"), SystemTime::now());
+        let ours = existing.map(|found| !matches!(found, NodeState::None | NodeState::Unusable(_)));
         let question = json!({"root": node.root(), "kubeconfig": format!("/{KUBELET_CONF}")});
         let theirs = oracle.ask("is valid", &question).map(|value| value == json!(true));
         tally.hold(&Case { ours: ours.map_err(Refusal::from), theirs, input });
@@ -119,11 +119,10 @@ fn stored_pairs() {
     let mut tally = Tally::new("stored pairs", CLASSES);
     for _ in 0..count() / 4 {
         let (node, input) = draw(&mut random, &authority);
-        let stored = files(&node).stored(&Wanted::client(&name("n1")), SystemTime::now());
+        let stored = files(&node).stored(&CertificateTemplate::client(&name("n1")), SystemTime::now());
         let ours =
             stored.map_err(Refusal::from).and_then(|found| found.map(|leaf| leaf.der).ok_or(Refusal::BARE));
-        let question =
-            json!({"root": node.root(), "directory": format!("/{PKI}"), "name": Kind::CLIENT.store});
+        let question = json!({"root": node.root(), "directory": format!("/{PKI}"), "name": CertificateKind::CLIENT.file_prefix});
         let theirs = oracle.ask("current pair", &question).map(|chain| given_bytes(&chain[0]));
         tally.hold(&Case { ours, theirs, input });
     }
@@ -138,7 +137,8 @@ fn request_names() {
         let length = 1 + random.below(63);
         let input = format!("n{}", random.text("abc019", length));
         let key = Key::generate().expect("a key");
-        let request = CertificateRequest::new(&key, &Wanted::client(&name(&input))).expect("a request");
+        let request =
+            CertificateRequest::new(&key, &CertificateTemplate::client(&name(&input))).expect("a request");
         let question = json!({"publicKey": bytes(key.spki()), "node": input});
         let theirs = oracle.ask("request name", &question).map(|value| given_text(&value));
         tally.hold(&Case { ours: Ok(request.name().to_owned()), theirs, input });
@@ -160,9 +160,11 @@ fn joined_nodes() {
         let root = json!(node.root());
         let valid = oracle.ask("is valid", &json!({"root": root, "kubeconfig": format!("/{KUBELET_CONF}")}));
         assert_eq!(valid, Ok(json!(true)), "{:#?}", node.tree());
-        let store = json!({"root": root, "directory": format!("/{PKI}"), "name": Kind::CLIENT.store});
+        let store = json!({"root": root, "directory": format!("/{PKI}"), "name": CertificateKind::CLIENT.file_prefix});
         let chain = oracle.ask("current pair", &store).expect("a pair");
-        let stored = files(&node).stored(&Wanted::client(&name(&own)), SystemTime::now()).expect("a disk");
+        let stored = files(&node)
+            .stored(&CertificateTemplate::client(&name(&own)), SystemTime::now())
+            .expect("a disk");
         assert_eq!(stored.expect("a pair").der, given_bytes(&chain[0]));
         let key = Key::from_pem(node.read_key().as_bytes()).expect("a key");
         let asked = oracle.ask("request name", &json!({"publicKey": bytes(key.spki()), "node": own}));
@@ -173,15 +175,18 @@ fn joined_nodes() {
         update["certificate"] = bytes(&certificate);
         update["key"] = bytes(&key);
         let updated = oracle.ask("update pair", &update).expect("an update");
-        let stored = files(&node).stored(&Wanted::client(&name(&own)), SystemTime::now()).expect("a disk");
+        let stored = files(&node)
+            .stored(&CertificateTemplate::client(&name(&own)), SystemTime::now())
+            .expect("a disk");
         assert_eq!(stored.expect("a pair").der, given_bytes(&updated[0]));
         node.join(&api).name(&own).with_cert().run().expect("already-joined");
         if random.once_in(2) {
             fs::rename(node.at(CURRENT), node.at(&format!("{PKI}/kubelet-client-updated.pem")))
                 .expect("a link");
             node.join(&api).name(&own).with_cert().run().expect("joined");
-            let stored =
-                files(&node).stored(&Wanted::client(&name(&own)), SystemTime::now()).expect("a disk");
+            let stored = files(&node)
+                .stored(&CertificateTemplate::client(&name(&own)), SystemTime::now())
+                .expect("a disk");
             let chain = oracle.ask("current pair", &store).expect("a pair");
             assert_eq!(stored.expect("a pair").der, given_bytes(&chain[0]));
         }
@@ -204,7 +209,7 @@ fn bootstraps() {
         node.write(BOOTSTRAP_CONF, kubeconfig::bootstrap(&url, &BASE64_STANDARD.encode(&ca), &user).expose());
         node.write(CA, &ca);
         let kept = if random.once_in(2) {
-            Some(files(&node).pending_key(Kind::CLIENT).expect("a key"))
+            Some(files(&node).pending_key(CertificateKind::CLIENT).expect("a key"))
         } else {
             None
         };
@@ -216,15 +221,16 @@ fn bootstraps() {
         assert_eq!(given_text(&seen["bearers"][0]), token);
         let key = Key::from_pem(node.read_key().as_bytes()).expect("a key");
         assert!(kept.is_none_or(|kept| kept.spki() == key.spki()), "the kubelet takes the key that is there");
-        let request = CertificateRequest::new(&key, &Wanted::client(&name(&own))).expect("a request");
+        let request =
+            CertificateRequest::new(&key, &CertificateTemplate::client(&name(&own))).expect("a request");
         assert_eq!(given_text(&seen["requests"][0]["metadata"]["name"]), request.name());
         let spec = &seen["requests"][0]["spec"];
         assert_eq!(spec["signerName"], "kubernetes.io/kube-apiserver-client-kubelet");
         assert_eq!(spec["usages"], json!(["digital signature", "client auth"]));
         let conf = kubeconfig::kubelet(&url, &BASE64_STANDARD.encode(&ca), &format!("/{CURRENT}"));
         assert_eq!(node.read(KUBELET_CONF), conf);
-        let existing = files(&node).existing(&name(&own), SystemTime::now()).expect("a disk");
-        assert!(matches!(existing, Existing::Joined(_)), "{existing:?}");
+        let existing = files(&node).state(&name(&own), SystemTime::now()).expect("a disk");
+        assert!(matches!(existing, NodeState::Joined(_)), "{existing:?}");
     }
     println!(
         "bootstraps: {rounds} by the kubelet, each from nodestrap's files to an identity that nodestrap takes"

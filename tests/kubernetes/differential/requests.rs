@@ -1,4 +1,4 @@
-//! The object that lies under the name of a node's request already: whether the kubelet takes it up, and nodestrap.
+//! The object that lies under the name of a node's request already: whether the kubelet resumes it, and nodestrap.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -6,12 +6,10 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use nodestrap::clock::Deadline;
-use nodestrap::csr::{CertificateRequest, Exchange, Key, Verdict, Wanted};
+use nodestrap::csr::{CertificateRequest, CertificateTemplate, Exchange, Key, Progress};
 use nodestrap::error::ErrorKind::{Clock, Denied, NotTrusted, Pending};
 use nodestrap::http::Proxies;
-use nodestrap::log::Log;
 use nodestrap::node_name::NodeName;
-use nodestrap::report::Report;
 use serde_json::{Value, json};
 
 use super::damage::Damage;
@@ -170,12 +168,16 @@ fn ours(own: &Own, found: &Found, server: &Trusted) -> (Result<(), Refusal>, Val
     let system = system(SystemTime::now(), Arc::new(network), Proxies::default());
     let api = server.dial(&system).expect("a connection");
     let deadline = Deadline::after(&*system.clock, Duration::from_secs(1));
-    let exchange = Exchange::new(&api, None, &own.request, &*system.clock, deadline).looking_once();
-    let outcome = match exchange.run(&Log::silent(), &mut Report::new(), &mut |_| Ok(())) {
-        Ok(Verdict::Issued(_)) => Ok(()),
-        // Taken up, and nobody has decided yet.
-        Err(error) if error.kind() == Pending => Ok(()),
-        Ok(Verdict::Spent { error, .. }) | Err(error) => Err(error.into()),
+    let mut exchange = Exchange::new(&api, None, &own.request, &*system.clock, deadline).no_wait();
+    let outcome = loop {
+        match exchange.poll() {
+            Progress::Issued(_) => break Ok(()),
+            // Resumed, and nobody has decided yet.
+            Progress::Failed { error, .. } if error.kind() == Pending => break Ok(()),
+            Progress::Unusable { error, .. } | Progress::Failed { error, .. } => break Err(error.into()),
+            Progress::Retry { delay, .. } => system.clock.sleep(delay),
+            _ => {}
+        }
     };
     let posted = posted.lock().unwrap().take();
     (outcome, posted)
@@ -185,7 +187,7 @@ fn ours(own: &Own, found: &Found, server: &Trusted) -> (Result<(), Refusal>, Val
 fn requests_that_are_there_already() {
     let (mut random, mut oracle) = (Random::of("requests"), Oracle::start());
     let (key, node) = (Key::generate().expect("a key"), NodeName::new("n1").expect("a name"));
-    let request = CertificateRequest::new(&key, &Wanted::client(&node)).expect("a request");
+    let request = CertificateRequest::new(&key, &CertificateTemplate::client(&node)).expect("a request");
     let other = Key::generate().expect("a key");
     let own = Own { authority: Authority::new("kubernetes"), key, other, request };
     let server = Trusted::new();

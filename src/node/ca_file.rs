@@ -9,7 +9,7 @@ use crate::x509::Certificate;
 
 /// What ca.crt holds, as a kubelet reads it.
 #[derive(Debug)]
-pub(super) enum Stored {
+pub(super) enum CaFile {
     /// There is no such file, or there is nothing in it: a write that was interrupted leaves an empty file.
     Nothing,
     /// Certificates, and nothing that a kubelet could not read.
@@ -30,7 +30,7 @@ pub(super) enum CaState {
     /// It holds other certificates, whose keys are all the cluster's: a CA was renewed, added, or has gone.
     Renewed,
     /// It holds a key that is not the cluster's, or no certificate.
-    Foreign {
+    Other {
         /// The clause that says so.
         problem: String,
         /// Whether it holds none of the cluster's keys.
@@ -40,27 +40,27 @@ pub(super) enum CaState {
 
 impl NodeFiles {
     /// ca.crt, whosever it is.
-    pub(super) fn ca(&self) -> Result<Stored> {
+    pub(super) fn ca(&self) -> Result<CaFile> {
         let path = self.layout.ca.as_str();
         let (bytes, is_safe) = self.examine(path, |_| false)?.unwrap_or_default();
         let bytes = bytes.expose();
         Ok(match Certificate::chain_from_pem(bytes) {
-            Some(certificates) if is_safe => Stored::Certificates(certificates),
-            Some(certificates) => Stored::Writable(certificates),
-            None if bytes.trim_ascii().is_empty() => Stored::Nothing,
-            None => Stored::Garbage,
+            Some(certificates) if is_safe => CaFile::Certificates(certificates),
+            Some(certificates) => CaFile::Writable(certificates),
+            None if bytes.trim_ascii().is_empty() => CaFile::Nothing,
+            None => CaFile::Garbage,
         })
     }
 
     /// Holds ca.crt against the CAs of the cluster, which is trusted.
     pub(super) fn compare_ca(&self, cluster: &Bundle) -> Result<CaState> {
         let (found, keeps) = match self.ca()? {
-            Stored::Nothing => return Ok(CaState::Missing),
-            Stored::Garbage => {
-                return Ok(CaState::Foreign { problem: self.no_certificates(), elsewhere: true });
+            CaFile::Nothing => return Ok(CaState::Missing),
+            CaFile::Garbage => {
+                return Ok(CaState::Other { problem: self.no_certificates(), elsewhere: true });
             }
-            Stored::Certificates(found) => (found, true),
-            Stored::Writable(found) => (found, false),
+            CaFile::Certificates(found) => (found, true),
+            CaFile::Writable(found) => (found, false),
         };
         let own = cluster.certificates();
         let strays: Vec<_> =
@@ -82,7 +82,7 @@ impl NodeFiles {
             self.layout.ca.as_str(),
             shown.join(", ")
         );
-        Ok(CaState::Foreign { problem, elsewhere: strays.len() == found.len() })
+        Ok(CaState::Other { problem, elsewhere: strays.len() == found.len() })
     }
 
     /// Writes ca.crt as kubeadm writes it, unless it holds the same certificates already.
@@ -99,7 +99,7 @@ impl NodeFiles {
             }
             // The run that has written it may have ended before its name was durable.
             CaState::Same => self.sync(ca.directory()),
-            CaState::Foreign { problem, .. } => Err(refusal(&problem)),
+            CaState::Other { problem, .. } => Err(refusal(&problem)),
         }
     }
 

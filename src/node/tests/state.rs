@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::*;
-use crate::csr::Wanted;
+use crate::csr::CertificateTemplate;
 use crate::node_name::NodeName;
 use crate::x509::{AltNames, Certificate};
 
@@ -36,15 +36,15 @@ fn end() -> SystemTime {
 
 /// What is found, in a word, or why it is unusable; with a star where its CAs are known.
 fn found(node: &Node, name: &NodeName, now: SystemTime) -> String {
-    let word = match node.files().existing(name, now).unwrap() {
-        Existing::None => "none",
-        Existing::Unusable(Unusable { problem, authorities }) => {
+    let word = match node.files().state(name, now).unwrap() {
+        NodeState::None => "none",
+        NodeState::Unusable(Unusable { problem, authorities }) => {
             return format!("{}{problem}", if authorities.is_empty() { "" } else { "*" });
         }
-        Existing::Joined(_) => "joined",
-        Existing::WithoutCa(_) => "without ca.crt",
-        Existing::OtherCa(_) => "another ca.crt",
-        Existing::OtherNode(_) => "another node",
+        NodeState::Joined(_) => "joined",
+        NodeState::WithoutCa(_) => "without ca.crt",
+        NodeState::OtherCa(_) => "another ca.crt",
+        NodeState::OtherNode(_) => "another node",
     };
     word.to_owned()
 }
@@ -156,7 +156,7 @@ fn an_identity_is_whole_and_for_this_node() {
         (|node| node.write(CONF, conf(CA) + "    tokenFile: gone\n    token: abc\n"), "joined"),
     ];
     for (number, (change, expected)) in cases.iter().enumerate() {
-        let node = Node::new(&format!("existing-{number}"));
+        let node = Node::new(&format!("state-{number}"));
         leave_identity(&node);
         change(&node);
         assert_eq!(found(&node, &name("n1"), now()), *expected, "case {number}");
@@ -175,13 +175,13 @@ fn what_others_can_write_is_no_identity() {
         (CA_CRT, 0o644, "joined"),
         (PAIR, 0o644, "joined"),
     ] {
-        let node = Node::new("existing-writable");
+        let node = Node::new("state-writable");
         leave_identity(&node);
         node.open(path, mode);
         assert_eq!(found(&node, &name("n1"), now()), expected, "{path} {mode:o}");
     }
     // That of this cluster is written again, that of another one stays.
-    let node = Node::new("existing-writable");
+    let node = Node::new("state-writable");
     node.write(CA_CRT, CA);
     node.open(CA_CRT, 0o666);
     node.files().write_ca(&cluster(CA)).unwrap();
@@ -193,7 +193,7 @@ fn what_others_can_write_is_no_identity() {
 
 #[test]
 fn a_server_is_what_a_kubelet_sends_its_certificate_to() {
-    let node = Node::new("existing-server");
+    let node = Node::new("state-server");
     for (server, is_one) in [
         ("https://api.example", true),
         ("https://192.0.2.1:6443/", true),
@@ -220,7 +220,7 @@ fn a_server_is_what_a_kubelet_sends_its_certificate_to() {
 
 #[test]
 fn an_expired_certificate_is_told_with_its_end() {
-    let node = Node::new("existing-expired");
+    let node = Node::new("state-expired");
     leave_identity(&node);
     let after = |days: u64| end() + Duration::from_hours(24 * days);
     let told = |now| found(&node, &name("n1"), now);
@@ -233,7 +233,7 @@ fn an_expired_certificate_is_told_with_its_end() {
 
 #[test]
 fn an_identity_lasts_to_the_last_second_of_its_chain() {
-    let node = Node::new("existing-time");
+    let node = Node::new("state-time");
     leave_identity(&node);
     for (now, expected) in [
         (now(), "joined"),
@@ -243,7 +243,7 @@ fn an_identity_lasts_to_the_last_second_of_its_chain() {
         assert!(found(&node, &name("n1"), now).starts_with(expected));
     }
     assert_eq!(found(&node, &name("n2"), now()), "another node");
-    let Existing::Joined(identity) = node.files().existing(&name("n1"), now()).unwrap() else { panic!() };
+    let NodeState::Joined(identity) = node.files().state(&name("n1"), now()).unwrap() else { panic!() };
     assert_eq!(identity.certificate().not_after, end());
     assert_eq!(identity.authorities().len(), 2, "those of kubelet.conf and of ca.crt");
 }
@@ -251,25 +251,26 @@ fn an_identity_lasts_to_the_last_second_of_its_chain() {
 #[test]
 fn a_file_that_cannot_be_read_is_told() {
     for (number, path) in [CONF, PAIR, CA_CRT].into_iter().enumerate() {
-        let node = Node::new(&format!("existing-error-{number}"));
+        let node = Node::new(&format!("state-error-{number}"));
         leave_identity(&node);
         std::fs::remove_file(node.at(path)).unwrap();
         std::fs::create_dir(node.at(path)).unwrap();
-        assert_files(node.files().existing(&name("n1"), now()).map(drop), &format!("/{path} cannot be read"));
+        assert_files(node.files().state(&name("n1"), now()).map(drop), &format!("/{path} cannot be read"));
     }
 }
 
 #[test]
 fn a_stored_pair_is_what_is_wanted_and_in_time() {
     let node = Node::new("stored");
-    let wanted = Wanted::client(&name("n1"));
-    let is_stored = |wanted: &Wanted, now| node.files().stored(wanted, now).unwrap().is_some();
-    assert!(!is_stored(&wanted, now()));
+    let template = CertificateTemplate::client(&name("n1"));
+    let is_stored =
+        |template: &CertificateTemplate, now| node.files().stored(template, now).unwrap().is_some();
+    assert!(!is_stored(&template, now()));
     node.write(PAIR, format!("{NODE}{KEY}"));
-    assert!(is_stored(&wanted, now()) && is_stored(&wanted, end()));
-    assert!(!is_stored(&wanted, end() + Duration::from_secs(1)));
-    assert!(!is_stored(&Wanted::client(&name("n2")), now()));
-    assert!(!is_stored(&Wanted::serving(&name("n1"), AltNames::default()), now()));
+    assert!(is_stored(&template, now()) && is_stored(&template, end()));
+    assert!(!is_stored(&template, end() + Duration::from_secs(1)));
+    assert!(!is_stored(&CertificateTemplate::client(&name("n2")), now()));
+    assert!(!is_stored(&CertificateTemplate::serving(&name("n1"), AltNames::default()), now()));
     node.write(PAIR, NODE);
-    assert!(!is_stored(&wanted, now()));
+    assert!(!is_stored(&template, now()));
 }

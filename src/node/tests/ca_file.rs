@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::node::authorities::CaState;
+use crate::node::ca_file::CaState;
 use crate::x509::Certificate;
 
 fn pem_of(der: &[u8]) -> String {
@@ -27,7 +27,7 @@ fn compared(held: &[u8], cluster: &[u8]) -> String {
         CaState::Missing => "missing".to_owned(),
         CaState::Same => "same".to_owned(),
         CaState::Renewed => "renewed".to_owned(),
-        CaState::Foreign { problem, elsewhere } => format!("{elsewhere}: {problem}"),
+        CaState::Other { problem, elsewhere } => format!("{elsewhere}: {problem}"),
     }
 }
 

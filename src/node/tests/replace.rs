@@ -1,6 +1,6 @@
 //! What is foreign, and goes in which order.
 
-use super::existing::{conf, leave_identity, name};
+use super::state::{conf, leave_identity, name};
 use super::*;
 use crate::x509::Certificate;
 
@@ -25,9 +25,9 @@ const OTHERS: [&str; 4] = [
 ];
 
 /// An identity that does not work, and trusts these CAs.
-fn unusable(authorities: &[u8]) -> Existing {
+fn unusable(authorities: &[u8]) -> NodeState {
     let authorities = Certificate::chain_from_pem(authorities).unwrap_or_default();
-    Existing::Unusable(Unusable { problem: Problem::Context, authorities })
+    NodeState::Unusable(Unusable { problem: Problem::Context, authorities })
 }
 
 fn both() -> Vec<u8> {
@@ -40,9 +40,9 @@ fn at_pki(names: &[&str]) -> Vec<String> {
 
 /// Asserts what goes when it may, for a node of this name in the cluster with the CA; where anything is refused
 /// otherwise, by these words.
-fn assert_goes(node: &Node, existing: &Existing, as_node: &str, refusal: Option<&str>, expected: &[String]) {
+fn assert_goes(node: &Node, state: &NodeState, as_node: &str, refusal: Option<&str>, expected: &[String]) {
     let authorities = Bundle::from_pem(CA.to_vec()).unwrap();
-    let find = |replace| node.files().replacement(&authorities, existing, &name(as_node), replace);
+    let find = |replace| node.files().replacement(&authorities, state, &name(as_node), replace);
     match refusal {
         Some(words) => assert_files(find(false), words),
         None => assert!(find(false).unwrap().is_empty()),
@@ -61,8 +61,8 @@ fn all_that_a_kubelet_keeps_goes_in_order() {
     // The only one that tells whose they are.
     node.write(&format!("{PKI}/{}", PAIRS[8]), format!("{KEY}{NODE}"));
     let words = "2030-01-01-00-00-00.pem belongs to O=system:nodes, CN=system:node:n1, this node is n2";
-    assert_goes(&node, &Existing::None, "n2", Some(words), &at_pki(&PAIRS));
-    assert_goes(&node, &Existing::None, "n1", None, &[]);
+    assert_goes(&node, &NodeState::None, "n2", Some(words), &at_pki(&PAIRS));
+    assert_goes(&node, &NodeState::None, "n1", None, &[]);
     let mut with_conf = at_pki(&PAIRS);
     with_conf.push(format!("/{CONF}"));
     assert_goes(&node, &unusable(b""), "n2", Some(words), &with_conf);
@@ -70,7 +70,7 @@ fn all_that_a_kubelet_keeps_goes_in_order() {
     node.write(CA_CRT, OTHER);
     with_conf.insert(9, format!("/{CA_CRT}"));
     let words = "/etc/kubernetes/pki/ca.crt holds CA keys that are not the cluster's: CN=";
-    assert_goes(&node, &Existing::None, "n1", Some(words), &with_conf[..10]);
+    assert_goes(&node, &NodeState::None, "n1", Some(words), &with_conf[..10]);
     assert_goes(&node, &unusable(b""), "n1", Some(words), &with_conf);
 }
 
@@ -78,22 +78,22 @@ fn all_that_a_kubelet_keeps_goes_in_order() {
 fn an_identity_in_the_cluster_stays_through_a_rotation_of_its_ca() {
     let node = Node::new("rotation");
     leave_identity(&node);
-    let existing = || node.files().existing(&name("n1"), now()).unwrap();
-    assert_goes(&node, &existing(), "n1", None, &[]);
+    let state = || node.files().state(&name("n1"), now()).unwrap();
+    assert_goes(&node, &state(), "n1", None, &[]);
     // The new CA beside the old one.
     node.write(CA_CRT, both());
     node.write(CONF, conf(&both()));
-    assert_goes(&node, &existing(), "n1", None, &[]);
+    assert_goes(&node, &state(), "n1", None, &[]);
     node.write(CA_CRT, OTHER);
     node.write(CONF, conf(OTHER));
     let all =
         [&at_pki(&["kubelet-client-current.pem"])[..], &[format!("/{CA_CRT}"), format!("/{CONF}")]].concat();
-    assert_goes(&node, &existing(), "n1", Some("kubelet.conf belongs to another cluster"), &all);
+    assert_goes(&node, &state(), "n1", Some("kubelet.conf belongs to another cluster"), &all);
     let words = "kubelet.conf belongs to O=system:nodes, CN=system:node:n1, this node is n2";
-    assert_goes(&node, &node.files().existing(&name("n2"), now()).unwrap(), "n2", Some(words), &all);
+    assert_goes(&node, &node.files().state(&name("n2"), now()).unwrap(), "n2", Some(words), &all);
     node.write(CA_CRT, CA);
     let without_ca = [all[0].clone(), all[2].clone()];
-    assert_goes(&node, &node.files().existing(&name("n2"), now()).unwrap(), "n2", Some(words), &without_ca);
+    assert_goes(&node, &node.files().state(&name("n2"), now()).unwrap(), "n2", Some(words), &without_ca);
 }
 
 #[test]
@@ -107,19 +107,19 @@ fn of_an_identity_of_no_use_the_cas_tell_where_it_belongs() {
     let all = [key.clone(), conf.clone()];
     assert_goes(&node, &unusable(CA), "n1", None, &[]);
     assert_goes(&node, &unusable(OTHER), "n1", None, &all);
-    assert_goes(&node, &Existing::WithoutCa(trusting(CA)), "n1", None, &[]);
-    assert_goes(&node, &Existing::WithoutCa(trusting(OTHER)), "n1", elsewhere, &all);
+    assert_goes(&node, &NodeState::WithoutCa(trusting(CA)), "n1", None, &[]);
+    assert_goes(&node, &NodeState::WithoutCa(trusting(OTHER)), "n1", elsewhere, &all);
     node.write(CA_CRT, OTHER);
     let all = [key, ca.clone(), conf];
-    for existing in [unusable(CA), unusable(&both()), Existing::OtherCa(trusting(CA))] {
-        assert_goes(&node, &existing, "n1", foreign, std::slice::from_ref(&ca));
+    for state in [unusable(CA), unusable(&both()), NodeState::OtherCa(trusting(CA))] {
+        assert_goes(&node, &state, "n1", foreign, std::slice::from_ref(&ca));
     }
     assert_goes(&node, &unusable(OTHER), "n1", foreign, &all);
-    assert_goes(&node, &Existing::OtherCa(trusting(OTHER)), "n1", elsewhere, &all);
+    assert_goes(&node, &NodeState::OtherCa(trusting(OTHER)), "n1", elsewhere, &all);
     // An older CA beside the cluster's does not make all else foreign.
     node.write(CA_CRT, both());
     assert_goes(&node, &unusable(b""), "n1", foreign, std::slice::from_ref(&ca));
-    assert_goes(&node, &Existing::None, "n1", foreign, std::slice::from_ref(&ca));
+    assert_goes(&node, &NodeState::None, "n1", foreign, std::slice::from_ref(&ca));
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn another_nodes_identity_is_refused_whatever_the_cluster() {
     leave_identity(&node);
     let refuse = |as_node| {
         let (files, as_node) = (node.files(), name(as_node));
-        files.refuse_foreign(&files.existing(&as_node, now()).unwrap(), &as_node)
+        files.refuse_other_identity(&files.state(&as_node, now()).unwrap(), &as_node)
     };
     refuse("n1").unwrap();
     assert_files(refuse("n2"), "CN=system:node:n1, this node is n2; to join as a different node");
@@ -150,16 +150,16 @@ fn what_is_moved_aside_is_named_by_the_time() {
     let node = Node::new("aside");
     leave_identity(&node);
     let files = node.files();
-    let existing = files.existing(&name("n2"), now()).unwrap();
+    let state = files.state(&name("n2"), now()).unwrap();
     let authorities = Bundle::from_pem(CA.to_vec()).unwrap();
-    let replacement = files.replacement(&authorities, &existing, &name("n2"), true).unwrap();
+    let replacement = files.replacement(&authorities, &state, &name("n2"), true).unwrap();
     let aside = [PAIR, CONF].map(|path| format!("{path}.old-2030-01-01-00-00-00"));
-    assert_eq!(files.set_aside(&replacement, now()).unwrap(), aside.clone().map(|path| format!("/{path}")));
+    assert_eq!(files.move_aside(&replacement, now()).unwrap(), aside.clone().map(|path| format!("/{path}")));
     assert_eq!(node.names(), [&aside[1], CA_CRT, &aside[0]]);
-    assert_eq!(files.set_aside(&replacement, now()).unwrap(), [""; 0], "there is nothing left");
+    assert_eq!(files.move_aside(&replacement, now()).unwrap(), [""; 0], "there is nothing left");
     std::fs::remove_dir_all(node.at(PKI)).unwrap();
-    assert_files(files.set_aside(&replacement, now()), &format!("/{PAIR} cannot be moved aside"));
+    assert_files(files.move_aside(&replacement, now()), &format!("/{PAIR} cannot be moved aside"));
     node.write(PKI, "a file");
-    let found = files.replacement(&authorities, &Existing::None, &name("n2"), true);
+    let found = files.replacement(&authorities, &NodeState::None, &name("n2"), true);
     assert_files(found, "directory /var/lib/kubelet/pki cannot be read");
 }

@@ -7,10 +7,10 @@ use std::time::SystemTime;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::authorities::Stored;
+use super::ca_file::CaFile;
 use super::unusable::{WRITABLE, check_server};
 use super::{NodeFiles, Problem, Unusable, path};
-use crate::csr::{Key, Wanted};
+use crate::csr::{CertificateTemplate, Key};
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::http::{ClientIdentity, ServerUrl, System, Verified};
 use crate::kubeconfig::{Kubeconfig, KubeconfigError, User};
@@ -22,18 +22,18 @@ use crate::x509::{Certificate, Name};
 
 /// What identity the node has.
 #[derive(Debug)]
-pub enum Existing {
+pub enum NodeState {
     /// None: there is no kubelet.conf.
     None,
     /// None that a kubelet could start from. A join replaces it, as the kubelet's own bootstrap would.
     Unusable(Unusable),
-    /// One for this node, whole and in time.
+    /// One for this node, complete and within its validity.
     Joined(Box<Identity>),
     /// One for this node that trusts these CAs, while ca.crt is missing.
     WithoutCa(Vec<Certificate>),
     /// The same while ca.crt has none of their keys.
     OtherCa(Vec<Certificate>),
-    /// One for another node, whole and in time.
+    /// One for another node, complete and within its validity.
     OtherNode(Name),
 }
 
@@ -51,13 +51,34 @@ pub struct Identity {
     authorities: Vec<Certificate>,
 }
 
-/// Certificates and their key, which belong together and are in time.
+/// Certificates and their key, which belong together and are within their validity.
 #[derive(Debug)]
 struct Pair {
     /// Leaf first; never empty.
     chain: Vec<Certificate>,
     /// `None` for a key that is not on P-256, which this program does not read.
     key: Option<Key>,
+}
+
+impl NodeState {
+    /// The identity that a kubelet can start from, in this node's cluster or another one.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Identity> {
+        match self {
+            Self::Joined(identity) => Some(identity),
+            _ => None,
+        }
+    }
+
+    /// The keys of the CAs of its cluster, as [`Certificate::pin`] has them, each once, where it is known.
+    #[must_use]
+    pub fn cluster_keys(&self) -> Option<Vec<String>> {
+        match self {
+            Self::Joined(identity) => Some(identity.cluster_keys()),
+            Self::WithoutCa(authorities) => Some(keys(authorities)),
+            _ => None,
+        }
+    }
 }
 
 impl Identity {
@@ -77,13 +98,7 @@ impl Identity {
     /// The keys of these CAs, as [`Certificate::pin`] has them, each once.
     #[must_use]
     pub fn cluster_keys(&self) -> Vec<String> {
-        let mut keys = Vec::new();
-        for key in self.authorities.iter().map(Certificate::pin) {
-            if !keys.contains(&key) {
-                keys.push(key);
-            }
-        }
-        keys
+        keys(&self.authorities)
     }
 
     /// The API server's host, where kubelet.conf names one.
@@ -140,14 +155,14 @@ impl NodeFiles {
     ///
     /// # Errors
     /// [`ErrorKind::Files`] for files that cannot be read.
-    pub fn existing(&self, node: &NodeName, now: SystemTime) -> Result<Existing> {
+    pub fn state(&self, node: &NodeName, now: SystemTime) -> Result<NodeState> {
         let conf = self.layout.kubeconfig.as_str();
         // Only where others can read it: most are parsed once.
         let has_secret = |text: &[u8]| matches!(parse(text), Ok(Ok(config)) if config.embeds_a_secret());
         let Some((text, is_safe)) = self.examine(conf, has_secret)? else {
-            return Ok(Existing::None);
+            return Ok(NodeState::None);
         };
-        let unusable = |problem, authorities| Ok(Existing::Unusable(Unusable { problem, authorities }));
+        let unusable = |problem, authorities| Ok(NodeState::Unusable(Unusable { problem, authorities }));
         if !is_safe {
             return unusable(Problem::Writable, Vec::new());
         }
@@ -176,53 +191,53 @@ impl NodeFiles {
         };
         let subject = &pair.chain[0].subject;
         if *subject != node.subject() {
-            return Ok(Existing::OtherNode(subject.clone()));
+            return Ok(NodeState::OtherNode(subject.clone()));
         }
         Ok(match self.ca()? {
-            Stored::Nothing => Existing::WithoutCa(authorities),
-            Stored::Writable(_) => {
+            CaFile::Nothing => NodeState::WithoutCa(authorities),
+            CaFile::Writable(_) => {
                 let problem = Problem::Part(self.layout.ca.as_str().to_owned(), WRITABLE);
                 return unusable(problem, authorities);
             }
-            Stored::Certificates(stored) if trust::share_a_key(&stored, &authorities) => {
+            CaFile::Certificates(stored) if trust::share_a_key(&stored, &authorities) => {
                 authorities.extend(stored);
                 let (kubeconfig, server) = (conf.to_owned(), cluster.server.clone());
-                Existing::Joined(Box::new(Identity { pair, kubeconfig, server, trusted, authorities }))
+                NodeState::Joined(Box::new(Identity { pair, kubeconfig, server, trusted, authorities }))
             }
-            _ => Existing::OtherCa(authorities),
+            _ => NodeState::OtherCa(authorities),
         })
     }
 
     /// The name of the node that the identity on this disk is for, where there is one that a kubelet can start from.
     ///
     /// # Errors
-    /// As of [`Self::existing`].
+    /// As of [`Self::state`].
     pub fn own_name(&self, now: SystemTime) -> Result<Option<NodeName>> {
         // It is for another node than the one that is asked about, or for this one.
         let asked = NodeName::new("n")?;
-        Ok(match self.existing(&asked, now)? {
-            Existing::OtherNode(subject) => {
+        Ok(match self.state(&asked, now)? {
+            NodeState::OtherNode(subject) => {
                 let mut users = subject.common_names.iter();
                 users.find_map(|user| NodeName::new(user.strip_prefix(USER_PREFIX)?).ok())
             }
-            Existing::None | Existing::Unusable(_) => None,
+            NodeState::None | NodeState::Unusable(_) => None,
             _ => Some(asked),
         })
     }
 
-    /// The certificate of the stored pair that is what is `wanted`, if that pair is whole and in time.
+    /// The certificate of the stored pair that matches `template`, if that pair is complete and within its validity.
     ///
     /// # Errors
     /// [`ErrorKind::Files`] for files that cannot be read.
-    pub fn stored(&self, wanted: &Wanted, now: SystemTime) -> Result<Option<Certificate>> {
-        let file = self.current(wanted.kind);
+    pub fn stored(&self, template: &CertificateTemplate, now: SystemTime) -> Result<Option<Certificate>> {
+        let file = self.current(template.kind);
         let part = self.part("", "", &file)?;
         let pair = part.and_then(|part| pair(&part, &part, now)).ok();
         let leaf = pair.and_then(|pair| pair.chain.into_iter().next());
-        Ok(leaf.filter(|leaf| wanted.is_met_by(leaf).is_ok()))
+        Ok(leaf.filter(|leaf| template.matches(leaf).is_ok()))
     }
 
-    /// The pair that `user` names, if it is whole and in time.
+    /// The pair that `user` names, if it is complete and within its validity.
     fn pair(&self, user: &User, now: SystemTime) -> Result<std::result::Result<Pair, Problem>> {
         let certificate =
             self.part("client-certificate", user.client_certificate_data.expose(), &user.client_certificate)?;
@@ -270,11 +285,21 @@ impl NodeFiles {
     }
 }
 
+fn keys(authorities: &[Certificate]) -> Vec<String> {
+    let mut keys = Vec::new();
+    for key in authorities.iter().map(Certificate::pin) {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    keys
+}
+
 fn parse(text: &[u8]) -> std::result::Result<std::result::Result<Kubeconfig, KubeconfigError>, Utf8Error> {
     std::str::from_utf8(text).map(Kubeconfig::parse)
 }
 
-/// The pair of these parts, if it is whole and in time.
+/// The pair of these parts, if it is complete and within its validity.
 fn pair(certificate: &Part, key: &Part, now: SystemTime) -> std::result::Result<Pair, Problem> {
     let chain = certificate.certificates()?;
     if let Some(place) = chain.iter().position(|certificate| now > certificate.not_after) {
@@ -284,7 +309,7 @@ fn pair(certificate: &Part, key: &Part, now: SystemTime) -> std::result::Result<
     match &own {
         Some(own) if own.spki() == chain[0].spki => {}
         Some(_) => return Err(key.problem("the key of another certificate")),
-        None if is_foreign_key_of(key.bytes.expose(), &chain[0]) => {}
+        None if is_unsupported_key_of(key.bytes.expose(), &chain[0]) => {}
         None => return Err(key.problem("no private key for the certificate found")),
     }
     Ok(Pair { key: own, chain })
@@ -292,8 +317,8 @@ fn pair(certificate: &Part, key: &Part, now: SystemTime) -> std::result::Result<
 
 /// Whether a key file may hold the certificate's key, which is not on P-256 (a kubelet can be told to make others): only
 /// the presence is seen.
-fn is_foreign_key_of(pem: &[u8], leaf: &Certificate) -> bool {
+fn is_unsupported_key_of(pem: &[u8], leaf: &Certificate) -> bool {
     let is_private =
         |block: &pem::Pem| matches!(block.tag(), "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY");
-    !Key::is_kind_of(&leaf.spki) && blocks(pem).unwrap_or_default().iter().any(is_private)
+    !Key::is_p256(&leaf.spki) && blocks(pem).unwrap_or_default().iter().any(is_private)
 }

@@ -3,13 +3,13 @@
 //!
 //! Pairs are loaded by a kubelet without a look at whose they are: it serves with the one, and takes the key of the other
 //! for its own request (`k8s.io/client-go/util/certificate/certificate_store.go`;
-//! `pkg/kubelet/certificate/bootstrap/bootstrap.go`). So all of them go, when one is foreign.
+//! `pkg/kubelet/certificate/bootstrap/bootstrap.go`). So all of them go, when one is of another cluster or node.
 
 use std::time::SystemTime;
 
-use super::authorities::{CaState, Stored};
-use super::{Existing, NodeFiles, failed, path, pending_key, refusal, stamp, unreadable};
-use crate::csr::Kind;
+use super::ca_file::{CaFile, CaState};
+use super::{NodeFiles, NodeState, failed, path, pending_key, refusal, timestamp, unreadable};
+use crate::csr::CertificateKind;
 use crate::error::{Error, Result};
 use crate::node_name::{NodeName, USER_PREFIX};
 use crate::pem_blocks::blocks;
@@ -21,9 +21,12 @@ use crate::x509::Certificate;
 /// `InitializeTLS`).
 const SELF_SIGNED: [&str; 2] = ["kubelet.crt", "kubelet.key"];
 
+/// What stands between the name of a file that was moved aside and the date.
+const OLD: &str = ".old-";
+
 /// The files that have to go before the node can join, in the order in which they go.
 ///
-/// What tells that they are foreign goes last, so that the next run after a crash finds the rest of them: first the keys
+/// What tells whose they are goes last, so that the next run after a crash finds the rest of them: first the keys
 /// that name nobody, then links, without which no kubelet uses a pair, then pairs, which name their node, then ca.crt and
 /// kubelet.conf, which name the cluster.
 #[derive(Debug)]
@@ -39,7 +42,7 @@ impl Replacement {
         self.files.is_empty()
     }
 
-    /// Where they lie.
+    /// Where they are.
     pub fn paths(&self) -> impl Iterator<Item = String> {
         self.files.iter().map(|(directory, name)| path(directory, name))
     }
@@ -56,15 +59,15 @@ impl NodeFiles {
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Files`].
-    pub fn refuse_foreign(&self, existing: &Existing, node: &NodeName) -> Result<()> {
-        match existing {
-            Existing::OtherNode(_) => {
-                self.identity_problem(None, existing, node)?.map_or(Ok(()), |problem| Err(refusal(&problem)))
+    pub fn refuse_other_identity(&self, state: &NodeState, node: &NodeName) -> Result<()> {
+        match state {
+            NodeState::OtherNode(_) => {
+                self.identity_problem(None, state, node)?.map_or(Ok(()), |problem| Err(refusal(&problem)))
             }
-            Existing::OtherCa(_) => {
+            NodeState::OtherCa(_) => {
                 let (conf, ca) = (self.layout.kubeconfig.as_str(), self.layout.ca.as_str());
                 Err(refusal(&match self.ca()? {
-                    Stored::Garbage => self.no_certificates(),
+                    CaFile::Garbage => self.no_certificates(),
                     _ => format!("{conf} and {ca} have no CA key in common"),
                 }))
             }
@@ -89,32 +92,32 @@ impl NodeFiles {
     pub fn replacement(
         &self,
         authorities: &Bundle,
-        existing: &Existing,
+        state: &NodeState,
         node: &NodeName,
         replace: bool,
     ) -> Result<Replacement> {
-        let identity_problem = self.identity_problem(Some(authorities), existing, node)?;
-        let is_kept = identity_problem.is_none() && matches!(existing, Existing::Joined(_));
+        let identity_problem = self.identity_problem(Some(authorities), state, node)?;
+        let is_kept = identity_problem.is_none() && matches!(state, NodeState::Joined(_));
         let ca = &self.layout.ca;
         let (mut renews_ca, mut ca_problem, mut is_elsewhere) = (false, None, false);
         if !is_kept {
             match self.compare_ca(authorities)? {
                 CaState::Missing | CaState::Same => {}
                 CaState::Renewed => renews_ca = true,
-                CaState::Foreign { problem, elsewhere } => {
+                CaState::Other { problem, elsewhere } => {
                     (ca_problem, is_elsewhere) = (Some(problem), elsewhere);
                 }
             }
         }
-        let foreign_ca = ca_problem.is_some();
+        let replaces_ca = ca_problem.is_some();
         // Of an identity that does not work, all that is left may be which cluster it was for.
-        let trusted = match existing {
-            Existing::Unusable(unusable) => Some(&unusable.authorities),
-            Existing::WithoutCa(trusted) | Existing::OtherCa(trusted) => Some(trusted),
+        let trusted = match state {
+            NodeState::Unusable(unusable) => Some(&unusable.authorities),
+            NodeState::WithoutCa(trusted) | NodeState::OtherCa(trusted) => Some(trusted),
             _ => None,
         };
         let trusted = trusted.filter(|trusted| !trusted.is_empty());
-        let foreign_identity = identity_problem.is_some()
+        let replaces_identity = identity_problem.is_some()
             || trusted.map_or(is_elsewhere, |trusted| !authorities.shares_a_key_with(trusted));
         match identity_problem.or(ca_problem) {
             Some(problem) if !replace => return Err(refusal(&problem)),
@@ -123,14 +126,14 @@ impl NodeFiles {
         }
 
         let mut files = Vec::new();
-        if foreign_identity {
+        if replaces_identity {
             let certificates = self.layout.certificates.as_str();
-            files.extend(self.pairs()?.into_iter().map(|name| (certificates.to_owned(), name)));
+            files.extend(self.cert_dir_files()?.into_iter().map(|name| (certificates.to_owned(), name)));
         }
-        if foreign_ca {
+        if replaces_ca {
             files.push((ca.directory().to_owned(), ca.name().to_owned()));
         }
-        if foreign_identity && !matches!(existing, Existing::None) {
+        if replaces_identity && !matches!(state, NodeState::None) {
             let conf = &self.layout.kubeconfig;
             files.push((conf.directory().to_owned(), conf.name().to_owned()));
         }
@@ -142,20 +145,20 @@ impl NodeFiles {
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Files`]; what has not been moved by then is as it was, and the next run goes on.
-    pub fn set_aside(&self, replacement: &Replacement, now: SystemTime) -> Result<Vec<String>> {
-        let ending = format!(".old-{}", stamp(now));
+    pub fn move_aside(&self, replacement: &Replacement, now: SystemTime) -> Result<Vec<String>> {
+        let suffix = format!("{OLD}{}", timestamp(now));
         let mut moved = Vec::new();
         for (at, name) in &replacement.files {
-            let aside =
-                self.root.directory(at, None).and_then(|directory| directory.set_aside(name, &ending));
-            let aside = aside.map_err(|e| {
+            let moved_to =
+                self.root.directory(at, None).and_then(|directory| directory.move_aside(name, &suffix));
+            let moved_to = moved_to.map_err(|e| {
                 failed(
                     format!("{} cannot be moved aside", path(at, name)),
                     "make the directory writable, then run again",
                     e,
                 )
             })?;
-            moved.extend(aside.map(|name| path(at, &name)));
+            moved.extend(moved_to.map(|name| path(at, &name)));
         }
         Ok(moved)
     }
@@ -164,21 +167,21 @@ impl NodeFiles {
     fn identity_problem(
         &self,
         authorities: Option<&Bundle>,
-        existing: &Existing,
+        state: &NodeState,
         node: &NodeName,
     ) -> Result<Option<String>> {
         let conf = self.layout.kubeconfig.as_str();
-        let is_elsewhere = match (existing, authorities) {
-            (Existing::OtherNode(subject), _) => {
+        let is_elsewhere = match (state, authorities) {
+            (NodeState::OtherNode(subject), _) => {
                 let name = node.as_str();
                 return Ok(Some(format!("{conf} belongs to {subject}, this node is {name}")));
             }
-            (Existing::None | Existing::Unusable(_), _) => return self.foreign_pair(node),
+            (NodeState::None | NodeState::Unusable(_), _) => return self.pair_of_another_node(node),
             (_, None) => false,
-            (Existing::WithoutCa(trusted) | Existing::OtherCa(trusted), Some(authorities)) => {
+            (NodeState::WithoutCa(trusted) | NodeState::OtherCa(trusted), Some(authorities)) => {
                 !authorities.shares_a_key_with(trusted)
             }
-            (Existing::Joined(identity), Some(authorities)) => {
+            (NodeState::Joined(identity), Some(authorities)) => {
                 !authorities.shares_a_key_with(identity.authorities())
             }
         };
@@ -187,8 +190,8 @@ impl NodeFiles {
 
     /// A pair of another node, though there is no identity that works: an image that was made of a node. One that no link
     /// leads to counts too: what is left of an interrupted replacement is told by it.
-    fn foreign_pair(&self, node: &NodeName) -> Result<Option<String>> {
-        for name in self.pairs()? {
+    fn pair_of_another_node(&self, node: &NodeName) -> Result<Option<String>> {
+        for name in self.cert_dir_files()? {
             let file = path(self.layout.certificates.as_str(), &name);
             let found = self.root.read(&file).map_err(|e| unreadable(&file, e))?;
             let Some(leaf) = found.and_then(leaf) else { continue };
@@ -202,7 +205,7 @@ impl NodeFiles {
     }
 
     /// The names of all that a kubelet keeps in its `--cert-dir`, in the order in which they go.
-    fn pairs(&self) -> Result<Vec<String>> {
+    fn cert_dir_files(&self) -> Result<Vec<String>> {
         let at = self.layout.certificates.as_str();
         let names = self
             .root
@@ -211,25 +214,32 @@ impl NodeFiles {
         let names: Vec<String> = names.into_iter().filter_map(|name| name.into_string().ok()).collect();
         let mut pairs = Vec::new();
         for rank in 0..5 {
-            pairs.extend(names.iter().filter(|name| self::rank(name) == Some(rank)).cloned());
+            pairs.extend(names.iter().filter(|name| move_order(name) == Some(rank)).cloned());
         }
         Ok(pairs)
     }
 }
 
+/// Whether a path is one that [`NodeFiles::move_aside`] has given.
+pub(crate) fn is_moved_aside(path: &str) -> bool {
+    let date = path.rsplit_once(OLD).map(|(_, date)| date);
+    date.is_some_and(|date| date.len() >= 10 && date.bytes().all(|b| b.is_ascii_digit() || b == b'-'))
+}
+
 /// The turn of a file in the kubelet's `--cert-dir`: first what names nobody, then links, without which no kubelet uses a
 /// pair, then pairs. `None` for what neither a kubelet nor this program has put there, and for what was moved aside before.
-pub(super) fn rank(name: &str) -> Option<u8> {
-    let of = |kind: &Kind| {
-        let rest = name.strip_prefix(kind.store);
-        rest.is_some_and(|rest| [".pem", ".crt", ".key"].iter().any(|ending| rest.ends_with(ending)))
+pub(super) fn move_order(name: &str) -> Option<u8> {
+    let of = |kind: &CertificateKind| {
+        let rest = name.strip_prefix(kind.file_prefix);
+        rest.is_some_and(|rest| [".pem", ".crt", ".key"].iter().any(|suffix| rest.ends_with(suffix)))
     };
-    let is_pending = [Kind::CLIENT, Kind::SERVING].iter().any(|kind| pending_key(kind) == name);
-    let is_link = ["-current.pem", "-updated.pem"].iter().any(|ending| name.ends_with(ending));
+    let is_pending =
+        [CertificateKind::CLIENT, CertificateKind::SERVING].iter().any(|kind| pending_key(kind) == name);
+    let is_link = ["-current.pem", "-updated.pem"].iter().any(|suffix| name.ends_with(suffix));
     match name {
         _ if is_pending || SELF_SIGNED.contains(&name) => Some(0),
-        _ if of(Kind::SERVING) => Some(if is_link { 1 } else { 3 }),
-        _ if of(Kind::CLIENT) => Some(if is_link { 2 } else { 4 }),
+        _ if of(CertificateKind::SERVING) => Some(if is_link { 1 } else { 3 }),
+        _ if of(CertificateKind::CLIENT) => Some(if is_link { 2 } else { 4 }),
         _ => None,
     }
 }

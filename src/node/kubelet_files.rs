@@ -20,7 +20,7 @@ impl NodeFiles {
     ///
     /// # Errors
     /// [`ErrorKind::Files`]; what was there before is still there.
-    pub fn write_kubelet(&self, files: &KubeletFiles) -> Result<()> {
+    pub fn write_kubelet_files(&self, files: &KubeletFiles) -> Result<()> {
         let directory = self.directory(KUBELET, 0o700)?;
         for (name, text) in [(INSTANCE, &files.instance), (CONFIG, &files.config), (FLAGS, &files.flags)] {
             write(&directory, KUBELET, name, 0o644, text.as_bytes())?;
@@ -33,7 +33,7 @@ impl NodeFiles {
     ///
     /// # Errors
     /// [`ErrorKind::Files`] when they cannot be read.
-    pub fn has_kubelet(&self) -> Result<bool> {
+    pub fn has_kubelet_files(&self) -> Result<bool> {
         for name in [CONFIG, FLAGS] {
             let path = path(KUBELET, name);
             if self.root.read(&path).map_err(|e| unreadable(&path, e))?.is_none() {
@@ -69,7 +69,7 @@ impl NodeFiles {
     ///
     /// # Errors
     /// [`ErrorKind::Files`] when it cannot be read.
-    pub fn has_resolved(&self) -> Result<bool> {
+    pub fn has_systemd_resolved(&self) -> Result<bool> {
         self.root.has(RESOLVED, FileType::RegularFile).map_err(|e| unreadable(RESOLVED, e))
     }
 }

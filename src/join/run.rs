@@ -1,0 +1,167 @@
+//! What a run begins with: the node's disk, the node's name, the lock, and what the disk tells without any network.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::clock::Deadline;
+use crate::disk::{self, Lock};
+use crate::error::{Error, Result};
+use crate::http::System;
+use crate::kubelet::{ClusterQuery, KubeletFiles, Machine};
+use crate::log::Log;
+use crate::node::{Identity, NodeFiles, NodeState};
+use crate::node_name::{NodeName, USER_PREFIX};
+use crate::options::{Comparison, Discovery, Join, Wait};
+use crate::report::Report;
+use crate::x509::AltName;
+
+/// One run: what it was told, and what it works with.
+pub(super) struct Run<'a> {
+    pub(super) options: &'a Join,
+    pub(super) system: &'a System,
+    pub(super) log: &'a Log,
+    /// When all of it has to be over, if there is such a time.
+    pub(super) overall: Option<Deadline>,
+    /// The node's disk.
+    pub(super) files: NodeFiles,
+    pub(super) node: NodeName,
+}
+
+impl<'a> Run<'a> {
+    /// Opens the node's disk, and names the node.
+    pub(super) fn open(
+        options: &'a Join,
+        system: &'a System,
+        log: &'a Log,
+        report: &mut Report,
+    ) -> Result<Self> {
+        let overall = options.timeout.map(Deadline::at);
+        let root = options.root.as_deref().unwrap_or(Path::new("/"));
+        let files = NodeFiles::open(root, options.layout.clone())?;
+        let node = node_name(options, &files, system, log)?;
+        report.node_name = Some(node.as_str().to_owned());
+        log.show_name(node.as_str());
+        if let Some(proxy) = system.proxies.host() {
+            log.show_name(&proxy);
+        }
+        for name in options.serving.iter().flat_map(|serving| serving.names.as_slice()) {
+            if let AltName::Dns(name) = name {
+                log.show_name(name);
+            }
+        }
+        Ok(Self { options, system, log, overall, files, node })
+    }
+
+    /// Waits for another run on the same root to end, and keeps others out.
+    pub(super) fn lock(&self) -> Result<Lock> {
+        let (options, clock) = (self.options, &*self.system.clock);
+        let serving = options.serving.as_ref().map_or(Duration::ZERO, |serving| serving.timeout);
+        let timeout = [options.discovery_timeout, options.tls_bootstrap_timeout, serving, options.splay]
+            .into_iter()
+            .fold(Duration::ZERO, Duration::saturating_add);
+        let deadline = Deadline::after(clock, timeout).earlier(self.overall);
+        self.files.lock(Path::new(disk::RUNTIME), clock, deadline, self.log)
+    }
+
+    /// What identity the node has. Nothing is written but the modes of files with secrets.
+    pub(super) fn state(&self) -> Result<NodeState> {
+        let Self { files, log, .. } = self;
+        let state = files.check_directories().and_then(|()| files.state(&self.node, self.system.clock.now()));
+        files.log_findings(!self.options.dry_run, log);
+        let state = state?;
+        if let NodeState::OtherNode(subject) = &state {
+            subject
+                .common_names
+                .iter()
+                .for_each(|name| log.show_name(name.strip_prefix(USER_PREFIX).unwrap_or(name)));
+        }
+        Ok(state)
+    }
+
+    /// Refuses an identity that is another node's, or in another cluster than the one whose pins or CAs are given.
+    pub(super) fn refuse_other_identity(&self, state: &NodeState) -> Result<()> {
+        self.files.refuse_other_identity(state, &self.node)?;
+        match state.cluster_keys() {
+            Some(keys) if self.options.compare(&keys) == Comparison::Other => {
+                Err(self.files.other_cluster(&keys))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether an identity is in the cluster that is meant. Where no pin and no CA is given, it is, unless it is to be
+    /// replaced.
+    pub(super) fn is_of_cluster(&self, identity: &Identity) -> bool {
+        match self.options.compare(&identity.cluster_keys()) {
+            Comparison::Same => true,
+            Comparison::Other => false,
+            Comparison::Unknown => !self.options.replace,
+        }
+    }
+
+    /// How the cluster is found, now that this has to be known.
+    pub(super) fn method(&self) -> Result<&'a Discovery> {
+        let log = self.log;
+        let clock = self.system.clock.clone();
+        let deadline = Deadline::after(&*clock, self.options.discovery_timeout).earlier(self.overall);
+        let method = self.options.method.discovery(Wait { clock, deadline });
+        match &method {
+            Ok(method) => method.hosts().into_iter().for_each(|host| log.show_name(host)),
+            // A name may have turned out to be the token.
+            Err(_) => log.forget_names(),
+        }
+        method
+    }
+
+    /// The kubelet's configuration and flags, for this machine.
+    ///
+    /// # Errors
+    /// As [`ClusterQuery::kubelet_files`], and [`crate::error::ErrorKind::Files`].
+    pub(super) fn kubelet_files(&self, query: &ClusterQuery<'_>) -> Result<KubeletFiles> {
+        let Self { options, log, files, node, .. } = self;
+        let cri_socket = match &options.registration.cri_socket {
+            Some(given) => given.clone(),
+            None => files.cri_socket()?,
+        };
+        let hostname = hostname(options, files)?;
+        let machine = Machine {
+            node,
+            hostname: hostname.as_deref(),
+            cri_socket: &cri_socket,
+            has_systemd_resolved: files.has_systemd_resolved()?,
+            ca: options.layout.ca.as_str(),
+            path_flags: &options.layout.kubelet_flags(),
+        };
+        let kubelet = query.kubelet_files(&options.registration, &machine, log)?;
+        log.info(&format!("kubelet: configuration fetched; container runtime is {cri_socket}"));
+        Ok(kubelet)
+    }
+}
+
+/// The node's name: the given one, else the machine's. Where a source of settings is named and cannot be read, it may
+/// have given one: the identity's own name counts then.
+fn node_name(options: &Join, files: &NodeFiles, system: &System, log: &Log) -> Result<NodeName> {
+    let node = match (&options.node_name, &options.unread) {
+        (Some(given), _) => NodeName::new(given)?,
+        (None, None) => NodeName::new(&hostname(options, files)?.unwrap_or_default())?,
+        (None, Some(unread)) => {
+            let missing = || Error::from(unread.clone());
+            let own = files.own_name(system.clock.now())?.ok_or_else(missing)?;
+            let note = format!("; the node is {}, as its certificate says", own.as_str());
+            log.warn(&missing().with_note(&note).to_string());
+            own
+        }
+    };
+    if !node.fits_label() {
+        log.warn("node name is longer than 63 characters; no kubelet can register with it");
+    }
+    Ok(node)
+}
+
+/// The image's name, or the running system's, which says nothing about an image.
+fn hostname(options: &Join, files: &NodeFiles) -> Result<Option<String>> {
+    match options.root {
+        Some(_) => files.hostname(),
+        None => Ok(Some(rustix::system::uname().nodename().to_string_lossy().into_owned())),
+    }
+}
