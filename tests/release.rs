@@ -19,6 +19,7 @@ const NODESTRAP: &[&str] = &[
     "-rw-r--r-- usr/lib/systemd/system/kubelet.service.d/20-nodestrap.conf",
     "-rw-r--r-- usr/lib/nodestrap/join-root.sh",
     "-rw-r--r-- usr/lib/systemd/system/nodestrap.service",
+    "-rw-r--r-- usr/lib/systemd/system-preset/50-nodestrap.preset",
     "-rw-r--r-- usr/share/doc/nodestrap/changelog.gz",
     "-rw-r--r-- usr/share/doc/nodestrap/copyright",
     "-rw-r--r-- usr/share/doc/nodestrap/examples/nodestrap.service.d/10-import-credential.conf",
@@ -45,9 +46,13 @@ const INITRAMFS_TOOLS: &[&str] = &[
     "-rwxr-xr-x usr/share/initramfs-tools/hooks/nodestrap",
     "-rwxr-xr-x usr/share/initramfs-tools/scripts/local-bottom/nodestrap",
 ];
-const LINKS: &[&str] = &[
-    "lrwxrwxrwx usr/share/doc/nodestrap-dracut -> nodestrap",
-    "lrwxrwxrwx usr/share/doc/nodestrap-initramfs-tools -> nodestrap",
+/// What is in a .deb only.
+const DEBIAN: &[&str] = &[
+    "-rw-r--r-- usr/share/doc/nodestrap/changelog.Debian.gz",
+    "-rw-r--r-- usr/share/doc/nodestrap-dracut/changelog.Debian.gz",
+    "-rw-r--r-- usr/share/doc/nodestrap-dracut/copyright",
+    "-rw-r--r-- usr/share/doc/nodestrap-initramfs-tools/changelog.Debian.gz",
+    "-rw-r--r-- usr/share/doc/nodestrap-initramfs-tools/copyright",
 ];
 
 fn clone() -> &'static Path {
@@ -204,7 +209,7 @@ fn debian_packages_come_and_go() {
     let files =
         [deb_here(), one("nodestrap-dracut_", "_all.deb"), one("nodestrap-initramfs-tools_", "_all.deb")];
     dpkg(&["--install", &files[0], &files[1], &files[2]]);
-    assert_eq!(installed(root), set(&[NODESTRAP, DRACUT, INITRAMFS_TOOLS, LINKS]), "nothing is enabled");
+    assert_eq!(installed(root), set(&[NODESTRAP, DRACUT, INITRAMFS_TOOLS, DEBIAN]), "nothing is enabled");
 
     output("systemctl", [&format!("--root={}", root.display()), "enable", "nodestrap.service"]);
     let wanted = root.join("etc/systemd/system/multi-user.target.wants/nodestrap.service");
@@ -245,7 +250,7 @@ fn rpm_packages_come_and_go() {
     let asked = fs::read_to_string(root.join("var/systemctl")).expect("it was called");
     assert_eq!(
         asked,
-        "--no-reload preset nodestrap.service\n--root=/ --no-reload disable nodestrap.service\n"
+        "--no-reload preset --preset-mode=enable-only nodestrap.service\n--root=/ --no-reload disable nodestrap.service\n"
     );
 }
 

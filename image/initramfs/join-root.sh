@@ -1,4 +1,4 @@
-#!/bin/sh
+# shellcheck shell=sh
 # What dracut's hook and the script of initramfs-tools have in common: a join into the root that has just been mounted,
 # before anything in it runs. Both source this file.
 
@@ -20,8 +20,8 @@ is_to_be_joined() {
     done <"$1/etc/fstab"
 }
 
-# join_root ROOT: joins it by the settings of the kernel command line and of the file that nodestrap.service reads. What fails
-# never stops the boot; nodestrap.service, where it is enabled, goes on later.
+# join_root ROOT: joins it by the settings of the kernel command line and of the files that nodestrap.service reads: what both
+# set, /etc/default/nodestrap decides. What fails never stops the boot; nodestrap.service, where it is enabled, goes on later.
 join_root() {
     read_only=''
     while read -r _ place _ options _; do
@@ -30,10 +30,20 @@ join_root() {
     if [ -n "$read_only" ]; then mount -o remount,rw "$1"; fi
 
     root=$1 variables=''
-    if [ -e "$root/etc/default/nodestrap" ]; then variables=--env-file=$root/etc/default/nodestrap; fi
+    for file in "$root/etc/sysconfig/nodestrap" "$root/etc/default/nodestrap"; do
+        [ -e "$file" ] || continue
+        if [ -z "$variables" ]; then
+            variables=--env-file=$file
+        else
+            # Two line breaks: a last line that goes on does not go on in the other file.
+            (umask 077 && { cat "${variables#--env-file=}"; printf '\n\n'; cat "$file"; } >/run/nodestrap.env)
+            variables=--env-file=/run/nodestrap.env
+        fi
+    done
     nodestrap join --with-client-cert --root="$root" --report=/run/initramfs/nodestrap.json --timeout=2m \
         ${variables:+"$variables"} ||
         echo "nodestrap: not joined before the boot, exit code $?; the boot goes on" >&2
+    rm -f /run/nodestrap.env
 
     if [ -n "$read_only" ]; then mount -o remount,ro "$root"; fi
 }

@@ -1,4 +1,5 @@
 #!/bin/sh
+set -e
 # The links of an enabled unit go with it. dpkg says "remove", rpm that no version is left; an upgrade keeps them.
 case ${1-} in
 remove | 0)

@@ -334,8 +334,11 @@ fn network_boot(lab: &Lab, name: &str, root: &str) -> String {
     let tree = machine.bare_root();
     // Without a line break at its end, and with quotes in quotes.
     let variables = "NODESTRAP_ARGS=\"--with-kubelet-config --taint='example.com/pxe:NoSchedule'\"";
-    fs::create_dir_all(tree.join("etc/default")).unwrap();
-    fs::write(tree.join("etc/default/nodestrap"), variables).unwrap();
+    // What both files set, the second one decides.
+    for (folder, text) in [("sysconfig", "NODESTRAP_ARGS=--no-such-flag \\"), ("default", variables)] {
+        fs::create_dir_all(tree.join("etc").join(folder)).unwrap();
+        fs::write(tree.join("etc").join(folder).join("nodestrap"), text).unwrap();
+    }
     run(Command::new("tar").arg("-C").arg(&tree).arg("-cf").arg(directory.join("root.tar")).arg("."));
     let token = lab.cluster.token();
     // QEMU's first card.

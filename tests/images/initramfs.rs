@@ -106,13 +106,16 @@ fn generated_boot<'l>(lab: &'l Lab, generator: Generator, system: &Machine, netw
 const VARIABLES: &str = "# The image's.
 NODESTRAP_ARGS=\"--with-kubelet-config \\
     --kubelet-extra-arg='v=/* ?' --taint='example.com/new:NoSchedule'\"
-NO_PROXY='10.99.0.1'
-HTTPS_PROXY=http://127.0.0.1:1";
+NO_PROXY='10.99.0.1'";
+
+/// The root's other file, which the first one is stronger than.
+const WEAKER: &str = "HTTPS_PROXY=http://127.0.0.1:1\nNODESTRAP_ARGS=--no-such-flag \\";
 
 /// The settings in the root's own file hold, which is no shell's.
 fn before_systemd(lab: &Lab, generator: Generator, name: &str) -> String {
     let system = system(lab, "bookworm", name);
     system.put("/etc/default/nodestrap", 0o600, VARIABLES);
+    system.put("/etc/sysconfig/nodestrap", 0o600, WEAKER);
     let machine = generated_boot(lab, generator, &system, "ip=dhcp");
     let mut boot = machine.boot();
     boot.line_with("the kubelet starts");

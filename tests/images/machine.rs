@@ -306,6 +306,16 @@ impl Boot<'_> {
         });
     }
 
+    /// Runs a program in it, and returns what that prints.
+    pub fn run(&self, words: &[&str]) -> String {
+        let id = self.daemon.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+        let leader = children.split_whitespace().next().expect("its first process");
+        let mut command = Command::new("nsenter");
+        command.args(["--all", "--root", "--wdns=/", "--target", leader, "--"]).args(words);
+        run(command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"))
+    }
+
     /// Shuts it down in order.
     pub fn shut_down(mut self) {
         self.daemon.terminate();

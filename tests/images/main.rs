@@ -14,10 +14,12 @@ mod initramfs;
 mod lab;
 mod machine;
 mod nightly;
+mod presets;
 mod provision;
 mod qemu;
 mod readme;
 mod systemd;
+mod units;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -36,6 +38,20 @@ use lab::Lab;
 /// about 40 seconds begin with `nightly: `.
 type Boot = (&'static str, fn(&Lab) -> String);
 
+/// A boot for each systemd that is booted, oldest first: with the name of its root file system and its version.
+macro_rules! each_systemd {
+    ($what:literal, $boot:expr) => {{
+        const BOOT: fn(&$crate::lab::Lab, &str, &str) -> String = $boot;
+        const BOOTS: [$crate::Boot; 3] = [
+            (concat!("systemd 252: ", $what), |lab| BOOT(lab, "bookworm", "252")),
+            (concat!("systemd 257: ", $what), |lab| BOOT(lab, "trixie", "257")),
+            (concat!("systemd 262: ", $what), |lab| BOOT(lab, "forky", "262")),
+        ];
+        BOOTS
+    }};
+}
+pub(crate) use each_systemd;
+
 /// Boots that run at once. A container is quick, and an emulated machine keeps one processor busy.
 const AT_ONCE: usize = 2;
 
@@ -44,7 +60,16 @@ fn main() -> ExitCode {
     let (skipped, words) = words();
     let asked = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
     let skipped = |name: &str| skipped.as_ref().is_some_and(|word| name.contains(word.as_str()));
-    let boots = [systemd::BOOTS, provision::BOOTS, early::BOOTS, initramfs::BOOTS, nightly::BOOTS].concat();
+    let boots = [
+        systemd::BOOTS,
+        provision::BOOTS,
+        early::BOOTS,
+        initramfs::BOOTS,
+        nightly::BOOTS,
+        &units::boots(),
+        &presets::boots(),
+    ]
+    .concat();
     let boots: Vec<Boot> = boots.into_iter().filter(|(name, _)| asked(name) && !skipped(name)).collect();
     if boots.is_empty() {
         eprintln!("no boot has a name like that");

@@ -20,6 +20,9 @@ use crate::{
     machine::Machine,
 };
 
+/// Attempts follow each other at once, as many as it takes.
+pub const HURRY: &str = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nRestartSec=1\n";
+
 /// The drop-in for systemd 254 and later.
 const GROWING_PAUSE: &str = "systemd/nodestrap.service.d/40-growing-pause.conf";
 
@@ -52,7 +55,6 @@ pub const BOOTS: &[crate::Boot] = &[
     ("systemd 252: read-only root without that is refused", read_only_etc),
     ("systemd 252: /etc/kubernetes on another file system", other_file_system),
     ("systemd 252: a real kubelet", real_kubelet),
-    ("systemd 252: kubeadm join instead", kubeadm),
 ];
 
 /// systemd has nothing to say about the units, and finds the exposure low.
@@ -127,7 +129,7 @@ fn token_only(lab: &Lab, machine: &Machine) -> String {
 fn late(lab: &Lab, system: &str, name: &str) -> String {
     let machine = Machine::new(lab, system, name);
     let (token, port) = (lab.cluster.token(), free_port());
-    machine.put("/etc/systemd/system/nodestrap.service.d/hurry.conf", 0o644, "[Service]\nRestartSec=1\n");
+    machine.put("/etc/systemd/system/nodestrap.service.d/hurry.conf", 0o644, HURRY);
     machine.arguments("--discovery-timeout=1s");
     let line = format!("kubeadm join {SERVER}:{port} {}", token.arguments[1..].join(" "));
     let mut boot = machine.boot(&[format!("--set-credential=nodestrap.join:{line}")]);
@@ -143,7 +145,7 @@ fn late(lab: &Lab, system: &str, name: &str) -> String {
 }
 
 /// Connects every client of a port of the lab's with the API server, from now on.
-fn relay(port: u16, server: u16) {
+pub fn relay(port: u16, server: u16) {
     let listener = TcpListener::bind((SERVER, port)).unwrap();
     thread::spawn(move || {
         for client in listener.incoming().map_while(Result::ok) {
@@ -256,7 +258,7 @@ fn expired(lab: &Lab, system: &str, name: &str) -> String {
 /// What does not verify is tried again: whoever made the mistake mends it, and the machine joins.
 fn wrong_pin(lab: &Lab, system: &str, name: &str) -> String {
     let machine = Machine::new(lab, system, name);
-    machine.put("/etc/systemd/system/nodestrap.service.d/hurry.conf", 0o644, "[Service]\nRestartSec=1\n");
+    machine.put("/etc/systemd/system/nodestrap.service.d/hurry.conf", 0o644, HURRY);
     if system != "bookworm" {
         machine.copy(GROWING_PAUSE, "/usr/lib/systemd/system");
     }
@@ -279,7 +281,7 @@ fn wrong_pin(lab: &Lab, system: &str, name: &str) -> String {
 /// A verdict that waiting does not change ends the unit: nothing is sent every few seconds for ever.
 fn wrong_command_line(lab: &Lab) -> String {
     let machine = Machine::new(lab, "bookworm", "usage252");
-    machine.put("/etc/systemd/system/nodestrap.service.d/hurry.conf", 0o644, "[Service]\nRestartSec=1\n");
+    machine.put("/etc/systemd/system/nodestrap.service.d/hurry.conf", 0o644, HURRY);
     machine.arguments("--no-such-flag");
     let mut boot = machine.boot(&[lab.join_credential()]);
     boot.journal_with("nodestrap.service", "code=exited, status=2/");
@@ -363,37 +365,6 @@ fn real_kubelet(lab: &Lab) -> String {
     boot.journal_with("kubelet.service", "Successfully registered node");
     lab.cluster.request_of("real252");
     let told = machine.figures_of_kubelet("nodestrap.service");
-    boot.shut_down();
-    told
-}
-
-/// The neighbour on the same machine, whose image has nodestrap in it but does not start it: kubeadm and the kubelet's own
-/// bootstrap. Somebody has tried nodestrap by hand before, in vain: the lock that it leaves in /run is no sign of the unit.
-fn kubeadm(lab: &Lab) -> String {
-    let machine = Machine::new(lab, "bookworm", "kubeadm252");
-    machine.real_kubelet();
-    machine.real("kubeadm");
-    let line = lab.cluster.token().arguments.join(" ");
-    let unit = format!(
-        "[Service]\nType=oneshot\nExecStart=/usr/bin/kubeadm join {line} --cri-socket={} \\\n --ignore-preflight-errors=all\n",
-        lab.runtime()
-    );
-    machine.put("/usr/lib/systemd/system/kubeadm.service", 0o644, unit);
-    machine.systemctl(&["disable", "nodestrap.service"]);
-    machine.systemctl(&["add-wants", "multi-user.target", "kubeadm.service"]);
-    let by_hand = format!(
-        "[Unit]\nBefore=kubeadm.service\n[Service]\nType=oneshot\n\
-         ExecStart=-/usr/bin/nodestrap join {SERVER}:{} --token-file /etc/token \\\n \
-         --discovery-token-unsafe-skip-ca-verification --timeout=1s\nExecStart=/usr/bin/test -d /run/nodestrap\n",
-        free_port()
-    );
-    machine.put("/etc/token", 0o600, "abcdef.0123456789abcdef");
-    machine.put("/usr/lib/systemd/system/by-hand.service", 0o644, by_hand);
-    machine.systemctl(&["add-requires", "kubeadm.service", "by-hand.service"]);
-    let mut boot = machine.boot(&lab.for_kubelet());
-    boot.journal_with("kubeadm.service", "This node has joined the cluster");
-    boot.journal_with("kubelet.service", "Successfully registered node");
-    let told = machine.figures_of_kubelet("kubeadm.service");
     boot.shut_down();
     told
 }

@@ -1,0 +1,116 @@
+//! First boots of images that have nodestrap in them: presets enable units then, and nodestrap is enabled by whoever made
+//! the image, by nothing else.
+
+use std::process::Command;
+
+use crate::{
+    Boot, each_systemd,
+    harness::{cluster::free_port, process::run},
+    lab::{Lab, SERVER},
+    machine::Machine,
+    systemd::joins,
+};
+
+pub fn boots() -> Vec<Boot> {
+    let kubeadm: Boot = ("systemd 252: kubeadm join instead", kubeadm);
+    [
+        each_systemd!("first boot, not enabled", not_enabled).as_slice(),
+        &each_systemd!("first boot, enabled before the package came", enabled),
+        &each_systemd!("first boot, enabled by the image's preset", enabled_by_preset),
+        &[kubeadm],
+    ]
+    .concat()
+}
+
+/// Makes the next boot a first one, by machine-id(5). Has the machine the preset of image/.
+fn first_boot(machine: &Machine) {
+    machine.put("/etc/machine-id", 0o444, "uninitialized\n");
+    let preset = std::fs::read(crate::provision::image("systemd/50-nodestrap.preset")).unwrap();
+    machine.put("/usr/lib/systemd/system-preset/50-nodestrap.preset", 0o644, preset);
+}
+
+/// Runs what a package runs after its files have come, as rpm says that it is the first of its name.
+fn installed(machine: &Machine) {
+    machine.put(
+        "/postinstall",
+        0o755,
+        std::fs::read(crate::provision::image("packages/postinstall.sh")).unwrap(),
+    );
+    run(Command::new("chroot").arg(machine.root()).args(["/postinstall", "1"]));
+}
+
+fn is_enabled(machine: &Machine) -> bool {
+    let mut command = Command::new("systemctl");
+    command.arg("--root").arg(machine.root()).args(["is-enabled", "--quiet", "nodestrap.service"]);
+    command.status().unwrap().success()
+}
+
+/// The kubelet starts as if there were no nodestrap.
+fn not_enabled(lab: &Lab, system: &str, version: &str) -> String {
+    let machine = Machine::new(lab, system, &format!("preset{version}"));
+    machine.systemctl(&["disable", "nodestrap.service"]);
+    first_boot(&machine);
+    installed(&machine);
+    let mut boot = machine.boot(&[lab.join_credential()]);
+    boot.journal_with("kubelet.service", "Started kubelet.service");
+    boot.journal_with("kubelet.service", "Main process exited");
+    assert!(!machine.journal("nodestrap.service").contains("nodestrap.service"), "it was not started");
+    assert!(!machine.file("/run/nodestrap").exists() && !is_enabled(&machine));
+    boot.shut_down();
+    String::new()
+}
+
+/// What an image's maker has enabled stays so, also where the package comes later.
+fn enabled(lab: &Lab, system: &str, version: &str) -> String {
+    let machine = Machine::new(lab, system, &format!("enabled{version}"));
+    first_boot(&machine);
+    installed(&machine);
+    joins(lab, &machine, &[lab.join_credential()])
+}
+
+/// A preset that sorts before the package's counts; it holds also where presets are applied in full, which undoes a plain
+/// enable.
+fn enabled_by_preset(lab: &Lab, system: &str, version: &str) -> String {
+    let machine = Machine::new(lab, system, &format!("own{version}"));
+    first_boot(&machine);
+    machine.systemctl(&["preset", "nodestrap.service"]);
+    assert!(!is_enabled(&machine), "a preset in full disables it");
+    machine.put("/etc/systemd/system-preset/10-nodestrap.preset", 0o644, "enable nodestrap.service\n");
+    machine.systemctl(&["preset", "nodestrap.service"]);
+    assert!(is_enabled(&machine), "unless the image has a preset");
+    machine.systemctl(&["disable", "nodestrap.service"]);
+    joins(lab, &machine, &[lab.join_credential()])
+}
+
+/// The neighbour on the same machine, whose image has nodestrap in it but does not enable it, at a first boot by
+/// machine-id(5), where presets are applied: kubeadm and the kubelet's own bootstrap. Somebody has tried nodestrap by hand before, in vain: the lock that it leaves in /run is no sign of the unit.
+fn kubeadm(lab: &Lab) -> String {
+    let machine = Machine::new(lab, "bookworm", "kubeadm252");
+    machine.real_kubelet();
+    machine.real("kubeadm");
+    let line = lab.cluster.token().arguments.join(" ");
+    let unit = format!(
+        "[Service]\nType=oneshot\nExecStart=/usr/bin/kubeadm join {line} --cri-socket={} \\\n --ignore-preflight-errors=all\n",
+        lab.runtime()
+    );
+    machine.put("/usr/lib/systemd/system/kubeadm.service", 0o644, unit);
+    machine.systemctl(&["disable", "nodestrap.service"]);
+    first_boot(&machine);
+    machine.systemctl(&["add-wants", "multi-user.target", "kubeadm.service"]);
+    let by_hand = format!(
+        "[Unit]\nBefore=kubeadm.service\n[Service]\nType=oneshot\n\
+         ExecStart=-/usr/bin/nodestrap join {SERVER}:{} --token-file /etc/token \\\n \
+         --discovery-token-unsafe-skip-ca-verification --timeout=1s\nExecStart=/usr/bin/test -d /run/nodestrap\n",
+        free_port()
+    );
+    machine.put("/etc/token", 0o600, "abcdef.0123456789abcdef");
+    machine.put("/usr/lib/systemd/system/by-hand.service", 0o644, by_hand);
+    machine.systemctl(&["add-requires", "kubeadm.service", "by-hand.service"]);
+    let mut boot = machine.boot(&lab.for_kubelet());
+    boot.journal_with("kubeadm.service", "This node has joined the cluster");
+    boot.journal_with("kubelet.service", "Successfully registered node");
+    assert!(!machine.journal("nodestrap.service").contains("nodestrap.service"), "it was not started");
+    let told = machine.figures_of_kubelet("kubeadm.service");
+    boot.shut_down();
+    told
+}
