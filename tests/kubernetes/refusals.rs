@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::harness::{
-    cluster::{Cluster, Options, free_port},
+    cluster::{Anonymous, Cluster, Options, free_port},
     node::Node,
     running::Outcome,
     token::{Token, Wanted},
@@ -112,11 +112,19 @@ fn group_without_rights() {
     join_in_vain("no-rights", &token).assert(6, "refused");
 }
 
-/// The API server answers 401, for as long as one asks.
+/// The API server answers 401, for as long as one asks. The last line says what to do.
 #[test]
 fn anonymous_auth_off() {
-    let cluster = Cluster::start(Options { algorithm: "ECDSA-P256", anonymous: false, ..Options::default() });
-    join_in_vain("no-anonymous", &cluster.token()).assert(4, "not-published");
+    let cluster = Cluster::start(Options {
+        algorithm: "ECDSA-P256",
+        anonymous: Anonymous::Nothing,
+        ..Options::default()
+    });
+    let outcome = join_in_vain("no-anonymous", &cluster.token());
+    outcome.assert(4, "not-published");
+    let help = outcome.report["help"].as_str().expect("an advice");
+    assert!(help.contains("save the ConfigMap to a file and use --cluster-info"), "{help}");
+    assert!(outcome.stderr.ends_with(help), "{}", outcome.stderr);
 }
 
 /// The token's join line for another token.

@@ -1,9 +1,9 @@
 //! The other ways in, with what kubectl and kubeadm print: the cluster decides whether they lead anywhere.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use crate::harness::{
-    cluster::{AUTOMATIC, Cluster, Options},
+    cluster::{AUTOMATIC, Anonymous, Cluster, Options},
     node::{Node, nodestrap},
     process::{run, tethered},
     scratch::Scratch,
@@ -31,7 +31,11 @@ fn file(scratch: &Scratch, name: &str, text: &str) -> String {
 /// The ConfigMap as kubectl prints it replaces the question that such an API server answers with 401.
 #[test]
 fn a_signed_cluster_info_joins_where_anonymous_requests_are_refused() {
-    let cluster = Cluster::start(Options { algorithm: "ECDSA-P256", anonymous: false, ..Options::default() });
+    let cluster = Cluster::start(Options {
+        algorithm: "ECDSA-P256",
+        anonymous: Anonymous::Nothing,
+        ..Options::default()
+    });
     let (scratch, token) = (Scratch::new(), cluster.token());
     let secret = file(&scratch, "token", &token.value);
     for format in ["json", "yaml"] {
@@ -41,6 +45,25 @@ fn a_signed_cluster_info_joins_where_anonymous_requests_are_refused() {
             ["--cluster-info", &info, "--token-file", &secret, "--discovery-token-ca-cert-hash", &token.pin];
         joins(&cluster, &format!("ways-info-{format}"), &arguments);
     }
+}
+
+/// An API server that knows nobody without credentials but for this one question.
+#[test]
+fn an_api_server_that_answers_anonymous_requests_for_cluster_info_only_is_joined() {
+    let cluster = Cluster::start(Options {
+        algorithm: "ECDSA-P256",
+        anonymous: Anonymous::ClusterInfo,
+        ..Options::default()
+    });
+    let anonymously = |path: &str| {
+        let url = format!("https://{}{path}", cluster.address());
+        let curl = ["--noproxy", "*", "-sk", "-o", "/dev/null", "-w", "%{http_code}", &url];
+        run(Command::new("curl").args(curl))
+    };
+    let path = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
+    assert_eq!((anonymously(path), anonymously("/version")), ("200".to_owned(), "401".to_owned()));
+    let arguments = cluster.token().arguments;
+    joins(&cluster, "ways-one-path", &arguments.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
 /// kubeadm's own configuration for a join, filled in as its documentation has it.

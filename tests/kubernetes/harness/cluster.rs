@@ -15,7 +15,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    components::{etcd, programs, version},
+    components::{CONTROLLERS, etcd, programs, version},
     process::{Daemon, run, tail, try_run},
     scratch::Scratch,
     wait_for,
@@ -25,6 +25,15 @@ use super::{
 pub const AUTOMATIC: &str = "system:bootstrappers:kubeadm:default-node-token";
 /// A group whose tokens may file requests, and for which no binding approves them.
 pub const MANUAL: &str = "system:bootstrappers:manual";
+
+/// What may be asked for without credentials; what RBAC says of it comes after that.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Anonymous {
+    Any,
+    /// Exactly the path of cluster-info, by an AuthenticationConfiguration.
+    ClusterInfo,
+    Nothing,
+}
 
 /// What one cluster does differently from kubeadm's defaults.
 #[derive(Clone, Copy)]
@@ -37,10 +46,12 @@ pub struct Options {
     pub bind: &'static str,
     /// Nodes are signed by another CA than the one that serves.
     pub separate_node_ca: bool,
-    /// The API server's `--anonymous-auth`.
-    pub anonymous: bool,
+    /// Which requests without credentials the API server lets in.
+    pub anonymous: Anonymous,
     /// The controller manager's `--cluster-signing-duration`.
     pub signing_duration: &'static str,
+    /// The controller manager's `--controllers`.
+    pub controllers: &'static str,
     /// The controller manager may ask the API server a thousand times a second instead of twenty.
     pub raised_rates: bool,
     /// The API server knows a token that is no bootstrap token, by `--token-auth-file`: [`Cluster::static_token`].
@@ -57,8 +68,9 @@ impl Default for Options {
             host: "localhost",
             bind: "127.0.0.1",
             separate_node_ca: false,
-            anonymous: true,
+            anonymous: Anonymous::Any,
             signing_duration: "8760h",
+            controllers: CONTROLLERS,
             raised_rates: false,
             static_token: false,
             published: true,
@@ -177,6 +189,7 @@ impl Cluster {
             .replace("VERSION", version());
         fs::write(self.scratch.file("init.yaml"), init).unwrap();
         fs::write(self.scratch.file("audit.yaml"), AUDIT_POLICY).unwrap();
+        fs::write(self.scratch.file("authentication.yaml"), AUTHENTICATION).unwrap();
         for what in
             ["ca", "apiserver", "apiserver-kubelet-client", "front-proxy-ca", "front-proxy-client", "sa"]
         {
@@ -258,6 +271,15 @@ kind: Policy
 omitStages: [RequestReceived]
 rules:
 - level: Metadata
+";
+
+const AUTHENTICATION: &str = "\
+apiVersion: apiserver.config.k8s.io/v1
+kind: AuthenticationConfiguration
+anonymous:
+  enabled: true
+  conditions:
+  - path: /api/v1/namespaces/kube-public/configmaps/cluster-info
 ";
 
 /// kubeadm refuses a loopback address to advertise; this one is for documentation, and is only written into files.

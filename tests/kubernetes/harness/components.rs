@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    cluster::Cluster,
+    cluster::{Anonymous, Cluster},
     process::{run, tethered},
     scratch::Scratch,
 };
@@ -22,7 +22,24 @@ pub fn programs() -> &'static Path {
     })
 }
 
-/// The version of these programs, as in `v1.36.3`.
+/// The folder with the programs of the version before that one, of which `tests/kubernetes/versions` has some; none before
+/// the oldest.
+pub fn older_programs() -> Option<&'static Path> {
+    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let mut numbers = version().trim_start_matches('v').split('.');
+        let [major, minor] =
+            [(); 2].map(|()| numbers.next().and_then(|text| text.parse::<u32>().ok()).expect("a number"));
+        let older = format!("{major}.{}", minor - 1);
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kubernetes");
+        Path::new(&format!("{root}/versions/v{older}"))
+            .exists()
+            .then(|| run(Command::new(format!("{root}/build.sh")).env("KUBERNETES", older)).trim().into())
+    });
+    folder.as_deref()
+}
+
+/// The version of these programs, as in `v1.37.2`.
 pub fn version() -> &'static str {
     static VERSION: OnceLock<String> = OnceLock::new();
     VERSION.get_or_init(|| {
@@ -62,7 +79,6 @@ impl Cluster {
             .args(["--service-cluster-ip-range=10.96.0.0/16", "--allow-privileged"])
             .args(["--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction"])
             .arg("--enable-bootstrap-token-auth")
-            .arg(format!("--anonymous-auth={}", self.options.anonymous))
             .arg(format!("--requestheader-client-ca-file={}", pki("front-proxy-ca.crt")))
             .arg("--requestheader-allowed-names=front-proxy-client")
             .arg("--requestheader-extra-headers-prefix=X-Remote-Extra-")
@@ -76,13 +92,20 @@ impl Cluster {
             .arg(format!("--audit-log-path={}", self.scratch.file("audit.log")))
             // Megabytes. By default the log begins anew at 100, which thousands of polling clients fill.
             .arg("--audit-log-maxsize=100000");
+        match self.options.anonymous {
+            Anonymous::Any => command.arg("--anonymous-auth=true"),
+            Anonymous::ClusterInfo => {
+                command.arg(format!("--authentication-config={}", self.scratch.file("authentication.yaml")))
+            }
+            Anonymous::Nothing => command.arg("--anonymous-auth=false"),
+        };
         if self.options.static_token {
             command.arg(format!("--token-auth-file={}", self.scratch.file("tokens.csv")));
         }
         command
     }
 
-    /// The controller manager's command, with the controllers that a join meets.
+    /// The controller manager's command.
     pub(super) fn controllers(&self) -> Command {
         let pki = |name: &str| self.scratch.file(&format!("pki/{name}"));
         let config = self.scratch.file("controller-manager.conf");
@@ -95,7 +118,7 @@ impl Cluster {
             .arg(format!("--service-account-private-key-file={}", pki("sa.key")))
             .arg(format!("--cluster-signing-duration={}", self.options.signing_duration))
             .args(["--use-service-account-credentials", "--leader-elect=false", "--secure-port=0"])
-            .arg(format!("--controllers={CONTROLLERS}"));
+            .arg(format!("--controllers={}", self.options.controllers));
         if self.options.raised_rates {
             command.args(["--kube-api-qps=1000", "--kube-api-burst=2000"]);
         }
@@ -112,6 +135,7 @@ impl Cluster {
     }
 }
 
-const CONTROLLERS: &str = "bootstrap-signer-controller,token-cleaner-controller,\
+/// The controllers that a join meets.
+pub(super) const CONTROLLERS: &str = "bootstrap-signer-controller,token-cleaner-controller,\
     certificatesigningrequest-signing-controller,certificatesigningrequest-approving-controller,\
     certificatesigningrequest-cleaner-controller";
