@@ -5,6 +5,7 @@
 //! of their own.
 
 mod approval;
+mod cluster_manifests;
 mod commands;
 mod crashes;
 #[path = "../support/dns/mod.rs"]
@@ -22,6 +23,7 @@ mod outage;
 #[allow(dead_code, missing_docs, reason = "the loopback tests use the rest")]
 mod proxy;
 mod packaged;
+mod platforms;
 mod refusals;
 mod replaced;
 mod restarts;

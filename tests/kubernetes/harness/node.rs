@@ -128,7 +128,12 @@ impl Node {
 
     /// Asserts that the API server takes the node's identity for this node.
     pub fn assert_known(&self, cluster: &Cluster) {
-        let whoami = self.kubectl(cluster, &["auth", "whoami", "-o", "json"]);
+        self.assert_known_by(cluster, CA);
+    }
+
+    /// The same where the cluster's CA is at another path of the node.
+    pub fn assert_known_by(&self, cluster: &Cluster, ca: &str) {
+        let whoami = self.kubectl_trusting(cluster, ca, &["auth", "whoami", "-o", "json"]);
         let user = &serde_json::from_str::<Value>(&whoami).unwrap()["status"]["userInfo"];
         assert_eq!(user["username"], format!("system:node:{}", self.name));
         assert!(user["groups"].as_array().unwrap().contains(&"system:nodes".into()), "{user}");
@@ -136,10 +141,14 @@ impl Node {
 
     /// `kubectl` with this node's certificate and nothing else.
     pub fn kubectl(&self, cluster: &Cluster, args: &[&str]) -> String {
+        self.kubectl_trusting(cluster, CA, args)
+    }
+
+    fn kubectl_trusting(&self, cluster: &Cluster, ca: &str, args: &[&str]) -> String {
         let identity = self.identity_file();
         let mut command = cluster.tool("kubectl");
         command.env("KUBECONFIG", "/dev/null").arg(format!("--server=https://{}", cluster.address()));
-        command.arg(format!("--certificate-authority={}", self.file("/etc/kubernetes/pki/ca.crt").display()));
+        command.arg(format!("--certificate-authority={}", self.file(ca).display()));
         command.arg(format!("--client-certificate={}", identity.display()));
         run(command.arg(format!("--client-key={}", identity.display())).args(args))
     }
@@ -149,6 +158,8 @@ impl Node {
         self.scratch.path().join("report.json")
     }
 }
+
+const CA: &str = "/etc/kubernetes/pki/ca.crt";
 
 /// A node's files after a join, by kubelet's and kubeadm's own names and modes.
 pub const JOINED: [&str; 4] = [
