@@ -9,7 +9,7 @@ CARGO := .ci/cargo
 # What a plain `cargo build` is made for in the tests.
 PLAIN := --target x86_64-unknown-linux-gnu --target x86_64-unknown-linux-musl
 
-.PHONY: all manual build build-aarch64 test test-plain test-hostile goldens test-kubernetes differential test-images campaign fuzz miri mutants lint \
+.PHONY: all manual figures build build-aarch64 test test-plain test-hostile goldens test-kubernetes differential test-images campaign fuzz miri mutants lint \
 	release test-release bloat demo bench fleet outage setup setup-faults setup-kubernetes setup-images setup-aarch64 size clean
 
 all: build
@@ -138,6 +138,11 @@ fleet: setup build setup-kubernetes
 outage: export NODES := $(or $(NODES),200)
 outage: setup build setup-kubernetes
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test kubernetes -- --nocapture outage::all
+
+# Every figure in every document, by runs of hours on a quiet machine; NAMES="hostile bench" renews some of them.
+figures: setup build build-aarch64 setup-faults setup-kubernetes
+	$(CARGO) build --release --locked --example bench --example bare --example fleet
+	.ci/figures $(NAMES)
 
 setup:
 	.ci/setup

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use super::{documents, root};
+use super::{documents, read, root};
 
 /// What the program is made of.
 const PROGRAM: [&str; 4] = ["src", "build.rs", "Cargo.lock", "Cargo.toml"];
@@ -51,4 +51,25 @@ fn figures_are_of_a_commit_that_is_there_and_of_this_program_in_a_release() {
         }
     }
     assert!(found > 5, "{found} commits");
+}
+
+/// `make figures` puts its text between two lines, which name the run; and what it puts names the commit.
+#[test]
+fn every_block_of_figures_is_one_that_is_renewed() {
+    let script = read(".ci/figures");
+    let mut found = 0;
+    for (document, text) in documents() {
+        for block in text.split("<!-- figures: ").skip(1) {
+            let (name, rest) = block.split_once(" -->\n").expect(&document);
+            let (figures, _) = rest.split_once("<!-- end -->").expect(&document);
+            assert!(!figures.contains("<!--"), "{document}: figures {name} do not end");
+            assert!(
+                script.contains(&format!("\n{name}() {{\n")),
+                "{document}: .ci/figures does not renew {name}"
+            );
+            assert!(!commits(figures).is_empty(), "{document}: figures {name} do not name their commit");
+            found += 1;
+        }
+    }
+    assert!(found > 5, "{found} blocks of figures");
 }

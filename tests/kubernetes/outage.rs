@@ -226,16 +226,19 @@ impl Ground {
         let mut after: Vec<_> =
             requests.iter().map(|request| request.came).filter(|came| *came >= back).collect();
         let together = densest(&mut after, STRETCH);
+        let (many, failed) = (count(|code| code == 429), count(|code| code >= 500));
+        // A row of the table in tests/kubernetes/bench/README.md.
         println!(
-            "{}: {nodes} of {nodes} joined, {before} before it, {ended} until its end {lasts:?} later, the last {:.1} s \
-             after that; {} requests, {} of them 429, {} of them 5xx; of {} after the fault at most {together} within \
-             {STRETCH:?}: {}",
-            fault.name,
+            "| {}, {} s | {nodes} of {nodes} | {:.1} s | {:.2} | {many}, {failed} | {together} of {} |",
+            fault.name.replace('-', " "),
+            lasts.as_secs(),
             last.as_secs_f64(),
-            requests.len(),
-            count(|code| code == 429),
-            count(|code| code >= 500),
+            share(requests.len(), nodes),
             after.len(),
+        );
+        eprintln!(
+            "{}: {before} joined before it, {ended} until its end; requests after it: {}",
+            fault.name,
             histogram(&after, back),
         );
         self.assert_one_request_each(&herd, fault.name);
@@ -288,3 +291,9 @@ spec:
     resourceRules:
     - {verbs: ['*'], apiGroups: ['*'], resources: ['*'], namespaces: ['*'], clusterScope: true}
 ";
+
+/// Both are far below what a float holds exactly.
+#[allow(clippy::cast_precision_loss)]
+fn share(part: usize, whole: usize) -> f64 {
+    part as f64 / whole as f64
+}
