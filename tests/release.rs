@@ -20,6 +20,7 @@ const NODESTRAP: &[&str] = &[
     "-rw-r--r-- usr/lib/nodestrap/join-root.sh",
     "-rw-r--r-- usr/lib/systemd/system/nodestrap.service",
     "-rw-r--r-- usr/lib/systemd/system-preset/50-nodestrap.preset",
+    "-rw-r--r-- usr/share/bash-completion/completions/nodestrap",
     "-rw-r--r-- usr/share/doc/nodestrap/changelog.gz",
     "-rw-r--r-- usr/share/doc/nodestrap/copyright",
     "-rw-r--r-- usr/share/doc/nodestrap/examples/nodestrap.service.d/10-import-credential.conf",
@@ -29,8 +30,12 @@ const NODESTRAP: &[&str] = &[
     "-rw-r--r-- usr/share/doc/nodestrap/nodestrap-report.schema.json",
     "-rw-r--r-- usr/share/doc/nodestrap/third-party-licences.gz",
     "-rw-r--r-- usr/share/man/man5/nodestrap-report.5.gz",
+    "-rw-r--r-- usr/share/fish/vendor_completions.d/nodestrap.fish",
     "-rw-r--r-- usr/share/man/man8/nodestrap.8.gz",
 ];
+/// Distributions look for zsh's functions in different directories.
+const ZSH_OF_DEBIAN: &[&str] = &["-rw-r--r-- usr/share/zsh/vendor-completions/_nodestrap"];
+const ZSH: &[&str] = &["-rw-r--r-- usr/share/zsh/site-functions/_nodestrap"];
 const LICENCES: &[&str] = &[
     "-rw-r--r-- usr/share/licenses/nodestrap/LICENSE-APACHE",
     "-rw-r--r-- usr/share/licenses/nodestrap/LICENSE-MIT",
@@ -209,7 +214,11 @@ fn debian_packages_come_and_go() {
     let files =
         [deb_here(), one("nodestrap-dracut_", "_all.deb"), one("nodestrap-initramfs-tools_", "_all.deb")];
     dpkg(&["--install", &files[0], &files[1], &files[2]]);
-    assert_eq!(installed(root), set(&[NODESTRAP, DRACUT, INITRAMFS_TOOLS, DEBIAN]), "nothing is enabled");
+    assert_eq!(
+        installed(root),
+        set(&[NODESTRAP, ZSH_OF_DEBIAN, DRACUT, INITRAMFS_TOOLS, DEBIAN]),
+        "nothing is enabled"
+    );
 
     output("systemctl", [&format!("--root={}", root.display()), "enable", "nodestrap.service"]);
     let wanted = root.join("etc/systemd/system/multi-user.target.wants/nodestrap.service");
@@ -243,7 +252,7 @@ fn rpm_packages_come_and_go() {
     };
     let files = [one("nodestrap-0", &format!(".{HERE}.rpm")), one("nodestrap-dracut-", ".noarch.rpm")];
     rpm(&["--install", &files[0], &files[1]]);
-    assert_eq!(installed(root), set(&[NODESTRAP, LICENCES, DRACUT]));
+    assert_eq!(installed(root), set(&[NODESTRAP, ZSH, LICENCES, DRACUT]));
     rpm(&["--erase", "nodestrap", "nodestrap-dracut"]);
     assert_eq!(installed(root), BTreeSet::new());
     assert_eq!(folders(root), Vec::<String>::new());

@@ -1,3 +1,4 @@
+mod completions;
 mod documents;
 mod edges;
 mod versions;
