@@ -103,11 +103,16 @@ impl Machine {
 
     /// Does on the machine, before it boots, what image/README.md tells first in a section, beside nodestrap and image/.
     pub fn follow(&self, section: &str) {
+        self.type_there(&block(section, 0));
+    }
+
+    /// Runs a shell on the disk, before it boots.
+    pub fn type_there(&self, script: &str) {
         let mut command = Command::new("systemd-nspawn");
         command.arg("-D").arg(self.root()).args(["--register=no", "--keep-unit", "--quiet", "--pipe"]);
         command.arg(concat!("--bind-ro=", env!("CARGO_MANIFEST_DIR"), "/image:/mnt/image"));
         command.arg(format!("--bind-ro={}:/mnt/nodestrap", nodestrap().display())).arg("--chdir=/mnt");
-        run(command.args(["sh", "-euc", &block(section, 0)]));
+        run(command.args(["sh", "-euc", script]));
     }
 
     /// Has its boots start nodestrap and the kubelet.

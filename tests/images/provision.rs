@@ -12,7 +12,7 @@ use crate::{
     harness::{node::nodestrap, process::run, scratch::Scratch},
     lab::{Lab, rootfs},
     machine::Machine,
-    readme::block,
+    readme::{block, of},
     systemd::joins,
 };
 
@@ -22,6 +22,7 @@ pub const BOOTS: &[crate::Boot] = &[
     ("container: a layer copied into an image", container),
     ("image/README.md: installed on a running system", installed),
     ("image/README.md: a golden image", golden),
+    ("README.md: quick start", quick_start),
 ];
 
 /// A file of image/.
@@ -50,6 +51,8 @@ fn cloud_init(lab: &Lab) -> String {
         shown.replace(&"0".repeat(64), "…"),
         "image/README.md shows the file"
     );
+    let short = of("README.md", "## Quick start: cloud-init", 0);
+    assert!(shown.replace(&"0".repeat(64), "…").starts_with(&short), "README.md shows how it begins");
     let machine = Machine::new(lab, "cloud", "cloud1");
     machine.copy("systemd/nodestrap.service.d/30-remove-credentials.conf", "/usr/lib/systemd/system");
     machine.put("/tmp/user-data", 0o600, &user_data);
@@ -156,6 +159,22 @@ fn installed(lab: &Lab) -> String {
     let machine = Machine::without_nodestrap(lab, "trixie", "readme1");
     machine.follow("## systemd");
     joins(lab, &machine, &[lab.join_credential()])
+}
+
+/// What README.md tells first, in an image with the package's files, and its join command as a file.
+fn quick_start(lab: &Lab) -> String {
+    const TITLE: &str = "## Quick start: systemd";
+    let machine = Machine::without_nodestrap(lab, "trixie", "quick1");
+    machine.put("/usr/bin/nodestrap", 0o755, fs::read(nodestrap()).unwrap());
+    machine.copy("systemd/nodestrap.service", "/usr/lib/systemd/system");
+    machine.copy("systemd/50-nodestrap.preset", "/usr/lib/systemd/system-preset");
+    machine.copy("systemd/kubelet.service.d/20-nodestrap.conf", "/usr/lib/systemd/system");
+    machine.put("/root/join-command", 0o600, lab.cluster.token().join_line());
+    let command = of("README.md", TITLE, 1);
+    let (made, given) = command.split_once('\n').unwrap();
+    assert!(made.starts_with("kubeadm token create "), "{made}");
+    machine.type_there(&format!("{}\ncd /root\n{given}", of("README.md", TITLE, 0)));
+    joins(lab, &machine, &[])
 }
 
 /// What image/README.md tells to do to a root file system, and what it leaves to the machine.
