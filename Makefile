@@ -10,7 +10,7 @@ CARGO := .ci/cargo
 PLAIN := --target x86_64-unknown-linux-gnu --target x86_64-unknown-linux-musl
 
 .PHONY: all manual figures build build-aarch64 test test-plain test-hostile goldens test-kubernetes differential test-images campaign fuzz miri mutants lint \
-	release test-release bloat demo bench fleet outage setup setup-faults setup-kubernetes setup-images setup-aarch64 size clean
+	release test-release sign bloat demo bench fleet outage setup setup-faults setup-kubernetes setup-images setup-aarch64 size clean
 
 all: build
 
@@ -80,6 +80,7 @@ lint: setup
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 	.ci/deny
+	.ci/scripts
 
 # Each fuzz target for SECONDS under libFuzzer; TARGETS="yaml join" for some of them only.
 fuzz: setup
@@ -105,7 +106,7 @@ build-aarch64: setup-aarch64
 	$(CARGO) build --release --locked --target aarch64-unknown-linux-musl
 	@$(MAKE) --no-print-directory size TARGET=aarch64-unknown-linux-musl
 
-# What people pick up, in target/dist: programs, their symbols, packages, bills of materials, checksums.
+# What people pick up, in target/dist: programs, their symbols, packages, images, bills of materials, provenance, checksums.
 release: setup
 	.ci/release
 	cargo test --locked --test release
@@ -113,6 +114,10 @@ release: setup
 # The same once more, from elsewhere, bit for bit.
 test-release: release
 	.ci/reproducible
+
+# Signs what `make release` has made, with the OpenSSH key in the file KEY.
+sign:
+	.ci/sign $(KEY)
 
 # What each crate and module costs in the program.
 bloat: setup
