@@ -2,7 +2,7 @@
 
 use super::{Enrollment, Run, discard_key, log_progress, write_files};
 use crate::csr::{CertificateKind, CertificateRequest, CertificateTemplate, Exchange, Progress};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::node::KubeletConf;
 use crate::report::{CertificateInfo, Phase, Report};
 
@@ -30,8 +30,10 @@ pub(super) fn obtain(run: &Run<'_>, enrollment: &Enrollment, report: &mut Report
             match progress {
                 Progress::Submitted => report.end_phase(Phase::Request, clock),
                 Progress::Resumed => {}
-                Progress::Watching => staged.stage()?,
-                Progress::StillPending { .. } => staged.stage_with_token()?,
+                Progress::Watching => staged.stage().or_else(|error| staged.stage_again(error))?,
+                Progress::StillPending { .. } => {
+                    staged.stage_with_token().or_else(|error| staged.stage_again(error))?;
+                }
                 Progress::Retry { delay, is_submitted, .. } => {
                     if is_submitted {
                         staged.stage_with_token()?;
@@ -87,6 +89,12 @@ impl Files<'_> {
         self.stage()?;
         let Enrollment { cluster, credentials, .. } = self.enrollment;
         self.run.files.write_bootstrap(cluster, credentials)
+    }
+
+    /// What cannot be written ends the run. The request may be approved nevertheless, so that a second attempt is made to
+    /// leave all that a kubelet needs.
+    fn stage_again(&mut self, error: Error) -> Result<()> {
+        self.stage_with_token().and(Err(error))
     }
 
     /// kubelet.conf, behind which all else that is staged is durable.
