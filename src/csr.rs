@@ -8,6 +8,7 @@ mod issued;
 mod key;
 mod kind;
 mod object;
+mod rsa_key;
 
 pub use credentials::{ClientPair, Credentials};
 pub use exchange::{Exchange, Progress};
@@ -15,6 +16,7 @@ pub use issued::IssuedCertificate;
 pub use key::Key;
 pub use kind::{CertificateKind, CertificateTemplate};
 pub use request::CertificateRequest;
+pub use rsa_key::RsaKey;
 
 #[cfg(test)]
 mod tests;

@@ -28,7 +28,7 @@ use std::time::Duration;
 use ureq::http::Method;
 
 pub use address::{Endpoint, ServerUrl};
-pub use client_auth::{ClientIdentity, SignsHandshake};
+pub use client_auth::{ClientIdentity, HandshakeSignature, SignsHandshake};
 pub use credentials::{Bearer, Roots};
 pub use network::{Network, Socket, SystemNetwork};
 pub use problem::checks_key;

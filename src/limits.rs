@@ -123,6 +123,9 @@ pub const LINKS: usize = 40;
 /// in good faith does so once.
 pub const LOOKS: usize = 3;
 
+/// The modulus of an RSA key that signs for a client certificate, in bits: what ring signs with (`ring::rsa::KeyPair`).
+pub const RSA_CLIENT_BITS: RangeInclusive<usize> = 2048..=4096;
+
 /// What a request may ask for, in seconds: at least ten minutes (`pkg/apis/certificates/validation`,
 /// `validateCertificateSigningRequest`), and what the field, an int32, holds.
 pub const EXPIRATION_SECONDS: RangeInclusive<u32> = 600..=i32::MAX.cast_unsigned();

@@ -2,6 +2,11 @@
 
 use pem::Pem;
 
+use crate::secret::Secret;
+
+/// The label of PKCS#8 keys, which OpenSSL writes. Those of other private keys end with it.
+pub const PKCS8_LABEL: &str = "PRIVATE KEY";
+
 /// The blocks of a text, which may be foreign, and may hold a key. `None` for what is no PEM, or none to Go: a block
 /// begins and ends with lines of its own.
 #[must_use]
@@ -21,6 +26,13 @@ pub fn blocks(text: &[u8]) -> Option<Vec<Pem>> {
         !is_inside || line.iter().all(|byte| byte.is_ascii_graphic() || is_base64_or_blank(*byte))
     });
     if fits { pem::parse_many(text).ok() } else { None }
+}
+
+/// The first block that is a private key, as Go takes it (`crypto/tls`, `X509KeyPair`): its label, and what it holds.
+#[must_use]
+pub fn private_key(text: &[u8]) -> Option<(String, Secret<Vec<u8>>)> {
+    let block = blocks(text)?.into_iter().find(|block| block.tag().ends_with(PKCS8_LABEL))?;
+    Some((block.tag().to_owned(), Secret::new(block.into_contents())))
 }
 
 /// One block, with line feeds.

@@ -18,7 +18,7 @@ use crate::asn1::{self, Field, Fields, Malformed, context, oid};
 use crate::clock::distance;
 use crate::limits;
 use crate::pem_blocks::blocks;
-pub use algorithm::{algorithm_name, key_algorithm, key_name, rsa_bits, signature_algorithm};
+pub use algorithm::{algorithm_name, is_rsa, key_algorithm, key_name, rsa_bits, signature_algorithm};
 pub use alt_names::{AltName, AltNames, is_subdomain};
 pub use request::Request;
 

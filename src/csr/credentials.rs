@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use pem::Pem;
+
 use super::key::Key;
+use super::rsa_key::RsaKey;
 use crate::error::Result;
-use crate::http::{Bearer, ClientIdentity};
+use crate::http::{Bearer, ClientIdentity, SignsHandshake};
 use crate::kubeconfig::BootstrapUser;
 use crate::limits;
-use crate::pem_blocks::{self, blocks};
+use crate::pem_blocks::{self, PKCS8_LABEL, blocks};
 use crate::secret::Secret;
-use crate::x509::{Certificate, key_name};
+use crate::x509::{Certificate, is_rsa, key_name, rsa_bits};
 
 /// Credentials for the certificate request; there is always one. Both are shown where both are there, as client-go does:
 /// the API server takes the certificate if it knows its CA, else the token (`pkg/kubeapiserver/authenticator`).
@@ -55,7 +58,7 @@ impl Credentials {
             pair: self
                 .pair
                 .as_ref()
-                .map(|pair| (pair.chain.iter().map(text).collect(), pair.key.pem().expose().as_str())),
+                .map(|pair| (pair.chain.iter().map(text).collect(), pair.key_pem.expose().as_str())),
         }
     }
 }
@@ -72,56 +75,64 @@ impl From<Secret<String>> for Credentials {
 pub struct ClientPair {
     /// Leaf first; never empty.
     chain: Vec<Certificate>,
-    key: Arc<Key>,
+    key: Arc<dyn SignsHandshake>,
+    key_pem: Secret<String>,
 }
 
+/// What is wrong, to stand behind "it cannot be used:", and what to do, where that is not plain.
+type Misfit = (String, Option<&'static str>);
+
 impl ClientPair {
-    /// Reads a pair from its PEM texts, which may be one. Whether the certificate is in time, and whether the cluster
-    /// knows its issuer, the API server judges.
+    /// Reads a pair from its PEM texts, which may be one. Whether the certificate is within its validity, and whether the
+    /// cluster knows its issuer, the API server checks.
     ///
     /// # Errors
     /// A clause that says what is wrong, to stand behind "it cannot be used:", and what to do, where that is not plain.
-    pub fn from_pem(
-        certificate: &[u8],
-        key: &[u8],
-    ) -> std::result::Result<Self, (String, Option<&'static str>)> {
+    pub fn from_pem(certificate: &[u8], key: &[u8]) -> std::result::Result<Self, Misfit> {
         let chain = Certificate::chain_from_pem(certificate)
             .filter(|chain| chain.len() <= limits::CERTIFICATES)
             .ok_or_else(|| {
                 ("its client certificate is not a PEM certificate and its chain".to_owned(), None)
             })?;
-        if !Key::is_p256(&chain[0].spki) {
-            let kind = key_name(&chain[0].spki);
-            return Err((
-                format!(
-                    "its client certificate is for a key of type {kind}, nodestrap supports P-256 keys only"
-                ),
-                Some("issue one for a P-256 key, or use --tls-bootstrap-token-file"),
-            ));
-        }
-        let key = Key::from_pem(key).ok_or_else(|| {
-            let (what, help) = match label(key) {
-                Some("PRIVATE KEY") => (
-                    "its client key cannot be read as PKCS#8 (PRIVATE KEY) on P-256",
-                    Some("convert it: openssl ec -in KEY -out KEY"),
-                ),
-                Some("ENCRYPTED PRIVATE KEY") => {
-                    ("its client key is encrypted", Some("decrypt it: openssl ec -in KEY -out KEY"))
-                }
-                _ => ("its client key is not a PEM EC PRIVATE KEY on P-256", None),
-            };
-            (what.to_owned(), help)
-        })?;
-        if key.spki() != chain[0].spki {
+        let spki = &chain[0].spki;
+        let (key, key_pem, is_match): (Arc<dyn SignsHandshake>, _, _) = if Key::is_p256(spki) {
+            let key = Key::from_pem(key).ok_or_else(|| unreadable(key, "EC PRIVATE KEY", "P-256"))?;
+            let (pem, is_match) = (key.pem().clone(), key.spki() == *spki);
+            (Arc::new(key), pem, is_match)
+        } else if is_rsa(spki) && rsa_bits(spki).is_some_and(|bits| limits::RSA_CLIENT_BITS.contains(&bits)) {
+            let key = RsaKey::from_pem(key).ok_or_else(|| unreadable(key, "RSA PRIVATE KEY", "RSA"))?;
+            let (pem, is_match) = (key.pem().clone(), key.is_of(spki));
+            (Arc::new(key), pem, is_match)
+        } else {
+            let what = format!(
+                "its client certificate is for a key of type {}, nodestrap supports P-256, and RSA of 2048 to 4096 bits",
+                key_name(spki)
+            );
+            return Err((what, Some("issue one for such a key, or use --tls-bootstrap-token-file")));
+        };
+        if !is_match {
             return Err(("its client key does not match its client certificate".to_owned(), None));
         }
-        Ok(Self { chain, key: Arc::new(key) })
+        Ok(Self { chain, key, key_pem })
     }
 }
 
-/// What the first key in a PEM text says it is, of the labels in use.
-fn label(text: &[u8]) -> Option<&'static str> {
-    const LABELS: [&str; 4] = ["RSA PRIVATE KEY", "EC PRIVATE KEY", "PRIVATE KEY", "ENCRYPTED PRIVATE KEY"];
-    let blocks = blocks(text)?;
-    LABELS.into_iter().find(|label| blocks.iter().any(|block| block.tag() == *label))
+/// Why a key cannot be read that should be one of this `kind`, in PKCS#8 or under this `label`.
+fn unreadable(pem: &[u8], label: &str, kind: &str) -> Misfit {
+    let blocks = blocks(pem).unwrap_or_default();
+    // What Go takes for the key.
+    let key = blocks.iter().find(|block| block.tag().ends_with(PKCS8_LABEL));
+    let is_encrypted =
+        |key: &Pem| key.tag().starts_with("ENCRYPTED ") || key.headers().get("DEK-Info").is_some();
+    match key {
+        Some(key) if is_encrypted(key) => (
+            "its client key is encrypted".to_owned(),
+            Some("decrypt it: openssl pkey -traditional -in KEY -out KEY"),
+        ),
+        Some(key) if key.tag() == PKCS8_LABEL => (
+            format!("its client key cannot be read as PKCS#8 (PRIVATE KEY) of type {kind}"),
+            Some("convert it: openssl pkey -traditional -in KEY -out KEY"),
+        ),
+        _ => (format!("its client key is not a PEM {label} of type {kind}"), None),
+    }
 }

@@ -6,14 +6,12 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _
 
 use crate::asn1::{self, Fields, Malformed, context, oid, tlv};
 use crate::error::{Error, ErrorKind, Result, Step};
-use crate::http::SignsHandshake;
-use crate::pem_blocks::{self, blocks};
+use crate::http::{HandshakeSignature, SignsHandshake};
+use crate::pem_blocks::{self, PKCS8_LABEL};
 use crate::secret::Secret;
 
 /// The PEM label of SEC 1 keys, which Go's `MarshalPrivateKeyToPEM` writes.
 const LABEL: &str = "EC PRIVATE KEY";
-/// The PEM label of PKCS#8 keys, which OpenSSL writes.
-const PKCS8_LABEL: &str = "PRIVATE KEY";
 
 /// A P-256 key pair and its file form.
 pub struct Key {
@@ -45,14 +43,14 @@ impl Key {
     /// in SEC 1 or PKCS#8 (`crypto/tls`, `X509KeyPair`). `None` for anything that is no P-256 key with its public half.
     #[must_use]
     pub fn from_pem(pem: &[u8]) -> Option<Self> {
-        let block = blocks(pem)?.into_iter().find(|block| block.tag().ends_with(PKCS8_LABEL))?;
-        let is_sec1 = block.tag() == LABEL;
-        if !is_sec1 && block.tag() != PKCS8_LABEL {
-            return None;
-        }
-        let der = Secret::new(block.into_contents());
+        let (label, der) = pem_blocks::private_key(pem)?;
         let der = der.expose();
-        let (scalar, point) = if is_sec1 { parse_sec1(der, true) } else { sec1_of_pkcs8(der) }.ok()?;
+        let parsed = match label.as_str() {
+            LABEL => parse_sec1(der, true),
+            PKCS8_LABEL => sec1_of_pkcs8(der),
+            _ => return None,
+        };
+        let (scalar, point) = parsed.ok()?;
         Self::from_parts(scalar, point)
     }
 
@@ -78,7 +76,7 @@ impl Key {
         tlv(Tag::Sequence, &[&algorithm(), &tlv(Tag::BitString, &[&[0], self.point()])])
     }
 
-    /// Whether a SubjectPublicKeyInfo is that of a P-256 key, the only kind that this program makes and reads.
+    /// Whether a SubjectPublicKeyInfo is that of a P-256 key, the only kind that this program makes.
     #[must_use]
     pub fn is_p256(spki: &[u8]) -> bool {
         let first = Fields::of_sequence(spki).and_then(|mut fields| fields.any());
@@ -100,7 +98,11 @@ impl Key {
 }
 
 impl SignsHandshake for Key {
-    fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+    fn signatures(&self) -> &'static [HandshakeSignature] {
+        &[HandshakeSignature::EcdsaSha256]
+    }
+
+    fn sign(&self, _: HandshakeSignature, message: &[u8]) -> Option<Vec<u8>> {
         Self::sign(self, message).ok()
     }
 }
@@ -231,7 +233,7 @@ mod tests {
     fn handshakes_are_signed_with_the_key() {
         use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
         let key = Key::generate().unwrap();
-        let signature = SignsHandshake::sign(&key, b"hello").unwrap();
+        let signature = SignsHandshake::sign(&key, HandshakeSignature::EcdsaSha256, b"hello").unwrap();
         let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key.point());
         assert!(public.verify(b"hello", &signature).is_ok() && public.verify(b"hullo", &signature).is_err());
     }

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use der::Tag;
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
     IsCa, Issuer, KeyPair, SubjectPublicKeyInfo, date_time_ymd,
@@ -12,9 +13,12 @@ use serde_json::{Value, json};
 
 use super::object::{CsrStatus, Object};
 use super::*;
+use crate::asn1::{Fields, tlv};
 use crate::error::{Error, ErrorKind, Retry};
+use crate::http::{HandshakeSignature, SignsHandshake as _};
 use crate::limits;
 use crate::node_name::NodeName;
+use crate::pem_blocks;
 use crate::x509::{self, AltName, AltNames};
 
 const KEY: &str = include_str!("../../tests/vectors/sec1-p256.pem");
@@ -266,7 +270,7 @@ fn an_object_that_asks_for_anything_else_is_not_ours() {
 }
 
 #[test]
-fn a_pair_of_an_image_is_a_chain_and_its_key_on_p256() {
+fn a_pair_of_an_image_is_a_chain_and_its_key() {
     let take = |certificate: &str, key: &str| ClientPair::from_pem(certificate.as_bytes(), key.as_bytes());
     let rsa = include_str!("../../tests/vectors/rsa-client.pem");
     let rsa_key = include_str!("../../tests/vectors/rsa-2048.pem");
@@ -278,9 +282,12 @@ fn a_pair_of_an_image_is_a_chain_and_its_key_on_p256() {
     for (certificate, key, problem) in [
         (NODE.repeat(limits::CERTIFICATES + 1), KEY.to_owned(), "not a PEM certificate and its chain"),
         (String::new(), KEY.to_owned(), "not a PEM certificate and its chain"),
-        (rsa.to_owned(), rsa_key.to_owned(), "a key of type RSA-2048"),
-        (rsa.to_owned(), labelled("RSA PRIVATE KEY"), "a key of type RSA-2048"),
-        (rsa.to_owned(), String::new(), "a key of type"),
+        (rsa.to_owned(), rsa_key.to_owned(), "does not match its client certificate"),
+        (rsa.to_owned(), labelled("RSA PRIVATE KEY"), "is not a PEM RSA PRIVATE KEY of type RSA"),
+        (rsa.to_owned(), labelled("PRIVATE KEY"), "PKCS#8 (PRIVATE KEY) of type RSA"),
+        (rsa.to_owned(), KEY.to_owned(), "is not a PEM RSA PRIVATE KEY of type RSA"),
+        (rsa.to_owned(), String::new(), "is not a PEM RSA PRIVATE KEY of type RSA"),
+        (NODE.to_owned(), rsa_key.to_owned(), "PKCS#8 (PRIVATE KEY) of type P-256"),
         (NODE.to_owned(), labelled("PRIVATE KEY"), "PKCS#8"),
         (NODE.to_owned(), labelled("ENCRYPTED PRIVATE KEY"), "encrypted"),
         (NODE.to_owned(), labelled("RSA PRIVATE KEY"), "is not a PEM EC PRIVATE KEY"),
@@ -288,6 +295,75 @@ fn a_pair_of_an_image_is_a_chain_and_its_key_on_p256() {
     ] {
         let (error, _) = take(&certificate, &key).unwrap_err();
         assert!(error.contains(problem), "{error}");
+    }
+}
+
+/// The SubjectPublicKeyInfo of an RSA key with this modulus.
+fn rsa_spki(modulus: &[u8]) -> Vec<u8> {
+    let algorithm = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
+    let algorithm = tlv(Tag::Sequence, &[&tlv(Tag::ObjectIdentifier, &[&algorithm]), &tlv(Tag::Null, &[])]);
+    let public = [tlv(Tag::Integer, &[&[0], modulus]), tlv(Tag::Integer, &[&[1, 0, 1]])];
+    let public = tlv(Tag::Sequence, &[&public[0], &public[1]]);
+    tlv(Tag::Sequence, &[&algorithm, &tlv(Tag::BitString, &[&[0], &public])])
+}
+
+#[test]
+fn an_rsa_key_of_an_image_is_read_in_either_form_and_in_the_sizes_that_sign() {
+    let pkcs8 = include_str!("../../tests/vectors/rsa-2048.pem");
+    let (_, der) = pem_blocks::private_key(pkcs8.as_bytes()).unwrap();
+    let mut fields = Fields::of_sequence(der.expose()).unwrap();
+    fields.any().unwrap(); // version
+    fields.any().unwrap(); // algorithm
+    let pkcs1 = fields.any().unwrap().value;
+    let mut numbers = Fields::of_sequence(pkcs1).unwrap();
+    numbers.any().unwrap(); // version
+    let modulus = numbers.any().unwrap().value.strip_prefix(&[0]).unwrap();
+    let certificate = issued(&rsa_spki(modulus), &[], unchanged);
+    let take = |certificate: &str, key: &str| ClientPair::from_pem(certificate.as_bytes(), key.as_bytes());
+    let pkcs1_pem = pem_blocks::encode("RSA PRIVATE KEY", pkcs1);
+    for key in [pkcs8, &pkcs1_pem] {
+        let user = Credentials::of_user(None, Some(take(&certificate, key).unwrap())).unwrap();
+        assert_eq!(user.embedded().pair, Some((certificate.clone(), key)), "as it was");
+    }
+
+    let other = issued(&rsa_spki(&[0xff; 256]), &[], unchanged);
+    assert!(take(&other, pkcs8).unwrap_err().0.contains("does not match"));
+    for bytes in [64, 128, 255, 513, 1024] {
+        let certificate = issued(&rsa_spki(&[0xff].repeat(bytes)), &[], unchanged);
+        let (error, help) = take(&certificate, pkcs8).unwrap_err();
+        let expected =
+            format!("a key of type RSA-{}, nodestrap supports P-256, and RSA of 2048 to 4096", bytes * 8);
+        assert!(error.contains(&expected) && help.is_some(), "{error}");
+    }
+    // A part of the key that does not fit the others, wherever it is.
+    for at in [30, 590, 720, 850, 980, 1140] {
+        let mut broken = pkcs1.to_vec();
+        broken[at] ^= 1;
+        let key = pem_blocks::encode("RSA PRIVATE KEY", &broken);
+        assert!(take(&certificate, &key).is_err(), "{at}");
+    }
+    let encrypted = pem_blocks::encode("RSA PRIVATE KEY", &[7; 64]).replacen(
+        '\n',
+        "\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\n",
+        1,
+    );
+    let (error, help) = take(&certificate, &encrypted).unwrap_err();
+    assert!(error.contains("is encrypted") && help.unwrap().contains("openssl"), "{error}");
+}
+
+#[test]
+fn an_rsa_key_signs_handshakes_of_both_versions() {
+    use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey};
+    let key = RsaKey::from_pem(include_bytes!("../../tests/vectors/rsa-2048.pem")).unwrap();
+    assert_eq!(format!("{key:?}"), "RsaKey(***)");
+    assert_eq!(key.sign(HandshakeSignature::EcdsaSha256, b"hello"), None);
+    for (signature, algorithm) in [
+        (HandshakeSignature::RsaPssSha256, &RSA_PSS_2048_8192_SHA256),
+        (HandshakeSignature::RsaPkcs1Sha256, &RSA_PKCS1_2048_8192_SHA256),
+    ] {
+        let signed = key.sign(signature, b"hello").unwrap();
+        let public = UnparsedPublicKey::new(algorithm, key.public());
+        assert!(public.verify(b"hello", &signed).is_ok() && public.verify(b"hullo", &signed).is_err());
     }
 }
 

@@ -12,11 +12,34 @@ use rustls::{SignatureAlgorithm, SignatureScheme};
 
 use crate::x509::Certificate;
 
-/// A private key on P-256 that signs handshakes.
-pub trait SignsHandshake: Send + Sync {
-    /// An ECDSA signature with SHA-256 over `message`, DER-encoded (RFC 8446, section 4.2.3). `None` when the system
-    /// has no randomness.
-    fn sign(&self, message: &[u8]) -> Option<Vec<u8>>;
+/// How a key signs a handshake, in the terms of RFC 8446, section 4.2.3. SHA-256 is in every server's list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeSignature {
+    /// ECDSA on P-256, DER-encoded.
+    EcdsaSha256,
+    /// RSASSA-PSS, the only one for RSA in TLS 1.3.
+    RsaPssSha256,
+    /// RSASSA-PKCS1-v1_5, for TLS 1.2 with servers that know no other.
+    RsaPkcs1Sha256,
+}
+
+impl HandshakeSignature {
+    fn scheme(self) -> SignatureScheme {
+        match self {
+            Self::EcdsaSha256 => SignatureScheme::ECDSA_NISTP256_SHA256,
+            Self::RsaPssSha256 => SignatureScheme::RSA_PSS_SHA256,
+            Self::RsaPkcs1Sha256 => SignatureScheme::RSA_PKCS1_SHA256,
+        }
+    }
+}
+
+/// A private key that signs handshakes.
+pub trait SignsHandshake: fmt::Debug + Send + Sync {
+    /// The signatures that it can make, the preferred one first.
+    fn signatures(&self) -> &'static [HandshakeSignature];
+
+    /// Such a signature over `message`. `None` when the system has no randomness.
+    fn sign(&self, signature: HandshakeSignature, message: &[u8]) -> Option<Vec<u8>>;
 }
 
 /// A client certificate with its key.
@@ -49,31 +72,75 @@ impl ResolvesClientCert for ClientIdentity {
     }
 }
 
-#[derive(Clone)]
+#[derive(Debug)]
 struct HandshakeKey(Arc<dyn SignsHandshake>);
 
-impl fmt::Debug for HandshakeKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("HandshakeKey")
-    }
-}
-
 impl SigningKey for HandshakeKey {
+    /// Of what the server takes, which rustls has cut down to the version of TLS, the signature that the key prefers.
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
-        offered.contains(&self.scheme()).then(|| Box::new(self.clone()) as Box<dyn Signer>)
+        let signature = *self.0.signatures().iter().find(|own| offered.contains(&own.scheme()))?;
+        Some(Box::new(HandshakeSigner { key: self.0.clone(), signature }))
     }
 
     fn algorithm(&self) -> SignatureAlgorithm {
-        SignatureAlgorithm::ECDSA
+        match self.0.signatures() {
+            [HandshakeSignature::EcdsaSha256] => SignatureAlgorithm::ECDSA,
+            _ => SignatureAlgorithm::RSA,
+        }
     }
 }
 
-impl Signer for HandshakeKey {
+#[derive(Debug)]
+struct HandshakeSigner {
+    key: Arc<dyn SignsHandshake>,
+    signature: HandshakeSignature,
+}
+
+impl Signer for HandshakeSigner {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
-        self.0.sign(message).ok_or(rustls::Error::FailedToGetRandomBytes)
+        self.key.sign(self.signature, message).ok_or(rustls::Error::FailedToGetRandomBytes)
     }
 
     fn scheme(&self) -> SignatureScheme {
-        SignatureScheme::ECDSA_NISTP256_SHA256
+        self.signature.scheme()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A key that shows what it was asked to sign with.
+    #[derive(Debug)]
+    struct Key(&'static [HandshakeSignature]);
+
+    impl SignsHandshake for Key {
+        fn signatures(&self) -> &'static [HandshakeSignature] {
+            self.0
+        }
+
+        fn sign(&self, signature: HandshakeSignature, _: &[u8]) -> Option<Vec<u8>> {
+            Some(format!("{signature:?}").into_bytes())
+        }
+    }
+
+    #[test]
+    fn a_key_signs_as_it_prefers_of_what_the_server_takes() {
+        use HandshakeSignature::{EcdsaSha256, RsaPkcs1Sha256, RsaPssSha256};
+        use SignatureScheme as S;
+        let (ec, rsa): (&[_], &[_]) = (&[EcdsaSha256], &[RsaPssSha256, RsaPkcs1Sha256]);
+        for (own, offered, chosen) in [
+            (ec, &[S::RSA_PSS_SHA256, S::ECDSA_NISTP256_SHA256][..], Some(EcdsaSha256)),
+            (ec, &[S::RSA_PSS_SHA256, S::ECDSA_NISTP384_SHA384], None),
+            (rsa, &[S::RSA_PKCS1_SHA256, S::RSA_PSS_SHA256], Some(RsaPssSha256)),
+            (rsa, &[S::RSA_PKCS1_SHA1, S::RSA_PKCS1_SHA256], Some(RsaPkcs1Sha256)),
+            (rsa, &[S::RSA_PSS_SHA512, S::ECDSA_NISTP256_SHA256], None),
+            (rsa, &[], None),
+        ] {
+            let signer = HandshakeKey(Arc::new(Key(own))).choose_scheme(offered);
+            let found = signer.map(|signer| (signer.scheme(), signer.sign(b"hello").unwrap()));
+            let expected = chosen.map(|chosen| (chosen.scheme(), format!("{chosen:?}").into_bytes()));
+            assert_eq!(found, expected, "{offered:?}");
+        }
     }
 }

@@ -78,6 +78,12 @@ pub fn key_name(spki: &[u8]) -> String {
     }
 }
 
+/// Whether a SubjectPublicKeyInfo is that of an RSA key for any use (RFC 8017, appendix C, `rsaEncryption`).
+#[must_use]
+pub fn is_rsa(spki: &[u8]) -> bool {
+    algorithm_name(key_algorithm(spki)) == RSA
+}
+
 /// The length of an RSA key's modulus.
 #[must_use]
 pub fn rsa_bits(spki: &[u8]) -> Option<usize> {

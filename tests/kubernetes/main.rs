@@ -15,6 +15,7 @@ mod harness;
 mod joins;
 mod lag;
 mod judge;
+mod kubeadm_users;
 mod names;
 mod neighbours;
 mod networks;

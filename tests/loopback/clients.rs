@@ -1,11 +1,18 @@
 //! Discovery files whose user is known by a client certificate.
 
+use std::fs;
+use std::process::Command;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::support::api::{Route, TOKEN};
+use rcgen::KeyPair;
+use rustls::version::{TLS12, TLS13};
+
+use crate::support::api::{Api, Route, Setup, TOKEN};
 use crate::support::node::BOOTSTRAP_CONF;
-use crate::support::pki::Authority;
+use crate::support::pki::{Authority, pem_text};
+use crate::support::scratch::Scratch;
 use crate::way::{Way, path};
 
 const GROUP: &str = "system:bootstrappers";
@@ -14,12 +21,33 @@ const GROUP: &str = "system:bootstrappers";
 fn way() -> (Way, String, String) {
     let way = Way::new();
     let (certificate, key) = way.api.authority.client(GROUP, "image");
-    let der = pem::parse(&certificate).expect("PEM").into_contents();
-    way.api.cluster(|cluster| {
+    knows(&way.api, &certificate);
+    (way, certificate, key)
+}
+
+/// Has the cluster know this certificate, and no token.
+fn knows(api: &Api, certificate: &str) {
+    let der = pem::parse(certificate).expect("PEM").into_contents();
+    api.cluster(|cluster| {
         cluster.bootstrapper = Some(der);
         cluster.token_is_valid = false;
     });
-    (way, certificate, key)
+}
+
+/// A new RSA key in PKCS#8.
+fn rsa(bits: u32) -> String {
+    let command = format!("openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:{bits}");
+    let mut words = command.split(' ');
+    let mut openssl = Command::new(words.next().expect("a program"));
+    let output = openssl.args(words).output().expect("openssl");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("PEM")
+}
+
+/// The same key in PKCS#1, as Go writes it (RFC 5958, section 2: what is inside has its length in two bytes).
+fn pkcs1(key: &str) -> String {
+    let der = pem::parse(key).expect("PEM").into_contents();
+    pem_text("RSA PRIVATE KEY", &der[26..])
 }
 
 /// The user as a kubeconfig has him, with both embedded.
@@ -53,6 +81,30 @@ fn a_client_certificate_requests_the_certificate() {
             let certificate = pem::parse(&certificate).expect("PEM").into_contents();
             assert!(way.api.requests().iter().all(|request| request.client.as_ref() == Some(&certificate)));
         }
+    }
+}
+
+/// kubeadm's default is RSA-2048, which Go writes in PKCS#1, and OpenSSL in PKCS#8.
+#[test]
+fn an_rsa_key_requests_the_certificate_over_both_versions_of_tls() {
+    for (bits, version, in_pkcs1) in
+        [(2048, &TLS13, true), (2048, &TLS12, false), (3072, &TLS12, true), (4096, &TLS13, false)]
+    {
+        let mut way = Way::new();
+        way.api = Api::with(Setup { versions: Box::leak(Box::new([version])), ..Setup::default() });
+        let pkcs8 = rsa(bits);
+        let pair = KeyPair::from_pem(&pkcs8).expect("a key");
+        let certificate = way.api.authority.client_of(&pair, GROUP, "image");
+        knows(&way.api, &certificate);
+        let key = if in_pkcs1 { pkcs1(&pkcs8) } else { pkcs8 };
+        let file = way.file("discovery.conf", &way.kubeconfig(&embedded(&certificate, &key)));
+
+        // What the kubelet could finish with has the key as it was, and is taken as well.
+        let way = way.without("--with-client-cert").with(&["--discovery-file", path(&file)]);
+        assert_eq!(way.run().status.code(), Some(0), "RSA-{bits}");
+        let text = way.node.read(BOOTSTRAP_CONF);
+        assert!(text.ends_with(&format!("client-key-data: {}\n", BASE64_STANDARD.encode(&key))));
+        way.with(&["--with-client-cert"]).joins();
     }
 }
 
@@ -123,12 +175,25 @@ fn it_is_shown_to_no_server_that_does_not_verify() {
     assert!(way.api.connections().iter().all(|connection| !connection.client_certificate));
 }
 
+const RSA_CLIENT: &str = include_str!("../vectors/rsa-client.pem");
+
+/// A certificate with its key, by openssl.
+fn self_signed(key: &str) -> (String, String) {
+    let directory = Scratch::new();
+    let command = format!("req -x509 -newkey {key} -nodes -keyout key -out certificate -subj /CN=image");
+    let output = Command::new("openssl").args(command.split(' ')).current_dir(directory.path()).output();
+    assert!(output.expect("openssl").status.success());
+    let read = |name| fs::read_to_string(directory.path().join(name)).expect("a file");
+    (read("certificate"), read("key"))
+}
+
 #[test]
 fn pairs_that_cannot_be_used_are_refused_by_name() {
     let (way, certificate, key) = way();
     let (_, other) = way.api.authority.client(GROUP, "image");
     let pkcs8 = key.replace("EC PRIVATE", "PRIVATE");
     let encrypted = key.replace("EC PRIVATE", "ENCRYPTED PRIVATE");
+    let (small, p384) = (self_signed("rsa:1024"), self_signed("ec -pkeyopt ec_paramgen_curve:P-384"));
     for (certificate, key, words) in [
         (certificate.as_str(), other.as_str(), "does not match its client certificate"),
         (&certificate, &pkcs8, "PKCS#8"),
@@ -137,9 +202,21 @@ fn pairs_that_cannot_be_used_are_refused_by_name() {
         (&certificate, "hunter2", "not a PEM EC PRIVATE KEY"),
         (&key, &key, "not a PEM certificate"),
         (
-            include_str!("../vectors/rsa-client.pem"),
+            RSA_CLIENT,
             "-----BEGIN RSA PRIVATE KEY-----\nQQ==\n-----END RSA PRIVATE KEY-----\n",
-            "is for a key of type RSA-",
+            "RSA PRIVATE KEY of type RSA",
+        ),
+        (RSA_CLIENT, include_str!("../vectors/rsa-2048.pem"), "does not match its client certificate"),
+        (RSA_CLIENT, &key, "not a PEM RSA PRIVATE KEY of type RSA"),
+        (
+            &small.0,
+            &small.1,
+            "is for a key of type RSA-1024, nodestrap supports P-256, and RSA of 2048 to 4096 bits",
+        ),
+        (
+            &p384.0,
+            &p384.1,
+            "is for a key of type P-384, nodestrap supports P-256, and RSA of 2048 to 4096 bits",
         ),
     ] {
         let way = Way::new();

@@ -181,6 +181,11 @@ impl Authority {
         (self.sign_with(&request, adjust), pem_text("EC PRIVATE KEY", &sec1))
     }
 
+    /// A client certificate in PEM for a key that is there already.
+    pub fn client_of(&self, key: &KeyPair, organization: &str, common_name: &str) -> String {
+        self.sign(&request(key, organization, common_name))
+    }
+
     /// The same authority whose certificate is of this version of X.509, 1 or 2, and signed anew.
     pub fn of_version(mut self, version: u8) -> Self {
         self.certificate = old(&self.certificate, version, &self.key).into();
