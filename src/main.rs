@@ -50,6 +50,8 @@ fn run() -> ExitCode {
         .with_priorities(std::env::var_os("JOURNAL_STREAM").as_deref());
     let mut report = Report::new();
     let result = options.read(std::env::args_os().skip(1), &Surroundings::of_process(clock.clone()));
+    // What is wrong in itself was meant for this machine.
+    tell_kubelet_unit(result.is_err() || options.names_cluster(), &log);
     let system = System {
         clock: clock.clone(),
         network: Arc::new(SystemNetwork::new(clock.clone(), NameSources::of_system())),
@@ -92,6 +94,21 @@ fn run() -> ExitCode {
         Err(error) => log.error(error),
     }
     ExitCode::from(code)
+}
+
+/// Tells the kubelet's unit whether it has to wait for this machine to be joined, by a file that its condition looks for.
+/// `RUNTIME_DIRECTORY` is that of nodestrap.service (systemd.exec(5)): nobody waits for a run by hand, and without anything to
+/// join by the kubelet is somebody else's.
+fn tell_kubelet_unit(waits: bool, log: &Log) {
+    if std::env::var_os("RUNTIME_DIRECTORY").is_none_or(|directory| directory != disk::RUNTIME) {
+        return;
+    }
+    let file = Path::new(disk::RUNTIME).join("kubelet-waits");
+    let result =
+        if waits { disk::write_outside(&file, 0o644, b"") } else { disk::remove_outside(&file).map(|_| ()) };
+    if let Err(error) = result {
+        log.warn(&format!("cannot tell the kubelet's unit to wait: {}: {error}", file.display()));
+    }
 }
 
 fn print(text: &str, log: &Log) -> ExitCode {

@@ -228,6 +228,26 @@ impl Options {
         self.variables.get(name)
     }
 
+    /// Whether anything says which cluster to join, or by what right, also a source that cannot be read. An image may have
+    /// the other settings for all of its machines.
+    #[must_use]
+    pub fn names_cluster(&self) -> bool {
+        const CLUSTER: [Flag; 11] = [
+            Flag::Endpoint,
+            Flag::Config,
+            Flag::Token,
+            Flag::DiscoveryToken,
+            Flag::TlsBootstrapToken,
+            Flag::BearerToken,
+            Flag::CaCertHash,
+            Flag::DiscoveryFile,
+            Flag::ClusterInfo,
+            Flag::Server,
+            Flag::BootstrapKubeconfig,
+        ];
+        self.settings.unread.is_some() || CLUSTER.into_iter().any(|flag| self.settings.is_set(flag))
+    }
+
     /// Where the report goes, if anywhere.
     #[must_use]
     pub fn report(&self) -> Option<&Path> {

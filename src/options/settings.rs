@@ -131,6 +131,11 @@ impl Settings {
         self.get(flag).filter(|setting| !setting.values.is_empty()).map(|setting| setting.origin)
     }
 
+    /// Whether a setting is set, also by a file that has not been read.
+    pub(super) fn is_set(&self, flag: Flag) -> bool {
+        self.get(flag).is_some()
+    }
+
     /// The last value of a setting.
     pub(super) fn value(&self, flag: Flag) -> Option<&str> {
         Some(self.get(flag)?.values.last()?.expose())

@@ -12,12 +12,18 @@ use crate::{
 };
 
 pub fn boots() -> Vec<Boot> {
-    let kubeadm: Boot = ("systemd 252: kubeadm join instead", kubeadm);
+    let kubeadm: [Boot; 2] = [
+        ("systemd 252: kubeadm join instead", |lab| kubeadm(lab, "kubeadm252", false)),
+        ("systemd 252: kubeadm join instead, nodestrap enabled without a cluster", |lab| {
+            kubeadm(lab, "kubeadm-enabled252", true)
+        }),
+    ];
     [
         each_systemd!("first boot, not enabled", not_enabled).as_slice(),
         &each_systemd!("first boot, enabled before the package came", enabled),
         &each_systemd!("first boot, enabled by the image's preset", enabled_by_preset),
-        &[kubeadm],
+        &each_systemd!("enabled, and nothing names a cluster", nothing_given),
+        &kubeadm,
     ]
     .concat()
 }
@@ -60,6 +66,25 @@ fn not_enabled(lab: &Lab, system: &str, version: &str) -> String {
     String::new()
 }
 
+/// An image whose unit is enabled, on a machine that nobody told what to join: the kubelet starts as if there were no
+/// nodestrap.
+fn nothing_given(lab: &Lab, system: &str, version: &str) -> String {
+    let machine = Machine::new(lab, system, &format!("nothing{version}"));
+    machine.arguments("--with-kubelet-config");
+    let mut boot = machine.boot(&[]);
+    boot.journal_with("nodestrap.service", "code=exited, status=2/");
+    boot.journal_with("kubelet.service", "Main process exited");
+    let waits = ["sh", "-c", "ls /run/nodestrap | grep waits; true"];
+    assert_eq!(boot.run(&waits), "");
+    // Once it is told, the kubelet waits, also for the next attempt.
+    machine.arguments("--no-such-flag");
+    boot.run(&["sh", "-c", "systemctl stop kubelet; systemctl restart nodestrap; systemctl start kubelet"]);
+    boot.journal_with("kubelet.service", "no trigger condition checks were met");
+    assert_eq!(boot.run(&waits), "kubelet-waits\n");
+    boot.shut_down();
+    String::new()
+}
+
 /// What an image's maker has enabled stays so, also where the package comes later.
 fn enabled(lab: &Lab, system: &str, version: &str) -> String {
     let machine = Machine::new(lab, system, &format!("enabled{version}"));
@@ -84,8 +109,8 @@ fn enabled_by_preset(lab: &Lab, system: &str, version: &str) -> String {
 
 /// The neighbour on the same machine, whose image has nodestrap in it but does not enable it, at a first boot by
 /// machine-id(5), where presets are applied: kubeadm and the kubelet's own bootstrap. Somebody has tried nodestrap by hand before, in vain: the lock that it leaves in /run is no sign of the unit.
-fn kubeadm(lab: &Lab) -> String {
-    let machine = Machine::new(lab, "bookworm", "kubeadm252");
+fn kubeadm(lab: &Lab, name: &str, is_enabled: bool) -> String {
+    let machine = Machine::new(lab, "bookworm", name);
     machine.real_kubelet();
     machine.real("kubeadm");
     let line = lab.cluster.token().arguments.join(" ");
@@ -94,7 +119,11 @@ fn kubeadm(lab: &Lab) -> String {
         lab.runtime()
     );
     machine.put("/usr/lib/systemd/system/kubeadm.service", 0o644, unit);
-    machine.systemctl(&["disable", "nodestrap.service"]);
+    if is_enabled {
+        machine.arguments("--with-kubelet-config");
+    } else {
+        machine.systemctl(&["disable", "nodestrap.service"]);
+    }
     first_boot(&machine);
     machine.systemctl(&["add-wants", "multi-user.target", "kubeadm.service"]);
     let by_hand = format!(
@@ -109,7 +138,7 @@ fn kubeadm(lab: &Lab) -> String {
     let mut boot = machine.boot(&lab.for_kubelet());
     boot.journal_with("kubeadm.service", "This node has joined the cluster");
     boot.journal_with("kubelet.service", "Successfully registered node");
-    assert!(!machine.journal("nodestrap.service").contains("nodestrap.service"), "it was not started");
+    assert_eq!(machine.journal("nodestrap.service").contains("status=2/"), is_enabled);
     let told = machine.figures_of_kubelet("kubeadm.service");
     boot.shut_down();
     told

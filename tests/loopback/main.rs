@@ -23,6 +23,7 @@ mod images;
 mod inherited;
 mod issuance;
 mod kubelet;
+mod kubelet_waits;
 mod lock;
 mod kubelets;
 mod mistyped;
