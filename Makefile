@@ -111,8 +111,9 @@ release: setup
 	.ci/release
 	cargo test --locked --test release
 
-# The same once more, from elsewhere, bit for bit.
+# What lintian and rpmlint find in it; the same once more, from elsewhere, bit for bit.
 test-release: release
+	.ci/lint-packages
 	.ci/reproducible
 
 # Signs what `make release` has made, with the OpenSSH key in the file KEY.

@@ -14,6 +14,7 @@ mod initramfs;
 mod lab;
 mod machine;
 mod nightly;
+mod packages;
 mod presets;
 mod provision;
 mod qemu;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         nightly::BOOTS,
         &units::boots(),
         &presets::boots(),
+        &packages::boots(),
     ]
     .concat();
     let boots: Vec<Boot> = boots.into_iter().filter(|(name, _)| asked(name) && !skipped(name)).collect();

@@ -14,7 +14,7 @@ packages=systemd-sysv,udev,iproute2,kmod,dbus
 case $name in
 cloud) suite=bookworm packages=$packages,cloud-init ;;
 cloud-forky) suite=forky packages=$packages,cloud-init ;;
-lint) suite=forky packages=lintian,rpmlint ;;
+lint) suite=forky packages=lintian,rpmlint,rpm ;;
 selinux) suite=bookworm packages=$packages,selinux-policy-default,policycoreutils ;;
 esac
 options=()
