@@ -21,7 +21,7 @@ const OTHERS: [(&str, &str); 7] = [
 ];
 
 /// Flags of other programs that the documents speak of.
-const FOREIGN: [&str; 15] = [
+const FOREIGN: [&str; 16] = [
     // kubeadm token create, kubeadm kubeconfig user
     "print-join-command",
     "ttl",
@@ -38,6 +38,7 @@ const FOREIGN: [&str; 15] = [
     "force",
     "from",
     "ignore-missing",
+    "check",
     "lib",
     "test",
 ];
