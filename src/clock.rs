@@ -104,31 +104,47 @@ impl Clock for SystemClock {
 
 /// A point of the running time by which a stage must be done.
 #[derive(Clone, Copy, Debug)]
-pub struct Deadline(Duration);
+pub struct Deadline {
+    end: Duration,
+    /// What says so, for people; empty where no setting does.
+    setting: &'static str,
+}
 
 impl Deadline {
     /// `budget` from now.
     #[must_use]
     pub fn after(clock: &dyn Clock, budget: Duration) -> Self {
-        Self(clock.elapsed().saturating_add(budget))
+        Self::at(clock.elapsed().saturating_add(budget))
     }
 
     /// `budget` from the start of the program.
     #[must_use]
     pub fn at(budget: Duration) -> Self {
-        Self(budget)
+        Self { end: budget, setting: "" }
+    }
+
+    /// The same, which this setting says.
+    #[must_use]
+    pub fn set_by(self, setting: &'static str) -> Self {
+        Self { setting, ..self }
+    }
+
+    /// The setting that says so; empty where none does.
+    #[must_use]
+    pub fn setting(self) -> &'static str {
+        self.setting
     }
 
     /// The earlier of two.
     #[must_use]
     pub fn earlier(self, other: Option<Self>) -> Self {
-        other.map_or(self, |other| Self(self.0.min(other.0)))
+        other.filter(|other| other.end < self.end).unwrap_or(self)
     }
 
     /// The time that is left, `None` when it is over.
     #[must_use]
     pub fn left(self, clock: &dyn Clock) -> Option<Duration> {
-        self.0.checked_sub(clock.elapsed()).filter(|left| !left.is_zero())
+        self.end.checked_sub(clock.elapsed()).filter(|left| !left.is_zero())
     }
 }
 

@@ -171,9 +171,19 @@ struct Details {
     retry: Retry,
     what: String,
     help: Option<Cow<'static, str>>,
-    /// How many attempts failed, and in what time.
-    attempts: Option<(u32, Duration)>,
+    attempts: Option<Attempts>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// What was tried before a failure was the last word.
+#[derive(Debug)]
+pub struct Attempts {
+    /// How many there were.
+    pub count: u32,
+    /// In what time.
+    pub time: Duration,
+    /// The setting that ended them; empty where none did.
+    pub setting: &'static str,
 }
 
 /// What every stage returns.
@@ -219,10 +229,10 @@ impl Error {
         self
     }
 
-    /// The same as the last of several attempts, in this time.
+    /// The same as the last of these attempts.
     #[must_use]
-    pub fn given_up_after(mut self, attempts: u32, time: Duration) -> Self {
-        self.0.attempts = Some((attempts, time));
+    pub fn given_up_after(mut self, attempts: Attempts) -> Self {
+        self.0.attempts = Some(attempts);
         self
     }
 
@@ -273,13 +283,16 @@ impl Error {
     /// The error, its causes, and how long it was tried, on one line.
     #[must_use]
     pub fn summary(&self) -> String {
-        let chain = self.chain().join(": ");
-        match self.0.attempts {
-            Some((attempts, time)) if attempts > 1 => {
-                format!("{chain} (gave up after {attempts} attempts in {})", short(time))
-            }
-            _ => chain,
+        let mut text = self.chain().join(": ");
+        if let Some(Attempts { count, time, setting }) = self.0.attempts
+            && (count > 1 || !setting.is_empty())
+        {
+            let count = if count > 1 { format!("{count} attempts in ") } else { String::new() };
+            text.extend([" (gave up after ", &count, &short(time)]);
+            let colon = if setting.is_empty() { "" } else { ": " };
+            text.extend([colon, setting, ")"]);
         }
+        text
     }
 
     /// The error and its causes, outermost first, each as one line.

@@ -103,12 +103,12 @@ fn enroll(run: &Run<'_>, state: &NodeState, report: &mut Report) -> Result<Succe
     let replacement = files.replacement(cluster.authorities(), state, node, options.replace)?;
     let keeps_identity = state.identity().is_some() && replacement.is_empty();
     if replacement.renews_ca() {
-        let ca = options.layout.ca.as_str();
+        let ca = files.shown(options.layout.ca.as_str());
         log.info(&format!("files: {ca} has the cluster's CA keys in other certificates; a join replaces it"));
     }
     if options.dry_run {
         for path in replacement.paths() {
-            log.info(&format!("dry run: {path} would be moved aside"));
+            log.info(&format!("dry run: {} would be moved aside", files.shown(&path)));
         }
         log.info("dry run: the cluster is trusted; nothing was requested or written");
         return Ok(if keeps_identity { Success::AlreadyJoined } else { Success::DryRun });
@@ -116,7 +116,7 @@ fn enroll(run: &Run<'_>, state: &NodeState, report: &mut Report) -> Result<Succe
 
     let enrollment = query_cluster(run, cluster, credentials, keeps_identity)?;
     for path in files.move_aside(&replacement, clock.now())? {
-        log.info(&format!("files: moved aside {path} (of another cluster or node)"));
+        log.info(&format!("files: moved aside {} (of another cluster or node)", files.shown(&path)));
     }
     let success = if keeps_identity {
         write_kubelet_files(files, &enrollment)?;
@@ -148,7 +148,8 @@ fn query_cluster(
 ) -> Result<Enrollment> {
     let Run { options, system, log, files, node, .. } = run;
     let clock = &*system.clock;
-    let deadline = Deadline::after(clock, options.tls_bootstrap_timeout).earlier(run.overall);
+    let deadline = Deadline::after(clock, options.tls_bootstrap_timeout).set_by("--tls-bootstrap-timeout");
+    let deadline = deadline.earlier(run.overall);
     let bearer = credentials.bearer()?;
     let query = ClusterQuery { api: cluster.api(), bearer: bearer.as_ref(), clock, deadline };
     if options.refuse_ready_node && !keeps_identity {
@@ -209,14 +210,14 @@ fn log_identity(run: &Run<'_>, identity: &Identity, report: &mut Report) {
 /// Tells why a node that has a kubelet.conf joins again.
 fn log_unusable(run: &Run<'_>, state: &NodeState) {
     let layout = &run.options.layout;
-    let (conf, ca) = (layout.kubeconfig.as_str(), layout.ca.as_str());
+    let [conf, ca] = [&layout.kubeconfig, &layout.ca].map(|path| run.files.shown(path.as_str()));
     match state {
         NodeState::Unusable(unusable) => {
             let problem = &unusable.problem;
-            run.log.info(&format!("files: {conf} is unusable: {problem}; joining again"));
+            run.log.warn(&format!("files: {conf} is unusable: {problem}; joining again"));
         }
         NodeState::WithoutCa(_) => {
-            run.log.info(&format!("files: {ca} is missing or empty beside {conf}; joining again"));
+            run.log.warn(&format!("files: {ca} is missing or empty beside {conf}; joining again"));
         }
         _ => {}
     }

@@ -37,6 +37,8 @@ use crate::x509;
 #[derive(Debug)]
 pub struct NodeFiles {
     root: Root,
+    /// What stands before a path that people are shown: the root, where it is not `/`.
+    prefix: String,
     layout: Layout,
     /// What was found on the way and is no reason to stop.
     warnings: RefCell<Vec<String>>,
@@ -50,6 +52,7 @@ impl NodeFiles {
     /// # Errors
     /// A usage error when there is no such directory, [`ErrorKind::Files`] when it cannot be opened.
     pub fn open(root: &Path, layout: Layout) -> Result<Self> {
+        let prefix = if root == Path::new("/") { String::new() } else { root.display().to_string() };
         let root = Root::open(root).map_err(|e| {
             // What is no path may be a secret that was given to the wrong flag.
             let shown = if root.is_absolute() { format!(" {}", root.display()) } else { String::new() };
@@ -60,7 +63,13 @@ impl NodeFiles {
             };
             Error::new(step, failure, message).caused_by(e)
         })?;
-        Ok(Self { root, layout, warnings: RefCell::default(), exposed: RefCell::default() })
+        Ok(Self {
+            root,
+            prefix: prefix.trim_end_matches('/').to_owned(),
+            layout,
+            warnings: RefCell::default(),
+            exposed: RefCell::default(),
+        })
     }
 
     /// Has a directory that others can write to noted instead of refused, for who believes nothing that is there.
@@ -79,7 +88,7 @@ impl NodeFiles {
     /// # Errors
     /// [`ErrorKind::Files`] when the file is there and cannot be read.
     pub fn hostname(&self) -> Result<Option<String>> {
-        let bytes = self.root.read("/etc/hostname").map_err(|e| unreadable("/etc/hostname", e))?;
+        let bytes = self.root.read("/etc/hostname").map_err(|e| self.unreadable("/etc/hostname", e))?;
         let text = String::from_utf8(bytes.unwrap_or_default()).unwrap_or_default();
         let mut lines = text.lines().map(str::trim);
         Ok(lines.find(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned))
@@ -93,7 +102,13 @@ impl NodeFiles {
     pub fn write_bootstrap(&self, cluster: &TrustedCluster, credentials: &Credentials) -> Result<()> {
         let server = cluster.server().as_str();
         let text = kubeconfig::bootstrap(server, cluster.authorities().base64(), &credentials.embedded());
-        write(&self.directory(KUBERNETES, 0o755)?, KUBERNETES, BOOTSTRAP, 0o600, text.expose().as_bytes())
+        self.write(
+            &self.directory(KUBERNETES, 0o755)?,
+            KUBERNETES,
+            BOOTSTRAP,
+            0o600,
+            text.expose().as_bytes(),
+        )
     }
 
     /// The key of the pending request: the one on disk, or a new one that is durable when this returns.
@@ -106,18 +121,19 @@ impl NodeFiles {
     pub fn pending_key(&self, kind: &CertificateKind) -> Result<Key> {
         let certificates = self.layout.certificates.as_str();
         let directory = self.directory(certificates, 0o755)?;
-        directory.remove_temp().map_err(|e| unwritable(certificates, e))?;
+        directory.remove_temp().map_err(|e| self.unwritable(certificates, e))?;
         let name = pending_key(kind);
         let path = path(certificates, &name);
-        let found = directory.read_private(&name).map_err(|e| unreadable(&path, e))?.map(Secret::new);
-        if found.is_none() && directory.has(&name).map_err(|e| unreadable(&path, e))? {
+        let found = directory.read_private(&name).map_err(|e| self.unreadable(&path, e))?.map(Secret::new);
+        if found.is_none() && directory.has(&name).map_err(|e| self.unreadable(&path, e))? {
+            let path = self.shown(&path);
             self.warn(format!("other users could read the key in {path}; creating a new one"));
         }
         let key = match found.and_then(|bytes| Key::from_pem(bytes.expose())) {
             Some(key) => key,
             None => Key::generate()?,
         };
-        write(&directory, certificates, &name, 0o600, key.pem().expose().as_bytes())?;
+        self.write(&directory, certificates, &name, 0o600, key.pem().expose().as_bytes())?;
         Ok(key)
     }
 
@@ -149,14 +165,14 @@ impl NodeFiles {
         let name = format!("{}-{}.pem", kind.file_prefix, timestamp(certificate.leaf().not_before));
         let pair = Secret::new(format!("{}{}", certificate.pem(), key.pem().expose()));
         let stored = path(certificates, &name);
-        directory.replace(&name, 0o600, pair.expose().as_bytes()).map_err(|e| unwritable(&stored, e))?;
+        directory.replace(&name, 0o600, pair.expose().as_bytes()).map_err(|e| self.unwritable(&stored, e))?;
         let (link, current) = (current(kind), self.current(kind));
         directory.link(&link, &stored).and_then(|()| directory.sync()).map_err(|e| match e.kind() {
             io::ErrorKind::AlreadyExists => {
                 let what = format!("{current} is a file, expected a symbolic link");
                 Error::new(Step::Files, ErrorKind::Files, what).with_help("remove it, then run again")
             }
-            _ => unwritable(&current, e),
+            _ => self.unwritable(&current, e),
         })?;
         Ok(stored)
     }
@@ -171,7 +187,7 @@ impl NodeFiles {
         let conf = &self.layout.kubeconfig;
         let directory = self.directory(conf.directory(), 0o755)?;
         let staged = directory.stage(conf.name(), 0o600, text.as_bytes());
-        let path = conf.as_str().to_owned();
+        let path = self.shown(conf.as_str());
         staged.map_err(|e| unwritable(&path, e)).map(|staged| KubeletConf { staged, path })
     }
 
@@ -188,7 +204,7 @@ impl NodeFiles {
             Ok(true) => {}
             Ok(false) => return Ok(()),
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(unreadable(&path(at, &key), e)),
+            Err(e) => return Err(self.unreadable(&path(at, &key), e)),
         }
         [at, ca.directory(), kubeconfig.directory()].into_iter().try_for_each(|at| self.sync(at))
     }
@@ -226,11 +242,32 @@ impl NodeFiles {
         path(self.layout.certificates.as_str(), &current(kind))
     }
 
+    /// A path on this disk as people find it, behind `--root`.
+    pub(crate) fn shown(&self, path: &str) -> String {
+        [&self.prefix, path].concat()
+    }
+
+    fn unreadable(&self, path: &str, error: io::Error) -> Error {
+        failed(format!("{} cannot be read", self.shown(path)), CHECK, error)
+    }
+
+    fn unwritable(&self, path: &str, error: io::Error) -> Error {
+        unwritable(&self.shown(path), error)
+    }
+
+    /// Writes a file durably unless it is there with the same mode and bytes.
+    fn write(&self, directory: &Directory, at: &str, name: &str, mode: u32, bytes: &[u8]) -> Result<()> {
+        // One that is there may be of a run that ended before its name was durable.
+        let is_there = directory.has_contents(name, mode, bytes);
+        let written = if is_there { Ok(()) } else { directory.replace(name, mode, bytes) };
+        written.and_then(|()| directory.sync()).map_err(|e| self.unwritable(&path(at, name), e))
+    }
+
     fn directory(&self, at: &str, mode: u32) -> Result<Directory> {
         let open = |at: &str, mode| {
-            self.root
-                .directory(at, Some(mode))
-                .map_err(|e| failed(format!("directory {at} cannot be opened or created"), CHECK, e))
+            self.root.directory(at, Some(mode)).map_err(|e| {
+                failed(format!("directory {} cannot be opened or created", self.shown(at)), CHECK, e)
+            })
         };
         if at.strip_prefix(KUBELET).is_some_and(|below| below.starts_with('/')) {
             let kubelet = open(KUBELET, 0o700)?; // not with the mode that a parent gets
@@ -245,7 +282,7 @@ impl NodeFiles {
     fn sync(&self, at: &str) -> Result<()> {
         self.root.directory(at, None).and_then(|directory| directory.sync()).map_err(|e| {
             failed(
-                format!("directory {at} cannot be synced"),
+                format!("directory {} cannot be synced", self.shown(at)),
                 "free space on that file system or make it writable, then run again",
                 e,
             )
@@ -266,7 +303,7 @@ impl NodeFiles {
         };
         removed.map_err(|e| {
             failed(
-                format!("{} cannot be removed", path(at, name)),
+                format!("{} cannot be removed", self.shown(&path(at, name))),
                 "free space on that file system or make it writable, then run again",
                 e,
             )
@@ -289,14 +326,6 @@ impl KubeletConf {
     pub fn commit(self) -> Result<()> {
         self.staged.commit().map_err(|e| unwritable(&self.path, e))
     }
-}
-
-/// Writes a file durably unless it is there with the same mode and bytes.
-fn write(directory: &Directory, at: &str, name: &str, mode: u32, bytes: &[u8]) -> Result<()> {
-    // One that is there may be of a run that ended before its name was durable.
-    let is_there = directory.has_contents(name, mode, bytes);
-    let written = if is_there { Ok(()) } else { directory.replace(name, mode, bytes) };
-    written.and_then(|()| directory.sync()).map_err(|e| unwritable(&path(at, name), e))
 }
 
 /// The key of a request that is not decided (`pkg/kubelet/certificate/bootstrap`, `tmpPrivateKeyFile`).
@@ -329,10 +358,6 @@ fn refusal(problem: &str) -> Error {
 
 /// What to do about a file or directory that is there and cannot be used.
 const CHECK: &str = "check its type, owner and mode, and that its file system is writable and in order";
-
-fn unreadable(path: &str, error: io::Error) -> Error {
-    failed(format!("{path} cannot be read"), CHECK, error)
-}
 
 fn unwritable(path: &str, error: io::Error) -> Error {
     failed(

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::clock::{Clock, Deadline, short};
-use crate::error::{Error, ErrorKind, Result, Retry, Step};
+use crate::error::{Attempts, Error, ErrorKind, Result, Retry, Step};
 use crate::limits;
 
 /// The pauses between the attempts of one stage.
@@ -172,7 +172,7 @@ impl<'a> Backoff<'a> {
         self.attempts += 1;
         let Some(left) = deadline.left(self.clock) else {
             let last = self.last.take().unwrap_or(error);
-            return Err(self.given_up(last));
+            return Err(self.given_up(last, deadline));
         };
         let spare = left.checked_sub(wish).filter(|spare| *spare > limits::LAST_ATTEMPT);
         let (wish, delay) = match spare {
@@ -182,7 +182,7 @@ impl<'a> Backoff<'a> {
                 let end = (2 * limits::LAST_ATTEMPT).min(left / 2);
                 (None, left.saturating_sub(end + self.clock.jitter(cap.min(left / 8))))
             }
-            None => return Err(self.given_up(error)),
+            None => return Err(self.given_up(error, deadline)),
         };
         self.failed.swap(0, 1);
         self.failed[0].clear();
@@ -192,9 +192,10 @@ impl<'a> Backoff<'a> {
         Ok(Pause { delay, news, retry, wish, left })
     }
 
-    fn given_up(&self, error: Error) -> Error {
-        let spent = self.clock.elapsed().saturating_sub(self.began);
-        error.with_retry(Retry::Never).given_up_after(self.failures, spent)
+    fn given_up(&self, error: Error, deadline: Deadline) -> Error {
+        let time = self.clock.elapsed().saturating_sub(self.began);
+        let attempts = Attempts { count: self.failures, time, setting: deadline.setting() };
+        error.with_retry(Retry::Never).given_up_after(attempts)
     }
 
     /// The failure as a line, unless one of the kind was in this round or in the one before.

@@ -181,7 +181,7 @@ impl Certificate {
         self.not_before <= now && now <= self.not_after
     }
 
-    /// Its validity and the clock in words: both times, how far they are apart, and what the reason can be. For one that
+    /// Its subject, its validity and the clock in words: both times, how far they are apart, and what the reason can be. For one that
     /// is not valid `now`.
     #[must_use]
     pub fn describe_validity(&self, now: SystemTime) -> String {
@@ -196,7 +196,7 @@ impl Certificate {
             ("expired", self.not_after, "later", "the certificate has expired, or the clock is ahead")
         };
         format!(
-            "the certificate of {} {edge} {}, system time is {}, {} {side}: {reason}",
+            "{} {edge} {}, system time is {}, {} {side}: {reason}",
             self.subject,
             utc(bound),
             utc(now),

@@ -56,8 +56,9 @@ impl IssuedCertificate {
     /// The clock failure, which may heal, when `now` lies outside the validity of one of them.
     pub(super) fn validity_error(&self, now: SystemTime) -> Option<Error> {
         let misfit = self.chain.iter().find(|certificate| !certificate.is_valid_at(now))?;
+        let what = ["the issued certificate of ", &misfit.describe_validity(now)].concat();
         Some(
-            Error::new(Step::Certificate, ErrorKind::Clock, misfit.describe_validity(now))
+            Error::new(Step::Certificate, ErrorKind::Clock, what)
                 .with_help("set the clock, or check the configuration of the signer")
                 .with_retry(Retry::UntilDeadline(None)),
         )

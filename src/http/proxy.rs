@@ -5,6 +5,7 @@
 //! A proxy is asked for a tunnel (CONNECT, RFC 9110, section 9.3.6) and sees host and port, TLS, and nothing else. It
 //! is not trusted. It looks the API server's name up itself.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
@@ -214,7 +215,7 @@ impl Proxy {
             let what =
                 format!("proxy {self} sent no complete HTTP response for {target} (it begins with: {words})");
             let retry = Retry::UntilDeadline(None);
-            return Err(io::Error::other(Refusal { what, help: NO_TUNNEL, retry }));
+            return Err(io::Error::other(Refusal { what, help: NO_TUNNEL.into(), retry }));
         };
         if (200..300).contains(&status) {
             return Ok(());
@@ -229,16 +230,20 @@ impl Proxy {
         let (meaning, help) = match status {
             407 if self.credentials.is_some() => (
                 "user and password were refused",
-                "correct them in that variable; nodestrap does not retry them",
+                format!("correct them in {}; nodestrap does not retry them", self.variable).into(),
             ),
             407 => (
                 "user and password required",
-                "add user and password to the URL in that variable, or name the host in NO_PROXY",
+                format!(
+                    "add user and password to the URL in {}, or name the host in NO_PROXY",
+                    self.variable
+                )
+                .into(),
             ),
-            403 => ("access denied", "allow the host in the proxy, or name it in NO_PROXY"),
-            429 => ("the proxy is busy", "check the proxy"),
-            500..=599 => ("the proxy cannot reach the API server", "check the address and the proxy"),
-            _ => ("no tunnel", NO_TUNNEL),
+            403 => ("access denied", "allow the host in the proxy, or name it in NO_PROXY".into()),
+            429 => ("the proxy is busy", "check the proxy".into()),
+            500..=599 => ("the proxy cannot reach the API server", "check the address and the proxy".into()),
+            _ => ("no tunnel", NO_TUNNEL.into()),
         };
         let said = Reply::of_proxy(status, body, header(head, "content-type"), header(head, "location"));
         let words = self.masked(&format!("{}; {}", sanitize(reason), said.text()));
@@ -278,7 +283,7 @@ impl fmt::Display for Proxy {
 #[derive(Debug)]
 pub(super) struct Refusal {
     what: String,
-    help: &'static str,
+    help: Cow<'static, str>,
     retry: Retry,
 }
 
@@ -289,7 +294,7 @@ impl Refusal {
     /// The failure to reach the API server that it stands for.
     pub(super) fn failure(&self, step: Step) -> Error {
         Error::new(step, ErrorKind::Unreachable, self.what.as_str())
-            .with_help(self.help)
+            .with_help(self.help.clone())
             .with_retry(self.retry)
     }
 }

@@ -79,7 +79,8 @@ impl Reply {
         {
             return sanitize(message);
         }
-        [self.answerer(), first_words(&self.body)].join(": ")
+        let answerer = self.answerer();
+        if self.body.is_empty() { answerer } else { [answerer, first_words(&self.body)].join(": ") }
     }
 
     /// Who answers, fit for one line: the media type, the name in the certificate, and where a redirect leads; nothing of
@@ -91,7 +92,11 @@ impl Reply {
             text = ["to ", &sanitize(&self.location), ", "].concat();
         }
         let media_type = self.media_type.split(';').next().unwrap_or_default();
-        text.push_str(&sanitize(if media_type.is_empty() { "no media type" } else { media_type }));
+        text.push_str(&match (media_type, self.body.is_empty()) {
+            ("", true) => "empty response".to_owned(),
+            ("", false) => "no media type".to_owned(),
+            _ => sanitize(media_type),
+        });
         let subject = self.subject();
         if !subject.is_empty() {
             text.extend([" from ", &subject]);

@@ -31,7 +31,8 @@ impl Run<'_> {
     ) -> Result<(TrustedCluster, Credentials)> {
         let Self { options, system, log, overall, .. } = *self;
         let (clock, pins) = (&*system.clock, &options.pins);
-        let deadline = Deadline::after(clock, options.discovery_timeout).earlier(overall);
+        let deadline = Deadline::after(clock, options.discovery_timeout).set_by("--discovery-timeout");
+        let deadline = deadline.earlier(overall);
         method.tokens().for_each(|token| log.hide(token));
         let mut backoff = Backoff::new(clock, deadline);
         let mut round = match method {

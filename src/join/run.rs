@@ -35,7 +35,7 @@ impl<'a> Run<'a> {
         log: &'a Log,
         report: &mut Report,
     ) -> Result<Self> {
-        let overall = options.timeout.map(Deadline::at);
+        let overall = options.timeout.map(|timeout| Deadline::at(timeout).set_by("--timeout"));
         let root = options.root.as_deref().unwrap_or(Path::new("/"));
         let files = NodeFiles::open(root, options.layout.clone())?;
         let node = node_name(options, &files, system, log)?;

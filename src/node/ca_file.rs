@@ -1,7 +1,7 @@
 //! ca.crt beside the CAs of a cluster: compared as certificates, so that line ends, comments, order and repetition do not
 //! count.
 
-use super::{NodeFiles, refusal, write};
+use super::{NodeFiles, refusal};
 use crate::error::Result;
 use crate::limits;
 use crate::trust::{Bundle, TrustedCluster};
@@ -79,7 +79,7 @@ impl NodeFiles {
         let shown = strays.iter().take(limits::CERTIFICATES).map(String::as_str).collect::<Vec<_>>();
         let problem = format!(
             "{} holds CA keys that are not the cluster's: {}",
-            self.layout.ca.as_str(),
+            self.shown(self.layout.ca.as_str()),
             shown.join(", ")
         );
         Ok(CaState::Other { problem, elsewhere: strays.len() == found.len() })
@@ -95,7 +95,7 @@ impl NodeFiles {
         match self.compare_ca(cluster.authorities())? {
             CaState::Missing | CaState::Renewed => {
                 let directory = self.directory(ca.directory(), 0o755)?;
-                write(&directory, ca.directory(), ca.name(), 0o644, cluster.authorities().pem())
+                self.write(&directory, ca.directory(), ca.name(), 0o644, cluster.authorities().pem())
             }
             // The run that has written it may have ended before its name was durable.
             CaState::Same => self.sync(ca.directory()),
@@ -105,7 +105,7 @@ impl NodeFiles {
 
     /// What is said of a ca.crt that is no such file.
     pub(super) fn no_certificates(&self) -> String {
-        format!("{} does not hold valid PEM certificates", self.layout.ca.as_str())
+        format!("{} does not hold valid PEM certificates", self.shown(self.layout.ca.as_str()))
     }
 }
 

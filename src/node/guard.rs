@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{KUBELET, KUBERNETES, Layout, NodeFiles, failed, unreadable};
+use super::{KUBELET, KUBERNETES, Layout, NodeFiles, failed};
 use crate::clock::{Clock, Deadline};
 use crate::disk::{Examined, Lock, Stranger};
 use crate::error::{Error, ErrorKind, Result, Step, reason};
@@ -76,7 +76,7 @@ impl NodeFiles {
         path: &str,
         has_secret: impl FnOnce(&[u8]) -> bool,
     ) -> Result<Option<(Secret<Vec<u8>>, bool)>> {
-        let found = self.root.examine(path).map_err(|e| unreadable(path, e))?;
+        let found = self.root.examine(path).map_err(|e| self.unreadable(path, e))?;
         Ok(found.map(|Examined { bytes, is_safe, exposed }| {
             if let Some(exposed) = exposed.filter(|_| is_safe && has_secret(&bytes)) {
                 self.exposed.borrow_mut().push((path.to_owned(), exposed));
@@ -99,6 +99,7 @@ impl NodeFiles {
                 Some(Err(e)) => format!("its mode cannot be set to 0600: {}", reason(&e)),
                 None => "a run without --dry-run sets its mode to 0600".to_owned(),
             };
+            let path = self.shown(&path);
             warn(&format!("{path} holds a secret that other users can read; {end}"));
         }
     }

@@ -3,7 +3,7 @@
 use rustix::fs::FileType;
 
 use super::layout::KUBELET;
-use super::{NodeFiles, path, unreadable, write};
+use super::{NodeFiles, path};
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::kubelet::{KubeletFiles, RESOLVED, RUNTIMES};
 
@@ -23,7 +23,7 @@ impl NodeFiles {
     pub fn write_kubelet_files(&self, files: &KubeletFiles) -> Result<()> {
         let directory = self.directory(KUBELET, 0o700)?;
         for (name, text) in [(INSTANCE, &files.instance), (CONFIG, &files.config), (FLAGS, &files.flags)] {
-            write(&directory, KUBELET, name, 0o644, text.as_bytes())?;
+            self.write(&directory, KUBELET, name, 0o644, text.as_bytes())?;
         }
         Ok(())
     }
@@ -36,7 +36,7 @@ impl NodeFiles {
     pub fn has_kubelet_files(&self) -> Result<bool> {
         for name in [CONFIG, FLAGS] {
             let path = path(KUBELET, name);
-            if self.root.read(&path).map_err(|e| unreadable(&path, e))?.is_none() {
+            if self.root.read(&path).map_err(|e| self.unreadable(&path, e))?.is_none() {
                 return Ok(false);
             }
         }
@@ -70,7 +70,7 @@ impl NodeFiles {
     /// # Errors
     /// [`ErrorKind::Files`] when it cannot be read.
     pub fn has_systemd_resolved(&self) -> Result<bool> {
-        self.root.has(RESOLVED, FileType::RegularFile).map_err(|e| unreadable(RESOLVED, e))
+        self.root.has(RESOLVED, FileType::RegularFile).map_err(|e| self.unreadable(RESOLVED, e))
     }
 }
 

@@ -8,14 +8,14 @@
 use std::time::SystemTime;
 
 use super::ca_file::{CaFile, CaState};
-use super::{NodeFiles, NodeState, failed, path, pending_key, refusal, timestamp, unreadable};
+use super::{Layout, NodeFiles, NodeState, failed, path, pending_key, refusal, timestamp};
 use crate::csr::CertificateKind;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result, Step};
 use crate::node_name::{NodeName, USER_PREFIX};
 use crate::pem_blocks::blocks;
 use crate::secret::Secret;
 use crate::trust::Bundle;
-use crate::x509::Certificate;
+use crate::x509::{Certificate, Name};
 
 /// The kubelet's own pair, which it signs itself and uses where it requests none (`cmd/kubelet/app/server.go`,
 /// `InitializeTLS`).
@@ -61,11 +61,10 @@ impl NodeFiles {
     /// [`crate::error::ErrorKind::Files`].
     pub fn refuse_other_identity(&self, state: &NodeState, node: &NodeName) -> Result<()> {
         match state {
-            NodeState::OtherNode(_) => {
-                self.identity_problem(None, state, node)?.map_or(Ok(()), |problem| Err(refusal(&problem)))
-            }
+            NodeState::OtherNode(_) => self.identity_problem(None, state, node)?.map_or(Ok(()), Err),
             NodeState::OtherCa(_) => {
-                let (conf, ca) = (self.layout.kubeconfig.as_str(), self.layout.ca.as_str());
+                let Layout { kubeconfig, ca, .. } = &self.layout;
+                let (conf, ca) = (self.shown(kubeconfig.as_str()), self.shown(ca.as_str()));
                 Err(refusal(&match self.ca()? {
                     CaFile::Garbage => self.no_certificates(),
                     _ => format!("{conf} and {ca} have no CA key in common"),
@@ -78,7 +77,7 @@ impl NodeFiles {
     /// The refusal of a node that is joined to another cluster than the one that is meant. `keys` are those of its own.
     #[must_use]
     pub fn other_cluster(&self, keys: &[String]) -> Error {
-        let conf = self.layout.kubeconfig.as_str();
+        let conf = self.shown(self.layout.kubeconfig.as_str());
         let keys = keys.join(" ");
         refusal(&format!("{conf} belongs to another cluster: none of its CA keys ({keys}) is given"))
     }
@@ -119,8 +118,8 @@ impl NodeFiles {
         let trusted = trusted.filter(|trusted| !trusted.is_empty());
         let replaces_identity = identity_problem.is_some()
             || trusted.map_or(is_elsewhere, |trusted| !authorities.shares_a_key_with(trusted));
-        match identity_problem.or(ca_problem) {
-            Some(problem) if !replace => return Err(refusal(&problem)),
+        match identity_problem.or_else(|| ca_problem.as_deref().map(refusal)) {
+            Some(refusal) if !replace => return Err(refusal),
             _ if !replace => return Ok(Replacement { files: Vec::new(), renews_ca }),
             _ => {}
         }
@@ -153,7 +152,7 @@ impl NodeFiles {
                 self.root.directory(at, None).and_then(|directory| directory.move_aside(name, &suffix));
             let moved_to = moved_to.map_err(|e| {
                 failed(
-                    format!("{} cannot be moved aside", path(at, name)),
+                    format!("{} cannot be moved aside", self.shown(&path(at, name))),
                     "make the directory writable, then run again",
                     e,
                 )
@@ -163,18 +162,18 @@ impl NodeFiles {
         Ok(moved)
     }
 
-    /// Why the identity, or what is left of one, is not this node's in the cluster with these CAs; without CAs, in any.
+    /// The refusal of an identity, or of what is left of one, that is not this node's in the cluster with these CAs; without
+    /// CAs, in any.
     fn identity_problem(
         &self,
         authorities: Option<&Bundle>,
         state: &NodeState,
         node: &NodeName,
-    ) -> Result<Option<String>> {
-        let conf = self.layout.kubeconfig.as_str();
+    ) -> Result<Option<Error>> {
+        let conf = self.shown(self.layout.kubeconfig.as_str());
         let is_elsewhere = match (state, authorities) {
             (NodeState::OtherNode(subject), _) => {
-                let name = node.as_str();
-                return Ok(Some(format!("{conf} belongs to {subject}, this node is {name}")));
+                return Ok(Some(of_another_node(&conf, subject, node)));
             }
             (NodeState::None | NodeState::Unusable(_), _) => return self.pair_of_another_node(node),
             (_, None) => false,
@@ -185,20 +184,19 @@ impl NodeFiles {
                 !authorities.shares_a_key_with(identity.authorities())
             }
         };
-        Ok(is_elsewhere.then(|| format!("{conf} belongs to another cluster")))
+        Ok(is_elsewhere.then(|| refusal(&format!("{conf} belongs to another cluster"))))
     }
 
     /// A pair of another node, though there is no identity that works: an image that was made of a node. One that no link
     /// leads to counts too: what is left of an interrupted replacement is told by it.
-    fn pair_of_another_node(&self, node: &NodeName) -> Result<Option<String>> {
+    fn pair_of_another_node(&self, node: &NodeName) -> Result<Option<Error>> {
         for name in self.cert_dir_files()? {
             let file = path(self.layout.certificates.as_str(), &name);
-            let found = self.root.read(&file).map_err(|e| unreadable(&file, e))?;
+            let found = self.root.read(&file).map_err(|e| self.unreadable(&file, e))?;
             let Some(leaf) = found.and_then(leaf) else { continue };
             let mut names = leaf.subject.common_names.iter().filter_map(|cn| cn.strip_prefix(USER_PREFIX));
             if names.any(|name| name != node.as_str()) {
-                let problem = format!("{file} belongs to {}, this node is {}", leaf.subject, node.as_str());
-                return Ok(Some(problem));
+                return Ok(Some(of_another_node(&self.shown(&file), &leaf.subject, node)));
             }
         }
         Ok(None)
@@ -210,7 +208,7 @@ impl NodeFiles {
         let names = self
             .root
             .names(at)
-            .map_err(|e| failed(format!("directory {at} cannot be read"), super::CHECK, e))?;
+            .map_err(|e| failed(format!("directory {} cannot be read", self.shown(at)), super::CHECK, e))?;
         let names: Vec<String> = names.into_iter().filter_map(|name| name.into_string().ok()).collect();
         let mut pairs = Vec::new();
         for rank in 0..5 {
@@ -218,6 +216,15 @@ impl NodeFiles {
         }
         Ok(pairs)
     }
+}
+
+/// The refusal of a file that is another node's: this machine is a clone of that node, or has lost its name.
+fn of_another_node(path: &str, subject: &Name, node: &NodeName) -> Error {
+    let what = format!("{path} belongs to {subject}, this node is {}", node.as_str());
+    Error::new(Step::Files, ErrorKind::Files, what).with_help(
+        "if the hostname is wrong, correct it or use --node-name; if this machine is a clone of that node, stop the kubelet \
+         and use --replace, which renames the old files to NAME.old-DATE",
+    )
 }
 
 /// Whether a path is one that [`NodeFiles::move_aside`] has given.

@@ -196,12 +196,12 @@ impl NodeFiles {
         Ok(match self.ca()? {
             CaFile::Nothing => NodeState::WithoutCa(authorities),
             CaFile::Writable(_) => {
-                let problem = Problem::Part(self.layout.ca.as_str().to_owned(), WRITABLE);
+                let problem = Problem::Part(self.shown(self.layout.ca.as_str()), WRITABLE);
                 return unusable(problem, authorities);
             }
             CaFile::Certificates(stored) if trust::share_a_key(&stored, &authorities) => {
                 authorities.extend(stored);
-                let (kubeconfig, server) = (conf.to_owned(), cluster.server.clone());
+                let (kubeconfig, server) = (self.shown(conf), cluster.server.clone());
                 NodeState::Joined(Box::new(Identity { pair, kubeconfig, server, trusted, authorities }))
             }
             _ => NodeState::OtherCa(authorities),
@@ -270,7 +270,7 @@ impl NodeFiles {
                     Some((_, false)) => Err(WRITABLE),
                     Some((bytes, true)) => Ok(bytes),
                 };
-                ([field, " ", &file].concat(), bytes)
+                ([field, " ", &self.shown(&file)].concat(), bytes)
             }
             (data, "") => {
                 let bytes = STANDARD.decode(data).map(Secret::new).map_err(|_| "invalid base64");

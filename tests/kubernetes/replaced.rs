@@ -47,7 +47,10 @@ fn an_image_of_another_clusters_node_joins_and_its_kubelet_starts() {
     assert!(!outcome.stderr.contains("warning: kubelet"), "clientCAFile is right:\n{}", outcome.stderr);
     let moved: Vec<_> = outcome.stderr.lines().filter_map(|line| line.split("moved aside ").nth(1)).collect();
     assert_eq!(moved.len(), 4, "pair, link, CA and kubeconfig: {moved:?}");
-    for file in moved.iter().filter_map(|line| line.strip_suffix(" now")) {
+    let root = node.root().display().to_string();
+    for line in moved {
+        let path = line.strip_suffix(" (of another cluster or node)").expect("why");
+        let file = path.strip_prefix(&root).expect("it is shown behind the root");
         let meta = fs::symlink_metadata(node.file(file)).unwrap();
         let is_ca = file.starts_with("/etc/kubernetes/cluster.crt.old-");
         assert!(meta.is_symlink() || meta.permissions().mode() & 0o777 == if is_ca { 0o644 } else { 0o600 });

@@ -70,8 +70,11 @@ fn why_an_identity_is_unusable_is_told_in_one_line() {
             api.cluster(|cluster| cluster.names().iter().for_each(|name| cluster.delete(name)));
             let run = node.joins(&api);
             let told: Vec<_> = run.stderr.lines().filter(|line| line.contains(" is unusable: ")).collect();
+            let root = node.root().display().to_string();
+            let start =
+                format!("nodestrap: warning: files: {root}/etc/kubernetes/kubelet.conf is unusable: ");
             run.check(
-                matches!(told[..], [line] if line.contains("/etc/kubernetes/kubelet.conf is unusable: ")
+                matches!(told[..], [line] if line.starts_with(&start)
                     && line.contains(words) && line.ends_with("; joining again")),
                 words,
             );

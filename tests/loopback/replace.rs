@@ -271,8 +271,9 @@ fn interrupted_after_any_file_the_next_run_finishes() {
                     let dry = replacing(&node, &here).args("--dry-run").run();
                     dry.expect("dry-run");
                     let mut order = Vec::new();
+                    let start = format!("nodestrap: dry run: {}/", node.root().display());
                     for line in dry.stderr.lines() {
-                        let path = line.strip_prefix("nodestrap: dry run: /");
+                        let path = line.strip_prefix(&start);
                         order.extend(
                             path.and_then(|path| path.strip_suffix(" would be moved aside"))
                                 .map(str::to_owned),

@@ -109,7 +109,7 @@ const STRANGERS: [Stranger; 12] = [
         "nothing at all",
         || Reply::text(200, "", ""),
         "not-published",
-        &["HTTP 200, no media type from CN=edge-7.example: no words"],
+        &["HTTP 200, empty response from CN=edge-7.example"],
     ),
     (
         "a redirect",
@@ -176,7 +176,7 @@ fn what_answers_instead_of_a_file_is_told() {
             "a redirect",
             || Reply::text(307, "", "").header("Location", "/login"),
             "4",
-            &["redirects are not followed", "(to /login, no media type from CN=edge-7.example: no words)"],
+            &["redirects are not followed", "(to /login, empty response from CN=edge-7.example)"],
         ),
     ];
     for flag in ["--cluster-info", "--discovery-file"] {

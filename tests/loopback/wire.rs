@@ -26,6 +26,30 @@ fn nobody_there_is_unreachable() {
     assert_eq!(api.connections().len(), 0);
 }
 
+/// The last word says which setting ended the attempts, whichever ends first.
+#[test]
+fn what_ends_the_attempts_is_named() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    let endpoint = format!("localhost:{}", free.port());
+    for (words, setting) in [
+        ("--discovery-timeout 1s", "--discovery-timeout)"),
+        ("--timeout 1s", "--timeout)"),
+        ("--timeout 1s --discovery-timeout 2s", "--timeout)"),
+    ] {
+        let (api, node) = (Api::start(), Node::new());
+        let run = node.join(&api).endpoint(&endpoint).with_cert().args(words).run();
+        run.expect("unreachable").says(&["gave up after ", setting]);
+    }
+    let (api, node) = (Api::manual(), Node::new());
+    let run = node.join(&api).with_cert().args("--tls-bootstrap-timeout 1s").run();
+    run.expect("pending").says(&["is still pending (gave up after 1s: --tls-bootstrap-timeout)"]);
+    // What a server refuses for good, no setting of ours has ended.
+    let (api, node) = (Api::start(), Node::new());
+    api.on(Route::Create, |_, _, _| Some(Reply::status(422, "Invalid")));
+    let run = node.join(&api).with_cert().run();
+    run.check(!run.stderr.contains("gave up"), "no attempts");
+}
+
 #[test]
 fn the_last_failure_decides() {
     let (api, node) = (Api::start(), Node::new());

@@ -280,7 +280,7 @@ fn a_refusal_shows_no_credentials_and_its_wish_is_bounded() {
         error.get_ref().and_then(|inner| inner.downcast_ref::<Refusal>()).unwrap().failure(Step::Discovery)
     };
     let shown = failure("HTTP/1.1 503 Basic dXNlcjpodW50ZXIyMg== is user:hunter22, hunter22\r\n\r\n");
-    assert!(shown.chain()[0].ends_with("(Basic *** is ***, ***; no media type: no words)"), "{shown}");
+    assert!(shown.chain()[0].ends_with("(Basic *** is ***, ***; empty response)"), "{shown}");
     for (headers, wish) in [
         ("Retry-After: 2", Some(2)),
         ("retry-after: 3600", Some(5)),

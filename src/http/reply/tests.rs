@@ -96,7 +96,7 @@ fn a_status_speaks_for_itself_and_anything_else_by_its_first_words() {
         (br#"{"kind":"List","message":"x"}"#, "no media type: {\"kind\":\"List\",\"message\":\"x\"}"),
         (br#"["Status"]"#, "no media type: [\"Status\"]"),
         (b"plain  text\n", "no media type: plain text"),
-        (b"", "no media type: no words"),
+        (b"", "empty response"),
     ] {
         assert_eq!(reply(500, body).text(), expected);
     }

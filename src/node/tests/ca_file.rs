@@ -27,7 +27,7 @@ fn compared(held: &[u8], cluster: &[u8]) -> String {
         CaState::Missing => "missing".to_owned(),
         CaState::Same => "same".to_owned(),
         CaState::Renewed => "renewed".to_owned(),
-        CaState::Other { problem, elsewhere } => format!("{elsewhere}: {problem}"),
+        CaState::Other { problem, elsewhere } => format!("{elsewhere}: {}", without_root(&problem)),
     }
 }
 

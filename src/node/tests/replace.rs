@@ -131,7 +131,7 @@ fn another_nodes_identity_is_refused_whatever_the_cluster() {
         files.refuse_other_identity(&files.state(&as_node, now()).unwrap(), &as_node)
     };
     refuse("n1").unwrap();
-    assert_files(refuse("n2"), "CN=system:node:n1, this node is n2; to join as a different node");
+    assert_files(refuse("n2"), "CN=system:node:n1, this node is n2; if the hostname is wrong, correct it");
     node.write(CA_CRT, OTHER);
     assert_files(
         refuse("n1"),

@@ -39,7 +39,8 @@ fn found(node: &Node, name: &NodeName, now: SystemTime) -> String {
     let word = match node.files().state(name, now).unwrap() {
         NodeState::None => "none",
         NodeState::Unusable(Unusable { problem, authorities }) => {
-            return format!("{}{problem}", if authorities.is_empty() { "" } else { "*" });
+            let star = if authorities.is_empty() { "" } else { "*" };
+            return [star, &without_root(&problem.to_string())].concat();
         }
         NodeState::Joined(_) => "joined",
         NodeState::WithoutCa(_) => "without ca.crt",
