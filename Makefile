@@ -65,7 +65,7 @@ differential: export DIFFERENTIAL_SEED := $(or $(SEED),1)
 differential: setup build setup-kubernetes
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --no-fail-fast --test differential -- --show-output
 
-# All that is held against real Kubernetes, with one version of it: VERSION=1.34 or another of tests/kubernetes/versions,
+# All that is held against real Kubernetes, with one version of it: VERSION=1.36 or another of tests/kubernetes/versions,
 # the newest when none is given.
 test-kubernetes: export KUBERNETES := $(VERSION)
 test-kubernetes: setup build setup-kubernetes

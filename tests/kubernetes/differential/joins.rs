@@ -1,4 +1,5 @@
-//! JoinConfigurations, as kubeadm reads, defaults and validates them.
+//! JoinConfigurations, as kubeadm reads, defaults and validates them. v1beta3 is gone from kubeadm 1.37, and still read
+//! here: there the last kubeadm that reads it answers.
 
 use std::fs;
 
@@ -286,8 +287,17 @@ fn ours(text: &str) -> Result<Said, Refusal> {
     })
 }
 
-fn theirs(oracle: &mut Oracle, text: &str) -> Result<Said, String> {
-    let value = oracle.ask("join configuration", &json!(text))?;
+/// What kubeadm says of an API version that it no longer reads.
+const DROPPED: &str = "uses an old API spec: \"kubeadm.k8s.io/v1beta3\"";
+/// The last version that reads it.
+const V1BETA3: &str = "1.36";
+
+fn theirs([oracle, older]: &mut [Oracle; 2], text: &str) -> Result<Said, String> {
+    let mut answer = oracle.ask("join configuration", &json!(text));
+    if answer.as_ref().is_err_and(|error| error.contains(DROPPED)) {
+        answer = older.ask("join configuration", &json!(text));
+    }
+    let value = answer?;
     if value["controlPlane"] == json!(true) {
         return Err("nodestrap joins workers only".to_owned());
     }
@@ -319,7 +329,8 @@ fn theirs(oracle: &mut Oracle, text: &str) -> Result<Said, String> {
 
 #[test]
 fn join_configurations() {
-    let (mut random, mut oracle) = (Random::of("JoinConfigurations"), Oracle::start());
+    let (mut random, mut oracles) =
+        (Random::of("JoinConfigurations"), [Oracle::start(), Oracle::of(V1BETA3)]);
     let bundles = Bundles::make(&mut random);
     let folder = Scratch::new();
     let file = folder.path().join("discovery.conf");
@@ -332,10 +343,11 @@ fn join_configurations() {
     let file = file.display().to_string();
     let mut tally = Tally::new("JoinConfigurations", CLASSES);
     // Where nothing is said, kubeadm looks at the machine, and nodestrap does when it joins.
-    let nobody = oracle.ask("node name", &json!("")).map(|value| given_text(&value["name"])).expect("a name");
+    let nobody =
+        oracles[0].ask("node name", &json!("")).map(|value| given_text(&value["name"])).expect("a name");
     for _ in 0..count() {
         let input = draw(&mut random, &file);
-        let mut theirs = theirs(&mut oracle, &input);
+        let mut theirs = theirs(&mut oracles, &input);
         if let (Ok(theirs), Ok(own)) = (&mut theirs, &ours(&input)) {
             if own.name.is_empty() && theirs.name == nobody {
                 theirs.name.clear();

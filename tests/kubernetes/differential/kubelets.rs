@@ -53,7 +53,7 @@ const CLASSES: &[Class<Wanted, Written>] = &[
 
 const SOCKET: &str = "unix:///run/c.sock";
 
-/// kube-system/kubelet-config as kubeadm 1.36 uploads it: its defaults.
+/// kube-system/kubelet-config as kubeadm uploads it, in 1.36 as in 1.37: its defaults.
 const TEXT: &str = include_str!("kubelet-config.yaml");
 
 fn draw(random: &mut Random) -> Wanted {

@@ -18,21 +18,33 @@ pub struct Oracle {
     answers: BufReader<ChildStdout>,
 }
 
-/// The program, which `oracle.sh` builds unless its cache has it.
+/// The program, which `oracle.sh` builds unless its cache has it, of `$KUBERNETES` or the newest version.
 fn program() -> &'static str {
     static PATH: OnceLock<String> = OnceLock::new();
-    PATH.get_or_init(|| {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kubernetes/oracle.sh");
-        let output = Command::new(script).stderr(Stdio::inherit()).output().expect("a shell");
-        assert!(output.status.success(), "the oracle was not built");
-        String::from_utf8(output.stdout).expect("a path").trim().to_owned()
-    })
+    PATH.get_or_init(|| built(&mut Command::new(SCRIPT)))
+}
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kubernetes/oracle.sh");
+
+fn built(script: &mut Command) -> String {
+    let output = script.stderr(Stdio::inherit()).output().expect("a shell");
+    assert!(output.status.success(), "the oracle was not built");
+    String::from_utf8(output.stdout).expect("a path").trim().to_owned()
 }
 
 impl Oracle {
     /// Starts the program. It ends when this value, or the whole test, does.
     pub fn start() -> Self {
-        let mut child = Command::new(program())
+        Self::run(program())
+    }
+
+    /// The same of one version in `tests/kubernetes/versions`, as in `1.36`.
+    pub fn of(version: &str) -> Self {
+        Self::run(&built(Command::new(SCRIPT).env("KUBERNETES", version)))
+    }
+
+    fn run(program: &str) -> Self {
+        let mut child = Command::new(program)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
