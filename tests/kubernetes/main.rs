@@ -4,6 +4,7 @@
 //! Tests that only make tokens and nodes share one cluster; those that stop an API server or count requests have one
 //! of their own.
 
+mod after_join;
 mod approval;
 mod cluster_manifests;
 mod commands;

@@ -21,8 +21,9 @@ const OTHERS: [(&str, &str); 7] = [
 ];
 
 /// Flags of other programs that the documents speak of.
-const FOREIGN: [&str; 16] = [
-    // kubeadm token create, kubeadm kubeconfig user
+const FOREIGN: [&str; 17] = [
+    // kubeadm token create, kubeadm kubeconfig user, kubeadm upgrade node
+    "skip-phases",
     "print-join-command",
     "ttl",
     "org",

@@ -15,6 +15,7 @@ mod joins;
 mod keys;
 mod kubeconfigs;
 mod kubelets;
+mod manual;
 mod network;
 mod nodes;
 mod oracle;

@@ -1,10 +1,17 @@
-//! What kubeadm does on a node before it starts the kubelet.
+//! What kubeadm does on a node before it starts the kubelet, and later.
 
-use std::{fs, process::Command};
+use std::{env, fs, path::Path, process::Command};
 
 use serde_json::{Value, json};
 
-use super::{cluster::Cluster, node::Node, token::Token};
+use super::{
+    cluster::Cluster,
+    kubelet::{Containerd, namespaced},
+    node::Node,
+    process::try_run,
+    scratch::Scratch,
+    token::Token,
+};
 
 /// The container runtime's socket that kubeadm is told of. Nobody listens there.
 pub const CRI_SOCKET: &str = "unix:///run/none.sock";
@@ -39,4 +46,18 @@ fn phase(cluster: &Cluster, node: &Node) -> Command {
     let mut command = cluster.tool("kubeadm");
     command.args(["join", "phase", "kubelet-start"]).arg("--rootfs").arg(node.root());
     command
+}
+
+/// Runs kubeadm on the node as on a machine of its own: its output, or all that it wrote when it fails. It sees no service
+/// manager of this machine, whose kubelet it would stop, and at containerd's usual place this runtime, not this machine's,
+/// whose containers it would remove.
+pub fn on(node: &Node, runtime: &Containerd, programs: &Path, arguments: &[&str]) -> Result<String, String> {
+    const ALONE: &str = "mount -t tmpfs tmpfs /run; mkdir /run/containerd; \
+                         ln -s \"$1\" /run/containerd/containerd.sock; shift; exec \"$@\"";
+    let scratch = Scratch::new();
+    let mut command = namespaced(node, &scratch);
+    // It asks `kubelet` for its version.
+    command.env("PATH", format!("{}:{}", programs.display(), env::var("PATH").unwrap_or_default()));
+    command.args(["sh", "-euc", ALONE, "sh", runtime.endpoint().trim_start_matches("unix://")]);
+    try_run(command.arg(programs.join("kubeadm")).args(arguments))
 }

@@ -1,6 +1,6 @@
 //! A real kubelet and its container runtime, on the disk of a node, without a trace on the host.
 
-use std::{fs, os::unix::net::UnixStream, process::Command};
+use std::{fs, os::unix::net::UnixStream, path::Path, process::Command};
 
 use super::{
     cluster::free_port,
@@ -68,9 +68,15 @@ impl Kubelet {
     /// Starts the kubelet as the unit of kubeadm's packages does, with the configuration and the flags that are on the
     /// node's disk.
     pub fn start_packaged(node: &Node) -> Self {
+        Self::start_packaged_of(programs(), node, "")
+    }
+
+    /// The same with the programs of another version, and with what an image has in `/etc/default/kubelet`.
+    pub fn start_packaged_of(programs: &Path, node: &Node, extra: &str) -> Self {
         let scratch = Scratch::new();
         let mut command = namespaced(node, &scratch);
-        command.args(["sh", "-euc", PACKAGED, "sh"]).arg(programs().join("kubelet"));
+        command.env("KUBELET_EXTRA_ARGS", extra);
+        command.args(["sh", "-euc", PACKAGED, "sh"]).arg(programs.join("kubelet"));
         let daemon = Daemon::start(command, scratch.path().join("kubelet.log"));
         Self { daemon, scratch }
     }
@@ -97,7 +103,7 @@ pub fn command(node: &Node, runtime: &Containerd, scratch: &Scratch, before: &[&
 
 /// What runs the words that follow in a mount namespace of its own, where `/etc/kubernetes` and `/var/lib/kubelet` of
 /// the node's root are at their real places.
-fn namespaced(node: &Node, scratch: &Scratch) -> Command {
+pub(super) fn namespaced(node: &Node, scratch: &Scratch) -> Command {
     for directory in ["/etc/kubernetes", "/var/lib/kubelet"] {
         fs::create_dir_all(node.file(directory)).unwrap();
     }
@@ -107,11 +113,13 @@ fn namespaced(node: &Node, scratch: &Scratch) -> Command {
     command
 }
 
-/// `10-kubeadm.conf` of the packages: its EnvironmentFile and its ExecStart, word for word behind the program.
+/// `10-kubeadm.conf` of the packages: its EnvironmentFile, which need not be there, and its ExecStart, word for word behind
+/// the program.
 const PACKAGED: &str = r#"
-. /var/lib/kubelet/kubeadm-flags.env
+KUBELET_KUBEADM_ARGS=
+[ ! -e /var/lib/kubelet/kubeadm-flags.env ] || . /var/lib/kubelet/kubeadm-flags.env
 exec "$1" --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --kubeconfig=/etc/kubernetes/kubelet.conf \
-    --config=/var/lib/kubelet/config.yaml $KUBELET_KUBEADM_ARGS
+    --config=/var/lib/kubelet/config.yaml $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS
 "#;
 
 /// Lays an empty layer over `/etc` and `/var/lib`, so that mount points can be made there, and over `/var/log`, where the
