@@ -135,6 +135,12 @@ fn enroll(run: &Run<'_>, state: &NodeState, report: &mut Report) -> Result<Succe
         Success::Prepared => log.info("prepared: ca.crt and bootstrap-kubelet.conf are written"),
         _ => {}
     }
+    if !options.with_kubelet_config && files.has_kubeadm() {
+        log.info(
+            "kubelet: joined without --with-kubelet-config: `kubeadm upgrade node` fails here or replaces config.yaml; \
+             upgrade with --skip-phases=kubelet-config",
+        );
+    }
     Ok(success)
 }
 

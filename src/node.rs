@@ -25,6 +25,8 @@ use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
+use rustix::fs::FileType;
+
 use crate::csr::{CertificateKind, Credentials, IssuedCertificate, Key};
 use crate::disk::{Directory, Exposed, Root, Staged, Stranger};
 use crate::error::{Error, ErrorKind, Result, Step};
@@ -32,6 +34,9 @@ use crate::kubeconfig;
 use crate::secret::Secret;
 use crate::trust::TrustedCluster;
 use crate::x509;
+
+/// Where the packages put kubeadm, where people do, and where Flatcar's extensions do.
+const KUBEADM: [&str; 3] = ["/usr/bin/kubeadm", "/usr/local/bin/kubeadm", "/opt/bin/kubeadm"];
 
 /// The node's disk, by what its files mean.
 #[derive(Debug)]
@@ -81,6 +86,11 @@ impl NodeFiles {
     /// The disk itself, for who looks beyond the node's own files.
     pub(crate) fn disk(&self) -> &Root {
         &self.root
+    }
+
+    /// Whether kubeadm is installed, which may upgrade this node later. What cannot be looked at is not there.
+    pub(crate) fn has_kubeadm(&self) -> bool {
+        KUBEADM.iter().any(|path| self.root.has(path, FileType::RegularFile).unwrap_or(false))
     }
 
     /// The name in the image's `/etc/hostname`: its first line that is no comment (hostname(5)).

@@ -59,7 +59,7 @@ pub fn check(root: &Path, log: &Log, report: &mut Report) -> Result<Success> {
     image.cluster();
     image.machine_id();
     image.secrets();
-    image.configuration();
+    image.configuration(files.has_kubeadm());
     let findings = image.findings;
     let lines = findings.iter().map(|Finding { level, path, message, help }| {
         let level = level.name();
@@ -280,7 +280,7 @@ impl Image<'_> {
         }
     }
 
-    fn configuration(&mut self) {
+    fn configuration(&mut self, has_kubeadm: bool) {
         let kubeadms = path(KUBELET, CONFIG);
         let found = [&kubeadms, CONFIGURATION].into_iter().find_map(|path| Some((path, self.text(path)?)));
         let Some((file, text)) = found else {
@@ -304,6 +304,14 @@ impl Image<'_> {
         if config["rotateCertificates"] != Value::Bool(true) {
             let message = "rotateCertificates is not true: the node would stop when its certificate ends";
             self.warning(file, message, "correct it");
+        }
+        if has_kubeadm && *file == kubeadms {
+            let message = "`kubeadm upgrade node` replaces it by the cluster's";
+            self.warning(
+                file,
+                message,
+                "join with --with-kubelet-config, or upgrade with --skip-phases=kubelet-config",
+            );
         }
     }
 }

@@ -274,6 +274,10 @@ fn each_thing_is_found_by_itself() {
     assert_eq!(check(&node).1, [format!("warning /{CONFIG}")], "an empty image");
     node.write("etc/kubernetes/kubelet.yaml", GOOD);
     assert_eq!(check(&node).1, Vec::<String>::new(), "another place for the configuration");
+    node.write("usr/bin/kubeadm", "");
+    assert_eq!(check(&node).1, Vec::<String>::new(), "kubeadm does not touch that");
+    node.write(CONFIG, GOOD);
+    assert_eq!(check(&node).1, [format!("warning /{CONFIG}")], "kubeadm's upgrade replaces it");
 }
 
 #[test]

@@ -275,3 +275,22 @@ fn flags_that_make_no_sense_are_refused() {
     }
     assert!(api.requests().is_empty());
 }
+
+/// kubeadm on the machine may upgrade the node one day: what that does is said while there is time to choose.
+#[test]
+fn a_machine_with_kubeadm_hears_what_an_upgrade_would_do() {
+    const WORDS: &str = "joined without --with-kubelet-config: `kubeadm upgrade node` fails";
+    let api = Api::start();
+    for (kubeadm, flags, is_said) in [
+        ("usr/bin/kubeadm", "", true),
+        ("opt/bin/kubeadm", "", true),
+        ("usr/bin/kubelet", "", false),
+        ("usr/bin/kubeadm", "--with-kubelet-config", false),
+    ] {
+        let node = Node::new();
+        node.write(kubeadm, "");
+        let run = node.join(&api).with_cert().args(flags).run();
+        run.expect("joined");
+        assert_eq!(run.stderr.contains(WORDS), is_said, "{kubeadm} {flags}: {}", run.stderr);
+    }
+}
