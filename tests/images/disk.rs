@@ -12,6 +12,7 @@ use crate::{
         wait_for,
     },
     lab::rootfs,
+    parts,
 };
 
 pub struct Disk {
@@ -29,7 +30,9 @@ impl Disk {
         }
         let mut mkfs = Command::new("mkfs.ext4");
         run(mkfs.args(["-q", "-F", &scratch.file("disk"), "1G"]));
-        let disk = Self { scratch, system: rootfs(system), read_before: Cell::default() };
+        let system = rootfs(system);
+        parts::note(&system, &["systemd", "cloud-init", "selinux-policy-default"]);
+        let disk = Self { scratch, system, read_before: Cell::default() };
         disk.mount();
         disk
     }

@@ -2,6 +2,7 @@
 # Fetches or builds what emulated machines take, once, and prints the folder that holds it:
 #   amd64, arm64             Debian's cloud kernel (vmlinuz, config, lib/modules) and a static busybox
 #   initramfs-tools, dracut  a root in which one of them runs, with the modules of amd64's kernel
+#   dracut-forky             the same of Debian testing
 #
 # The folder lies outside the clone and is named by what goes into it.
 set -euo pipefail
@@ -29,13 +30,15 @@ kernel() {
     rm -rf "$apt" "$out.new"/{boot,bin,usr,etc}
 }
 
-# $1: packages.
+# $1: suite, $2: packages, then more of mmdebstrap's options.
 root() {
-    mmdebstrap --variant=minbase --include="$1" --format=directory \
+    local suite=$1 packages=$2
+    shift 2
+    mmdebstrap --variant=minbase --include="$packages" --format=directory "$@" \
         --dpkgopt='path-exclude=/usr/share/doc/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         --dpkgopt='path-exclude=/usr/share/man/*' \
-        bookworm "$out.new"
+        "$suite" "$out.new"
     local kernel
     kernel=$(./emulated.sh amd64)
     cp -r "$kernel/lib/modules" "$out.new/lib/"
@@ -51,9 +54,15 @@ if [ ! -e "$out" ]; then
     echo "making $name in $out (up to a minute)" >&2
     case $name in
     amd64 | arm64) kernel ;;
-    initramfs-tools) root initramfs-tools,busybox,kmod,udev,zstd,e2fsprogs ;;
-    # Without procps its module network-legacy silently drops out, and without curl Ignition's url-lib.
-    dracut) root dracut,dracut-network,curl,isc-dhcp-client,iputils-arping,procps,systemd-sysv,udev,kmod,e2fsprogs ;;
+    initramfs-tools) root bookworm initramfs-tools,busybox,kmod,udev,zstd,e2fsprogs ;;
+    # Without dbus its module for networkd cannot be there, without procps network-legacy silently drops out, and without curl
+    # Ignition's url-lib.
+    dracut) root bookworm dracut,dracut-network,dbus,curl,isc-dhcp-client,iputils-arping,procps,systemd-sysv,udev,kmod,e2fsprogs ;;
+    # A mirror of testing may be older than it says that it is good for.
+    dracut-forky)
+        root forky dracut,dracut-network,dbus,systemd-sysv,udev,kmod,e2fsprogs,iproute2,procps,iputils-arping \
+            --aptopt='Acquire::Check-Valid-Until "false"'
+        ;;
     *) echo "no such thing: $name" >&2 && exit 2 ;;
     esac >&2
     mv "$out.new" "$out"

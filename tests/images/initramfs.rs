@@ -7,6 +7,7 @@ use crate::{
     harness::process::run,
     lab::{Lab, rootfs},
     machine::Machine,
+    parts,
     qemu::{Board, Emulated, figures, kernel_version, ready_made},
     readme::block,
 };
@@ -22,28 +23,50 @@ pub const BOOTS: &[crate::Boot] = &[
         mounted_later(lab, Generator::InitramfsTools, "tools-mount")
     }),
     ("dracut: joins before systemd starts", |lab| before_systemd(lab, Generator::Dracut, "dracut")),
+    ("dracut 112: joins before systemd starts", |lab| {
+        before_systemd(lab, Generator::DracutForky, "dracut112")
+    }),
+    ("nightly: dracut, network-legacy: joins before systemd starts", |lab| {
+        before_systemd(lab, Generator::DracutLegacy, "dracut-legacy")
+    }),
     ("nightly: dracut: without a network there, the unit joins", |lab| {
-        // dracut waits for a card that is not there: for two thirds of that many seconds.
-        let network = "ip=10.99.0.15:::255.255.255.0::eth7:none rd.retry=15";
-        unit_instead(lab, Generator::Dracut, "dracut-late", network)
+        unit_instead(lab, Generator::Dracut, "dracut-late", NO_CARD)
+    }),
+    ("nightly: dracut 112: without a network there, the unit joins", |lab| {
+        unit_instead(lab, Generator::DracutForky, "dracut112-late", NO_CARD)
+    }),
+    ("nightly: dracut, network-legacy: without a network there, the unit joins", |lab| {
+        unit_instead(lab, Generator::DracutLegacy, "legacy-late", NO_CARD)
     }),
     ("nightly: dracut: what is mounted later is left to the unit", |lab| {
         mounted_later(lab, Generator::Dracut, "dracut-mount")
     }),
 ];
 
+/// dracut waits for a card that is not there: for two thirds of that many seconds.
+const NO_CARD: &str = "ip=10.99.0.15:::255.255.255.0::eth7:none rd.retry=15";
+
 /// How to make an initramfs.
 #[derive(Clone, Copy)]
 pub enum Generator {
     InitramfsTools,
+    /// dracut 059 of Debian 12, with systemd-networkd.
     Dracut,
+    /// The same with its own scripts for the network.
+    DracutLegacy,
+    /// dracut 112 of Debian testing, with systemd-networkd.
+    DracutForky,
     /// dracut without nodestrap: what Ignition writes joins later.
     DracutWithIgnition,
 }
 
 impl Generator {
     fn root(self) -> PathBuf {
-        ready_made(if matches!(self, Self::InitramfsTools) { "initramfs-tools" } else { "dracut" })
+        ready_made(match self {
+            Self::InitramfsTools => "initramfs-tools",
+            Self::DracutForky => "dracut-forky",
+            _ => "dracut",
+        })
     }
 
     /// What puts nodestrap in place, as image/README.md tells it up to the generator's own run, and the run.
@@ -58,7 +81,12 @@ impl Generator {
             Self::InitramfsTools => {
                 told("### initramfs-tools", "update-initramfs") + "\nmkinitramfs -c gzip -o /out/generated"
             }
-            Self::Dracut => told("### dracut", "dracut --force") + "\n" + DRACUT,
+            Self::Dracut | Self::DracutForky => told("### dracut", "dracut --force") + "\n" + DRACUT,
+            Self::DracutLegacy => {
+                let told = told("### dracut", "dracut --force");
+                assert!(told.contains("\" nodestrap \""), "{told}");
+                told.replace("\" nodestrap \"", "\" nodestrap network-legacy \"") + "\n" + DRACUT
+            }
             Self::DracutWithIgnition => format!("{IGNITION}{DRACUT}"),
         }
     }
@@ -78,6 +106,7 @@ echo 'add_drivers+=\" qemu_fw_cfg \"' >>/etc/dracut.conf.d/ignition.conf
 pub fn generated(machine: &Emulated, generator: Generator) -> PathBuf {
     let root = generator.root();
     let version = kernel_version(&root);
+    parts::note(&root, &["dracut", "initramfs-tools"]);
     let mut command = Command::new("systemd-nspawn");
     command.arg("-D").arg(&root).args(["--volatile=overlay", "--register=no", "--keep-unit", "--quiet"]);
     command.arg("--pipe").arg(format!("--machine=build-{}", machine.name));

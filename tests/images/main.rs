@@ -15,6 +15,7 @@ mod lab;
 mod machine;
 mod nightly;
 mod packages;
+mod parts;
 mod presets;
 mod provision;
 mod qemu;
@@ -87,10 +88,12 @@ fn main() -> ExitCode {
                     let start = Instant::now();
                     match catch_unwind(AssertUnwindSafe(|| boot(&lab))) {
                         Ok(told) => {
-                            println!("ok      {name} ({:.1} s) {told}", start.elapsed().as_secs_f32());
+                            let seconds = start.elapsed().as_secs_f32();
+                            println!("ok      | {name} | {} | {seconds:.1} s | {told}", parts::noted());
                         }
                         Err(_) => {
-                            println!("FAILED  {name} ({:.1} s)", start.elapsed().as_secs_f32());
+                            let seconds = start.elapsed().as_secs_f32();
+                            println!("FAILED  | {name} | {} | {seconds:.1} s", parts::noted());
                             failed.lock().unwrap().push(*name);
                         }
                     }

@@ -18,6 +18,7 @@ use crate::{
         scratch::Scratch,
     },
     lab::{Lab, SERVER},
+    parts,
 };
 
 /// Longest wait for anything that a machine does. Emulated, on processors that others use too, a boot takes long.
@@ -138,7 +139,9 @@ impl<'l> Emulated<'l> {
 
     /// What QEMU itself loads.
     pub fn kernel(self, initramfs: &Path, command_line: &str) -> Self {
-        let kernel = ready_made(self.board.architecture()).join("vmlinuz");
+        let system = ready_made(self.board.architecture());
+        parts::note_part(format!("linux {}", kernel_version(&system)));
+        let kernel = system.join("vmlinuz");
         let line = format!("{} {command_line}", self.board.console());
         self.with(&[
             "-kernel",
