@@ -158,6 +158,24 @@ impl Root {
         Ok(self.look(path)?.is_some_and(|seen| seen.kind == kind))
     }
 
+    /// What kind of file is at `path`, in a directory that nobody else can change: a link at its end is not followed, unless
+    /// a slash stands behind it. `None` where there is nothing.
+    ///
+    /// # Errors
+    /// As the system has it.
+    pub fn kind(&self, path: &str) -> io::Result<Option<FileType>> {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let name = if name.is_empty() { "." } else { name };
+        let found = self
+            .directory(parent, None)
+            .and_then(|directory| Ok(fs::statat(&directory.fd, name, AtFlags::SYMLINK_NOFOLLOW)?));
+        match found {
+            Ok(found) => Ok(Some(FileType::from_raw_mode(found.st_mode))),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
     /// What is at `path`, following links below the root, whoever has put it there. `None` where there is nothing.
     ///
     /// # Errors

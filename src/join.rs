@@ -14,7 +14,7 @@ use crate::csr::{CertificateKind, CertificateRequest, Credentials, Progress};
 use crate::disk;
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::http::{Bearer, System};
-use crate::kubelet::{ClusterQuery, KubeletFiles};
+use crate::kubelet::{ClusterQuery, KubeletFiles, Patches};
 use crate::limits;
 use crate::log::Log;
 use crate::node::{Identity, NodeFiles, NodeState};
@@ -75,6 +75,7 @@ pub fn join(options: &Join, system: &System, log: &Log, report: &mut Report) -> 
 /// As of [`join`].
 pub(crate) fn rehearse(options: &Join, system: &System, log: &Log, report: &mut Report) -> Result<()> {
     let run = Run::open(options, system, log, report)?;
+    run.patches()?;
     run.judge_given(run.method()?)
 }
 
@@ -97,6 +98,7 @@ fn enroll(run: &Run<'_>, state: &NodeState, report: &mut Report) -> Result<Succe
     let clock = &*system.clock;
     log_unusable(run, state);
     let method = run.method()?; // what is missing is an error only now
+    let patches = run.patches()?;
     sleep_splay(run, report);
     let (cluster, credentials) = run.discover(method, report)?;
 
@@ -114,7 +116,7 @@ fn enroll(run: &Run<'_>, state: &NodeState, report: &mut Report) -> Result<Succe
         return Ok(if keeps_identity { Success::AlreadyJoined } else { Success::DryRun });
     }
 
-    let enrollment = query_cluster(run, cluster, credentials, keeps_identity)?;
+    let enrollment = query_cluster(run, cluster, credentials, keeps_identity, &patches)?;
     for path in files.move_aside(&replacement, clock.now())? {
         log.info(&format!("files: moved aside {} (of another cluster or node)", files.shown(&path)));
     }
@@ -151,6 +153,7 @@ fn query_cluster(
     cluster: TrustedCluster,
     credentials: Credentials,
     keeps_identity: bool,
+    patches: &Patches,
 ) -> Result<Enrollment> {
     let Run { options, system, log, files, node, .. } = run;
     let clock = &*system.clock;
@@ -162,7 +165,7 @@ fn query_cluster(
         query.refuse_ready_node(node, log)?;
     }
     let has_files = !options.with_kubelet_config || (keeps_identity && files.has_kubelet_files()?);
-    let kubelet = if has_files { None } else { Some(run.kubelet_files(&query)?) };
+    let kubelet = if has_files { None } else { Some(run.kubelet_files(&query, patches)?) };
     Ok(Enrollment { cluster, credentials, bearer, deadline, kubelet })
 }
 

@@ -2,9 +2,11 @@
 //! to whether a node of this name is at work already. Asked with the token, over the verified connection.
 
 mod config;
+mod patches;
 mod registration;
 
 pub use config::{RESOLVED, for_machine};
+pub use patches::{PatchType, Patches};
 pub use registration::{CERT_DIR, HOSTNAME_OVERRIDE, KUBECONFIG, NodeRegistration};
 
 use serde_json::Value;
@@ -58,6 +60,8 @@ pub struct Machine<'a> {
     pub ca: &'a str,
     /// Where the kubelet's other files lie, as flags of the kubelet, as far as it has to be told.
     pub path_flags: &'a [(&'a str, &'a str)],
+    /// What the administrator changes in the configuration.
+    pub patches: &'a Patches,
 }
 
 /// Questions to the API server before anything is written or requested.
@@ -120,6 +124,10 @@ impl ClusterQuery<'_> {
                 .with_help("correct it in the cluster")
                 .caused_by(e)
         })?;
+        let config = machine.patches.apply(config, machine.cri_socket)?;
+        if let Some(summary) = machine.patches.summary() {
+            log.info(&format!("kubelet: {summary}"));
+        }
         if let Some(other) = config::client_ca(&config).filter(|file| file != machine.ca) {
             let (ca, other) = (machine.ca, sanitize(&other));
             log.warn(&format!("kubelet: clientCAFile is {other}, and the CA is written to {ca}"));

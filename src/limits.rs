@@ -117,6 +117,10 @@ pub const ENTRIES: usize = 10_000;
 pub const CHECKED_FILES: usize = 20_000;
 /// Directories below a place that are searched for secrets; cloud-init's lie five deep.
 pub const CHECKED_DEPTH: u32 = 16;
+/// Files of any kind below a directory of patches, which together have at most [`YAML_BYTES`]; kubeadm knows seven targets.
+pub const PATCH_FILES: usize = 256;
+/// Directories below it in each other.
+pub const PATCH_DEPTH: u32 = 16;
 /// Symbolic links followed in one path, as Linux has it (`fs/namei.c`, `MAXSYMLINKS`).
 pub const LINKS: usize = 40;
 /// How often a file is looked at that is replaced by another one between the look and the opening. Whoever replaces files

@@ -9,6 +9,7 @@ mod state;
 mod guard;
 mod kubelet_files;
 mod layout;
+mod patches;
 mod replace;
 mod unusable;
 

@@ -88,6 +88,8 @@ pub struct Join {
     pub keep_bootstrap_kubeconfig: bool,
     /// Fetch the cluster's configuration for kubelets and write it and the kubelet's flags.
     pub with_kubelet_config: bool,
+    /// The directory of the administrator's patches to that, below the root.
+    pub patches: Option<String>,
     /// Do not join under the name of a node that is Ready.
     pub refuse_ready_node: bool,
     /// How the node registers.
@@ -327,6 +329,7 @@ impl Options {
             expiration_seconds: self.expiration_seconds()?,
             keep_bootstrap_kubeconfig: settings.is_on(Flag::KeepBootstrapKubeconfig),
             with_kubelet_config: settings.is_on(Flag::WithKubeletConfig),
+            patches: self.patches()?,
             refuse_ready_node: settings.is_on(Flag::RefuseReadyNode),
             registration: self.registration()?,
             layout: self.layout()?,

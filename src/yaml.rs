@@ -6,6 +6,7 @@
 
 mod input;
 mod scalar;
+mod text;
 
 use std::cell::Cell;
 
@@ -16,6 +17,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use crate::json;
 use crate::limits;
 use input::Bounded;
+pub use text::text;
 
 /// Why a text is not YAML that this program reads.
 #[derive(Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ _nodestrap() {
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
         return
         ;;
-    --cert-dir | --root)
+    --patches | --cert-dir | --root)
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -d -- "$cur")
         return
@@ -26,7 +26,7 @@ _nodestrap() {
         [[ -z $command ]] || break
     done
     case $command in
-    join) words='--config --token --token-file --discovery-token --discovery-token-file --tls-bootstrap-token --tls-bootstrap-token-file --discovery-token-ca-cert-hash --discovery-token-unsafe-skip-ca-verification --discovery-file --node-name --hostname-override --cri-socket --dry-run --pin-every-ca --env-file --cluster-info --discovery-ca --server --certificate-authority --bootstrap-kubeconfig --bearer-token --bearer-token-file --remove-token-file --with-client-cert --expiration-seconds --with-serving-cert --san --serving-timeout --keep-bootstrap-kubeconfig --with-kubelet-config --kubelet-extra-arg --taint --refuse-ready-node --kubeconfig --cert-dir --ca-cert-path --replace --root --report --discovery-timeout --tls-bootstrap-timeout --timeout --splay --print-config --strict' ;;
+    join) words='--config --token --token-file --discovery-token --discovery-token-file --tls-bootstrap-token --tls-bootstrap-token-file --discovery-token-ca-cert-hash --discovery-token-unsafe-skip-ca-verification --discovery-file --node-name --hostname-override --cri-socket --patches --dry-run --pin-every-ca --env-file --cluster-info --discovery-ca --server --certificate-authority --bootstrap-kubeconfig --bearer-token --bearer-token-file --remove-token-file --with-client-cert --expiration-seconds --with-serving-cert --san --serving-timeout --keep-bootstrap-kubeconfig --with-kubelet-config --kubelet-extra-arg --taint --refuse-ready-node --kubeconfig --cert-dir --ca-cert-path --replace --root --report --discovery-timeout --tls-bootstrap-timeout --timeout --splay --print-config --strict' ;;
     ca-hash) words='--report --timeout' ;;
     verify) words='--cluster-info --token --token-file --discovery-token --discovery-token-file --discovery-token-ca-cert-hash --pin-every-ca --discovery-token-unsafe-skip-ca-verification --config --report --timeout' ;;
     check) words='--root --report' ;;

@@ -19,6 +19,7 @@ complete -c nodestrap -n '__fish_seen_subcommand_from join' -l discovery-file -r
 complete -c nodestrap -n '__fish_seen_subcommand_from join' -l node-name -x -d 'default: the hostname; with --root, that of DIR/etc/hostname'
 complete -c nodestrap -n '__fish_seen_subcommand_from join' -l hostname-override -x -d 'the kubelet\'s name for --node-name'
 complete -c nodestrap -n '__fish_seen_subcommand_from join' -l cri-socket -r -F -d 'for --with-kubelet-config; default: detected'
+complete -c nodestrap -n '__fish_seen_subcommand_from join' -l patches -x -a '(__fish_complete_directories)' -d 'patches of config.yaml, for --with-kubelet-config'
 complete -c nodestrap -n '__fish_seen_subcommand_from join' -l dry-run -d 'find and verify the cluster; request and write nothing'
 complete -c nodestrap -n '__fish_seen_subcommand_from join' -l pin-every-ca -d 'every CA of the cluster must be pinned, not only its server\'s'
 complete -c nodestrap -n '__fish_seen_subcommand_from join' -l env-file -r -F -d 'a systemd EnvironmentFile with the variables below, and'

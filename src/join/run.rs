@@ -7,7 +7,7 @@ use crate::clock::Deadline;
 use crate::disk::{self, Lock};
 use crate::error::{Error, Result};
 use crate::http::System;
-use crate::kubelet::{ClusterQuery, KubeletFiles, Machine};
+use crate::kubelet::{ClusterQuery, KubeletFiles, Machine, Patches};
 use crate::log::Log;
 use crate::node::{Identity, NodeFiles, NodeState};
 use crate::node_name::{NodeName, USER_PREFIX};
@@ -113,11 +113,20 @@ impl<'a> Run<'a> {
         method
     }
 
+    /// The administrator's patches, where there are any.
+    ///
+    /// # Errors
+    /// As [`NodeFiles::patches`].
+    pub(super) fn patches(&self) -> Result<Patches> {
+        let directory = self.options.patches.as_ref();
+        directory.map_or_else(|| Ok(Patches::default()), |directory| self.files.patches(directory))
+    }
+
     /// The kubelet's configuration and flags, for this machine.
     ///
     /// # Errors
     /// As [`ClusterQuery::kubelet_files`], and [`crate::error::ErrorKind::Files`].
-    pub(super) fn kubelet_files(&self, query: &ClusterQuery<'_>) -> Result<KubeletFiles> {
+    pub(super) fn kubelet_files(&self, query: &ClusterQuery<'_>, patches: &Patches) -> Result<KubeletFiles> {
         let Self { options, log, files, node, .. } = self;
         let cri_socket = match &options.registration.cri_socket {
             Some(given) => given.clone(),
@@ -131,6 +140,7 @@ impl<'a> Run<'a> {
             has_systemd_resolved: files.has_systemd_resolved()?,
             ca: options.layout.ca.as_str(),
             path_flags: &options.layout.kubelet_flags(),
+            patches,
         };
         let kubelet = query.kubelet_files(&options.registration, &machine, log)?;
         log.info(&format!("kubelet: configuration fetched; container runtime is {cri_socket}"));

@@ -15,7 +15,7 @@ use crate::yaml::{self, Document};
 pub const RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
 
 /// Why a text is no configuration for a kubelet, or none that can be completed here.
-type Problem = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Problem = Box<dyn std::error::Error + Send + Sync>;
 
 /// Makes the machine's config.yaml of the cluster's `text`, which is trusted but may be written by hand.
 ///
@@ -50,7 +50,7 @@ pub(super) fn client_ca(config: &str) -> Option<String> {
 }
 
 /// The fields of a KubeletConfiguration v1beta1 (`k8s.io/kubelet/config/v1beta1`).
-fn read(text: &str) -> Result<Document, Problem> {
+pub(super) fn read(text: &str) -> Result<Document, Problem> {
     let document = yaml::tree(text)?;
     if document["kind"] == "KubeletConfiguration" && document["apiVersion"] == "kubelet.config.k8s.io/v1beta1"
     {
@@ -88,6 +88,7 @@ fn top_level_key(line: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kubelet::Patches;
     use crate::node_name::NodeName;
 
     const CLUSTER: &str = "apiVersion: kubelet.config.k8s.io/v1beta1\nauthentication:\n  x509:\n    clientCAFile: /ca\n\
@@ -104,6 +105,7 @@ mod tests {
             has_systemd_resolved: resolved,
             ca: "/ca",
             path_flags: &[],
+            patches: &Patches::default(),
         };
         for_machine(text, &machine).map_err(|e| e.to_string())
     }

@@ -119,6 +119,7 @@ impl NodeRegistration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kubelet::Patches;
     use crate::node_name::NodeName;
 
     fn arguments(taints: &[&str], extra: &[&str], node: &str, hostname: Option<&str>) -> String {
@@ -148,6 +149,7 @@ mod tests {
             has_systemd_resolved: false,
             ca: "",
             path_flags,
+            patches: &Patches::default(),
         })
     }
 

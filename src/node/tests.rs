@@ -3,6 +3,7 @@
 mod ca_file;
 mod state;
 mod identity;
+mod patches;
 mod replace;
 
 use std::collections::BTreeMap;
@@ -12,8 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::clock::fake::FakeClock;
-use crate::clock::{Clock, Deadline};
+use crate::clock::{Clock, Deadline, fake::FakeClock};
 use crate::disk::Scratch;
 use crate::http::{NameSources, Proxies, ServerUrl, System, SystemNetwork, Traffic};
 use crate::kubelet::KubeletFiles;

@@ -50,9 +50,13 @@ fn field(path: &str, version: Version) -> Option<Field> {
         return None;
     }
     Some(match path {
-        "discovery" | "discovery.bootstrapToken" | "discovery.file" | "nodeRegistration" | "timeouts" => {
-            Field::Map
-        }
+        "discovery"
+        | "discovery.bootstrapToken"
+        | "discovery.file"
+        | "nodeRegistration"
+        | "timeouts"
+        | "patches" => Field::Map,
+        "patches.directory" => Field::Text(Flag::Patches),
         "discovery.bootstrapToken.token" => Field::Text(Flag::Token),
         "discovery.bootstrapToken.apiServerEndpoint" => Field::Text(Flag::Endpoint),
         "discovery.bootstrapToken.caCertHashes" => Field::Texts(Flag::CaCertHash),
@@ -76,8 +80,7 @@ fn field(path: &str, version: Version) -> Option<Field> {
         | "timeouts.controlPlaneComponentHealthCheck"
         | "timeouts.etcdAPICall"
         | "timeouts.upgradeManifests"
-        | "skipPhases"
-        | "patches" => Field::Ignored,
+        | "skipPhases" => Field::Ignored,
         "controlPlane" => Field::Refused,
         "caCertPath" => Field::Text(Flag::CaCertPath),
         _ => return None,

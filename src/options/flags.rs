@@ -82,6 +82,7 @@ flags! {
     NodeName, "node-name", Value, "NAME", Kubeadm, "default: the hostname; with --root, that of DIR/etc/hostname";
     HostnameOverride, "hostname-override", Value, "NAME", Kubeadm, "the kubelet's name for --node-name";
     CriSocket, "cri-socket", Value, "unix://PATH", Kubeadm, "for --with-kubelet-config; default: detected";
+    Patches, "patches", Value, "DIR", Kubeadm, "patches of config.yaml, for --with-kubelet-config";
     DryRun, "dry-run", Switch, "", Kubeadm, "find and verify the cluster; request and write nothing";
 
     PinEveryCa, "pin-every-ca", Switch, "", Own, "every CA of the cluster must be pinned, not only its server's";

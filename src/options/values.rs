@@ -69,6 +69,20 @@ impl Options {
         Ok(registration)
     }
 
+    /// Where the administrator's patches are. They are for what is written with the cluster's configuration only.
+    pub(super) fn patches(&self) -> Result<Option<String>> {
+        let Some(directory) = self.settings.value(Flag::Patches) else { return Ok(None) };
+        let label = self.settings.label(Flag::Patches);
+        if !self.settings.is_on(Flag::WithKubeletConfig) {
+            return Err(usage(format!("{label} requires --with-kubelet-config"))
+                .with_help("add --with-kubelet-config, or remove the patches"));
+        }
+        if directory.starts_with('/') && directory.len() <= limits::PATH && !directory.contains('\0') {
+            return Ok(Some(directory.to_owned()));
+        }
+        Err(usage(format!("{label} expects the absolute path of a directory")))
+    }
+
     /// The node speaks for itself when it requests a serving certificate.
     pub(super) fn with_client_cert(&self) -> bool {
         self.settings.is_on(Flag::WithClientCert) || self.settings.is_on(Flag::WithServingCert)

@@ -294,3 +294,59 @@ fn a_machine_with_kubeadm_hears_what_an_upgrade_would_do() {
         assert_eq!(run.stderr.contains(WORDS), is_said, "{kubeadm} {flags}: {}", run.stderr);
     }
 }
+
+/// What the flag says, and what a JoinConfiguration says; the files lie below the root.
+#[test]
+fn patches_are_applied_below_the_root_before_anything_is_requested() {
+    for way in ["flag", "configuration"] {
+        let (api, node) = (Api::start(), Node::new());
+        node.write("etc/patches/kubeletconfiguration0+json.yaml", "- {op: add, path: /maxPods, value: 40}\n");
+        node.write(
+            "etc/patches/kubeletconfiguration1.yaml",
+            "maxPods: 50\ncontainerRuntimeEndpoint: unix:///other\n",
+        );
+        node.write("etc/patches/kube-apiserver.yaml", "a: [");
+        let join = node.join(&api).with_cert().args("--with-kubelet-config");
+        let join = match way {
+            "flag" => join.args("--patches /etc/patches"),
+            _ => join.env(
+                "NODESTRAP_CONFIG",
+                "{apiVersion: kubeadm.k8s.io/v1beta4, kind: JoinConfiguration, patches: {directory: /etc/patches}}",
+            ),
+        };
+        let run = join.run();
+        run.expect("joined").says(&["skipped, not for kubeletconfiguration: kube-apiserver.yaml"]);
+        let (made, plain) = (node.read(CONFIG), config_with(CONTAINERD));
+        assert!(made.contains("maxPods: 50\n") && !made.contains("unix:///other"), "{made}");
+        assert!(plain.lines().all(|line| made.contains(line)), "{made}");
+    }
+}
+
+#[test]
+fn patches_that_cannot_be_applied_end_a_join_without_a_trace() {
+    for (file, text, words) in [
+        (
+            "etc/patches/kubeletconfiguration+json.yaml",
+            "- {op: remove, path: /none}",
+            "operation 1: a path leads nowhere",
+        ),
+        ("etc/patches/kubeletconfiguration+x.yaml", "", "json, merge or strategic"),
+        ("etc/other/kubeletconfiguration.yaml", "", "/etc/patches not found"),
+    ] {
+        let (api, node) = (Api::start(), Node::new());
+        node.write(file, text);
+        let before = node.tree();
+        let run = node.join(&api).with_cert().args("--with-kubelet-config --patches /etc/patches").run();
+        run.expect("usage").says(&[words]);
+        assert_eq!(node.tree(), before);
+        assert!(!api.routes().contains(&Route::Create), "{words}");
+    }
+    for (args, words) in [
+        ("--patches /etc/patches", "--patches requires --with-kubelet-config"),
+        ("--patches patches --with-kubelet-config", "expects the absolute path of a directory"),
+    ] {
+        let (api, node) = (Api::start(), Node::new());
+        node.join(&api).with_cert().args(args).run().expect("usage").says(&[words]);
+        node.is_untouched_by(&api);
+    }
+}

@@ -21,14 +21,13 @@ const OTHERS: [(&str, &str); 7] = [
 ];
 
 /// Flags of other programs that the documents speak of.
-const FOREIGN: [&str; 17] = [
+const FOREIGN: [&str; 16] = [
     // kubeadm token create, kubeadm kubeconfig user, kubeadm upgrade node
     "skip-phases",
     "print-join-command",
     "ttl",
     "org",
     "client-name",
-    "patches",
     // the kubelet, kube-apiserver, kube-controller-manager
     "node-ip",
     "register-with-taints",

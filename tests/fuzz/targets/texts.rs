@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use nodestrap::http::ServerUrl;
 use nodestrap::kubeconfig::{self, Kubeconfig};
-use nodestrap::kubelet::{self, Machine};
+use nodestrap::kubelet::{self, Machine, Patches};
 use nodestrap::limits;
 use nodestrap::options::Vouched;
 use nodestrap::yaml;
@@ -88,6 +88,7 @@ pub fn kubelet_config(data: &[u8]) -> bool {
             has_systemd_resolved: resolved,
             ca,
             path_flags: &[],
+            patches: &Patches::default(),
         };
         let Ok(made) = kubelet::for_machine(text, &machine) else { continue };
         let (before, after) =

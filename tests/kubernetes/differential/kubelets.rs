@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use nodestrap::clock::Deadline;
 use nodestrap::error::ErrorKind::NotPublished;
 use nodestrap::http::Proxies;
-use nodestrap::kubelet::{ClusterQuery, Machine, NodeRegistration};
+use nodestrap::kubelet::{ClusterQuery, Machine, NodeRegistration, Patches};
 use nodestrap::log::Log;
 use nodestrap::node_name::NodeName;
 use serde_json::{Value, json};
@@ -122,6 +122,7 @@ fn ours(wanted: &Wanted, hostname: &str, server: &Trusted) -> Result<Written, Re
         has_systemd_resolved: false,
         ca: "/etc/kubernetes/pki/ca.crt",
         path_flags: &[],
+        patches: &Patches::default(),
     };
     let deadline = Deadline::after(&*system.clock, Duration::from_secs(1));
     let lookup = ClusterQuery { api: &api, bearer: None, clock: &*system.clock, deadline };

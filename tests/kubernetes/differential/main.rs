@@ -19,6 +19,7 @@ mod manual;
 mod network;
 mod nodes;
 mod oracle;
+mod patches;
 mod pems;
 mod pinned;
 mod places;

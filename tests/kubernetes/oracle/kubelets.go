@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -16,19 +17,42 @@ import (
 	"k8s.io/kubernetes/cmd/kubeadm/app/util/config"
 )
 
-// The kubelet's files as `kubeadm join` writes them, with the machine's own name.
+// The kubelet's files as `kubeadm join` writes them, with the machine's own name, and with these files in the directory of
+// patches, if there are any. Some patches stop kubeadm with a panic, which is an error here.
 var _ = question("write kubelet files", func(in struct {
 	Config    string      `json:"config"`
 	CRISocket string      `json:"criSocket"`
 	Name      string      `json:"name"`
 	Taints    [][3]string `json:"taints"`
 	Arguments [][2]string `json:"arguments"`
-}) (any, error) {
+	Patches   []struct {
+		Path string `json:"path"`
+		Text string `json:"text"`
+	} `json:"patches"`
+}) (written any, err error) {
 	folder, err := os.MkdirTemp("", "nodestrap-oracle-")
 	if err != nil {
 		panic(err)
 	}
 	defer os.RemoveAll(folder)
+	patches := ""
+	if in.Patches != nil {
+		defer func() {
+			if problem := recover(); problem != nil {
+				err = fmt.Errorf("panic: %v", problem)
+			}
+		}()
+		patches = filepath.Join(folder, "patches")
+	}
+	for _, patch := range in.Patches {
+		file := filepath.Join(patches, patch.Path)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			panic(err)
+		}
+		if err := os.WriteFile(file, []byte(patch.Text), 0o644); err != nil {
+			panic(err)
+		}
+	}
 
 	// What join fetches from a cluster that kubeadm made with its defaults.
 	fetched, err := config.DefaultedStaticInitConfiguration()
@@ -60,13 +84,13 @@ var _ = question("write kubelet files", func(in struct {
 	if err := kubelet.WriteInstanceConfigToDisk(instance, folder); err != nil {
 		return nil, err
 	}
-	if err := kubelet.WriteConfigToDisk(clusterConfig, folder, "", io.Discard); err != nil {
+	if err := kubelet.WriteConfigToDisk(clusterConfig, folder, patches, io.Discard); err != nil {
 		return nil, err
 	}
 	if err := kubelet.WriteKubeletDynamicEnvFile(clusterConfig, registration, true, folder); err != nil {
 		return nil, err
 	}
-	written := map[string]string{}
+	files := map[string]string{}
 	for _, name := range []string{
 		constants.KubeletConfigurationFileName, constants.KubeletInstanceConfigurationFileName, constants.KubeletEnvFileName,
 	} {
@@ -74,8 +98,8 @@ var _ = question("write kubelet files", func(in struct {
 		if err != nil {
 			panic(err)
 		}
-		written[name] = string(text)
+		files[name] = string(text)
 	}
-	_, written["hostname"], _ = kubelet.GetNodeNameAndHostname(&kubeadmapi.NodeRegistrationOptions{})
-	return written, nil
+	_, files["hostname"], _ = kubelet.GetNodeNameAndHostname(&kubeadmapi.NodeRegistrationOptions{})
+	return files, nil
 })
