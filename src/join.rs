@@ -48,7 +48,9 @@ pub fn join(options: &Join, system: &System, log: &Log, report: &mut Report) -> 
         log_identity(&run, identity, report);
     }
     let mut success = match joined {
-        Some(_) if !options.with_kubelet_config || run.files.has_kubelet_files()? => Success::AlreadyJoined,
+        Some(_) if !options.with_kubelet_config || run.files.has_kubelet_files(true)? => {
+            Success::AlreadyJoined
+        }
         _ => enroll(&run, &state, report)?,
     };
     if let (Success::AlreadyJoined, None, Some(identity)) = (success, joined, state.identity()) {
@@ -164,8 +166,13 @@ fn query_cluster(
     if options.refuse_ready_node && !keeps_identity {
         query.refuse_ready_node(node, log)?;
     }
-    let has_files = !options.with_kubelet_config || (keeps_identity && files.has_kubelet_files()?);
-    let kubelet = if has_files { None } else { Some(run.kubelet_files(&query, patches)?) };
+    let kubelet = if !options.with_kubelet_config {
+        run.kubelet_flags()?
+    } else if keeps_identity && files.has_kubelet_files(true)? {
+        None
+    } else {
+        Some(run.kubelet_files(&query, patches)?)
+    };
     Ok(Enrollment { cluster, credentials, bearer, deadline, kubelet })
 }
 
@@ -182,6 +189,11 @@ fn write_kubelet_files(files: &NodeFiles, enrollment: &Enrollment) -> Result<()>
 /// Finishes what an interrupted run has left of a node that is joined.
 fn finish_joined(run: &Run<'_>) -> Result<()> {
     let Run { options, log, files, .. } = run;
+    if let (false, Some(flags)) = (options.with_kubelet_config, run.kubelet_flags()?)
+        && !files.has_kubelet_files(false)?
+    {
+        files.write_kubelet_files(&flags)?;
+    }
     let keeps = options.keep_bootstrap_kubeconfig;
     if options.with_client_cert {
         files.finish_interrupted()?;

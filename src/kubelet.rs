@@ -37,10 +37,10 @@ const FIELDS: [&str; 5] = ["data", KEY, "status", "conditions", "type"];
 /// secret.
 #[derive(Debug)]
 pub struct KubeletFiles {
-    /// `config.yaml`.
-    pub config: String,
-    /// `instance-config.yaml`, which a later `kubeadm upgrade node` reads.
-    pub instance: String,
+    /// `config.yaml`, where the cluster's configuration is fetched.
+    pub config: Option<String>,
+    /// `instance-config.yaml`, which a later `kubeadm upgrade node` reads, there too.
+    pub instance: Option<String>,
     /// `kubeadm-flags.env`, which the kubelet's unit reads.
     pub flags: String,
 }
@@ -133,9 +133,9 @@ impl ClusterQuery<'_> {
             log.warn(&format!("kubelet: clientCAFile is {other}, and the CA is written to {ca}"));
         }
         Ok(KubeletFiles {
-            config,
-            instance: format!("containerRuntimeEndpoint: {}\n", json::quoted(machine.cri_socket)),
-            flags: format!("KUBELET_KUBEADM_ARGS={}\n", json::quoted(&registration.arguments(machine))),
+            config: Some(config),
+            instance: Some(format!("containerRuntimeEndpoint: {}\n", json::quoted(machine.cri_socket))),
+            flags: flags_file(&registration.arguments(machine, "")),
         })
     }
 
@@ -164,6 +164,21 @@ impl ClusterQuery<'_> {
             self.clock.sleep(pause.delay);
         }
     }
+}
+
+impl KubeletFiles {
+    /// The flags alone, which need nothing of the cluster. The container runtime's socket is among them, where it is given,
+    /// as kubeadm has it where the node's configuration is not its own (`cmd/kubeadm/app/phases/kubelet/flags.go`,
+    /// `buildKubeletArgsCommon`).
+    #[must_use]
+    pub fn only_flags(registration: &NodeRegistration, machine: &Machine<'_>) -> Self {
+        let flags = flags_file(&registration.arguments(machine, machine.cri_socket));
+        Self { config: None, instance: None, flags }
+    }
+}
+
+fn flags_file(arguments: &str) -> String {
+    format!("KUBELET_KUBEADM_ARGS={}\n", json::quoted(arguments))
 }
 
 /// Whether a Node (`k8s.io/api/core/v1`, `NodeStatus`) is Ready.

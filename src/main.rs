@@ -75,6 +75,7 @@ fn run() -> ExitCode {
                 Err(error) => Err(error),
             }
         }
+        Ok(Command::PrintRole(role)) => return print(&[role, "\n"].concat(), &log),
         Ok(Command::Help) => return print(&help(), &log),
         Ok(Command::Version) => return print(VERSION, &log),
         Err(error) => Err(error),

@@ -57,6 +57,8 @@ pub enum Command {
     Check(PathBuf),
     /// Print what was decided for this join, and where each value came from.
     PrintConfig(Box<Join>, String),
+    /// Print for what the join is.
+    PrintRole(&'static str),
     /// Print the help.
     Help,
     /// Print version and commit.
@@ -289,7 +291,23 @@ impl Options {
                 );
             }
         }
+        let prints_role = self.settings.is_on(Flag::PrintRole);
+        if let (Some(unread), true) = (self.settings.unread.clone(), prints_role) {
+            return Err(unread.into());
+        }
+        if self.is_control_plane() {
+            if prints_role {
+                return Ok(Command::PrintRole("control-plane"));
+            }
+            let label = self.settings.label(Flag::ControlPlane);
+            return Err(usage(format!("{label}: nodestrap joins workers only"))
+                .with_help("use kubeadm for control plane nodes"));
+        }
+        self.refuse_unsupported()?;
         let join = Box::new(self.join()?);
+        if prints_role {
+            return Ok(Command::PrintRole("worker"));
+        }
         if self.settings.is_on(Flag::PrintConfig) {
             return Ok(Command::PrintConfig(join, self.settings.print()));
         }

@@ -10,7 +10,7 @@ mod text;
 
 use std::cell::Cell;
 
-use saphyr_parser::{Event, Parser, ScalarStyle};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
 use serde_json::Value;
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -160,11 +160,21 @@ fn documents(text: &str, kept: Option<(&str, &[&str])>) -> Result<Vec<String>, Y
             return Err(YamlError { line: 0, problem: "too much in brackets or braces: write it in lines" });
         }
         tokens.set(0);
-        let (event, span) =
-            event.map_err(|e| YamlError { line: e.marker().line(), problem: "syntax error" })?;
+        let (event, span) = event.map_err(|e| syntax_error(text, &e))?;
         writer.event(&event).map_err(|problem| YamlError { line: span.start.line(), problem })?;
     }
     Ok(writer.documents)
+}
+
+/// What the scanner's error is, and where. Of a tab that indents, it names the line of what stands before it.
+fn syntax_error(text: &str, error: &ScanError) -> YamlError {
+    let line = error.marker().line();
+    let is_indented = |line: &str| line.trim_start_matches(' ').starts_with('\t') && !line.trim().is_empty();
+    let tab = text.lines().skip(line.saturating_sub(1)).position(is_indented);
+    match tab.filter(|_| error.info().contains("tab")) {
+        Some(below) => YamlError { line: line.max(1) + below, problem: "a tab is not valid as indentation" },
+        None => YamlError { line, problem: "syntax error" },
+    }
 }
 
 struct Writer<'a> {

@@ -18,7 +18,7 @@ complete -c nodestrap -n '__fish_seen_subcommand_from join' -l discovery-token-u
 complete -c nodestrap -n '__fish_seen_subcommand_from join' -l discovery-file -r -F -d 'server, CA and optionally credentials of a kubeconfig'
 complete -c nodestrap -n '__fish_seen_subcommand_from join' -l node-name -x -d 'default: the hostname; with --root, that of DIR/etc/hostname'
 complete -c nodestrap -n '__fish_seen_subcommand_from join' -l hostname-override -x -d 'the kubelet\'s name for --node-name'
-complete -c nodestrap -n '__fish_seen_subcommand_from join' -l cri-socket -r -F -d 'for --with-kubelet-config; default: detected'
+complete -c nodestrap -n '__fish_seen_subcommand_from join' -l cri-socket -r -F -d 'the container runtime; default with --with-kubelet-config: detected'
 complete -c nodestrap -n '__fish_seen_subcommand_from join' -l patches -x -a '(__fish_complete_directories)' -d 'patches of config.yaml, for --with-kubelet-config'
 complete -c nodestrap -n '__fish_seen_subcommand_from join' -l dry-run -d 'find and verify the cluster; request and write nothing'
 complete -c nodestrap -n '__fish_seen_subcommand_from join' -l pin-every-ca -d 'every CA of the cluster must be pinned, not only its server\'s'
@@ -52,7 +52,8 @@ complete -c nodestrap -n '__fish_seen_subcommand_from join' -l tls-bootstrap-tim
 complete -c nodestrap -n '__fish_seen_subcommand_from join' -l timeout -x -d 'overall time limit'
 complete -c nodestrap -n '__fish_seen_subcommand_from join' -l splay -x -d 'first wait a random time up to this, to spread machines booting'
 complete -c nodestrap -n '__fish_seen_subcommand_from join' -l print-config -d 'print each setting and where it came from, and exit'
-complete -c nodestrap -n '__fish_seen_subcommand_from join' -l strict -d 'unknown fields of the configuration are errors'
+complete -c nodestrap -n '__fish_seen_subcommand_from join' -l print-role -d 'print worker or control-plane, for which the command is, and exit'
+complete -c nodestrap -n '__fish_seen_subcommand_from join' -l strict -d 'what is unknown or has no effect is an error'
 complete -c nodestrap -n '__fish_seen_subcommand_from ca-hash' -l report -r -F -d 'write a report, one JSON object; - is standard output'
 complete -c nodestrap -n '__fish_seen_subcommand_from ca-hash' -l timeout -x -d 'overall time limit'
 complete -c nodestrap -n '__fish_seen_subcommand_from ca-hash' -F

@@ -146,6 +146,29 @@ impl<'a> Run<'a> {
         log.info(&format!("kubelet: configuration fetched; container runtime is {cri_socket}"));
         Ok(kubelet)
     }
+
+    /// The kubelet's flags alone, for this machine, where there is something to say.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::Files`] when the hostname of an image cannot be read.
+    pub(super) fn kubelet_flags(&self) -> Result<Option<KubeletFiles>> {
+        let Self { options, files, node, .. } = self;
+        let registration = &options.registration;
+        if registration.is_empty() {
+            return Ok(None);
+        }
+        let hostname = hostname(options, files)?;
+        let machine = Machine {
+            node,
+            hostname: hostname.as_deref(),
+            cri_socket: registration.cri_socket.as_deref().unwrap_or_default(),
+            has_systemd_resolved: false,
+            ca: options.layout.ca.as_str(),
+            path_flags: &options.layout.kubelet_flags(),
+            patches: &Patches::default(),
+        };
+        Ok(Some(KubeletFiles::only_flags(registration, &machine)))
+    }
 }
 
 /// The node's name: the given one, else the machine's. Where a source of settings is named and cannot be read, it may

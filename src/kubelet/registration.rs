@@ -11,6 +11,8 @@ pub const CERT_DIR: &str = "cert-dir";
 pub const KUBECONFIG: &str = "kubeconfig";
 /// The flag that gives it taints from the beginning.
 const TAINTS: &str = "register-with-taints";
+/// The flag that says where the container runtime is.
+const RUNTIME: &str = "container-runtime-endpoint";
 
 /// What the user says about the node; each part may be empty. The functions of the same names check what goes in.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +26,12 @@ pub struct NodeRegistration {
 }
 
 impl NodeRegistration {
+    /// Whether nothing is said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.taints.is_empty() && self.kubelet_extra_args.is_empty() && self.cri_socket.is_none()
+    }
+
     /// Takes the value of one of the command line's flags `cri-socket`, `kubelet-extra-arg` and `taint`.
     ///
     /// # Errors
@@ -82,11 +90,12 @@ impl NodeRegistration {
     }
 
     /// The kubelet's flags in one line, as kubeadm writes them: its own in the order of their names, unless the user
-    /// gives them, then the user's (`flags.go` again; `cmd/kubeadm/app/util/arguments.go`, `ArgumentsToCommand`).
+    /// gives them, then the user's; `runtime` is the container runtime's socket, or empty (`flags.go` again; `cmd/kubeadm/app/util/arguments.go`, `ArgumentsToCommand`).
     #[must_use]
-    pub(super) fn arguments(&self, machine: &Machine<'_>) -> String {
+    pub(super) fn arguments(&self, machine: &Machine<'_>, runtime: &str) -> String {
         let users = &self.kubelet_extra_args;
         let taints = self.taints.join(",");
+        let given = |value| Some(value).filter(|value: &&str| !value.is_empty());
         let node = machine.node.as_str();
         // A kubelet takes the machine's name, trimmed and in lower case, when it is not told another.
         let is_known = machine.hostname.is_some_and(|name| name.trim().eq_ignore_ascii_case(node));
@@ -100,9 +109,10 @@ impl NodeRegistration {
         };
         for (name, value) in [
             (CERT_DIR, place(CERT_DIR)),
+            (RUNTIME, given(runtime)),
             (HOSTNAME_OVERRIDE, Some(node).filter(|_| !is_known)),
             (KUBECONFIG, place(KUBECONFIG)),
-            (TAINTS, Some(taints.as_str()).filter(|taints| !taints.is_empty())),
+            (TAINTS, given(&taints)),
         ] {
             let is_users = users.iter().any(|arg| arg.split_once('=').is_some_and(|(own, _)| own == name));
             if let (Some(value), false) = (value, is_users) {
@@ -142,15 +152,18 @@ mod tests {
             cri_socket: None,
         };
         let node = NodeName::new(node).unwrap();
-        registration.arguments(&Machine {
-            node: &node,
-            hostname,
-            cri_socket: "",
-            has_systemd_resolved: false,
-            ca: "",
-            path_flags,
-            patches: &Patches::default(),
-        })
+        registration.arguments(
+            &Machine {
+                node: &node,
+                hostname,
+                cri_socket: "",
+                has_systemd_resolved: false,
+                ca: "",
+                path_flags,
+                patches: &Patches::default(),
+            },
+            "",
+        )
     }
 
     #[test]
@@ -179,6 +192,30 @@ mod tests {
             arguments(&["a:NoExecute"], &["register-with-taints=", "hostname-override=n1"], "n1", None),
             "--register-with-taints= --hostname-override=n1"
         );
+    }
+
+    #[test]
+    fn the_runtime_is_among_the_flags_where_no_configuration_says_it() {
+        let node = NodeName::new("n1").unwrap();
+        let socket = "unix:///run/c.sock";
+        let machine = Machine {
+            node: &node,
+            hostname: None,
+            cri_socket: socket,
+            has_systemd_resolved: false,
+            ca: "",
+            path_flags: &[("cert-dir", "/c")],
+            patches: &Patches::default(),
+        };
+        let mut registration = NodeRegistration::default();
+        assert!(registration.is_empty());
+        registration.take("cri-socket", socket).unwrap();
+        assert!(!registration.is_empty());
+        let line = "--cert-dir=/c --container-runtime-endpoint=unix:///run/c.sock --hostname-override=n1";
+        assert_eq!(registration.arguments(&machine, socket), line);
+        registration.take("kubelet-extra-arg", "container-runtime-endpoint=unix:///x").unwrap();
+        let line = "--cert-dir=/c --hostname-override=n1 --container-runtime-endpoint=unix:///x";
+        assert_eq!(registration.arguments(&machine, socket), line, "the user's is last");
     }
 
     #[test]

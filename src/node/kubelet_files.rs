@@ -22,19 +22,26 @@ impl NodeFiles {
     /// [`ErrorKind::Files`]; what was there before is still there.
     pub fn write_kubelet_files(&self, files: &KubeletFiles) -> Result<()> {
         let directory = self.directory(KUBELET, 0o700)?;
-        for (name, text) in [(INSTANCE, &files.instance), (CONFIG, &files.config), (FLAGS, &files.flags)] {
-            self.write(&directory, KUBELET, name, 0o644, text.as_bytes())?;
+        let texts = [
+            (INSTANCE, files.instance.as_ref()),
+            (CONFIG, files.config.as_ref()),
+            (FLAGS, Some(&files.flags)),
+        ];
+        for (name, text) in texts {
+            if let Some(text) = text {
+                self.write(&directory, KUBELET, name, 0o644, text.as_bytes())?;
+            }
         }
         Ok(())
     }
 
-    /// Whether the kubelet's configuration and flags are there, whatever they say: an administrator may have changed
-    /// them since.
+    /// Whether the kubelet's flags, and `with_config` its configuration, are there, whatever they say: an administrator may
+    /// have changed them since.
     ///
     /// # Errors
     /// [`ErrorKind::Files`] when they cannot be read.
-    pub fn has_kubelet_files(&self) -> Result<bool> {
-        for name in [CONFIG, FLAGS] {
+    pub fn has_kubelet_files(&self, with_config: bool) -> Result<bool> {
+        for name in [FLAGS, CONFIG].into_iter().take(1 + usize::from(with_config)) {
             let path = path(KUBELET, name);
             if self.root.read(&path).map_err(|e| self.unreadable(&path, e))?.is_none() {
                 return Ok(false);

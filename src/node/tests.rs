@@ -348,11 +348,11 @@ fn the_kubelets_own_directory_is_closed_wherever_the_pairs_lie() {
 #[test]
 fn the_kubelets_files_are_there_together_or_not() {
     let node = Node::new("kubelet");
-    let text = |name: &str| format!("{name}\n");
-    let files = KubeletFiles { config: text("config"), instance: text("instance"), flags: text("flags") };
-    assert!(!node.files().has_kubelet_files().unwrap());
+    let [config, instance] = ["config\n", "instance\n"].map(|text| Some(text.to_owned()));
+    let files = KubeletFiles { config, instance, flags: "flags\n".to_owned() };
+    assert!(!node.files().has_kubelet_files(true).unwrap());
     node.files().write_kubelet_files(&files).unwrap();
-    assert!(node.files().has_kubelet_files().unwrap());
+    assert!(node.files().has_kubelet_files(true).unwrap());
     assert_eq!(node.mode("var/lib/kubelet"), 0o700);
     for (name, expected) in [
         ("config.yaml", "config\n"),
@@ -365,9 +365,9 @@ fn the_kubelets_files_are_there_together_or_not() {
     for name in ["config.yaml", "kubeadm-flags.env"] {
         let (path, aside) = (node.at(&format!("var/lib/kubelet/{name}")), node.at("aside"));
         std::fs::rename(&path, &aside).unwrap();
-        assert!(!node.files().has_kubelet_files().unwrap());
+        assert!(!node.files().has_kubelet_files(true).unwrap());
         std::fs::create_dir(&path).unwrap();
-        assert_files(node.files().has_kubelet_files(), name);
+        assert_files(node.files().has_kubelet_files(true), name);
         std::fs::remove_dir(&path).unwrap();
         std::fs::rename(&aside, &path).unwrap();
     }

@@ -54,6 +54,9 @@ pub(super) fn read(
                 let name = name.to_owned();
                 option(&name, &mut parser, origin, settings)?;
             }
+            Arg::Short('v') => {
+                option(Flag::Verbosity.row().name, &mut parser, origin, settings)?;
+            }
             Arg::Short(_) => return Err(usage("unknown option").with_help("see nodestrap --help")),
             Arg::Value(word) => {
                 let word = text("the API server", word)?;
@@ -104,11 +107,12 @@ pub(super) fn read_line(line: &str, origin: Origin, settings: &mut Settings) -> 
         .map_err(|problem| usage(format!("{place} cannot be read: {problem}")).with_help("correct it"))?;
     let is_before = |word: &String| matches!(word.as_str(), "sudo" | "kubeadm") || word.ends_with("/kubeadm");
     let words: Vec<_> = words.into_iter().skip_while(is_before).map(OsString::from).collect();
-    let verb = if words.first().is_some_and(|word| word == "join") {
-        read(words, origin, settings).map_err(|e| e.with_note(&format!(" (in {place})")))?
-    } else {
-        None
-    };
+    let verb =
+        if words.first().is_some_and(|word| word == "join" || word.as_encoded_bytes().starts_with(b"-")) {
+            read(words, origin, settings).map_err(|e| e.with_note(&format!(" (in {place})")))?
+        } else {
+            None
+        };
     if verb != Some(Verb::Join) {
         return Err(usage(format!("{place}: expected a \"kubeadm join\" command"))
             .with_help("it begins with: kubeadm join"));
@@ -118,14 +122,13 @@ pub(super) fn read_line(line: &str, origin: Origin, settings: &mut Settings) -> 
 
 fn option(name: &str, parser: &mut Parser, origin: Origin, settings: &mut Settings) -> Result<()> {
     let Some((flag, in_file)) = Flag::named(name) else {
-        return Err(match name {
-            "control-plane" => usage("--control-plane: nodestrap joins workers only")
-                .with_help("use kubeadm for control plane nodes"),
-            // A flag's name is shown, a value that lost its flag is not.
-            _ if name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') => {
-                usage(format!("unknown option --{}", sanitize(name))).with_help("see nodestrap --help")
-            }
-            _ => usage("unknown option").with_help("see nodestrap --help"),
+        // A flag's name is shown, a value that lost its flag is not.
+        let is_name = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+        let shown = if is_name { [" --", &sanitize(name)].concat() } else { String::new() };
+        let error = usage(format!("unknown option{shown}"));
+        return Err(match Flag::near(name) {
+            Some(near) => error.with_help(format!("did you mean --{near}?")),
+            None => error.with_help("see nodestrap --help"),
         });
     };
     let value = match flag.row().kind {
@@ -149,7 +152,11 @@ fn option(name: &str, parser: &mut Parser, origin: Origin, settings: &mut Settin
     if let (Flag::KubeletExtraArg, Some((name, value))) = (flag, value.split_once('=')) {
         settings.put_kubelet_flag(name.trim_start_matches('-'), value, origin);
     }
-    if in_file {
+    if flag.row().kind == Kind::Ignored {
+        if !value.is_empty() {
+            settings.put(flag, "", origin);
+        }
+    } else if in_file {
         settings.put_file(flag, value, origin);
     } else {
         settings.put(flag, value, origin);

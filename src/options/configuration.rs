@@ -19,10 +19,12 @@ enum Field {
     Texts(Flag),
     /// true or false for this setting.
     Switch(Flag),
-    /// kubeadm's own business: preflight checks, images, control planes, the container runtime.
-    Ignored,
+    /// What kubeadm does and this program does not: preflight checks, images, waiting for components.
+    NoEffect,
+    /// `apiVersion` and `kind`, which are looked at before.
+    Type,
     /// `controlPlane`: not for this program.
-    Refused,
+    ControlPlane,
     /// A map to look into.
     Map,
     /// `taints`: a list of key, value and effect.
@@ -70,18 +72,17 @@ fn field(path: &str, version: Version) -> Option<Field> {
         "nodeRegistration.taints" => Field::Taints,
         "nodeRegistration.kubeletExtraArgs" => Field::KubeletArguments,
         "dryRun" => Field::Switch(Flag::DryRun),
-        "apiVersion"
-        | "kind"
-        | "nodeRegistration.ignorePreflightErrors"
+        "apiVersion" | "kind" => Field::Type,
+        "skipPhases" => Field::Texts(Flag::SkipPhases),
+        "nodeRegistration.ignorePreflightErrors"
         | "nodeRegistration.imagePullPolicy"
         | "nodeRegistration.imagePullSerial"
         | "timeouts.kubernetesAPICall"
         | "timeouts.kubeletHealthCheck"
         | "timeouts.controlPlaneComponentHealthCheck"
         | "timeouts.etcdAPICall"
-        | "timeouts.upgradeManifests"
-        | "skipPhases" => Field::Ignored,
-        "controlPlane" => Field::Refused,
+        | "timeouts.upgradeManifests" => Field::NoEffect,
+        "controlPlane" => Field::ControlPlane,
         "caCertPath" => Field::Text(Flag::CaCertPath),
         _ => return None,
     })
@@ -130,8 +131,8 @@ fn documents(text: &str, origin: Origin, settings: &mut Settings) -> Result<()> 
     }
 }
 
-/// Versions that kubeadm has read once, and the last kubeadm that migrates them (`cmd/kubeadm/app/util/config/common.go`,
-/// `oldKnownAPIVersions`).
+/// Versions that kubeadm has read once, each with the kubeadm that migrates it to the next one
+/// (`cmd/kubeadm/app/util/config/common.go`, `oldKnownAPIVersions`). The last one here becomes v1beta3.
 const MIGRATED: [(&str, &str); 5] = [
     ("v1alpha1", "v1.11"),
     ("v1alpha2", "v1.12"),
@@ -142,16 +143,21 @@ const MIGRATED: [(&str, &str); 5] = [
 
 /// The version is told only where it is one of kubeadm's.
 fn unknown_version(found: &str) -> Error {
+    const USE: &str = "use kubeadm.k8s.io/v1beta4 or v1beta3";
     let name = found.strip_prefix("kubeadm.k8s.io/").unwrap_or_default();
-    match MIGRATED.into_iter().find(|(old, _)| *old == name) {
-        Some((old, kubeadm)) => usage(format!(
-            "the JoinConfiguration has the old apiVersion kubeadm.k8s.io/{old}, which kubeadm {kubeadm} migrates: \
-             kubeadm config migrate --old-config FILE --new-config FILE"
-        )).with_help("nodestrap supports v1beta4 and v1beta3"),
-        None => usage(
-            "unknown apiVersion of the JoinConfiguration",
-        ).with_help("use kubeadm.k8s.io/v1beta4 or v1beta3"),
+    if name == "v1" {
+        let what =
+            "apiVersion kubeadm.k8s.io/v1 of the JoinConfiguration is experimental: no kubeadm joins with it";
+        return usage(what).with_help(USE);
     }
+    let Some(at) = MIGRATED.into_iter().position(|(old, _)| old == name) else {
+        return usage("unknown apiVersion of the JoinConfiguration").with_help(USE);
+    };
+    let steps: Vec<_> = MIGRATED[at..].iter().map(|(_, kubeadm)| *kubeadm).collect();
+    let steps = steps.join(", then with kubeadm ");
+    usage(format!("the JoinConfiguration has the old apiVersion kubeadm.k8s.io/{name}")).with_help(format!(
+        "migrate it with kubeadm {steps}: kubeadm config migrate --old-config FILE --new-config FILE"
+    ))
 }
 
 fn walk(path: &str, map: &Value, version: Version, origin: Origin, settings: &mut Settings) -> Result<()> {
@@ -166,11 +172,19 @@ fn walk(path: &str, map: &Value, version: Version, origin: Origin, settings: &mu
         };
         // null and a missing field are the same to Go's decoder.
         match (field, value) {
-            (_, Value::Null) | (Field::Ignored, _) => {}
-            (Field::Refused, _) => {
-                return Err(usage(format!("{path}: nodestrap joins workers only"))
-                    .with_help("use kubeadm for control plane nodes"));
+            (_, Value::Null) | (Field::Type, _) => {}
+            (Field::NoEffect, value) => {
+                let says_something = match value {
+                    Value::String(text) => !text.is_empty(),
+                    Value::Array(items) => !items.is_empty(),
+                    _ => true,
+                };
+                if says_something {
+                    settings.no_effect.push(path);
+                }
             }
+            // Without anything in it, too.
+            (Field::ControlPlane, _) => settings.put(Flag::ControlPlane, "true", origin),
             (Field::Map, value) => walk(&path, value, version, origin, settings)?,
             // So are an empty text and a missing one, except where a duration is read of it.
             (Field::Text(flag), Value::String(text)) if text.is_empty() && !is_duration(flag) => {}

@@ -15,6 +15,8 @@ pub enum Kind {
     Switch,
     /// A secret; `--NAME-file FILE` reads it from a file, `-` from standard input.
     Secret,
+    /// A value that has no effect, and is not kept: it may be a secret.
+    Ignored,
 }
 
 /// Where `--help` shows a flag.
@@ -24,6 +26,8 @@ pub enum Group {
     Usage,
     /// Among those of `kubeadm join`.
     Kubeadm,
+    /// Among those of `kubeadm join` that are accepted or refused by name.
+    Other,
     /// Among those of nodestrap alone.
     Own,
 }
@@ -81,9 +85,20 @@ flags! {
         "server, CA and optionally credentials of a kubeconfig";
     NodeName, "node-name", Value, "NAME", Kubeadm, "default: the hostname; with --root, that of DIR/etc/hostname";
     HostnameOverride, "hostname-override", Value, "NAME", Kubeadm, "the kubelet's name for --node-name";
-    CriSocket, "cri-socket", Value, "unix://PATH", Kubeadm, "for --with-kubelet-config; default: detected";
+    CriSocket, "cri-socket", Value, "unix://PATH", Kubeadm,
+        "the container runtime; default with --with-kubelet-config: detected";
     Patches, "patches", Value, "DIR", Kubeadm, "patches of config.yaml, for --with-kubelet-config";
     DryRun, "dry-run", Switch, "", Kubeadm, "find and verify the cluster; request and write nothing";
+
+    Verbosity, "v", Ignored, "LEVEL", Other, "no effect, also as -v LEVEL";
+    Vmodule, "vmodule", Ignored, "MODULES", Other, "no effect";
+    IgnorePreflightErrors, "ignore-preflight-errors", Ignored, "LIST", Other, "no effect: there are no such checks";
+    SkipPhases, "skip-phases", List, "PHASES", Other, "no effect: of phases that do not exist here";
+    CertificateKey, "certificate-key", Ignored, "KEY", Other, "no effect on a worker";
+    AdvertiseAddress, "apiserver-advertise-address", Ignored, "IP", Other, "no effect on a worker";
+    BindPort, "apiserver-bind-port", Ignored, "PORT", Other, "no effect on a worker";
+    ControlPlane, "control-plane", Switch, "", Other, "refused: nodestrap joins workers only";
+    Rootfs, "rootfs", Value, "DIR", Other, "refused: use chroot DIR nodestrap join";
 
     PinEveryCa, "pin-every-ca", Switch, "", Own, "every CA of the cluster must be pinned, not only its server's";
     EnvFile, "env-file", Value, "FILE", Own,
@@ -128,7 +143,8 @@ flags! {
         "first wait a random time up to this, to spread machines booting\n\
          together; a joined machine does not wait";
     PrintConfig, "print-config", Switch, "", Own, "print each setting and where it came from, and exit";
-    Strict, "strict", Switch, "", Own, "unknown fields of the configuration are errors";
+    PrintRole, "print-role", Switch, "", Own, "print worker or control-plane, for which the command is, and exit";
+    Strict, "strict", Switch, "", Own, "what is unknown or has no effect is an error";
 }
 
 impl Flag {
@@ -148,10 +164,35 @@ impl Flag {
         (flag.row().kind == Kind::Secret).then_some((flag, true))
     }
 
+    /// The flag whose name is nearest to a mistyped one, if one is near: a letter in four may be wrong.
+    pub(super) fn near(name: &str) -> Option<&'static str> {
+        let names = Self::ALL.into_iter().filter(|flag| flag.is_flag()).map(|flag| flag.row().name);
+        let (distance, near) = names.map(|own| (distance(name, own), own)).min()?;
+        (distance <= name.len() / 4).then_some(near)
+    }
+
     /// Whether it is given with dashes.
     pub(super) fn is_flag(self) -> bool {
         self.row().kind != Kind::Positional
     }
+}
+
+/// How many letters have to be added, removed or replaced to make one word of another (Levenshtein). What is far longer than
+/// the other is far from it.
+fn distance(one: &str, other: &str) -> usize {
+    if one.len() > 2 * other.len() {
+        return one.len();
+    }
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, letter) in one.bytes().enumerate() {
+        let mut before = std::mem::replace(&mut row[0], at + 1);
+        for (column, own) in other.bytes().enumerate() {
+            let replaced = before + usize::from(letter != own);
+            before = row[column + 1];
+            row[column + 1] = replaced.min(before + 1).min(row[column] + 1);
+        }
+    }
+    row[other.len()]
 }
 
 #[cfg(test)]
@@ -163,6 +204,27 @@ mod tests {
         assert_eq!(Flag::named("token-file"), Some((Flag::Token, true)));
         assert_eq!(Flag::named("node-name-file"), None);
         assert_eq!(Flag::named("api-server-endpoint"), None);
+    }
+
+    #[test]
+    fn a_mistyped_name_is_found_again() {
+        for (typed, near) in [
+            ("tokn", Some("token")),
+            ("discovery-token-ca-cert-hashes", Some("discovery-token-ca-cert-hash")),
+            ("with-client-certs", Some("with-client-cert")),
+            ("node_name", Some("node-name")),
+            ("nodename", Some("node-name")),
+            ("with-kublet-config", Some("with-kubelet-config")),
+            ("x", None),
+            ("wat", None),
+            ("no-such-flag", None),
+            ("", None),
+            ("0123456789abcdef", None),
+        ] {
+            assert_eq!(Flag::near(typed), near, "{typed}");
+        }
+        assert_eq!((distance("abc", "abc"), distance("abc", "acb"), distance("", "abc")), (0, 2, 3));
+        assert_eq!((distance("kitten", "sitting"), distance("abcd", "abd")), (3, 1));
     }
 
     #[test]

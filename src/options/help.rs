@@ -38,9 +38,11 @@ Exit codes:
 #[must_use]
 pub fn help() -> String {
     let mut text = USAGE.to_owned();
-    for (group, title) in
-        [(Group::Kubeadm, "\nFlags of kubeadm join:\n"), (Group::Own, "\nnodestrap flags:\n")]
-    {
+    for (group, title) in [
+        (Group::Kubeadm, "\nFlags of kubeadm join:\n"),
+        (Group::Other, "\nFlags of kubeadm join that are accepted, or refused by name:\n"),
+        (Group::Own, "\nnodestrap flags:\n"),
+    ] {
         text.push_str(title);
         for row in Flag::ALL.into_iter().map(Flag::row).filter(|row| row.group == group) {
             write_row(row, &mut text);

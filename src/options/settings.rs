@@ -71,6 +71,8 @@ pub struct Settings {
     pub(super) form: Form,
     /// Fields of a configuration that nobody knows; `--strict` makes them an error.
     pub(super) unknown: Vec<String>,
+    /// Fields of a configuration that have no effect here; `--strict` makes them an error.
+    pub(super) no_effect: Vec<String>,
     /// A source that is named and cannot be read. What it would say is not known.
     pub(super) unread: Option<Missing>,
 }
@@ -79,7 +81,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         let set = [const { None }; Flag::ALL.len()];
-        Self { set, form: Form::default(), unknown: Vec::new(), unread: None }
+        Self { set, form: Form::default(), unknown: Vec::new(), no_effect: Vec::new(), unread: None }
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::flags::Flag;
-use super::settings::Origin;
+use super::flags::{Flag, Kind};
 use super::{Options, Serving, discovery, duration, usage};
 use crate::error::{Error, Result};
 use crate::kubelet::NodeRegistration;
@@ -47,17 +46,10 @@ impl Options {
             .with_help("use different paths"))
     }
 
-    /// What the node registers with, where that is written. A configuration may say it for kubeadm; a flag is meant.
+    /// What the node registers with.
     pub(super) fn registration(&self) -> Result<NodeRegistration> {
         let settings = &self.settings;
         let mut registration = NodeRegistration::default();
-        if !settings.is_on(Flag::WithKubeletConfig) {
-            let is_meant = |name| settings.origin(name) == Some(Origin::Flags);
-            if is_meant(Flag::Taint) || is_meant(Flag::KubeletExtraArg) {
-                return Err(usage("--taint and --kubelet-extra-arg require --with-kubelet-config"));
-            }
-            return Ok(registration);
-        }
         for flag in [Flag::CriSocket, Flag::Taint, Flag::KubeletExtraArg] {
             for value in settings.list(flag) {
                 let label = settings.label(flag);
@@ -142,12 +134,21 @@ impl Options {
     }
 
     pub(super) fn warnings(&self) -> Result<Vec<String>> {
-        let unknown = &self.settings.unknown;
-        if let (Some(first), true) = (unknown.first(), self.settings.is_on(Flag::Strict)) {
-            return Err(usage(format!("unknown field {first} in the JoinConfiguration (--strict)")));
+        let settings = &self.settings;
+        let is_strict = settings.is_on(Flag::Strict);
+        let unknown = &settings.unknown;
+        if let (Some(first), true) = (unknown.first(), is_strict) {
+            return Err(usage(format!("unknown field {first} in the JoinConfiguration (--strict)"))
+                .with_help("correct or remove it"));
         }
         let mut warnings: Vec<String> =
             unknown.iter().map(|path| format!("unknown field {path} in the JoinConfiguration")).collect();
+        if let Some(no_effect) = self.no_effect() {
+            if is_strict {
+                return Err(usage(format!("{no_effect} (--strict)")).with_help("remove it"));
+            }
+            warnings.push(no_effect);
+        }
         if discovery::ignored_endpoint(&self.settings) {
             warnings.push(format!(
                 "{} is ignored: the configuration has discovery.file, which kubeadm uses alone",
@@ -157,4 +158,64 @@ impl Options {
         warnings.extend(self.settings.world_readable_secrets());
         Ok(warnings)
     }
+
+    /// One line that names all that is accepted and has no effect.
+    fn no_effect(&self) -> Option<String> {
+        let settings = &self.settings;
+        let asks = |flag: &Flag| match flag.row().kind {
+            Kind::Ignored => settings.origin(*flag).is_some(),
+            _ => *flag == Flag::SkipPhases && settings.list(*flag).any(|phase| !phase.is_empty()),
+        };
+        let flags = Flag::ALL.into_iter().filter(asks).map(|flag| settings.label(flag));
+        let all: Vec<_> = flags.chain(settings.no_effect.iter().cloned()).collect();
+        (!all.is_empty()).then(|| format!("accepted without effect: {}", all.join(", ")))
+    }
+
+    /// Refuses what kubeadm does and this program does not, where leaving it out would change the outcome.
+    ///
+    /// # Errors
+    /// A usage error that names the setting, the reason, and the way out.
+    pub(super) fn refuse_unsupported(&self) -> Result<()> {
+        let settings = &self.settings;
+        if settings.value(Flag::Rootfs).is_some_and(|directory| !directory.is_empty()) {
+            let label = settings.label(Flag::Rootfs);
+            return Err(usage(format!("{label} is not supported: it is for all that is read, too"))
+                .with_help("use chroot DIR nodestrap join …; --root is only where files are written"));
+        }
+        for phase in settings.list(Flag::SkipPhases) {
+            let label = settings.label(Flag::SkipPhases);
+            // Those below a phase go with it.
+            match phase.split('/').next().unwrap_or_default() {
+                "kubelet-start" => {
+                    return Err(usage(format!(
+                        "{label}: kubelet-start cannot be skipped: it is the join itself"
+                    ))
+                    .with_help("remove it, or use kubeadm"));
+                }
+                "" => {}
+                known if NO_PHASES.contains(&known) => {}
+                _ => {
+                    return Err(usage(format!("{label}: not a phase of kubeadm join"))
+                        .with_help("kubeadm join --help lists them"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a control plane is asked for.
+    pub(super) fn is_control_plane(&self) -> bool {
+        self.settings.is_on(Flag::ControlPlane)
+    }
 }
+
+/// The phases of `kubeadm join` that do not exist here, or are empty on a worker (`cmd/kubeadm/app/cmd/phases/join`).
+const NO_PHASES: [&str; 7] = [
+    "preflight",
+    "control-plane-prepare",
+    "check-etcd",
+    "etcd-join",
+    "kubelet-wait-bootstrap",
+    "control-plane-join",
+    "wait-control-plane",
+];

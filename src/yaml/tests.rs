@@ -41,6 +41,22 @@ fn what_json_cannot_say_is_refused() {
     assert_eq!(problem("a: [1\n"), "syntax error");
 }
 
+#[test]
+fn a_tab_that_indents_is_told_with_its_line() {
+    for (text, line) in [
+        ("a:\n\tb: 1\n", 2),
+        ("a: 1\nb:\n  c: 1\n\td: 2\n", 4),
+        ("a: 1\n\n\n\tb: 1\n", 4),
+        ("a: 1\nb:\n  - x\n \t- y\n", 4),
+        ("a: 1 2\n   3\n\tb: 1\n", 3),
+    ] {
+        let error = to_json(text).unwrap_err();
+        assert_eq!(error, YamlError { line, problem: "a tab is not valid as indentation" }, "{text:?}");
+    }
+    assert_eq!(to_json("a: |\n  \tb\nc: [\n").unwrap_err().problem, "syntax error");
+    assert!(to_json("c: |\n  \td\n").is_ok());
+}
+
 /// Behind it could stand what another reader of the same text sees.
 #[test]
 fn a_nul_is_no_end_of_a_text() {

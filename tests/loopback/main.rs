@@ -10,6 +10,7 @@ mod bundles;
 mod cli;
 mod clients;
 mod commands;
+mod compatibility;
 mod clock;
 mod echoes;
 mod endpoints;

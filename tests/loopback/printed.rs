@@ -116,10 +116,14 @@ fn errors_name_setting_source_and_file() {
         let way = if variable == "NODESTRAP_TOKEN" { way.with(&["h:1"]) } else { way };
         way.variable(variable, text.to_owned()).is_refused(2, words);
     }
-    for (version, kubeadm) in [("v1beta1", "v1.15"), ("v1beta2", "v1.22"), ("v1alpha3", "v1.14")] {
+    for (version, kubeadm) in [
+        ("v1beta1", "v1.15, then with kubeadm v1.22"),
+        ("v1beta2", "v1.22"),
+        ("v1alpha3", "v1.14, then with"),
+    ] {
         let way = Way::new();
         let text = way.configuration().replace("v1beta4", version);
-        let words = format!("old apiVersion kubeadm.k8s.io/{version}, which kubeadm {kubeadm} migrates");
+        let words = format!("migrate it with kubeadm {kubeadm}");
         way.variable("NODESTRAP_CONFIG", text).is_refused(2, &words);
     }
 }

@@ -84,6 +84,7 @@ impl Settings {
             let values: Vec<String> = match row.kind {
                 Kind::Secret => vec!["***".to_owned()],
                 Kind::List => vec![self.list(flag).collect::<Vec<_>>().join(",")],
+                Kind::Ignored => vec!["no effect".to_owned()],
                 Kind::Each => self.list(flag).map(|value| without_user(value, false)).collect(),
                 Kind::Positional | Kind::Value | Kind::Switch => {
                     self.value(flag).map(|value| without_user(value, true)).into_iter().collect()

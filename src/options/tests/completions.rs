@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::options::flags::{Flag, Kind};
+use crate::options::flags::{Flag, Group, Kind};
 
 const NOTE: &str = "Made of the table of flags, by the test options::tests::completions; do not edit.";
 
@@ -62,7 +62,7 @@ fn words(flag: Flag) -> Vec<Word> {
     let repeats = matches!(row.kind, Kind::List | Kind::Each);
     let word = Word { name: row.name.to_owned(), argument, repeats, help };
     match row.kind {
-        Kind::Positional => Vec::new(),
+        Kind::Positional | Kind::Ignored => Vec::new(),
         Kind::Secret => {
             let name = format!("{}-file", row.name);
             vec![word, Word { name, argument: Argument::File, repeats, help }]
@@ -72,7 +72,9 @@ fn words(flag: Flag) -> Vec<Word> {
 }
 
 fn words_of(flags: Option<&[Flag]>) -> Vec<Word> {
-    let all = flags.map_or_else(|| Flag::ALL.to_vec(), <[Flag]>::to_vec);
+    // What has no effect is typed by nobody.
+    let useful = Flag::ALL.into_iter().filter(|flag| flag.row().group != Group::Other);
+    let all = flags.map_or_else(|| useful.collect(), <[Flag]>::to_vec);
     all.into_iter().flat_map(words).collect()
 }
 

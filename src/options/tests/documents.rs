@@ -23,7 +23,6 @@ const OTHERS: [(&str, &str); 7] = [
 /// Flags of other programs that the documents speak of.
 const FOREIGN: [&str; 16] = [
     // kubeadm token create, kubeadm kubeconfig user, kubeadm upgrade node
-    "skip-phases",
     "print-join-command",
     "ttl",
     "org",
@@ -31,6 +30,7 @@ const FOREIGN: [&str; 16] = [
     // the kubelet, kube-apiserver, kube-controller-manager
     "node-ip",
     "register-with-taints",
+    "container-runtime-endpoint",
     "pod-infra-container-image",
     "cluster-signing-duration",
     // systemd-nspawn, dracut, COPY in a Containerfile, sha256sum, cargo
@@ -62,7 +62,7 @@ fn names<'t>(text: &'t str, mark: &'t str) -> impl Iterator<Item = &'t str> {
         let rest = &text[at + mark.len()..];
         let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(rest.len());
         let name = rest[..end].trim_end_matches('-');
-        (!is_word_before && name.len() > 1).then_some(name)
+        (!is_word_before && !name.is_empty()).then_some(name)
     })
 }
 

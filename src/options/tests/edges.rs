@@ -8,19 +8,17 @@ fn a_taint_is_one_with_any_of_its_parts() {
         "taints: []",
         "taints: [{key: k}, {value: v}, {effect: E}, {}, ~, {key: a, value: b, effect: C}]",
     );
-    let Command::PrintConfig(_, text) = parse_in("join --print-config", &configured(&text)).unwrap() else {
-        panic!("not printed");
-    };
-    let taints: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("taint: ")).collect();
-    assert_eq!(taints, ["k=:", "=v:", "=:E", "a=b:C"].map(|taint| format!("{taint} (environment)")));
+    let mut settings = Settings::default();
+    configuration::read(&text.replace("@PIN@", PIN), Origin::Environment, &mut settings).unwrap();
+    assert_eq!(settings.list(Flag::Taint).collect::<Vec<_>>(), ["k=:", "=v:", "=:E", "a=b:C"]);
 }
 
 #[test]
-fn what_the_kubelet_registers_with_is_for_its_configuration() {
+fn what_the_kubelet_registers_with_needs_no_configuration_of_the_cluster() {
     let line = format!("join h:1 --token abcdef.0123456789abcdef --discovery-token-ca-cert-hash {PIN}");
-    for flag in ["--taint k=v:NoSchedule", "--kubelet-extra-arg v=2"] {
-        assert!(problem(&format!("{line} {flag}")).contains("--with-kubelet-config"), "{flag}");
-        join(&format!("{line} {flag} --with-kubelet-config"));
+    assert!(join(&line).registration.is_empty());
+    for flag in ["--taint k=v:NoSchedule", "--kubelet-extra-arg v=2", "--cri-socket /run/c.sock"] {
+        assert!(!join(&format!("{line} {flag}")).registration.is_empty(), "{flag}");
     }
 }
 

@@ -127,7 +127,8 @@ fn ours(wanted: &Wanted, hostname: &str, server: &Trusted) -> Result<Written, Re
     let deadline = Deadline::after(&*system.clock, Duration::from_secs(1));
     let lookup = ClusterQuery { api: &api, bearer: None, clock: &*system.clock, deadline };
     let files = lookup.kubelet_files(&registration, &machine, &Log::new(None))?;
-    Ok((shape(files.config, wanted), files.instance, files.flags))
+    let there = |text: Option<String>| text.expect("the configuration is fetched");
+    Ok((shape(there(files.config), wanted), there(files.instance), files.flags))
 }
 
 #[test]

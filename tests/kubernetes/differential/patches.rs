@@ -331,7 +331,7 @@ fn ours(patches: &Files, server: &Trusted) -> Result<Value, Refusal> {
     let deadline = Deadline::after(&*system.clock, Duration::from_secs(1));
     let query = ClusterQuery { api: &api, bearer: None, clock: &*system.clock, deadline };
     let written = query.kubelet_files(&NodeRegistration::default(), &machine, &Log::new(None))?;
-    Ok(said(&written.config))
+    Ok(said(&written.config.expect("it is fetched")))
 }
 
 #[test]
