@@ -17,6 +17,7 @@ mod joins;
 mod lag;
 mod judge;
 mod kubeadm_users;
+mod kubeadms_place;
 mod names;
 mod neighbours;
 mod networks;

@@ -103,7 +103,7 @@ pub fn command(node: &Node, runtime: &Containerd, scratch: &Scratch, before: &[&
 
 /// What runs the words that follow in a mount namespace of its own, where `/etc/kubernetes` and `/var/lib/kubelet` of
 /// the node's root are at their real places.
-pub(super) fn namespaced(node: &Node, scratch: &Scratch) -> Command {
+pub fn namespaced(node: &Node, scratch: &Scratch) -> Command {
     for directory in ["/etc/kubernetes", "/var/lib/kubelet"] {
         fs::create_dir_all(node.file(directory)).unwrap();
     }
