@@ -124,7 +124,7 @@ impl ClusterQuery<'_> {
                 .with_help("correct it in the cluster")
                 .caused_by(e)
         })?;
-        let config = machine.patches.apply(config, machine.cri_socket)?;
+        let config = machine.patches.apply(config, &text, machine.cri_socket)?;
         if let Some(summary) = machine.patches.summary() {
             log.info(&format!("kubelet: {summary}"));
         }

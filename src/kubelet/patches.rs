@@ -25,6 +25,9 @@ const OTHER_TARGETS: [&str; 6] = [
     "kubeproxydaemonset",
 ];
 
+/// The field for the container runtime's socket.
+const SOCKET: &str = "containerRuntimeEndpoint";
+
 /// How a patch changes a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PatchType {
@@ -118,21 +121,24 @@ impl Patches {
         Some(format!("patches applied: {applied}{skipped}"))
     }
 
-    /// Applies the patches to the machine's config.yaml; without patches it stays as it is. The container runtime's socket
-    /// wins over them, as kubeadm merges instance-config.yaml last.
+    /// Applies the patches to the machine's config.yaml, made of the cluster's text; without patches it stays as it is.
+    /// They see the cluster's word for the container runtime's socket, and the machine's wins over them: kubeadm merges
+    /// instance-config.yaml last.
     ///
     /// # Errors
     /// A usage error when a patch cannot be applied, or when no KubeletConfiguration is left.
-    pub(super) fn apply(&self, config: String, cri_socket: &str) -> Result<String> {
+    pub(super) fn apply(&self, config: String, cluster: &str, cri_socket: &str) -> Result<String> {
         let Some((last, ..)) = self.list.last() else { return Ok(config) };
         let unreadable = |e: Problem| unusable(last, e);
         let mut document = config::read(&config).map_err(unreadable)?.clone();
+        let own = config::read(cluster).map_err(unreadable)?[SOCKET].as_str().unwrap_or_default().to_owned();
+        document[SOCKET] = own.into();
         let mut room = limits::YAML_BYTES;
         for (path, patch_type, patch) in &self.list {
             document = patched(document, *patch_type, patch, &mut room).map_err(|e| unusable(path, e))?;
         }
         if document.is_object() {
-            document["containerRuntimeEndpoint"] = cri_socket.into();
+            document[SOCKET] = cri_socket.into();
         }
         let text = yaml::text(&document);
         let written = config::read(&text)

@@ -27,7 +27,8 @@ fn patches(files: &[(&str, &str)]) -> Result<Patches> {
 
 fn apply(files: &[(&str, &str)]) -> std::result::Result<String, String> {
     let patches = patches(files).map_err(|e| e.to_string())?;
-    patches.apply(CONFIG.to_owned(), "unix:///run/c.sock").map_err(|e| e.to_string())
+    let cluster = CONFIG.replace("unix:///run/c.sock", "\"\"");
+    patches.apply(CONFIG.to_owned(), &cluster, "unix:///run/c.sock").map_err(|e| e.to_string())
 }
 
 #[test]
@@ -89,6 +90,14 @@ fn patches_are_applied_in_their_order_and_the_socket_wins() {
                     containerRuntimeEndpoint: unix:///run/c.sock\nevictionHard:\n  a: 5%\n\
                     kind: KubeletConfiguration\nmaxPods: 70\n";
     assert_eq!(made.unwrap(), expected);
+}
+
+#[test]
+fn patches_see_the_clusters_socket() {
+    let test =
+        "- {op: test, path: /containerRuntimeEndpoint, value: ''}\n- {op: add, path: /maxPods, value: 1}\n";
+    let made = apply(&[("kubeletconfiguration+json.yaml", test)]).unwrap();
+    assert!(made.contains("maxPods: 1") && made.contains("Endpoint: unix:///run/c.sock\n"), "{made}");
 }
 
 #[test]
