@@ -6,7 +6,9 @@ mod merge;
 mod operations;
 mod strategic;
 
-use serde_json::Value;
+use std::mem;
+
+use serde_json::{Map, Value};
 
 use super::config::{self, Problem};
 use crate::error::{Error, ErrorKind, Result, Step, sanitize};
@@ -172,6 +174,22 @@ fn patched(
         (PatchType::Json, ..) => Err("expected a list of operations".to_owned()),
         _ => Err("expected a map".to_owned()),
     }
+}
+
+/// Keeps the entries for which `is_kept` holds. A map is made anew: what takes entries out of one is kilobytes of code.
+fn keep(map: &mut Map<String, Value>, mut is_kept: impl FnMut(&String, &Value) -> bool) {
+    for (key, value) in mem::take(map) {
+        if is_kept(&key, &value) {
+            map.insert(key, value);
+        }
+    }
+}
+
+/// Takes an entry out of a map.
+fn remove(map: &mut Map<String, Value>, key: &str) -> Option<Value> {
+    let value = mem::take(map.get_mut(key)?);
+    keep(map, |other, _| other != key);
+    Some(value)
 }
 
 /// Whether two values say the same; 1 and 1.0 do.

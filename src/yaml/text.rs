@@ -47,14 +47,22 @@ fn write(text: &mut String, value: &Value, indent: usize, goes_on: bool) {
                 write(text, item, indent + 2, true);
             }
         }
+        Value::Number(number) => {
+            text.push_str(&number.to_string());
+            text.push('\n');
+        }
         Value::String(string) => {
             text.push_str(&quoted(string));
             text.push('\n');
         }
-        // `{}` and `[]` among them.
         value => {
-            text.push_str(&value.to_string());
-            text.push('\n');
+            text.push_str(match value {
+                Value::Null => "null\n",
+                Value::Bool(true) => "true\n",
+                Value::Bool(false) => "false\n",
+                Value::Object(_) => "{}\n",
+                _ => "[]\n",
+            });
         }
     }
 }

@@ -3,11 +3,13 @@
 
 use serde_json::{Map, Value};
 
+use super::{keep, remove};
+
 /// Merges the entries of `patch` into `document`.
 pub(super) fn merge(document: &mut Map<String, Value>, patch: Map<String, Value>) {
     for (key, mut value) in patch {
         if value.is_null() {
-            document.remove(&key);
+            remove(document, &key);
         } else if let (Some(Value::Object(own)), true) = (document.get_mut(&key), value.is_object()) {
             if let Value::Object(patch) = value {
                 merge(own, patch);
@@ -25,8 +27,8 @@ pub(super) fn merge(document: &mut Map<String, Value>, patch: Map<String, Value>
 fn prune(value: &mut Value) {
     match value {
         Value::Object(map) => {
-            map.retain(|_, value| !value.is_null());
-            map.values_mut().for_each(prune);
+            keep(map, |_, value| !value.is_null());
+            map.iter_mut().for_each(|(_, value)| prune(value));
         }
         Value::Array(items) => items.iter_mut().for_each(prune),
         _ => {}

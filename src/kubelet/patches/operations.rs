@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::same;
+use super::{remove, same};
 use crate::limits;
 
 /// Applies one operation. `room` is what may still be copied, in [`weight`].
@@ -105,7 +105,7 @@ fn take(document: &mut Value, path: Option<&str>) -> Result<Value, &'static str>
     let (place, key) = find(document, path)?;
     match place {
         Value::Array(items) => Ok(items.remove(index(&key, items.len())?)),
-        place => place.as_object_mut().and_then(|map| map.remove(&key)).ok_or(MISSING),
+        place => place.as_object_mut().and_then(|map| remove(map, &key)).ok_or(MISSING),
     }
 }
 

@@ -5,7 +5,7 @@ use std::mem::{self, discriminant};
 
 use serde_json::{Map, Value};
 
-use super::same;
+use super::{keep, remove, same};
 
 const DIRECTIVE: &str = "$patch";
 const RETAIN: &str = "$retainKeys";
@@ -17,26 +17,26 @@ pub(super) fn merge(
     mut document: Map<String, Value>,
     mut patch: Map<String, Value>,
 ) -> Result<Map<String, Value>, &'static str> {
-    match patch.remove(DIRECTIVE).as_ref().map(Value::as_str) {
+    match remove(&mut patch, DIRECTIVE).as_ref().map(Value::as_str) {
         None => {}
         Some(Some("replace")) => return Ok(patch),
         Some(Some("delete")) => return Ok(Map::new()),
         Some(_) => return Err("$patch is neither replace nor delete"),
     }
-    if let Some(keys) = patch.remove(RETAIN) {
+    if let Some(keys) = remove(&mut patch, RETAIN) {
         let keys = keys.as_array().ok_or("$retainKeys is not a list")?;
         let is_kept = |key: &String| keys.iter().any(|kept| kept == key);
         let is_free = |key: &str| key.starts_with(DELETE_FROM) || key.starts_with(ORDER);
         if patch.iter().any(|(key, value)| !value.is_null() && !is_free(key) && !is_kept(key)) {
             return Err("$retainKeys lacks a key of its own patch");
         }
-        document.retain(|key, _| is_kept(key));
+        keep(&mut document, |key, _| is_kept(key));
     }
     let orders: Vec<String> = patch.keys().filter(|key| key.starts_with(ORDER)).cloned().collect();
     for key in orders {
-        let order = patch.remove(&key).unwrap_or_default();
+        let order = remove(&mut patch, &key).unwrap_or_default();
         let name = list_name(&key, ORDER)?;
-        if let Some(list) = ordered(document.get(name), patch.remove(name).as_ref(), &order)? {
+        if let Some(list) = ordered(document.get(name), remove(&mut patch, name).as_ref(), &order)? {
             document.insert(name.to_owned(), Value::Array(list));
         }
     }
@@ -44,7 +44,7 @@ pub(super) fn merge(
         let deletes = key.starts_with(DELETE_FROM);
         let name = if deletes { list_name(&key, DELETE_FROM)? } else { key.as_str() };
         if value.is_null() {
-            document.remove(name);
+            remove(&mut document, name);
             continue;
         }
         match (document.get_mut(name), value) {
@@ -56,7 +56,7 @@ pub(super) fn merge(
             (Some(own), value) if discriminant(own) == discriminant(&value) => *own = value,
             (_, value) if !deletes => match cleaned(value) {
                 Some(value) => drop(document.insert(name.to_owned(), value)),
-                None => drop(document.remove(name)),
+                None => drop(remove(&mut document, name)),
             },
             _ => {}
         }
@@ -78,8 +78,13 @@ fn cleaned(value: Value) -> Option<Value> {
             if map.get(DIRECTIVE).is_some_and(|directive| !directive.is_null()) {
                 return None;
             }
-            let entries = map.into_iter().filter(|(_, value)| !value.is_null());
-            entries.filter_map(|(key, value)| Some((key, cleaned(value)?))).collect()
+            let mut kept = Map::new();
+            for (key, value) in map {
+                if let Some(value) = Some(value).filter(|value| !value.is_null()).and_then(cleaned) {
+                    kept.insert(key, value);
+                }
+            }
+            Value::Object(kept)
         }
         Value::Array(items) => items.into_iter().filter_map(cleaned).collect(),
         value => value,
