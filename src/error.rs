@@ -189,6 +189,11 @@ pub struct Attempts {
 /// What every stage returns.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// A usage error: what was given, or something that it names, makes no sense.
+pub fn usage(what: impl Into<String>) -> Error {
+    Error::new(Step::Options, ErrorKind::Usage, what)
+}
+
 impl Error {
     /// A failure that no waiting heals. `what` says what is wrong with what.
     pub fn new(step: Step, kind: ErrorKind, what: impl Into<String>) -> Self {

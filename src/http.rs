@@ -11,7 +11,6 @@ mod chain;
 mod client;
 mod client_auth;
 mod connection;
-mod credentials;
 mod network;
 mod problem;
 mod proxy;
@@ -28,8 +27,8 @@ use std::time::Duration;
 use ureq::http::Method;
 
 pub use address::{Endpoint, ServerUrl};
-pub use client_auth::{ClientIdentity, HandshakeSignature, SignsHandshake};
-pub use credentials::{Bearer, Roots};
+pub use chain::Roots;
+pub use client_auth::{Bearer, ClientIdentity, HandshakeSignature, SignsHandshake};
 pub use network::{Network, Socket, SystemNetwork};
 pub use problem::checks_key;
 pub use proxy::Proxies;
@@ -66,11 +65,11 @@ impl Unverified {
         Ok(Self(Client::new(system, endpoint, "", config.map_err(internal)?, hurry)?))
     }
 
-    /// The same anew, without any connection.
+    /// The same without a connection.
     ///
     /// # Errors
     /// As [`Self::to_each`].
-    pub fn anew(&self) -> Result<Self> {
+    pub fn without_connection(&self) -> Result<Self> {
         let Client { line, system, .. } = &self.0;
         Self::to_one(system, line.endpoint(), line.hurry())
     }
@@ -140,11 +139,11 @@ impl Unverified {
         Ok(Verified(client))
     }
 
-    /// Leaves this connection for a verified one to another server.
+    /// Drops this connection for a verified one to another server.
     ///
     /// # Errors
     /// As [`Verified::dial`]; the first request dials.
-    pub fn leave_for(self, server: &ServerUrl, roots: &Roots) -> Result<Verified> {
+    pub fn switch_to(self, server: &ServerUrl, roots: &Roots) -> Result<Verified> {
         Verified::dial(&self.0.system, server, roots, None)
     }
 }

@@ -1,16 +1,15 @@
 //! The whole join, from top to bottom: [`join`] is the pipeline, and [`enroll`] the part of it that makes a machine a node.
 
 mod client_cert;
-mod discover;
-mod fetched;
-mod round;
 mod run;
 mod serving_cert;
 
 use std::path::Path;
 
 use crate::clock::Deadline;
-use crate::csr::{CertificateKind, CertificateRequest, Credentials, Progress};
+use crate::credentials::Credentials;
+use crate::csr::{CertificateKind, CertificateRequest, Progress};
+use crate::discovery;
 use crate::disk;
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::http::{Bearer, System};
@@ -21,7 +20,6 @@ use crate::node::{Identity, NodeFiles, NodeState};
 use crate::options::Join;
 use crate::report::{CertificateInfo, Phase, Report, Success, milliseconds};
 use crate::trust::TrustedCluster;
-pub(crate) use discover::after_build;
 use run::Run;
 
 /// Joins this machine: finds the cluster, trusts it, writes its files and, if asked, gets the node its certificates.
@@ -32,8 +30,8 @@ use run::Run;
 /// The failure that ended the run; its kind is the exit code.
 pub fn join(options: &Join, system: &System, log: &Log, report: &mut Report) -> Result<Success> {
     options.warnings.iter().for_each(|warning| log.warn(warning));
-    if let Some(discovery) = options.method.decided() {
-        discovery.tokens().for_each(|token| log.hide(token));
+    if let Some(method) = options.method.known() {
+        method.tokens().for_each(|token| log.hide(token));
     }
     let run = Run::open(options, system, log, report)?;
     let _lock = run.lock()?; // held until the run ends
@@ -78,7 +76,7 @@ pub fn join(options: &Join, system: &System, log: &Log, report: &mut Report) -> 
 pub(crate) fn rehearse(options: &Join, system: &System, log: &Log, report: &mut Report) -> Result<()> {
     let run = Run::open(options, system, log, report)?;
     run.patches()?;
-    run.judge_given(run.method()?)
+    discovery::check_known(run.method()?, &options.pins, system)
 }
 
 /// A cluster that is trusted, and what a machine has there before it is a node.
@@ -102,9 +100,14 @@ fn enroll(run: &Run<'_>, state: &NodeState, report: &mut Report) -> Result<Succe
     let method = run.method()?; // what is missing is an error only now
     let patches = run.patches()?;
     sleep_splay(run, report);
-    let (cluster, credentials) = run.discover(method, report)?;
+    let deadline = Deadline::after(clock, options.discovery_timeout).set_by("--discovery-timeout");
+    let deadline = deadline.earlier(run.overall);
+    let (cluster, credentials) = discovery::find(method, &options.pins, system, deadline, log)?;
+    report.server = Some(cluster.server().as_str().to_owned());
+    report.ca_hashes = cluster.ca().pins();
+    report.end_phase(Phase::Discovery, clock);
 
-    let replacement = files.replacement(cluster.authorities(), state, node, options.replace)?;
+    let replacement = files.replacement(cluster.ca(), state, node, options.replace)?;
     let keeps_identity = state.identity().is_some() && replacement.is_empty();
     if replacement.renews_ca() {
         let ca = files.shown(options.layout.ca.as_str());

@@ -12,6 +12,7 @@ pub mod pem_blocks;
 pub mod clock;
 pub mod disk;
 pub mod error;
+pub mod input;
 pub mod json;
 pub mod kubeconfig;
 pub mod limits;
@@ -28,8 +29,11 @@ pub mod yaml;
 
 // Stages, in order.
 pub mod http;
-pub mod discovery;
+pub mod key;
+pub mod rsa_key;
 pub mod trust;
+pub mod credentials;
+pub mod discovery;
 pub mod kubelet;
 pub mod csr;
 pub mod node;

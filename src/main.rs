@@ -65,9 +65,7 @@ fn run() -> ExitCode {
     let result = match result {
         Ok(Command::Join(options)) => join(&options, &system, &log, &mut report),
         Ok(Command::CaHash(authorities)) => commands::ca_hash(&authorities, &log, &mut report),
-        Ok(Command::Verify(published, warnings)) => {
-            commands::verify(&published, &warnings, &*clock, &log, &mut report)
-        }
+        Ok(Command::Verify(info, warnings)) => commands::verify(&info, &warnings, &*clock, &log, &mut report),
         Ok(Command::Check(root)) => commands::check(&root, &log, &mut report),
         Ok(Command::PrintConfig(options, text)) => {
             match commands::print_config(&options, &text, &system, &log, &mut report) {

@@ -28,9 +28,11 @@ use std::time::SystemTime;
 
 use rustix::fs::FileType;
 
-use crate::csr::{CertificateKind, Credentials, IssuedCertificate, Key};
+use crate::credentials::Credentials;
+use crate::csr::{CertificateKind, IssuedCertificate};
 use crate::disk::{Directory, Exposed, Root, Staged, Stranger};
 use crate::error::{Error, ErrorKind, Result, Step};
+use crate::key::Key;
 use crate::kubeconfig;
 use crate::secret::Secret;
 use crate::trust::TrustedCluster;
@@ -112,7 +114,7 @@ impl NodeFiles {
     /// [`ErrorKind::Files`]; what was there before is still there.
     pub fn write_bootstrap(&self, cluster: &TrustedCluster, credentials: &Credentials) -> Result<()> {
         let server = cluster.server().as_str();
-        let text = kubeconfig::bootstrap(server, cluster.authorities().base64(), &credentials.embedded());
+        let text = kubeconfig::bootstrap(server, &cluster.ca().base64(), &credentials.embedded());
         self.write(
             &self.directory(KUBERNETES, 0o755)?,
             KUBERNETES,
@@ -194,7 +196,7 @@ impl NodeFiles {
     /// [`ErrorKind::Files`]; what was there before is still complete.
     pub fn stage_kubelet_conf(&self, cluster: &TrustedCluster) -> Result<KubeletConf> {
         let pair = self.current(CertificateKind::CLIENT);
-        let text = kubeconfig::kubelet(cluster.server().as_str(), cluster.authorities().base64(), &pair);
+        let text = kubeconfig::kubelet(cluster.server().as_str(), &cluster.ca().base64(), &pair);
         let conf = &self.layout.kubeconfig;
         let directory = self.directory(conf.directory(), 0o755)?;
         let staged = directory.stage(conf.name(), 0o600, text.as_bytes());

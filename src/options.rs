@@ -12,11 +12,9 @@ mod env_file;
 mod flags;
 mod help;
 mod method;
-mod reader;
 mod settings;
 mod sources;
 mod values;
-mod vouched;
 mod words;
 
 use std::ffi::OsString;
@@ -24,24 +22,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use discovery::{Discovery, Download, Source};
 pub use help::help;
-pub use method::Method;
-pub use reader::{Missing, Wait};
+pub use method::LazyMethod;
 pub use sources::Surroundings;
-pub use vouched::Vouched;
 
 use crate::clock::{Clock, Deadline};
-use crate::error::{Error, ErrorKind, Result, Step};
+use crate::error::{Error, Result, usage};
+use crate::input::{self, Missing, Reader, Wait};
 use crate::kubelet::NodeRegistration;
 use crate::limits;
 use crate::node::Layout;
-use crate::trust::{Bundle, Pins, Published};
+use crate::trust::{CaBundle, Pins, UnverifiedClusterInfo};
 use crate::x509::AltNames;
 use args::Verb;
 use env_file::Variables;
 use flags::Flag;
-use reader::Reader;
 use settings::{Origin, Settings};
 
 /// What the program is asked to do.
@@ -50,9 +45,9 @@ pub enum Command {
     /// Join this machine.
     Join(Box<Join>),
     /// Print the pins of these certificates.
-    CaHash(Bundle),
-    /// Judge a cluster-info; what a user should know stands beside it, one line each.
-    Verify(Box<Published>, Vec<String>),
+    CaHash(CaBundle),
+    /// Verify a cluster-info; what a user should know stands beside it, one line each.
+    Verify(Box<UnverifiedClusterInfo>, Vec<String>),
     /// Check the image in this directory.
     Check(PathBuf),
     /// Print what was decided for this join, and where each value came from.
@@ -69,7 +64,7 @@ pub enum Command {
 #[derive(Debug)]
 pub struct Join {
     /// How the cluster is found, and what submits the request and goes into bootstrap-kubelet.conf.
-    pub method: Method,
+    pub method: LazyMethod,
     /// Which CA keys are accepted, however the cluster is found.
     pub pins: Pins,
     /// A source of settings that is named and cannot be read: what it would say of the node is not known.
@@ -130,11 +125,11 @@ impl Join {
     /// and CAs. Nobody is asked, so a CA behind a URL is not among them.
     #[must_use]
     pub fn compare(&self, keys: &[String]) -> Comparison {
-        let authorities = self.method.authorities().map(Bundle::pins).unwrap_or_default();
-        if authorities.is_empty() && self.pins.given().is_empty() {
+        let ca = self.method.ca().map(CaBundle::pins).unwrap_or_default();
+        if ca.is_empty() && self.pins.given().is_empty() {
             return Comparison::Unknown;
         }
-        let is_given = |key: &String| self.pins.name(key) || authorities.contains(key);
+        let is_given = |key: &String| self.pins.name(key) || ca.contains(key);
         if keys.iter().any(is_given) { Comparison::Same } else { Comparison::Other }
     }
 }
@@ -271,15 +266,15 @@ impl Options {
                 let file = self.settings.value(Flag::File).ok_or_else(|| usage("ca-hash expects FILE"))?;
                 self.reject_other_flags(&[Flag::File, Flag::Report, Flag::Timeout])?;
                 let mut reader = self.reader()?;
-                let bundle = discovery::bundle("ca-hash", file, &mut reader)?;
-                return needed(bundle, reader).map(Command::CaHash);
+                let ca = discovery::ca_bundle("ca-hash", file, &mut reader)?;
+                return needed(ca, reader).map(Command::CaHash);
             }
             Some(Verb::Verify) => {
                 if self.settings.origin(Flag::ClusterInfo).is_none() {
                     return Err(usage("verify expects --cluster-info FILE"));
                 }
-                let published = self.published()?;
-                return Ok(Command::Verify(Box::new(published), self.warnings()?));
+                let info = self.unverified_cluster_info()?;
+                return Ok(Command::Verify(Box::new(info), self.warnings()?));
             }
             Some(Verb::Check) => {
                 self.reject_other_flags(&[Flag::Root, Flag::Report])?;
@@ -314,15 +309,15 @@ impl Options {
         Ok(Command::Join(join))
     }
 
-    fn published(&self) -> Result<Published> {
+    fn unverified_cluster_info(&self) -> Result<UnverifiedClusterInfo> {
         let mut reader = self.reader()?;
         let mut settings = self.settings.clone();
         if let Some(unread) = settings.unread.take() {
             reader.note(unread);
         }
         settings.read_secrets(&mut reader)?;
-        let published = discovery::published(&settings, &mut reader)?;
-        needed(published, reader)
+        let info = discovery::unverified(&settings, &mut reader)?;
+        needed(info, reader)
     }
 
     fn reject_other_flags(&self, flags: &[Flag]) -> Result<()> {
@@ -333,10 +328,10 @@ impl Options {
     fn join(&self) -> Result<Join> {
         let settings = &self.settings;
         let removes = settings.is_on(Flag::RemoveTokenFile);
-        let files = settings.secret_files().filter(|file| removes && *file != reader::STANDARD_INPUT);
+        let files = settings.secret_files().filter(|file| removes && *file != input::STANDARD_INPUT);
         let pins = discovery::pins(settings)?;
         Ok(Join {
-            method: Method::of(settings, &pins)?,
+            method: LazyMethod::of(settings, &pins)?,
             pins,
             unread: settings.unread.clone(),
             token_files: files.map(PathBuf::from).collect(),
@@ -368,10 +363,6 @@ fn needed<T>(found: Option<T>, reader: Reader) -> Result<T> {
         (Some(found), None) => Ok(found),
         (_, missing) => Err(missing.map_or_else(|| usage("a setting is missing"), Error::from)),
     }
-}
-
-fn usage(message: impl Into<String>) -> Error {
-    Error::new(Step::Options, ErrorKind::Usage, message)
 }
 
 #[cfg(test)]

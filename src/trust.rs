@@ -6,28 +6,52 @@
 //! another way. Where no server of the cluster has delivered the bytes, each key is pinned.
 
 mod ca;
+mod cluster_info;
 mod jws;
 mod token;
 
-pub use ca::{Bundle, Pin, Pins, share_a_key};
+pub use ca::{CaBundle, Pin, Pins, share_a_key};
+pub use cluster_info::ClusterInfo;
 pub use token::Token;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::discovery::ClusterInfo;
-use crate::error::{Error, ErrorKind, Result, Step};
+use crate::clock::distance;
+use crate::error::{Error, ErrorKind, Result, Retry, Step};
 use crate::http::{ClientIdentity, Roots, ServerUrl, System, Unverified, Verified};
 use crate::kubeconfig::Kubeconfig;
+use crate::x509;
 
-/// A cluster that the token, and the pins where there are any, vouch for, with a verified connection to it.
+/// A cluster that the token, and the pins where there are any, vouch for, or that is configured, with a verified connection
+/// to it.
 #[derive(Debug)]
 pub struct TrustedCluster {
     server: ServerUrl,
-    authorities: Bundle,
+    ca: CaBundle,
     api: Verified,
 }
 
 impl TrustedCluster {
+    /// Trusts a server and CAs that are configured: a kubeconfig or a CA file that the operator put on the machine, or that
+    /// is at a URL of theirs. The pins hold in addition. The server will know this machine by `identity` where one is given.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotTrusted`] when none of the certificates is a CA, or there are pins, and not one for each certificate;
+    /// [`ErrorKind::Clock`], which is retryable, when none of the CAs is valid `now`; a usage error as of
+    /// [`SignedCluster::open`].
+    pub fn configured(
+        system: &System,
+        server: ServerUrl,
+        ca: CaBundle,
+        pins: &Pins,
+        identity: Option<ClientIdentity>,
+        now: SystemTime,
+    ) -> Result<Self> {
+        pins.check_each(&ca, "the given CA data")?;
+        let api = Verified::dial(system, &server, &ca.roots(now)?, identity)?;
+        Ok(Self { server, ca, api })
+    }
+
     /// The API server, as cluster-info names it.
     #[must_use]
     pub fn server(&self) -> &ServerUrl {
@@ -36,50 +60,61 @@ impl TrustedCluster {
 
     /// The CAs of the cluster.
     #[must_use]
-    pub fn authorities(&self) -> &Bundle {
-        &self.authorities
+    pub fn ca(&self) -> &CaBundle {
+        &self.ca
     }
 
-    /// The way to the API server; every handshake on it leads to one of the CAs.
+    /// The connection to the API server; every handshake on it leads to one of the CAs.
     #[must_use]
     pub fn api(&self) -> &Verified {
         &self.api
     }
 }
 
+/// A signed cluster-info from anywhere, with what it is to be verified by.
+#[derive(Debug)]
+pub struct UnverifiedClusterInfo {
+    /// The content of the ConfigMap.
+    pub info: ClusterInfo,
+    /// The token that signs it.
+    pub token: Token,
+    /// Which CA keys are accepted. Without pins, anyone with the token can impersonate the cluster, which is why
+    /// [`Pins::None`] has to be asked for.
+    pub pins: Pins,
+}
+
+impl UnverifiedClusterInfo {
+    /// Decides whether it is what the token's cluster has signed. The content is not trusted at all; token and pins are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotPublished`], which is retryable, when there is no signature for this token; [`ErrorKind::Clock`], which
+    /// is retryable, when only the time is wrong; [`ErrorKind::NotTrusted`] for everything else.
+    pub fn verify(&self, now: SystemTime) -> Result<SignedCluster> {
+        let kubeconfig = jws::verify(&self.info, &self.token)?;
+        let config =
+            Kubeconfig::parse(kubeconfig).map_err(|e| malformed("its kubeconfig is invalid").caused_by(e))?;
+        let cluster =
+            config.discovery_cluster().map_err(|e| malformed("its kubeconfig is unusable").caused_by(e))?;
+        let server = ServerUrl::parse(&cluster.server)
+            .ok_or_else(|| malformed("its server is not an https:// URL with host, port and path"))?;
+        let ca = CaBundle::from_base64(&cluster.certificate_authority_data)
+            .map_err(|problem| malformed(&problem))?;
+        self.pins.check(&ca)?;
+        let roots = ca.roots(now)?;
+        Ok(SignedCluster { server, ca, roots, pins: self.pins.clone(), now })
+    }
+}
+
 /// Content that was signed with the token and, where there are pins, by a cluster whose CA is pinned. What is left to
-/// judge is the connection. Only [`verify`] makes one.
+/// verify is the connection. Only [`UnverifiedClusterInfo::verify`] makes one.
 #[derive(Debug)]
 pub struct SignedCluster {
     server: ServerUrl,
-    authorities: Bundle,
+    ca: CaBundle,
     /// All CAs, which verify what comes once the cluster is trusted.
     roots: Roots,
     pins: Pins,
     now: SystemTime,
-}
-
-/// Decides whether `info` is what the token's cluster has signed.
-///
-/// `info` is not trusted at all; `token` and `pins` are. Without pins, whoever knows the token can forge cluster-info,
-/// which is why [`Pins::None`] has to be asked for.
-///
-/// # Errors
-/// [`ErrorKind::NotPublished`], which may heal, when there is no signature for this token; [`ErrorKind::Clock`], which may
-/// heal, when only the time is wrong; [`ErrorKind::NotTrusted`] for everything else.
-pub fn verify(info: &ClusterInfo, token: &Token, pins: &Pins, now: SystemTime) -> Result<SignedCluster> {
-    let kubeconfig = jws::verify(info, token)?;
-    let config =
-        Kubeconfig::parse(kubeconfig).map_err(|e| malformed("its kubeconfig is invalid").caused_by(e))?;
-    let cluster =
-        config.discovery_cluster().map_err(|e| malformed("its kubeconfig is unusable").caused_by(e))?;
-    let server = ServerUrl::parse(&cluster.server)
-        .ok_or_else(|| malformed("its server is not an https:// URL with host, port and path"))?;
-    let authorities =
-        Bundle::from_base64(&cluster.certificate_authority_data).map_err(|problem| malformed(&problem))?;
-    pins.check(&authorities)?;
-    let roots = authorities.roots(now)?;
-    Ok(SignedCluster { server, authorities, roots, pins: pins.clone(), now })
 }
 
 impl SignedCluster {
@@ -91,37 +126,37 @@ impl SignedCluster {
 
     /// The CAs, all that were published.
     #[must_use]
-    pub fn authorities(&self) -> &Bundle {
-        &self.authorities
+    pub fn ca(&self) -> &CaBundle {
+        &self.ca
     }
 
-    /// Judges the connection that delivered the content, and trusts it from then on, or goes over to the server that
-    /// the content names.
+    /// Verifies the connection that delivered the content, and trusts it from then on, or switches to the server that the
+    /// content names.
     ///
     /// With pins, the dialled endpoint's chain must verify even where cluster-info names another server, as in kubeadm,
-    /// and by the pinned CAs alone, which kubeadm does not ask: a holder of the token could publish his own CA beside the
+    /// and by the pinned CAs alone, which kubeadm does not ask: anyone with the token could publish their own CA beside the
     /// pinned one. Whoever holds a chain by a pinned CA is the cluster, and vouches for the rest of the bundle. Without
     /// pins the signature is enough where another server is named (`cmd/kubeadm/app/discovery/token`).
     ///
     /// # Errors
-    /// [`ErrorKind::Clock`], which may heal, when only the time is wrong; else [`ErrorKind::NotTrusted`].
-    pub fn over(self, peer: Unverified) -> Result<TrustedCluster> {
+    /// [`ErrorKind::Clock`], which is retryable, when only the time is wrong; else [`ErrorKind::NotTrusted`].
+    pub fn verify_peer(self, peer: Unverified) -> Result<TrustedCluster> {
         let is_named = peer.endpoint() == self.server.endpoint();
-        let missing = self.pins.missing_of(&self.authorities);
-        // Where all CAs are pinned, the named server is judged by all of them below.
-        let is_judged_below = is_named && missing.is_empty();
-        if !(self.pins.given().is_empty() || is_judged_below) {
+        let missing = self.pins.missing_of(&self.ca);
+        // Where all CAs are pinned, the named server is verified by all of them below.
+        let is_verified_below = is_named && missing.is_empty();
+        if !(self.pins.given().is_empty() || is_verified_below) {
             self.check_by_pinned(&peer, missing)?;
         }
-        let Self { server, authorities, roots, .. } = self;
-        let api = if is_named { peer.verify(&roots, &server)? } else { peer.leave_for(&server, &roots)? };
-        Ok(TrustedCluster { server, authorities, api })
+        let Self { server, ca, roots, .. } = self;
+        let api = if is_named { peer.verify(&roots, &server)? } else { peer.switch_to(&server, &roots)? };
+        Ok(TrustedCluster { server, ca, api })
     }
 
-    /// Judges the connection by the pinned CAs alone. The keys in `missing` are not pinned.
+    /// Verifies the connection by the pinned CAs alone. The keys in `missing` are not pinned.
     fn check_by_pinned(&self, peer: &Unverified, mut missing: Vec<String>) -> Result<()> {
         let check = |is_root: &dyn Fn(&str) -> bool| {
-            let roots = self.authorities.roots_among(self.now, &|c| is_root(&c.pin()))?;
+            let roots = self.ca.roots_among(self.now, &|c| is_root(&c.pin()))?;
             peer.check_chain(&roots)
         };
         let Err(error) = check(&|key| self.pins.name(key)) else { return Ok(()) };
@@ -135,91 +170,61 @@ impl SignedCluster {
             .with_help("if that CA is the cluster's, pin its key too"))
     }
 
-    /// Takes content that no server of the cluster has delivered, so that nobody vouches for what is not pinned.
+    /// Accepts content that no server of the cluster has delivered, so that nobody vouches for what is not pinned.
     ///
     /// # Errors
     /// [`ErrorKind::NotTrusted`] when there are pins, and not one for each certificate.
-    fn alone(self) -> Result<Self> {
-        self.pins.check_each(&self.authorities, "cluster-info")?;
+    pub fn without_peer(self) -> Result<Self> {
+        self.pins.check_each(&self.ca, "cluster-info")?;
         Ok(self)
     }
 
-    /// Trusts content that came by another way than the API server's connection: from a file, say. Every connection to
+    /// Trusts content that came in another way than over the API server's connection: from a file, say. Every connection to
     /// the server that it names is verified in its handshake.
     ///
     /// # Errors
-    /// [`ErrorKind::NotTrusted`] when there are pins, and not one for each certificate. A usage error when the server is to
-    /// be reached through a proxy that cannot be used. The first request dials.
-    pub fn without_peer(self, system: &System) -> Result<TrustedCluster> {
-        let Self { server, authorities, roots, .. } = self.alone()?;
+    /// As of [`Self::without_peer`]. A usage error when the server is to be reached through a proxy that cannot be used. The
+    /// first request dials.
+    pub fn open(self, system: &System) -> Result<TrustedCluster> {
+        let Self { server, ca, roots, .. } = self.without_peer()?;
         let api = Verified::dial(system, &server, &roots, None)?;
-        Ok(TrustedCluster { server, authorities, api })
+        Ok(TrustedCluster { server, ca, api })
     }
 }
 
-/// Trusts a server and CAs on the operator's own word: a kubeconfig or a CA file that he put on the machine, or that
-/// lies behind a URL of his. The pins hold beside it. The server will know this machine by `identity` where one is given.
+/// `now`, unless it is before the program was built: such a clock is wrong, whatever certificates say.
 ///
 /// # Errors
-/// [`ErrorKind::NotTrusted`] when none of the certificates is a CA, or there are pins, and not one for each certificate;
-/// [`ErrorKind::Clock`], which may heal, when none of the CAs is valid `now`; a usage error as of
-/// [`SignedCluster::without_peer`].
-pub fn given(
-    system: &System,
-    given: &GivenCluster,
-    pins: &Pins,
-    identity: Option<ClientIdentity>,
-    now: SystemTime,
-) -> Result<TrustedCluster> {
-    let authorities = given.authorities.clone();
-    pins.check_each(&authorities, "the given CA data")?;
-    let api = Verified::dial(system, &given.server, &authorities.roots(now)?, identity)?;
-    Ok(TrustedCluster { server: given.server.clone(), authorities, api })
-}
-
-/// A signed cluster-info from anywhere, with what it is to be judged by.
-#[derive(Debug)]
-pub struct Published {
-    /// The ConfigMap, not verified yet.
-    pub info: ClusterInfo,
-    /// The token that signs it.
-    pub token: Token,
-    /// Which CA keys are accepted.
-    pub pins: Pins,
-}
-
-impl Published {
-    /// The decision of [`verify`], where no server of the cluster has delivered it.
-    ///
-    /// # Errors
-    /// As of [`verify`], and [`ErrorKind::NotTrusted`] when there are pins, and not one for each certificate.
-    pub fn verify(&self, now: SystemTime) -> Result<SignedCluster> {
-        verify(&self.info, &self.token, &self.pins, now)?.alone()
+/// [`ErrorKind::Clock`], which is retryable.
+pub fn check_not_before_build_date(now: SystemTime) -> Result<SystemTime> {
+    let built = UNIX_EPOCH + Duration::from_secs(env!("NODESTRAP_BUILD_TIME").parse().unwrap_or_default());
+    if now >= built {
+        return Ok(now);
     }
-}
-
-/// A cluster as the operator names it.
-#[derive(Clone, Debug)]
-pub struct GivenCluster {
-    /// The API server.
-    pub server: ServerUrl,
-    /// Its CAs.
-    pub authorities: Bundle,
+    let what = format!(
+        "system time is {}, nodestrap was built at {}, {} later: the clock is behind, or that of the build was ahead",
+        x509::utc(now),
+        x509::utc(built),
+        distance(now, built)
+    );
+    Err(Error::new(Step::Trust, ErrorKind::Clock, what)
+        .with_help("set the clock")
+        .with_retry(Retry::UntilDeadline(None)))
 }
 
 /// The roots of a cluster that was trusted before, from its `ca`, PEM as the node keeps it.
 ///
 /// # Errors
 /// [`ErrorKind::Files`] for what is no bundle of certificates; [`ErrorKind::NotTrusted`] and [`ErrorKind::Clock`] as in
-/// [`verify`].
+/// [`UnverifiedClusterInfo::verify`].
 pub fn roots(ca: &[u8], now: SystemTime) -> Result<Roots> {
-    let bundle = Bundle::from_pem(ca.to_vec()).map_err(|problem| {
+    let ca = CaBundle::from_pem(ca.to_vec()).map_err(|problem| {
         Error::new(Step::Files, ErrorKind::Files, format!("kubelet.conf is unusable: {problem}"))
     })?;
-    bundle.roots(now)
+    ca.roots(now)
 }
 
-/// Signed content that makes no sense: no waiting heals it.
+/// Signed content that makes no sense: it is not retryable.
 fn malformed(problem: &str) -> Error {
     let what = format!("cluster-info is signed with the token, but {problem}");
     Error::new(Step::Trust, ErrorKind::NotTrusted, what)

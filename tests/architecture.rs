@@ -10,8 +10,20 @@ use std::path::{Path, PathBuf};
 const LINES: usize = 400;
 
 /// The stages in order, as src/lib.rs lists them.
-const STAGES: [&str; 9] =
-    ["http", "discovery", "trust", "kubelet", "csr", "node", "options", "join", "commands"];
+const STAGES: [&str; 12] = [
+    "http",
+    "key",
+    "rsa_key",
+    "trust",
+    "credentials",
+    "discovery",
+    "kubelet",
+    "csr",
+    "node",
+    "options",
+    "join",
+    "commands",
+];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("the folder is there") {

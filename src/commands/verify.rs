@@ -5,20 +5,19 @@ use std::fmt::Write as _;
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::http::checks_key;
-use crate::join::after_build;
 use crate::log::Log;
 use crate::report::{Report, Success};
-use crate::trust::Published;
+use crate::trust::{UnverifiedClusterInfo, check_not_before_build_date};
 use crate::x509::{key_name, utc};
 
-/// Judges signature, content and pins as a join does, and prints what they vouch for: the server, and each CA with its
-/// pin, subject and validity. `published` is as little trusted as in a join.
+/// Verifies signature, content and pins as a join does, and prints what they vouch for: the server, and each CA with its
+/// pin, subject and validity. `info` is as little trusted as in a join.
 ///
 /// # Errors
-/// As of [`crate::trust::verify`], at once: nothing is waited for. [`crate::error::ErrorKind::Files`] when the answer cannot be
+/// As of [`UnverifiedClusterInfo::verify`], at once: nothing is waited for. [`crate::error::ErrorKind::Files`] when the answer cannot be
 /// printed.
 pub fn verify(
-    published: &Published,
+    info: &UnverifiedClusterInfo,
     warnings: &[String],
     clock: &dyn Clock,
     log: &Log,
@@ -28,10 +27,10 @@ pub fn verify(
         log.warn(warning);
     }
     let now = clock.now();
-    after_build(now)?;
-    let cluster = published.verify(now)?;
+    check_not_before_build_date(now)?;
+    let cluster = info.verify(now)?.without_peer()?;
     let mut answer = format!("server: {}\n", cluster.server().as_str());
-    for certificate in cluster.authorities().certificates() {
+    for certificate in cluster.ca().certificates() {
         let unfit = if !(certificate.may_issue && certificate.for_servers) {
             "; not a CA".to_owned()
         } else if !certificate.is_valid_at(now) {
@@ -48,7 +47,7 @@ pub fn verify(
     }
     report.server = Some(cluster.server().as_str().to_owned());
     log.show_name(cluster.server().endpoint().host());
-    report.ca_hashes = cluster.authorities().pins();
+    report.ca_hashes = cluster.ca().pins();
     log.print(&answer)?;
     Ok(Success::Verified)
 }

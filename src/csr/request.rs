@@ -6,10 +6,10 @@ use der::Tag;
 use ring::digest;
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 
-use super::key::Key;
 use super::kind::CertificateTemplate;
 use crate::asn1::{context, oid, tlv};
 use crate::error::Result;
+use crate::key::Key;
 use crate::node_name::ORGANIZATION;
 use crate::pem_blocks;
 use crate::x509::{self, AltNames};

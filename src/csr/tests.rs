@@ -14,11 +14,14 @@ use serde_json::{Value, json};
 use super::object::{CsrStatus, Object};
 use super::*;
 use crate::asn1::{Fields, tlv};
+use crate::credentials::{ClientPair, Credentials};
 use crate::error::{Error, ErrorKind, Retry};
 use crate::http::{HandshakeSignature, SignsHandshake as _};
+use crate::key::Key;
 use crate::limits;
 use crate::node_name::NodeName;
 use crate::pem_blocks;
+use crate::rsa_key::RsaKey;
 use crate::x509::{self, AltName, AltNames};
 
 const KEY: &str = include_str!("../../tests/vectors/sec1-p256.pem");
@@ -368,7 +371,7 @@ fn an_rsa_key_signs_handshakes_of_both_versions() {
 }
 
 #[test]
-fn credentials_are_shown_and_embedded_as_they_are() {
+fn credentials_are_presented_and_embedded_as_they_are() {
     let secret = || crate::secret::Secret::new("abcdef.0123456789abcdef".to_owned());
     let pair = || ClientPair::from_pem(format!("{NODE}{NODE}").as_bytes(), KEY.as_bytes()).unwrap();
     assert!(Credentials::of_user(None, None).is_none());

@@ -17,18 +17,41 @@ use crate::asn1::Fields;
 use crate::node_name::ORGANIZATION;
 use crate::x509::{Certificate, is_of_organization};
 
+/// Roots that server chains may end at.
+#[derive(Debug)]
+pub struct Roots(pub(super) Arc<Anchors>);
+
+impl Roots {
+    /// Takes certificates that the caller has found to be trusted, of which those that may not sign for servers stand for
+    /// themselves only; and others that may stand between one of them and a server, whether the server sends them or not.
+    pub fn new<'a>(
+        roots: impl IntoIterator<Item = &'a Certificate>,
+        between: impl IntoIterator<Item = &'a Certificate>,
+    ) -> Self {
+        Self(Arc::new(Anchors::read(roots, between)))
+    }
+
+    /// The public roots that are built in, those of Mozilla's root program: good for a file that the public web serves, and
+    /// never for a cluster.
+    #[must_use]
+    pub fn public() -> Self {
+        // Names and keys stay where they are in the binary; what is copied are references to them.
+        Self(Arc::new(Anchors::of(webpki_roots::TLS_SERVER_ROOTS)))
+    }
+}
+
 /// What chains may end at.
 #[derive(Debug)]
 pub(super) struct Anchors {
     pub(super) signers: Vec<TrustAnchor<'static>>,
-    /// The certificates of all roots, also of those that may not sign; none for a programme's.
+    /// The certificates of all roots, also of those that may not sign; none for a root program's.
     pub(super) roots: Vec<Certificate>,
     /// What may stand between a root and a server, beside what the server sends.
     between: Vec<CertificateDer<'static>>,
 }
 
 impl Anchors {
-    /// Those of a programme that has judged them.
+    /// Those of a root program that has judged them.
     pub(super) fn of(anchors: &[TrustAnchor<'static>]) -> Self {
         Self { signers: anchors.to_vec(), roots: Vec::new(), between: Vec::new() }
     }

@@ -1,4 +1,4 @@
-//! The machine's client certificate, as a TLS handshake shows it.
+//! What the machine authenticates with: a client certificate, as a TLS handshake presents it, or a bearer token.
 //!
 //! The key stays with whoever holds it and signs when it is asked to: rustls neither sees nor copies it.
 
@@ -9,8 +9,32 @@ use rustls::client::ResolvesClientCert;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::{SignatureAlgorithm, SignatureScheme};
+use ureq::http::header::HeaderValue;
 
+use crate::error::{self, usage};
+use crate::secret::Secret;
 use crate::x509::Certificate;
+
+/// What stands before the token.
+const SCHEME: &str = "Bearer ";
+
+/// A bearer token, ready to be sent. ureq keeps copies of it in its buffers until the process ends.
+#[derive(Debug)]
+pub struct Bearer(pub(super) HeaderValue);
+
+impl Bearer {
+    /// Makes the header's value (RFC 6750, section 2.1).
+    ///
+    /// # Errors
+    /// A usage error for a token with characters that no header can carry.
+    pub fn new(token: &Secret<String>) -> error::Result<Self> {
+        let text = Secret::new([SCHEME, token.expose()].concat());
+        let mut value = HeaderValue::from_str(text.expose())
+            .map_err(|_| usage("the token has characters that an HTTP header cannot carry"))?;
+        value.set_sensitive(true);
+        Ok(Self(value))
+    }
+}
 
 /// How a key signs a handshake, in the terms of RFC 8446, section 4.2.3. SHA-256 is in every server's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,14 +4,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::clock::Deadline;
+use crate::discovery::Method;
 use crate::disk::{self, Lock};
 use crate::error::{Error, Result};
 use crate::http::System;
+use crate::input::Wait;
 use crate::kubelet::{ClusterQuery, KubeletFiles, Machine, Patches};
 use crate::log::Log;
 use crate::node::{Identity, NodeFiles, NodeState};
 use crate::node_name::{NodeName, USER_PREFIX};
-use crate::options::{Comparison, Discovery, Join, Wait};
+use crate::options::{Comparison, Join};
 use crate::report::Report;
 use crate::x509::AltName;
 
@@ -100,11 +102,11 @@ impl<'a> Run<'a> {
     }
 
     /// How the cluster is found, now that this has to be known.
-    pub(super) fn method(&self) -> Result<&'a Discovery> {
+    pub(super) fn method(&self) -> Result<&'a Method> {
         let log = self.log;
         let clock = self.system.clock.clone();
         let deadline = Deadline::after(&*clock, self.options.discovery_timeout).earlier(self.overall);
-        let method = self.options.method.discovery(Wait { clock, deadline });
+        let method = self.options.method.get(Wait { clock, deadline });
         match &method {
             Ok(method) => method.hosts().into_iter().for_each(|host| log.show_name(host)),
             // A name may have turned out to be the token.

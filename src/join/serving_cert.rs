@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use super::{Run, discard_key, log_progress};
 use crate::clock::Deadline;
 use crate::csr::{
-    CertificateKind, CertificateRequest, CertificateTemplate, Exchange, IssuedCertificate, Key, Progress,
+    CertificateKind, CertificateRequest, CertificateTemplate, Exchange, IssuedCertificate, Progress,
 };
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::http::{System, Verified};
+use crate::key::Key;
 use crate::limits;
 use crate::log::Log;
 use crate::node::{Identity, NodeState};

@@ -4,7 +4,7 @@
 use super::{NodeFiles, refusal};
 use crate::error::Result;
 use crate::limits;
-use crate::trust::{Bundle, TrustedCluster};
+use crate::trust::{CaBundle, TrustedCluster};
 use crate::x509::Certificate;
 
 /// What ca.crt holds, as a kubelet reads it.
@@ -53,7 +53,7 @@ impl NodeFiles {
     }
 
     /// Holds ca.crt against the CAs of the cluster, which is trusted.
-    pub(super) fn compare_ca(&self, cluster: &Bundle) -> Result<CaState> {
+    pub(super) fn compare_ca(&self, cluster: &CaBundle) -> Result<CaState> {
         let (found, keeps) = match self.ca()? {
             CaFile::Nothing => return Ok(CaState::Missing),
             CaFile::Garbage => {
@@ -92,10 +92,10 @@ impl NodeFiles {
     /// still there.
     pub fn write_ca(&self, cluster: &TrustedCluster) -> Result<()> {
         let ca = &self.layout.ca;
-        match self.compare_ca(cluster.authorities())? {
+        match self.compare_ca(cluster.ca())? {
             CaState::Missing | CaState::Renewed => {
                 let directory = self.directory(ca.directory(), 0o755)?;
-                self.write(&directory, ca.directory(), ca.name(), 0o644, cluster.authorities().pem())
+                self.write(&directory, ca.directory(), ca.name(), 0o644, cluster.ca().pem())
             }
             // The run that has written it may have ended before its name was durable.
             CaState::Same => self.sync(ca.directory()),

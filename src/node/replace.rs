@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result, Step};
 use crate::node_name::{NodeName, USER_PREFIX};
 use crate::pem_blocks::blocks;
 use crate::secret::Secret;
-use crate::trust::Bundle;
+use crate::trust::CaBundle;
 use crate::x509::{Certificate, Name};
 
 /// The kubelet's own pair, which it signs itself and uses where it requests none (`cmd/kubelet/app/server.go`,
@@ -90,7 +90,7 @@ impl NodeFiles {
     /// kubeadm would silently keep; and for files that cannot be read.
     pub fn replacement(
         &self,
-        authorities: &Bundle,
+        authorities: &CaBundle,
         state: &NodeState,
         node: &NodeName,
         replace: bool,
@@ -166,7 +166,7 @@ impl NodeFiles {
     /// CAs, in any.
     fn identity_problem(
         &self,
-        authorities: Option<&Bundle>,
+        authorities: Option<&CaBundle>,
         state: &NodeState,
         node: &NodeName,
     ) -> Result<Option<Error>> {

@@ -18,7 +18,7 @@ use crate::disk::Scratch;
 use crate::http::{NameSources, Proxies, ServerUrl, System, SystemNetwork, Traffic};
 use crate::kubelet::KubeletFiles;
 use crate::log::Log;
-use crate::trust::{Bundle, GivenCluster, Pins, given};
+use crate::trust::{CaBundle, Pins, TrustedCluster};
 
 const CA: &[u8] = include_bytes!("../../tests/fuzz/pki/ca.pem");
 /// For `system:node:n1`, in time from 2026 to 2126.
@@ -104,8 +104,8 @@ fn cluster(authorities: &[u8]) -> TrustedCluster {
         traffic: Arc::new(Traffic::default()),
     };
     let server = ServerUrl::parse("https://192.0.2.1:6443").unwrap();
-    let authorities = Bundle::from_pem(authorities.to_vec()).unwrap();
-    given(&system, &GivenCluster { server, authorities }, &Pins::None, None, now()).unwrap()
+    let authorities = CaBundle::from_pem(authorities.to_vec()).unwrap();
+    TrustedCluster::configured(&system, server, authorities, &Pins::None, None, now()).unwrap()
 }
 
 /// Asserts that it is an error of files that says this.
@@ -287,7 +287,7 @@ fn kubelet_conf_has_its_name_when_it_is_committed() {
     staged.commit().unwrap();
     assert_eq!((node.names(), node.mode(CONF)), (vec![CONF.to_owned()], 0o600));
     let text = String::from_utf8(node.read(CONF)).unwrap();
-    for part in ["https://192.0.2.1:6443", cluster.authorities().base64(), &format!("/{PAIR}")] {
+    for part in ["https://192.0.2.1:6443", &cluster.ca().base64(), &format!("/{PAIR}")] {
         assert!(text.contains(part), "{text}");
     }
     std::fs::remove_file(node.at(CONF)).unwrap();

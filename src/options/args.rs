@@ -6,9 +6,8 @@ use lexopt::{Arg, Parser, ValueExt as _};
 
 use super::flags::{Flag, Kind};
 use super::settings::{Form, Origin, Settings};
-use super::usage;
 use super::words::{self, Rules};
-use crate::error::{Error, Result, sanitize};
+use crate::error::{Error, Result, sanitize, usage};
 
 /// What the words ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

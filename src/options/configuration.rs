@@ -7,8 +7,7 @@ use serde_json::Value;
 
 use super::flags::Flag;
 use super::settings::{Form, Origin, Settings};
-use super::usage;
-use crate::error::{Error, Result, sanitize};
+use crate::error::{Error, Result, sanitize, usage};
 use crate::yaml;
 
 /// What a known field means.

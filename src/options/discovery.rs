@@ -1,100 +1,22 @@
-//! How the cluster is found: one of five ways, and the credential that goes with it.
+//! Which discovery method is meant, and the credentials that go with it.
 
 use super::flags::Flag;
-use super::reader::{Reader, read_from};
 use super::settings::Settings;
-use super::usage;
-use super::vouched::Vouched;
-use crate::csr::Credentials;
-use crate::discovery::ClusterInfo;
-use crate::error::Result;
+use crate::credentials::{Credentials, is_bearer_token};
+use crate::discovery::{KubeconfigSource, Method, RemoteFile, StaticCluster};
+use crate::error::{Result, usage};
 use crate::http::{Endpoint, ServerUrl};
+use crate::input::{Reader, read_from};
 use crate::secret::Secret;
-use crate::trust::{Bundle, GivenCluster, Pin, Pins, Published, Token};
+use crate::trust::{CaBundle, ClusterInfo, Pin, Pins, Token, UnverifiedClusterInfo};
 
-/// How the cluster is found.
-#[derive(Debug)]
-pub enum Discovery {
-    /// Ask the API server for cluster-info.
-    Token {
-        /// Whom to ask; any one of them will do. Never empty.
-        endpoints: Vec<Endpoint>,
-        /// The token that signs cluster-info.
-        token: Token,
-        /// What requests the certificate.
-        credentials: Credentials,
-    },
-    /// A signed cluster-info from anywhere: the API server is not asked.
-    ClusterInfo {
-        /// The ConfigMap, not verified yet.
-        info: Source<ClusterInfo>,
-        /// The token that signs it.
-        token: Token,
-        /// What requests the certificate.
-        credentials: Credentials,
-    },
-    /// Server and CA by the operator's own word, from a kubeconfig or from flags.
-    Given(Vouched),
-    /// The same from a kubeconfig that has to be fetched first.
-    Kubeconfig {
-        /// Where it is.
-        download: Download,
-        /// The operator's token, instead of what the kubeconfig's user is known by.
-        token: Option<Secret<String>>,
-    },
-}
-
-/// Something that a file has told already, or that has to be fetched.
-#[derive(Debug)]
-pub enum Source<T> {
-    /// It was read.
-    Read(T),
-    /// It lies there.
-    Behind(Download),
-}
-
-/// A file behind a URL.
-#[derive(Debug)]
-pub struct Download {
-    /// Where it is.
-    pub url: ServerUrl,
-    /// The CAs that its server is verified by; without them the public roots.
-    pub authorities: Option<Bundle>,
-}
-
-impl Discovery {
-    /// The tokens that it was told, by which servers will know this machine or it knows them.
-    pub fn tokens(&self) -> impl Iterator<Item = &Secret<String>> {
-        let (signing, requesting) = match self {
-            Self::Token { token, credentials, .. } | Self::ClusterInfo { token, credentials, .. } => {
-                (Some(token.whole()), credentials.token())
-            }
-            Self::Given(Vouched { credentials, .. }) => (None, credentials.token()),
-            Self::Kubeconfig { token, .. } => (None, token.as_ref()),
-        };
-        signing.into_iter().chain(requesting)
-    }
-
-    /// The hosts that are asked first.
-    #[must_use]
-    pub fn hosts(&self) -> Vec<&str> {
-        let place = match self {
-            Self::Token { endpoints, .. } => return endpoints.iter().map(Endpoint::host).collect(),
-            Self::ClusterInfo { info: Source::Read(_), .. } => return Vec::new(),
-            Self::ClusterInfo { info: Source::Behind(file), .. }
-            | Self::Kubeconfig { download: file, .. } => &file.url,
-            Self::Given(given) => &given.cluster.server,
-        };
-        vec![place.endpoint().host()]
-    }
-}
-
-/// The settings that each name a way. The stronger source decides; two ways from one source are a contradiction.
-const WAYS: [Flag; 5] =
+/// The settings that each name a method. The source of higher precedence decides; two methods from one source are a
+/// contradiction.
+const METHODS: [Flag; 5] =
     [Flag::Endpoint, Flag::ClusterInfo, Flag::DiscoveryFile, Flag::BootstrapKubeconfig, Flag::Server];
 
-/// Decides the way, and what the machine is known by on it. `None` where `reader` misses something; CAs on the operator's
-/// word are in `given` then too.
+/// Decides the method, and the credentials on it. The CAs of a static configuration, and the method, each without a value where
+/// `reader` lacks something for it.
 ///
 /// # Errors
 /// A usage error for what is wrong in itself: contradictory, or malformed.
@@ -102,119 +24,148 @@ pub(super) fn decide(
     settings: &Settings,
     pins: &Pins,
     reader: &mut Reader,
-    given: &mut Option<Bundle>,
-) -> Result<Option<Discovery>> {
-    let Some(way) = way(settings)? else {
-        return Ok(reader.lacks("API server address not set", Some("set HOST:PORT")));
+) -> Result<(Option<CaBundle>, Option<Method>)> {
+    let Some(flag) = method_flag(settings)? else {
+        return Ok((None, reader.lacks("API server address not set", Some("set HOST:PORT"))));
     };
-    let value = settings.value(way).unwrap_or_default();
-    let label = settings.label(way);
-    let is_url = matches!(way, Flag::ClusterInfo | Flag::DiscoveryFile) && value.contains("://");
+    let value = settings.value(flag).unwrap_or_default();
+    let is_url = matches!(flag, Flag::ClusterInfo | Flag::DiscoveryFile) && value.contains("://");
     if settings.value(Flag::DiscoveryCa).is_some() && !is_url {
         return Err(usage(
             "--discovery-ca is valid only with an https:// URL in --discovery-file or --cluster-info",
         ));
     }
-    let discovery = match way {
-        Flag::Endpoint => {
-            // Not repeated: it may be a token that lost its flag.
-            let endpoints = Endpoint::parse_list(value).ok_or_else(|| {
-                usage(format!("{label}: invalid API server address")).with_help(
-                    "give HOST:PORT without https://, an IPv6 address in \
-                     brackets, several with commas between",
-                )
-            })?;
-            by_token(settings, reader)?.map(|(token, credentials)| Discovery::Token {
-                endpoints,
-                token,
-                credentials,
-            })
-        }
-        Flag::ClusterInfo => {
-            let source = match Place::of(way, value, settings, reader)? {
-                Place::File(file) => reader.text(&label, file)?.map(Source::Read),
-                Place::Url(download) => download.map(Source::Behind),
-            };
-            let by_token = by_token(settings, reader)?;
-            let (Some(source), Some((token, credentials))) = (source, by_token) else { return Ok(None) };
-            let info = match source {
-                Source::Read(text) => Source::Read(cluster_info(&read_from(&label, value), &text, &token)?),
-                Source::Behind(download) => Source::Behind(download),
-            };
-            Some(Discovery::ClusterInfo { info, token, credentials })
-        }
-        Flag::Server => {
-            let server = ServerUrl::parse(value)
-                .ok_or_else(|| usage(format!("{label} expects an https:// URL with host, port and path")))?;
-            *given = match settings.value(Flag::CertificateAuthority) {
-                Some(file) => bundle(&settings.label(Flag::CertificateAuthority), file, reader)?,
-                None => reader.lacks("--server requires --certificate-authority FILE", None),
-            };
-            let token = request_token(settings, reader)?;
-            given.clone().zip(token).map(|(authorities, token)| {
-                let cluster = GivenCluster { server, authorities };
-                Discovery::Given(Vouched { cluster, credentials: token.into() })
-            })
-        }
-        // The rest are kubeconfigs. The kubelet's own is a file, for the kubelet too.
-        _ => {
-            let token = operators_token(settings, reader)?;
-            match Place::of(way, value, settings, reader)? {
-                Place::File(file) => {
-                    let kubelets = way == Flag::BootstrapKubeconfig;
-                    Vouched::from_file(&label, file, kubelets, token, reader, given)?.map(Discovery::Given)
-                }
-                Place::Url(download) if way == Flag::DiscoveryFile => {
-                    download.map(|download| Discovery::Kubeconfig { download, token })
-                }
-                Place::Url(_) => {
-                    return Err(
-                        usage(format!("{label} expects a file")).with_help("for a URL use --discovery-file")
-                    );
-                }
-            }
-        }
+    let decided = match flag {
+        Flag::Endpoint => (None, by_endpoints(value, settings, reader)?),
+        Flag::ClusterInfo => (None, by_cluster_info(value, pins, settings, reader)?),
+        Flag::Server => by_server(value, settings, reader)?,
+        // The rest are kubeconfigs.
+        _ => by_kubeconfig(flag, value, settings, reader)?,
     };
-    needs_pin(settings, pins, matches!(way, Flag::Endpoint | Flag::ClusterInfo), reader);
-    Ok(discovery)
+    needs_pin(settings, pins, matches!(flag, Flag::Endpoint | Flag::ClusterInfo), reader);
+    Ok(decided)
 }
 
-/// The way that is said by the strongest source, if any.
+/// The setting of the method that the source of highest precedence names, if any.
 ///
 /// # Errors
 /// A usage error for two of them.
-fn way(settings: &Settings) -> Result<Option<Flag>> {
-    let ignored = ignored_endpoint(settings);
-    let ways = || {
-        let said = WAYS.into_iter().filter_map(|way| Some((way, settings.origin(way)?)));
-        said.filter(|(way, _)| !(ignored && *way == Flag::Endpoint))
+fn method_flag(settings: &Settings) -> Result<Option<Flag>> {
+    let is_ignored = ignored_endpoint(settings);
+    let named = || {
+        let given = METHODS.into_iter().filter_map(|flag| Some((flag, settings.origin(flag)?)));
+        given.filter(|(flag, _)| !(is_ignored && *flag == Flag::Endpoint))
     };
-    let strongest = ways().map(|(_, origin)| origin).max();
-    let mut chosen = ways().filter(|(_, origin)| Some(*origin) == strongest).map(|(way, _)| way);
+    let highest = named().map(|(_, origin)| origin).max();
+    let mut chosen = named().filter(|(_, origin)| Some(*origin) == highest).map(|(flag, _)| flag);
     match (chosen.next(), chosen.next()) {
-        (Some(way), Some(other)) => Err(usage(format!(
+        (Some(flag), Some(other)) => Err(usage(format!(
             "{} and {} are mutually exclusive",
-            settings.label(way),
+            settings.label(flag),
             settings.label(other)
         ))
         .with_help("use one of them")),
-        (way, _) => Ok(way),
+        (flag, _) => Ok(flag),
     }
 }
 
-/// Whether the endpoint says nothing: beside a configuration that names a discovery file kubeadm does not look at it,
-/// wherever it comes from (`cmd/kubeadm/app/cmd/join.go`).
+fn by_endpoints(value: &str, settings: &Settings, reader: &mut Reader) -> Result<Option<Method>> {
+    // Not repeated: it may be a token that lost its flag.
+    let endpoints = Endpoint::parse_list(value).ok_or_else(|| {
+        usage(format!("{}: invalid API server address", settings.label(Flag::Endpoint))).with_help(
+            "give HOST:PORT without https://, an IPv6 address in \
+             brackets, several with commas between",
+        )
+    })?;
+    let tokens = tokens(settings, reader)?;
+    Ok(tokens.map(|(token, credentials)| Method::Token { endpoints, token, credentials }))
+}
+
+fn by_cluster_info(
+    value: &str,
+    pins: &Pins,
+    settings: &Settings,
+    reader: &mut Reader,
+) -> Result<Option<Method>> {
+    let flag = Flag::ClusterInfo;
+    let label = settings.label(flag);
+    match Location::of(flag, value, settings, reader)? {
+        Location::File(file) => {
+            let text = reader.text(&label, file)?;
+            let (Some(text), Some((token, credentials))) = (text, tokens(settings, reader)?) else {
+                return Ok(None);
+            };
+            let info = cluster_info(&read_from(&label, value), &text, &token)?;
+            let info = UnverifiedClusterInfo { info, token, pins: pins.clone() };
+            Ok(Some(Method::LoadedClusterInfo { info, credentials }))
+        }
+        Location::Url(file) => {
+            let method = file.zip(tokens(settings, reader)?);
+            Ok(method.map(|(file, (token, credentials))| Method::RemoteClusterInfo {
+                file,
+                token,
+                credentials,
+            }))
+        }
+    }
+}
+
+fn by_server(
+    value: &str,
+    settings: &Settings,
+    reader: &mut Reader,
+) -> Result<(Option<CaBundle>, Option<Method>)> {
+    let flag = Flag::CertificateAuthority;
+    let server = ServerUrl::parse(value).ok_or_else(|| {
+        usage(format!("{} expects an https:// URL with host, port and path", settings.label(Flag::Server)))
+    })?;
+    let ca = match settings.value(flag) {
+        Some(file) => ca_bundle(&settings.label(flag), file, reader)?,
+        None => reader.lacks("--server requires --certificate-authority FILE", None),
+    };
+    let both = ca.clone().zip(request_token(settings, reader)?);
+    let cluster = both.map(|(ca, token)| StaticCluster { server, ca, credentials: token.into() });
+    Ok((ca, cluster.map(Method::Static)))
+}
+
+/// The kubelet's own bootstrap kubeconfig is a file, for the kubelet too.
+fn by_kubeconfig(
+    flag: Flag,
+    value: &str,
+    settings: &Settings,
+    reader: &mut Reader,
+) -> Result<(Option<CaBundle>, Option<Method>)> {
+    let (label, for_kubelet) = (settings.label(flag), flag == Flag::BootstrapKubeconfig);
+    let token = operators_token(settings, reader)?;
+    match Location::of(flag, value, settings, reader)? {
+        Location::File(file) => {
+            let Some(text) = reader.text(&label, file)? else { return Ok((None, None)) };
+            let source = KubeconfigSource::file(&label, file, for_kubelet);
+            let (ca, cluster) = source.read(text.expose(), token, reader)?;
+            Ok((ca, cluster.map(Method::Static)))
+        }
+        Location::Url(file) if !for_kubelet => {
+            Ok((None, file.map(|file| Method::RemoteKubeconfig { file, token })))
+        }
+        Location::Url(_) => {
+            Err(usage(format!("{label} expects a file")).with_help("for a URL use --discovery-file"))
+        }
+    }
+}
+
+/// Whether the endpoint is ignored: with a configuration that names a discovery file kubeadm does not look at it, wherever it
+/// comes from (`cmd/kubeadm/app/cmd/join.go`).
 pub(super) fn ignored_endpoint(settings: &Settings) -> bool {
     settings.origin(Flag::Endpoint).is_some()
         && !settings.is_configured(Flag::Endpoint)
         && settings.is_configured(Flag::DiscoveryFile)
 }
 
-/// A cluster-info in a file, with the token and the pins to judge it by; `None` where `reader` misses something.
+/// A cluster-info in a file, with the token and the pins to verify it by; `None` where `reader` lacks something.
 ///
 /// # Errors
 /// A usage error that says what is malformed.
-pub(super) fn published(settings: &Settings, reader: &mut Reader) -> Result<Option<Published>> {
+pub(super) fn unverified(settings: &Settings, reader: &mut Reader) -> Result<Option<UnverifiedClusterInfo>> {
     let (flag, pins) = (Flag::ClusterInfo, pins(settings)?);
     let (label, file) = (settings.label(flag), settings.value(flag).unwrap_or_default());
     let text = reader.text(&label, file)?;
@@ -222,7 +173,7 @@ pub(super) fn published(settings: &Settings, reader: &mut Reader) -> Result<Opti
     needs_pin(settings, &pins, true, reader);
     let (Some(text), Some(token)) = (text, token) else { return Ok(None) };
     let info = cluster_info(&read_from(&label, file), &text, &token)?;
-    Ok(Some(Published { info, token, pins }))
+    Ok(Some(UnverifiedClusterInfo { info, token, pins }))
 }
 
 fn cluster_info(who: &str, text: &Secret<String>, token: &Token) -> Result<ClusterInfo> {
@@ -233,17 +184,17 @@ fn cluster_info(who: &str, text: &Secret<String>, token: &Token) -> Result<Clust
     })
 }
 
-/// What a setting names that takes a file or an `https://` URL, as kubeadm tells them apart
+/// What a setting names that expects a file or an `https://` URL, as kubeadm tells them apart
 /// (`cmd/kubeadm/app/discovery`, `isHTTPSURL`).
-enum Place<'a> {
+enum Location<'a> {
     File(&'a str),
     /// None where the CA for it is missing.
-    Url(Option<Download>),
+    Url(Option<RemoteFile>),
 }
 
-impl<'a> Place<'a> {
+impl<'a> Location<'a> {
     /// # Errors
-    /// A usage error for another URL, which is not repeated: it may hold a password. And for a CA that cannot be used.
+    /// A usage error for another URL, which is not repeated: it may hold a password. And for an unusable CA.
     fn of(flag: Flag, value: &'a str, settings: &Settings, reader: &mut Reader) -> Result<Self> {
         if !value.contains("://") {
             return Ok(Self::File(value));
@@ -255,10 +206,10 @@ impl<'a> Place<'a> {
             ))
         })?;
         let Some(file) = settings.value(Flag::DiscoveryCa) else {
-            return Ok(Self::Url(Some(Download { url, authorities: None })));
+            return Ok(Self::Url(Some(RemoteFile { url, ca: None })));
         };
-        let authorities = bundle(&settings.label(Flag::DiscoveryCa), file, reader)?;
-        Ok(Self::Url(authorities.map(|authorities| Download { url, authorities: Some(authorities) })))
+        let ca = ca_bundle(&settings.label(Flag::DiscoveryCa), file, reader)?;
+        Ok(Self::Url(ca.map(|ca| RemoteFile { url, ca: Some(ca) })))
     }
 }
 
@@ -266,14 +217,14 @@ impl<'a> Place<'a> {
 ///
 /// # Errors
 /// A usage error that names the file and says what is wrong with it.
-pub(super) fn bundle(label: &str, file: &str, reader: &mut Reader) -> Result<Option<Bundle>> {
+pub(super) fn ca_bundle(label: &str, file: &str, reader: &mut Reader) -> Result<Option<CaBundle>> {
     let Some(pem) = reader.text(label, file)? else { return Ok(None) };
-    let bundle = Bundle::from_pem(pem.expose().clone().into_bytes());
-    bundle.map(Some).map_err(|problem| usage(format!("{}: {problem}", read_from(label, file))))
+    let ca = CaBundle::from_pem(pem.expose().clone().into_bytes());
+    ca.map(Some).map_err(|problem| usage(format!("{}: {problem}", read_from(label, file))))
 }
 
-/// The tokens of the ways that have two; `None` where `reader` misses one.
-fn by_token(settings: &Settings, reader: &mut Reader) -> Result<Option<(Token, Credentials)>> {
+/// The tokens of the methods that have two; `None` where `reader` lacks one.
+fn tokens(settings: &Settings, reader: &mut Reader) -> Result<Option<(Token, Credentials)>> {
     let token = bootstrap_token(settings, reader, Flag::DiscoveryToken)?;
     let request = request_token(settings, reader)?;
     Ok(token.zip(request).map(|(token, request)| (token, request.into())))
@@ -311,22 +262,16 @@ fn request_token(settings: &Settings, reader: &mut Reader) -> Result<Option<Secr
         }
         _ => {
             let token = bootstrap_token(settings, reader, Flag::TlsBootstrapToken)?;
-            Ok(token.map(|token| token.whole().clone()))
+            Ok(token.map(|token| token.as_bearer().clone()))
         }
     }
 }
 
-/// Whether a text holds only what a bearer token can (RFC 6750, section 2.1, b64token): it goes into a header, and into
-/// a kubeconfig.
-pub(super) fn is_bearer_token(text: &str) -> bool {
-    text.chars().all(|c| c.is_ascii_alphanumeric() || "-._~+/=".contains(c))
-}
-
-/// The pins. Those that are given hold, whatever the way and whatever else is given
-/// (`cmd/kubeadm/app/apis/kubeadm/validation`; kubeadm itself looks at them on one way only).
+/// The pins. Those that are given hold, whatever the method and whatever else is given
+/// (`cmd/kubeadm/app/apis/kubeadm/validation`; kubeadm itself looks at them with one method only).
 ///
 /// # Errors
-/// A usage error for what is no pin.
+/// A usage error for what is not a pin.
 pub(super) fn pins(settings: &Settings) -> Result<Pins> {
     let flag = Flag::CaCertHash;
     let pins: Option<Vec<Pin>> = settings.list(flag).map(Pin::parse).collect();

@@ -1,77 +1,72 @@
-//! How the cluster is found, decided when a run needs it: a joined node needs nothing that only a join does.
+//! The discovery method, decided when a run needs it: a joined node needs nothing that only a join does.
 
 use std::cell::OnceCell;
 
-use super::discovery::{self, Discovery, decide};
-use super::reader::{Reader, Wait};
+use super::discovery::{self, decide};
 use super::settings::Settings;
-use crate::error::{Error, Result};
-use crate::trust::{Bundle, Pins};
+use crate::discovery::Method;
+use crate::error::{Error, Result, usage};
+use crate::input::{Reader, Wait};
+use crate::trust::{CaBundle, Pins};
 
-/// How the cluster is found. What was said is checked; what is missing is told by [`Self::discovery`] only.
+/// The discovery method. What was given is checked; what is missing is an error of [`Self::get`] only.
 #[derive(Debug)]
-pub struct Method {
+pub struct LazyMethod {
     settings: Settings,
-    given: Option<Bundle>,
-    decided: OnceCell<Discovery>,
+    ca: Option<CaBundle>,
+    known: OnceCell<Method>,
 }
 
-impl Method {
+impl LazyMethod {
     /// Decides it, as far as that goes without waiting for anything.
     ///
     /// # Errors
-    /// A usage error for what is wrong in itself, which no run takes: contradictory, or malformed.
+    /// A usage error for what is wrong in itself, which no run accepts: contradictory, or malformed.
     pub(super) fn of(settings: &Settings, pins: &Pins) -> Result<Self> {
-        let mut given = None;
-        let decided = OnceCell::new();
-        if let Ok(discovery) = read(settings, pins, Reader::of_files(), &mut given)? {
-            let _ = decided.set(discovery);
+        let mut reader = Reader::of_files();
+        let (ca, method) = read(settings, pins, &mut reader)?;
+        let known = OnceCell::new();
+        if let (Some(method), None) = (method, reader.missing()) {
+            let _ = known.set(method);
         }
-        Ok(Self { settings: settings.clone(), given, decided })
+        Ok(Self { settings: settings.clone(), ca, known })
     }
 
     /// The method, which a run needs now. What has to be read is waited for until the deadline.
     ///
     /// # Errors
     /// A usage error that names what is missing or unreadable.
-    pub fn discovery(&self, wait: Wait) -> Result<&Discovery> {
-        if let Some(decided) = self.decided.get() {
-            return Ok(decided);
+    pub fn get(&self, wait: Wait) -> Result<&Method> {
+        if let Some(known) = self.known.get() {
+            return Ok(known);
         }
         let pins = discovery::pins(&self.settings)?;
-        let decided = read(&self.settings, &pins, Reader::waiting(wait), &mut None)??;
-        Ok(self.decided.get_or_init(|| decided))
+        let mut reader = Reader::waiting(wait);
+        match (read(&self.settings, &pins, &mut reader)?, reader.missing()) {
+            ((_, Some(method)), None) => Ok(self.known.get_or_init(|| method)),
+            (_, missing) => Err(missing.map_or_else(|| usage("API server address not set"), Error::from)),
+        }
     }
 
     /// The method, where nothing is missing that is there to be read.
     #[must_use]
-    pub fn decided(&self) -> Option<&Discovery> {
-        self.decided.get()
+    pub fn known(&self) -> Option<&Method> {
+        self.known.get()
     }
 
-    /// The CAs that are given on the operator's word, where their file is there. Nobody was asked.
+    /// The CAs of a static configuration, where their file is there. Nobody was asked.
     #[must_use]
-    pub fn authorities(&self) -> Option<&Bundle> {
-        self.given.as_ref()
+    pub fn ca(&self) -> Option<&CaBundle> {
+        self.ca.as_ref()
     }
 }
 
-/// The inner error is what is missing.
-fn read(
-    settings: &Settings,
-    pins: &Pins,
-    mut reader: Reader,
-    given: &mut Option<Bundle>,
-) -> Result<Result<Discovery>> {
+fn read(settings: &Settings, pins: &Pins, reader: &mut Reader) -> Result<(Option<CaBundle>, Option<Method>)> {
     let mut settings = settings.clone();
     if let Some(unread) = settings.unread.take() {
         reader.note(unread);
     }
-    settings.read_secrets(&mut reader)?;
+    settings.read_secrets(reader)?;
     settings.refuse_secrets_in_the_open()?;
-    let discovery = decide(&settings, pins, &mut reader, given)?;
-    Ok(match (discovery, reader.missing()) {
-        (Some(discovery), None) => Ok(discovery),
-        (_, missing) => Err(missing.map_or_else(|| super::usage("API server address not set"), Error::from)),
-    })
+    decide(&settings, pins, reader)
 }

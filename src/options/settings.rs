@@ -6,8 +6,8 @@
 mod shown;
 
 use super::flags::{Flag, Kind};
-use super::reader::{Missing, Reader, read_from};
 use crate::error::Result;
+use crate::input::{Missing, Reader, read_from};
 use crate::secret::Secret;
 
 /// Where a value came from, in increasing precedence.

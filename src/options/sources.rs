@@ -11,12 +11,12 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::env_file::Variables;
 use super::flags::Flag;
-use super::reader::Reader;
 use super::settings::{Form, Origin, Settings};
-use super::{args, configuration, usage};
+use super::{args, configuration};
 use crate::clock::{Clock, SystemClock};
 use crate::disk;
-use crate::error::Result;
+use crate::error::{Result, usage};
+use crate::input::Reader;
 use crate::secret::Secret;
 
 /// The kernel's command line (proc(5)).

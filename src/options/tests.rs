@@ -6,6 +6,8 @@ mod versions;
 mod ways;
 
 use super::*;
+use crate::discovery::Method;
+use crate::error::ErrorKind;
 use crate::http::Endpoint;
 use crate::secret::Secret;
 use crate::trust::{Pins, Token};
@@ -32,15 +34,15 @@ fn join(line: &str) -> Join {
 
 /// What a join by token says.
 fn by_token(join: &Join) -> (String, &Token, &Pins) {
-    match join.method.decided().unwrap() {
-        Discovery::Token { endpoints, token, .. } => (endpoints[0].to_string(), token, &join.pins),
+    match join.method.known().unwrap() {
+        Method::Token { endpoints, token, .. } => (endpoints[0].to_string(), token, &join.pins),
         other => panic!("{other:?}"),
     }
 }
 
 fn token_id(join: &Join) -> &str {
-    match join.method.decided().unwrap() {
-        Discovery::Token { credentials, .. } => &credentials.embedded().token.unwrap()[..6],
+    match join.method.known().unwrap() {
+        Method::Token { credentials, .. } => &credentials.embedded().token.unwrap()[..6],
         other => panic!("{other:?}"),
     }
 }
@@ -50,7 +52,7 @@ fn needed(line: &str, surroundings: &Surroundings) -> Result<Command> {
     let command = parse_in(line, surroundings)?;
     if let Command::Join(join) | Command::PrintConfig(join, _) = &command {
         let deadline = Deadline::at(limits::DISCOVERY);
-        join.method.discovery(Wait { clock: surroundings.clock.clone(), deadline })?;
+        join.method.get(Wait { clock: surroundings.clock.clone(), deadline })?;
     }
     Ok(command)
 }
@@ -98,7 +100,7 @@ fn each_flag_means_what_it_says() {
 fn there_may_be_several_endpoints() {
     let line = format!("--token abcdef.0123456789abcdef --discovery-token-ca-cert-hash {PIN}");
     let join = join(&format!("kubeadm join h:1,[::1]:2,10.0.0.1:3 {line}"));
-    assert!(matches!(join.method.decided(), Some(Discovery::Token { endpoints, .. })
+    assert!(matches!(join.method.known(), Some(Method::Token { endpoints, .. })
         if *endpoints == Endpoint::parse_list("h:1,[::1]:2,10.0.0.1:3").unwrap()));
     assert!(problem(&format!("join h:1,hunter2 {line}")).contains("invalid API server address"));
     assert!(problem(&format!("join h:1, h:2 {line}")).contains("more than one API server argument"));

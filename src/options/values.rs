@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::flags::{Flag, Kind};
-use super::{Options, Serving, discovery, duration, usage};
-use crate::error::{Error, Result};
+use super::{Options, Serving, discovery, duration};
+use crate::error::{Error, Result, usage};
 use crate::kubelet::NodeRegistration;
 use crate::limits;
 use crate::node::{Layout, NodePath};

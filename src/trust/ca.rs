@@ -13,15 +13,13 @@ use crate::x509::{Certificate, is_certificate};
 
 /// The CA certificates of a cluster, as they were published.
 #[derive(Clone, Debug)]
-pub struct Bundle {
-    /// The text that goes into kubeconfigs.
-    base64: String,
+pub struct CaBundle {
     /// The bytes that go into ca.crt.
     pem: Vec<u8>,
     certificates: Vec<Certificate>,
 }
 
-impl Bundle {
+impl CaBundle {
     /// Reads `certificate-authority-data`: PEM in base64.
     ///
     /// # Errors
@@ -48,7 +46,7 @@ impl Bundle {
                 |_| format!("CA data holds a malformed certificate (number {})", certificates.len() + 1);
             certificates.push(Certificate::from_der(block.contents()).map_err(malformed)?);
         }
-        Ok(Self { base64: STANDARD.encode(&pem), pem, certificates })
+        Ok(Self { pem, certificates })
     }
 
     /// What chains may end at: the certificates that can be roots, one of which is valid `now`.
@@ -94,8 +92,8 @@ impl Bundle {
 
     /// The bundle as kubeconfigs carry it.
     #[must_use]
-    pub fn base64(&self) -> &str {
-        &self.base64
+    pub fn base64(&self) -> String {
+        STANDARD.encode(&self.pem)
     }
 
     /// Whether a CA key is in both: a cluster that rotates its CA, or has renewed it, is still the same.
@@ -174,7 +172,7 @@ impl Pins {
     }
 
     /// The keys of a bundle that are not pinned, each once; none where no pin is given.
-    pub(super) fn missing_of(&self, bundle: &Bundle) -> Vec<String> {
+    pub(super) fn missing_of(&self, bundle: &CaBundle) -> Vec<String> {
         let mut missing = Vec::new();
         for key in bundle.pins() {
             if !matches!(self, Self::None) && !self.name(&key) && !missing.contains(&key) {
@@ -188,7 +186,7 @@ impl Pins {
     ///
     /// # Errors
     /// [`ErrorKind::NotTrusted`] when none of its keys is pinned, or one is not and each has to be.
-    pub(super) fn check(&self, bundle: &Bundle) -> Result<()> {
+    pub(super) fn check(&self, bundle: &CaBundle) -> Result<()> {
         let is_enough = matches!(self, Self::Required(_)) && bundle.pins().iter().any(|key| self.name(key));
         if is_enough { Ok(()) } else { self.check_each(bundle, "cluster-info") }
     }
@@ -199,7 +197,7 @@ impl Pins {
     ///
     /// # Errors
     /// [`ErrorKind::NotTrusted`] when a key is not pinned, which names each that is not.
-    pub(super) fn check_each(&self, bundle: &Bundle, place: &str) -> Result<()> {
+    pub(super) fn check_each(&self, bundle: &CaBundle, place: &str) -> Result<()> {
         let missing = self.missing_of(bundle);
         if missing.is_empty() {
             return Ok(());
@@ -231,8 +229,8 @@ mod tests {
     const SERVER: &str = include_str!("../../tests/fuzz/pki/server.pem");
     const NODE: &str = include_str!("../../tests/fuzz/pki/node.pem");
 
-    fn bundle(certificates: &[&str]) -> Bundle {
-        Bundle::from_pem(certificates.concat().into_bytes()).unwrap()
+    fn bundle(certificates: &[&str]) -> CaBundle {
+        CaBundle::from_pem(certificates.concat().into_bytes()).unwrap()
     }
 
     fn pins(certificates: &[&str]) -> Vec<Pin> {
@@ -317,7 +315,7 @@ mod tests {
     #[test]
     fn as_many_certificates_as_the_limit_says_are_taken() {
         for (count, taken) in [(1, true), (limits::CERTIFICATES, true), (limits::CERTIFICATES + 1, false)] {
-            let bundle = Bundle::from_pem(CA.repeat(count).into_bytes());
+            let bundle = CaBundle::from_pem(CA.repeat(count).into_bytes());
             assert_eq!(
                 bundle.as_ref().is_ok_and(|bundle| bundle.certificates().len() == count),
                 taken,
@@ -329,8 +327,8 @@ mod tests {
     #[test]
     fn a_bundle_is_kept_as_it_was_published() {
         let text = format!("# ours\r\n{CA}");
-        let read = Bundle::from_base64(&STANDARD.encode(&text)).unwrap();
-        assert_eq!((read.pem(), read.base64()), (text.as_bytes(), STANDARD.encode(&text).as_str()));
+        let read = CaBundle::from_base64(&STANDARD.encode(&text)).unwrap();
+        assert_eq!((read.pem(), read.base64()), (text.as_bytes(), STANDARD.encode(&text)));
     }
 
     #[test]
@@ -362,7 +360,7 @@ mod tests {
             (&STANDARD.encode(headers), "without headers"),
             (&STANDARD.encode(key.replace("EC PRIVATE KEY", "CERTIFICATE")), "malformed"),
         ] {
-            assert!(Bundle::from_base64(data).unwrap_err().contains(problem), "{data}");
+            assert!(CaBundle::from_base64(data).unwrap_err().contains(problem), "{data}");
         }
     }
 
@@ -374,7 +372,7 @@ mod tests {
             let mut der = der.clone();
             der[at] = 0x14; // the tag of a TeletexString
             let bad = pem::encode(&pem::Pem::new("CERTIFICATE", der));
-            let error = Bundle::from_pem([CA, &bad, SERVER].concat().into_bytes()).unwrap_err();
+            let error = CaBundle::from_pem([CA, &bad, SERVER].concat().into_bytes()).unwrap_err();
             assert_eq!(error, "CA data holds a malformed certificate (number 2)", "{at}");
         }
     }

@@ -7,8 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 
-use super::Token;
-use crate::discovery::ClusterInfo;
+use super::{ClusterInfo, Token};
 use crate::error::{Error, ErrorKind, Result, Retry, Step};
 
 /// How much of the text is encoded at once, in bytes: a multiple of three.
@@ -17,7 +16,7 @@ const PIECE: usize = 3 * 1024;
 /// Verifies the signature made with `token` and returns the signed text.
 ///
 /// # Errors
-/// [`ErrorKind::NotPublished`], which may heal, when kubeconfig or signature is missing: the controller that signs may
+/// [`ErrorKind::NotPublished`], which is retryable, when kubeconfig or signature is missing: the controller that signs may
 /// lag behind a new token. [`ErrorKind::NotTrusted`] when the signature does not fit.
 pub(super) fn verify<'a>(info: &'a ClusterInfo, token: &Token) -> Result<&'a str> {
     let missing = |what: &str, help: &'static str| {
@@ -113,8 +112,8 @@ mod tests {
             (&[("kubeconfig", "other"), (ours, &good)], ErrorKind::NotTrusted),
         ] {
             let error = verify(&info(data), &token).unwrap_err();
-            let heals = failure == ErrorKind::NotPublished;
-            assert_eq!((error.kind(), error.retry() == Retry::UntilDeadline(None)), (failure, heals));
+            let is_retryable = failure == ErrorKind::NotPublished;
+            assert_eq!((error.kind(), error.retry() == Retry::UntilDeadline(None)), (failure, is_retryable));
         }
     }
 

@@ -6,7 +6,7 @@ use crate::secret::Secret;
 #[derive(Clone, Debug)]
 pub struct Token {
     id: String,
-    whole: Secret<String>,
+    bearer: Secret<String>,
 }
 
 impl Token {
@@ -17,7 +17,7 @@ impl Token {
         let (id, secret) = text.split_once('.')?;
         let plain = |part: &str| part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         (id.len() == 6 && secret.len() == 16 && plain(id) && plain(secret))
-            .then(|| Self { id: id.to_owned(), whole: Secret::new(text.to_owned()) })
+            .then(|| Self { id: id.to_owned(), bearer: Secret::new(text.to_owned()) })
     }
 
     /// The public part.
@@ -28,13 +28,13 @@ impl Token {
 
     /// The secret part, which is the HMAC key.
     pub(super) fn secret(&self) -> &str {
-        &self.whole.expose()[self.id.len() + 1..]
+        &self.bearer.expose()[self.id.len() + 1..]
     }
 
-    /// The whole token, which is the bearer token.
+    /// All of it, which is the bearer token.
     #[must_use]
-    pub fn whole(&self) -> &Secret<String> {
-        &self.whole
+    pub fn as_bearer(&self) -> &Secret<String> {
+        &self.bearer
     }
 }
 
@@ -46,7 +46,7 @@ mod tests {
     fn tokens_are_exact() {
         let token = Token::parse("abcdef.0123456789abcdef").unwrap();
         assert_eq!((token.id(), token.secret()), ("abcdef", "0123456789abcdef"));
-        assert_eq!(token.whole().expose(), "abcdef.0123456789abcdef");
+        assert_eq!(token.as_bearer().expose(), "abcdef.0123456789abcdef");
         for bad in [
             "",
             "abcdef",

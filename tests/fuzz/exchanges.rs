@@ -11,7 +11,6 @@ use nodestrap::csr::{CertificateRequest, CertificateTemplate, Exchange, Progress
 use nodestrap::error::ErrorKind;
 use nodestrap::http::Bearer;
 use nodestrap::limits;
-use nodestrap::trust::{self, Pins};
 
 use crate::answers::{answers, bookmark, chunked, denied, event, issued, json, list, object, status};
 use crate::targets::{fixtures, transport};
@@ -76,11 +75,10 @@ fn play(list: &[Vec<u8>]) -> Played {
 fn play_as(list: &[Vec<u8>], waits_for_others: bool) -> Played {
     let (system, other) = transport::server(&answers(list));
     let clock = &*system.clock;
-    let cluster =
-        trust::given(&system, &fixtures::cluster(), &Pins::None, None, fixtures::now()).expect("a cluster");
+    let cluster = fixtures::cluster(&system);
     let request = CertificateRequest::new(&fixtures::key(), &CertificateTemplate::client(&fixtures::node()));
     let request = request.expect("a request");
-    let bearer = Bearer::new(fixtures::token().whole()).expect("a header");
+    let bearer = Bearer::new(fixtures::token().as_bearer()).expect("a header");
     let exchange = Exchange::new(cluster.api(), Some(&bearer), &request, clock, Deadline::after(clock, TIME));
     let mut exchange = if waits_for_others { exchange } else { exchange.no_wait() };
     let mut progress = Vec::new();

@@ -22,7 +22,7 @@ fn compared(held: &[u8], cluster: &[u8]) -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let node = Node::new(&format!("ca-compared-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
     node.write(CA_CRT, held);
-    let found = node.files().compare_ca(&Bundle::from_pem(cluster.to_vec()).unwrap()).unwrap();
+    let found = node.files().compare_ca(&CaBundle::from_pem(cluster.to_vec()).unwrap()).unwrap();
     match found {
         CaState::Missing => "missing".to_owned(),
         CaState::Same => "same".to_owned(),

@@ -9,7 +9,7 @@ fn an_identity_names_its_cluster_by_each_key_once_and_by_its_host() {
     leave_identity(&node);
     node.write(CA_CRT, [CA, OTHER, CA].concat());
     let NodeState::Joined(identity) = node.files().state(&name("n1"), now()).unwrap() else { panic!() };
-    assert_eq!(identity.cluster_keys(), Bundle::from_pem([CA, OTHER].concat()).unwrap().pins());
+    assert_eq!(identity.cluster_keys(), CaBundle::from_pem([CA, OTHER].concat()).unwrap().pins());
     assert_eq!(identity.host().as_deref(), Some("192.0.2.1"));
 }
 
@@ -72,7 +72,7 @@ fn directories_that_others_can_write_to_are_refused() {
 #[test]
 fn a_ca_that_is_renewed_is_told_from_one_that_stays() {
     let node = Node::new("identity-renewed");
-    let cluster = Bundle::from_pem([CA, OTHER].concat()).unwrap();
+    let cluster = CaBundle::from_pem([CA, OTHER].concat()).unwrap();
     for (held, renews) in [(&b""[..], false), (&[CA, OTHER].concat(), false), (CA, true)] {
         node.write(CA_CRT, held);
         for replace in [false, true] {

@@ -41,7 +41,7 @@ fn at_pki(names: &[&str]) -> Vec<String> {
 /// Asserts what goes when it may, for a node of this name in the cluster with the CA; where anything is refused
 /// otherwise, by these words.
 fn assert_goes(node: &Node, state: &NodeState, as_node: &str, refusal: Option<&str>, expected: &[String]) {
-    let authorities = Bundle::from_pem(CA.to_vec()).unwrap();
+    let authorities = CaBundle::from_pem(CA.to_vec()).unwrap();
     let find = |replace| node.files().replacement(&authorities, state, &name(as_node), replace);
     match refusal {
         Some(words) => assert_files(find(false), words),
@@ -151,7 +151,7 @@ fn what_is_moved_aside_is_named_by_the_time() {
     leave_identity(&node);
     let files = node.files();
     let state = files.state(&name("n2"), now()).unwrap();
-    let authorities = Bundle::from_pem(CA.to_vec()).unwrap();
+    let authorities = CaBundle::from_pem(CA.to_vec()).unwrap();
     let replacement = files.replacement(&authorities, &state, &name("n2"), true).unwrap();
     let aside = [PAIR, CONF].map(|path| format!("{path}.old-2030-01-01-00-00-00"));
     assert_eq!(files.move_aside(&replacement, now()).unwrap(), aside.clone().map(|path| format!("/{path}")));

@@ -14,8 +14,8 @@ const RSA_KEY: &str = include_str!("../../../tests/vectors/rsa-2048.pem");
 
 /// kubelet.conf as a join writes it.
 pub(super) fn conf(authorities: &[u8]) -> String {
-    let authorities = Bundle::from_pem(authorities.to_vec()).unwrap();
-    kubeconfig::kubelet("https://192.0.2.1:6443", authorities.base64(), &format!("/{PAIR}"))
+    let authorities = CaBundle::from_pem(authorities.to_vec()).unwrap();
+    kubeconfig::kubelet("https://192.0.2.1:6443", &authorities.base64(), &format!("/{PAIR}"))
 }
 
 /// Leaves the identity of n1.

@@ -3,10 +3,9 @@
 use std::fmt::Write as _;
 
 use super::{Origin, Setting, Settings};
-use crate::error::{Result, one_line};
+use crate::error::{Result, one_line, usage};
+use crate::input::STANDARD_INPUT;
 use crate::options::flags::{Flag, Kind};
-use crate::options::reader::STANDARD_INPUT;
-use crate::options::usage;
 use crate::secret::Secret;
 
 /// The settings that name a file to be read.

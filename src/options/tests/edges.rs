@@ -51,7 +51,7 @@ fn a_bearer_token_has_the_characters_of_one() {
         ("a:b", false),
         ("a\"", false),
     ] {
-        assert_eq!(discovery::is_bearer_token(token), is_one, "{token}");
+        assert_eq!(crate::credentials::is_bearer_token(token), is_one, "{token}");
     }
     let line = "join --server https://h:6443 --certificate-authority tests/fuzz/pki/ca.pem";
     for (token, is_taken) in [("abc=", true), ("a:b", false), ("a\u{e4}", false)] {

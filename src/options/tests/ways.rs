@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn what_only_a_join_needs_may_be_missing() {
     for line in ["join", "join h:1 --token-file /nonexistent/token"] {
-        assert!(join(line).method.decided().is_none(), "{line}");
+        assert!(join(line).method.known().is_none(), "{line}");
         problem(&format!("{line} --print-config"));
     }
 }
@@ -15,14 +15,14 @@ fn a_url_is_not_read_before_the_join() {
     let file = "join --discovery-file https://files.example/pool/a.conf";
     for (line, own) in [(file.to_owned(), true), (format!("{file} --token abcdef.0123456789abcdef"), false)] {
         let join = join(&line);
-        let Some(Discovery::Kubeconfig { download, token }) = join.method.decided() else { panic!("{line}") };
-        assert_eq!((download.url.as_str(), token.is_none()), ("https://files.example/pool/a.conf", own));
-        assert!(download.authorities.is_none());
+        let Some(Method::RemoteKubeconfig { file, token }) = join.method.known() else { panic!("{line}") };
+        assert_eq!((file.url.as_str(), token.is_none()), ("https://files.example/pool/a.conf", own));
+        assert!(file.ca.is_none());
     }
     assert!(problem(&format!("{file} --token hunter2")).contains("not a bootstrap token"));
     let pinned = format!("--token abcdef.0123456789abcdef --discovery-token-ca-cert-hash {PIN}");
     let info = join(&format!("join --cluster-info https://files.example/info {pinned}"));
-    assert!(matches!(info.method.decided(), Some(Discovery::ClusterInfo { info: Source::Behind(_), .. })));
+    assert!(matches!(info.method.known(), Some(Method::RemoteClusterInfo { .. })));
     assert!(
         problem(&format!("join h:1 {pinned} --discovery-ca /c")).contains("--discovery-ca is valid only")
     );
@@ -43,7 +43,7 @@ fn a_join_line_that_is_none_is_told_with_its_source() {
 fn a_nodes_cluster_is_compared_with_the_keys_that_are_given() {
     use Comparison::{Other, Same, Unknown};
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/pki/ca.pem");
-    let ca = Bundle::from_pem(std::fs::read(file).unwrap()).unwrap().pins().remove(0);
+    let ca = CaBundle::from_pem(std::fs::read(file).unwrap()).unwrap().pins().remove(0);
     let other = PIN.replace("sha256:0", "sha256:f");
     let token = "--token abcdef.0123456789abcdef";
     let pinned = format!("--discovery-token-ca-cert-hash {PIN}");

@@ -2,9 +2,10 @@
 
 use rustls::pki_types::CertificateDer;
 
-use nodestrap::csr::{ClientPair, Credentials, Key};
+use nodestrap::credentials::{ClientPair, Credentials};
+use nodestrap::key::Key;
 use nodestrap::limits;
-use nodestrap::trust::Bundle;
+use nodestrap::trust::CaBundle;
 use nodestrap::x509::{AltName, Certificate, Request};
 
 use super::{fixtures, is_one_line};
@@ -45,9 +46,9 @@ pub fn request(der: &[u8]) -> bool {
 
 /// A bundle that is taken is the same by either way that it can come, keeps its bytes, and is bounded.
 pub fn bundle(pem: &[u8]) -> bool {
-    let Ok(bundle) = Bundle::from_pem(pem.to_vec()) else { return false };
+    let Ok(bundle) = CaBundle::from_pem(pem.to_vec()) else { return false };
     assert_eq!(bundle.pem(), pem);
-    let again = Bundle::from_base64(bundle.base64()).expect("the same by base64");
+    let again = CaBundle::from_base64(&bundle.base64()).expect("the same by base64");
     assert_eq!((again.pem(), again.pins()), (bundle.pem(), bundle.pins()));
     let count = bundle.certificates().len();
     assert!((1..=limits::CERTIFICATES).contains(&count));

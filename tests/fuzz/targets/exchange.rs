@@ -13,7 +13,6 @@ use nodestrap::log::Log;
 use nodestrap::node::{Layout, NodeFiles, NodeState};
 use nodestrap::options::{Command, Options, Surroundings};
 use nodestrap::report::{Report, Success};
-use nodestrap::trust::{self, Pins};
 use nodestrap::x509::Certificate;
 
 use super::trust::jws;
@@ -26,11 +25,10 @@ const REQUESTS: usize = 400;
 /// ends it well, and nothing makes it ask without end.
 pub fn exchange(data: &[u8]) -> bool {
     let (system, other) = transport::server(data);
-    let cluster =
-        trust::given(&system, &fixtures::cluster(), &Pins::None, None, fixtures::now()).expect("a cluster");
+    let cluster = fixtures::cluster(&system);
     let (key, template) = (fixtures::key(), CertificateTemplate::client(&fixtures::node()));
     let request = CertificateRequest::new(&key, &template).expect("a request");
-    let bearer = Bearer::new(fixtures::token().whole()).expect("a header");
+    let bearer = Bearer::new(fixtures::token().as_bearer()).expect("a header");
     let deadline = Deadline::after(&*system.clock, Duration::from_mins(1));
     let mut exchange = Exchange::new(cluster.api(), Some(&bearer), &request, &*system.clock, deadline);
     let end = loop {

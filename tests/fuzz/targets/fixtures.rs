@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use nodestrap::csr::Key;
-use nodestrap::http::ServerUrl;
+use nodestrap::http::{ServerUrl, System};
+use nodestrap::key::Key;
 use nodestrap::node_name::NodeName;
-use nodestrap::trust::{Bundle, GivenCluster, Pin, Pins, Token};
+use nodestrap::trust::{CaBundle, Pin, Pins, Token, TrustedCluster};
 
 pub const TOKEN: &str = "abcdef.0123456789abcdef";
 /// The part of it that nobody may see.
@@ -31,8 +31,8 @@ pub fn token() -> Token {
     Token::parse(TOKEN).expect("a token")
 }
 
-pub fn authorities() -> Bundle {
-    Bundle::from_pem(CA.as_bytes().to_vec()).expect("a bundle")
+pub fn authorities() -> CaBundle {
+    CaBundle::from_pem(CA.as_bytes().to_vec()).expect("a bundle")
 }
 
 pub fn pin() -> String {
@@ -43,8 +43,9 @@ pub fn pins() -> Pins {
     Pins::Required(vec![Pin::parse(&pin()).expect("a pin")])
 }
 
-pub fn cluster() -> GivenCluster {
-    GivenCluster { server: ServerUrl::parse(URL).expect("a URL"), authorities: authorities() }
+pub fn cluster(system: &System) -> TrustedCluster {
+    let server = ServerUrl::parse(URL).expect("a URL");
+    TrustedCluster::configured(system, server, authorities(), &Pins::None, None, now()).expect("a cluster")
 }
 
 pub fn node() -> NodeName {

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
+use nodestrap::discovery::{KubeconfigSource, StaticCluster};
 use nodestrap::http::ServerUrl;
 use nodestrap::kubeconfig::{self, Kubeconfig};
 use nodestrap::kubelet::{self, Machine, Patches};
 use nodestrap::limits;
-use nodestrap::options::Vouched;
 use nodestrap::yaml;
 
 use super::{fixtures, text};
@@ -53,24 +53,25 @@ pub fn kubeconfig(data: &[u8]) -> bool {
     let Ok(config) = Kubeconfig::parse(text) else { return false };
     let _ = (config.discovery_cluster().is_ok(), config.current().is_some());
     let url = ServerUrl::parse("https://files.example.org/kubeconfig").expect("a URL");
-    let Ok(taken) = Vouched::fetched(&url, text, None) else { return false };
+    let Ok(taken) = KubeconfigSource::fetched(&url).read_fetched(text, None) else { return false };
     // What no header can carry, a join refuses before it writes.
     if taken.credentials.bearer().is_err() {
         return false;
     }
-    let (written, cluster) = (write(&taken), &taken.cluster);
-    let again = Vouched::fetched(&url, &written, None).unwrap_or_else(|e| panic!("{e}: {written}"));
-    assert_eq!(again.cluster.server, cluster.server);
-    assert_eq!(again.cluster.authorities.pem(), cluster.authorities.pem());
+    let written = write(&taken);
+    let again = KubeconfigSource::fetched(&url).read_fetched(&written, None);
+    let again = again.unwrap_or_else(|e| panic!("{e}: {written}"));
+    assert_eq!(again.server, taken.server);
+    assert_eq!(again.ca.pem(), taken.ca.pem());
     assert_eq!(again.credentials.embedded().token, taken.credentials.embedded().token);
     assert_eq!(again.credentials.embedded().pair, taken.credentials.embedded().pair);
     assert_eq!(write(&again), written);
     true
 }
 
-fn write(taken: &Vouched) -> String {
-    let (server, authorities) = (taken.cluster.server.as_str(), &taken.cluster.authorities);
-    kubeconfig::bootstrap(server, authorities.base64(), &taken.credentials.embedded()).expose().clone()
+fn write(taken: &StaticCluster) -> String {
+    let (server, ca) = (taken.server.as_str(), taken.ca.base64());
+    kubeconfig::bootstrap(server, &ca, &taken.credentials.embedded()).expose().clone()
 }
 
 /// The machine's config.yaml differs from the cluster's in what kubeadm sets too, and in nothing else.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use nodestrap::discovery::{self, ClusterInfo};
+use nodestrap::discovery;
 use nodestrap::error::{ErrorKind, Result};
 use nodestrap::http::{Endpoint, Unverified};
-use nodestrap::trust::{self, Pins, SignedCluster};
+use nodestrap::trust::{ClusterInfo, Pins, SignedCluster, UnverifiedClusterInfo};
 use nodestrap::yaml;
 
 use super::{fixtures, is_one_line, text, transport};
@@ -20,14 +20,14 @@ pub mod jws;
 pub fn cluster_info(data: &[u8]) -> bool {
     let Some(text) = text(data) else { return false };
     let Ok(info) = ClusterInfo::from_text(text, "abcdef") else { return false };
-    let Some(signed) = judge(&info) else { return false };
+    let Some(signed) = judge(info) else { return false };
     let map: Value = serde_json::from_str(text).unwrap_or_else(|_| {
         let json = yaml::entries(text, "data", &["kubeconfig", "jws-kubeconfig-abcdef"]);
         serde_json::from_str(&json.expect("it was read")).expect("JSON")
     });
     let kubeconfig = map["data"]["kubeconfig"].as_str().expect("a kubeconfig");
     assert_eq!(map["data"]["jws-kubeconfig-abcdef"], jws::sign(fixtures::TOKEN, kubeconfig));
-    assert!(signed.authorities().pins().contains(&fixtures::pin()));
+    assert!(signed.ca().pins().contains(&fixtures::pin()));
     true
 }
 
@@ -36,12 +36,12 @@ pub fn cluster_info(data: &[u8]) -> bool {
 pub fn signed(data: &[u8]) -> bool {
     let Some(text) = text(data).filter(|text| !text.is_empty()) else { return false };
     let signature = jws::sign(fixtures::TOKEN, text);
-    let taken = judge(&published(text, &signature));
+    let taken = judge(published(text, &signature));
     if let Some(signed) = &taken {
-        assert!(signed.authorities().pins().contains(&fixtures::pin()));
+        assert!(signed.ca().pins().contains(&fixtures::pin()));
         assert!(signed.server().as_str().starts_with("https://"));
     }
-    let outcome = decide(&published(text, &signature));
+    let outcome = decide(published(text, &signature));
     assert!(!is_refused_by_signature(&outcome), "a right signature was refused");
     // Which bit, the content decides: over many inputs all of them.
     let sum = data.iter().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()));
@@ -49,7 +49,7 @@ pub fn signed(data: &[u8]) -> bool {
         [(flipped(text, sum), Some(signature.clone())), (Some(text.to_owned()), flipped(&signature, sum))]
     {
         if let (Some(text), Some(signature)) = (text, signature) {
-            let outcome = decide(&published(&text, &signature));
+            let outcome = decide(published(&text, &signature));
             assert!(is_refused_by_signature(&outcome), "{signature} over {text:?} is not that: {outcome:?}");
         }
     }
@@ -70,9 +70,10 @@ pub fn connection(data: &[u8]) -> bool {
         let (system, other) = transport::server(data);
         let endpoint = Endpoint::parse(endpoint).expect("an endpoint");
         let peer = Unverified::to_each(&system, &[endpoint]).expect("no proxy").swap_remove(0);
-        let Ok(info) = discovery::fetch(&peer, "abcdef", Duration::from_secs(5)) else { continue };
-        let Ok(signed) = trust::verify(&info, &fixtures::token(), &pins, fixtures::now()) else { continue };
-        let outcome = signed.over(peer);
+        let Ok(info) = discovery::cluster_info(&peer, "abcdef", Duration::from_secs(5)) else { continue };
+        let info = UnverifiedClusterInfo { info, token: fixtures::token(), pins };
+        let Ok(signed) = info.verify(fixtures::now()) else { continue };
+        let outcome = signed.verify_peer(peer);
         assert_eq!(outcome.is_ok(), trusted, "{outcome:?}");
         assert!(outcome.is_ok_and(|cluster| cluster.server().as_str() == fixtures::URL) == trusted);
         assert!(other.requests().iter().all(|request| !request.contains(fixtures::SECRET)));
@@ -94,11 +95,12 @@ fn published(kubeconfig: &str, signature: &str) -> ClusterInfo {
     ClusterInfo::from_json(map.to_string().as_bytes(), "abcdef").expect("a ConfigMap")
 }
 
-fn decide(info: &ClusterInfo) -> Result<SignedCluster> {
-    trust::verify(info, &fixtures::token(), &fixtures::pins(), fixtures::now())
+fn decide(info: ClusterInfo) -> Result<SignedCluster> {
+    let (token, pins) = (fixtures::token(), fixtures::pins());
+    UnverifiedClusterInfo { info, token, pins }.verify(fixtures::now())
 }
 
-fn judge(info: &ClusterInfo) -> Option<SignedCluster> {
+fn judge(info: ClusterInfo) -> Option<SignedCluster> {
     decide(info).map_err(|error| is_one_line(&error.to_string())).ok()
 }
 

@@ -56,12 +56,12 @@ fn bootstrap_kubeconfig(choices: &mut Choices<'_>) {
     let pair = (choices.one() % 2 == 1).then(|| (fixtures::NODE.to_owned(), fixtures::KEY));
     let user = BootstrapUser { token: Some(&token), pair };
     let ca = fixtures::authorities();
-    let text = kubeconfig::bootstrap(server.as_str(), ca.base64(), &user);
+    let text = kubeconfig::bootstrap(server.as_str(), &ca.base64(), &user);
     let config = Kubeconfig::parse(text.expose()).expect("what is written is read");
     let (cluster, read) = config.current().expect("a current context");
     assert_eq!(
         (cluster.server.as_str(), cluster.certificate_authority_data.as_str()),
-        (server.as_str(), ca.base64())
+        (server.as_str(), ca.base64().as_str())
     );
     assert_eq!(read.token.expose(), &token);
     assert_eq!(read.client_key_data.expose().is_empty(), user.pair.is_none());

@@ -3,7 +3,7 @@
 use std::fs;
 
 use nodestrap::error::EXIT_CODES;
-use nodestrap::trust::Bundle;
+use nodestrap::trust::CaBundle;
 use serde_json::json;
 
 use super::damage::Damage;
@@ -74,7 +74,7 @@ fn ca_hash() {
             said(&finished).map(|text| text.lines().map(str::to_owned).collect());
         assert_eq!(
             ours.is_ok(),
-            Bundle::from_pem(pem.clone()).is_ok(),
+            CaBundle::from_pem(pem.clone()).is_ok(),
             "the program and its library are one"
         );
         let theirs = oracle

@@ -9,7 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use nodestrap::discovery;
 use nodestrap::error::ErrorKind::{NotTrusted, Unreachable};
 use nodestrap::http::{Endpoint, Proxies, Unverified};
-use nodestrap::trust::{self, Pins, Token};
+use nodestrap::trust::{Pins, Token, UnverifiedClusterInfo};
 use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::CertificateDer;
@@ -224,9 +224,9 @@ pub fn ours(shown: &Shown, pins: &Pins, now: SystemTime) -> Result<(), Refusal> 
     let endpoint = Endpoint::parse(&format!("{bracketed}:6443")).ok_or("no endpoint")?;
     let peer = Unverified::to_each(&system, &[endpoint])?.remove(0);
     let token = Token::parse(token).ok_or("no token")?;
-    let info = discovery::fetch(&peer, token.id(), Duration::from_secs(10))?;
-    let signed = trust::verify(&info, &token, pins, now)?;
-    signed.over(peer)?;
+    let info = discovery::cluster_info(&peer, token.id(), Duration::from_secs(10))?;
+    let signed = UnverifiedClusterInfo { info, token, pins: pins.clone() }.verify(now)?;
+    signed.verify_peer(peer)?;
     Ok(())
 }
 

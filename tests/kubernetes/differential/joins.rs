@@ -4,10 +4,12 @@
 use std::fs;
 
 use nodestrap::clock::Deadline;
+use nodestrap::discovery::Method;
 use nodestrap::error::ErrorKind::Usage;
 use nodestrap::http::Endpoint;
+use nodestrap::input::Wait;
 use nodestrap::limits::DISCOVERY as LIMIT;
-use nodestrap::options::{Command, Discovery, Options, Surroundings, Wait};
+use nodestrap::options::{Command, Options, Surroundings};
 use nodestrap::secret::Secret;
 use serde_json::{Value, json};
 
@@ -256,11 +258,11 @@ fn ours(text: &str) -> Result<Said, Refusal> {
     let show =
         |endpoints: &[Endpoint]| endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let wait = Wait { clock: surroundings.clock.clone(), deadline: Deadline::at(LIMIT) };
-    let (endpoint, credentials, file) = match join.method.discovery(wait)? {
-        Discovery::Token { endpoints, credentials, .. } => (show(endpoints), Some(credentials), false),
-        Discovery::Given(given) => (String::new(), Some(&given.credentials), true),
-        Discovery::Kubeconfig { .. } => (String::new(), None, true),
-        Discovery::ClusterInfo { .. } => panic!("no flag says so"),
+    let (endpoint, credentials, file) = match join.method.get(wait)? {
+        Method::Token { endpoints, credentials, .. } => (show(endpoints), Some(credentials), false),
+        Method::Static(given) => (String::new(), Some(&given.credentials), true),
+        Method::RemoteKubeconfig { .. } => (String::new(), None, true),
+        Method::LoadedClusterInfo { .. } | Method::RemoteClusterInfo { .. } => panic!("no flag says so"),
     };
     let nanoseconds = |time: std::time::Duration| u64::try_from(time.as_nanos()).expect("292 years");
     Ok(Said {

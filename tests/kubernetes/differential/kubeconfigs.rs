@@ -6,9 +6,11 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use nodestrap::clock::Deadline;
+use nodestrap::discovery::Method;
 use nodestrap::error::ErrorKind::Usage;
+use nodestrap::input::Wait;
 use nodestrap::limits::DISCOVERY as LIMIT;
-use nodestrap::options::{Command, Discovery, Options, Surroundings, Wait};
+use nodestrap::options::{Command, Options, Surroundings};
 use serde_json::{Value, json};
 
 use super::damage::Damage;
@@ -282,14 +284,14 @@ fn ours(flag: &str, path: &Path) -> Result<Known, Refusal> {
     options.read(arguments, &surroundings)?;
     let Command::Join(join) = options.command()? else { panic!("a join") };
     let wait = Wait { clock: surroundings.clock.clone(), deadline: Deadline::at(LIMIT) };
-    let Discovery::Given(given) = join.method.discovery(wait)? else { panic!("a given cluster") };
+    let Method::Static(given) = join.method.get(wait)? else { panic!("a given cluster") };
     let user = given.credentials.embedded();
     let pair = user.pair.map_or(Vec::new(), |(certificate, key)| {
         [blocks(certificate.as_bytes(), "CERTIFICATE"), blocks(key.as_bytes(), "KEY")].concat()
     });
     Ok(Known {
-        server: given.cluster.server.as_str().to_owned(),
-        ca: String::from_utf8_lossy(given.cluster.authorities.pem()).into_owned(),
+        server: given.server.as_str().to_owned(),
+        ca: String::from_utf8_lossy(given.ca.pem()).into_owned(),
         token: user.token.unwrap_or_default().to_owned(),
         pair,
     })

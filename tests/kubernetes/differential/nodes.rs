@@ -6,7 +6,8 @@ use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use nodestrap::csr::{CertificateKind, CertificateRequest, CertificateTemplate, Key};
+use nodestrap::csr::{CertificateKind, CertificateRequest, CertificateTemplate};
+use nodestrap::key::Key;
 use nodestrap::kubeconfig::{self, BootstrapUser};
 use nodestrap::node::{Layout, NodeFiles, NodeState};
 use nodestrap::node_name::NodeName;

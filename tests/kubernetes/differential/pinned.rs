@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nodestrap::error::ErrorKind::{Clock, NotTrusted};
-use nodestrap::trust::{Bundle, Pin, Pins};
+use nodestrap::trust::{CaBundle, Pin, Pins};
 use rcgen::{BasicConstraints, CertificateParams, IsCa};
 use rustls::pki_types::CertificateDer;
 
@@ -79,7 +79,7 @@ fn draw(random: &mut Random) -> (Shown, Vec<String>) {
 /// The pins of these.
 fn keys(certificates: &[CertificateDer<'static>]) -> Vec<String> {
     let pem: String = certificates.iter().map(block).collect();
-    Bundle::from_pem(pem.into_bytes()).expect("certificates").pins()
+    CaBundle::from_pem(pem.into_bytes()).expect("certificates").pins()
 }
 
 #[test]

@@ -6,9 +6,10 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use nodestrap::clock::Deadline;
-use nodestrap::csr::{CertificateRequest, CertificateTemplate, Exchange, Key, Progress};
+use nodestrap::csr::{CertificateRequest, CertificateTemplate, Exchange, Progress};
 use nodestrap::error::ErrorKind::{Clock, Denied, NotTrusted, Pending};
 use nodestrap::http::Proxies;
+use nodestrap::key::Key;
 use nodestrap::node_name::NodeName;
 use serde_json::{Value, json};
 

@@ -2,9 +2,8 @@
 
 use std::time::SystemTime;
 
-use nodestrap::discovery::ClusterInfo;
 use nodestrap::error::ErrorKind::{Clock, NotPublished, NotTrusted, Usage};
-use nodestrap::trust::{self, Pin, Pins, Token};
+use nodestrap::trust::{self, ClusterInfo, Pin, Pins, Token, UnverifiedClusterInfo};
 use serde_json::{Value, json};
 
 use super::damage::Damage;
@@ -101,11 +100,8 @@ pub fn decide(published: &Published, now: SystemTime) -> Result<Cluster, Refusal
     let pins: Option<Vec<Pin>> = published.pins.iter().map(|pin| Pin::parse(pin)).collect();
     let pins = pins.ok_or("no pin")?;
     let pins = if pins.is_empty() { Pins::None } else { Pins::Required(pins) };
-    let cluster = trust::verify(&info, &token, &pins, now)?;
-    Ok((
-        cluster.server().as_str().to_owned(),
-        String::from_utf8_lossy(cluster.authorities().pem()).into_owned(),
-    ))
+    let cluster = UnverifiedClusterInfo { info, token, pins }.verify(now)?;
+    Ok((cluster.server().as_str().to_owned(), String::from_utf8_lossy(cluster.ca().pem()).into_owned()))
 }
 
 /// kubeadm's decision.
@@ -234,7 +230,8 @@ fn hashes_of_certificates() {
     for _ in 0..count() {
         let (pem, _) = bundles.draw(&mut random);
         let input = if random.once_in(2) { Damage::pem(&mut random, &pem) } else { pem };
-        let ours = trust::Bundle::from_pem(input.clone()).map(|bundle| bundle.pins()).map_err(Refusal::from);
+        let ours =
+            trust::CaBundle::from_pem(input.clone()).map(|bundle| bundle.pins()).map_err(Refusal::from);
         let theirs = oracle
             .ask("hashes", &bytes(&input))
             .map(|value| value.as_array().expect("a list").iter().map(given_text).collect());

@@ -84,12 +84,12 @@ impl Key {
     }
 
     /// The uncompressed point.
-    pub(super) fn point(&self) -> &[u8] {
+    pub(crate) fn point(&self) -> &[u8] {
         self.pair.public_key().as_ref()
     }
 
     /// An ECDSA signature with SHA-256, DER-encoded.
-    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
         let signature = self.pair.sign(&SystemRandom::new(), message);
         signature.map(|s| s.as_ref().to_vec()).map_err(|_| {
             Error::new(Step::Request, ErrorKind::Internal, "the request cannot be signed: no random numbers")
@@ -147,8 +147,8 @@ fn parse_sec1(der: &[u8], named: bool) -> asn1::Result<(&[u8], &[u8])> {
     if half.tag == context(1) { Ok((scalar, half.fields().any()?.bit_string()?)) } else { Err(Malformed) }
 }
 
-fn is(found: &[u8], template: &[u8]) -> asn1::Result<()> {
-    if found == template { Ok(()) } else { Err(Malformed) }
+fn is(found: &[u8], expected: &[u8]) -> asn1::Result<()> {
+    if found == expected { Ok(()) } else { Err(Malformed) }
 }
 
 #[cfg(test)]
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn a_key_made_by_go_is_read() {
         // openssl ecparam -name prime256v1 -genkey -noout; the same DER as Go's x509.MarshalECPrivateKey.
-        let pem = include_bytes!("../../tests/vectors/sec1-p256.pem");
+        let pem = include_bytes!("../tests/vectors/sec1-p256.pem");
         assert_eq!(Key::from_pem(pem).unwrap().pem().expose().as_bytes(), pem);
     }
 
@@ -174,11 +174,11 @@ mod tests {
     fn a_key_in_pkcs8_is_read() {
         // openssl pkcs8 -topk8 -nocrypt of the same key.
         let (sec1, pkcs8) = (
-            include_bytes!("../../tests/vectors/sec1-p256.pem"),
-            include_str!("../../tests/vectors/pkcs8-p256.pem"),
+            include_bytes!("../tests/vectors/sec1-p256.pem"),
+            include_str!("../tests/vectors/pkcs8-p256.pem"),
         );
         assert_eq!(Key::from_pem(pkcs8.as_bytes()).unwrap().pem().expose().as_bytes(), sec1);
-        let rsa = include_str!("../../tests/vectors/rsa-2048.pem");
+        let rsa = include_str!("../tests/vectors/rsa-2048.pem");
         assert!(Key::from_pem(rsa.as_bytes()).is_none());
         assert!(Key::from_pem(&[rsa.as_bytes(), sec1].concat()).is_none(), "Go takes the first key");
         let other = pkcs8.replace("BEGIN P", "BEGIN ENCRYPTED P").replace("END P", "END ENCRYPTED P");

@@ -13,16 +13,15 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::usage;
 use crate::clock::{Clock, Deadline};
 use crate::disk;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, usage};
 use crate::limits;
 use crate::read;
 use crate::secret::Secret;
 
 /// Standard input, where a file is named.
-pub(super) const STANDARD_INPUT: &str = "-";
+pub(crate) const STANDARD_INPUT: &str = "-";
 
 /// How long whoever reads may wait for what is not there yet.
 #[derive(Clone, Debug)]
@@ -35,7 +34,7 @@ pub struct Wait {
 
 /// Reads what settings name.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub struct Reader {
     /// Without it only regular files are read, and nothing else is opened: who writes to a pipe writes once.
     wait: Option<Wait>,
     /// The first thing that was not there.
@@ -65,28 +64,28 @@ impl From<Missing> for Error {
 
 impl Reader {
     /// A reader of what is there already.
-    pub(super) fn of_files() -> Self {
+    pub(crate) fn of_files() -> Self {
         Self { wait: None, missing: None }
     }
 
     /// A reader that waits for what is not there yet.
-    pub(super) fn waiting(wait: Wait) -> Self {
+    pub(crate) fn waiting(wait: Wait) -> Self {
         Self { wait: Some(wait), missing: None }
     }
 
     /// Notes that something is missing, and what to do about it; of several the first is told.
-    pub(super) fn lacks<T>(&mut self, what: impl Into<String>, help: Option<&'static str>) -> Option<T> {
+    pub(crate) fn lacks<T>(&mut self, what: impl Into<String>, help: Option<&'static str>) -> Option<T> {
         self.note(Missing { what: what.into(), help, cause: None });
         None
     }
 
     /// Notes what another reader has missed.
-    pub(super) fn note(&mut self, missing: Missing) {
+    pub(crate) fn note(&mut self, missing: Missing) {
         self.missing.get_or_insert(missing);
     }
 
     /// The first thing that was missing.
-    pub(super) fn missing(self) -> Option<Missing> {
+    pub(crate) fn missing(self) -> Option<Missing> {
         self.missing
     }
 
@@ -95,7 +94,7 @@ impl Reader {
     ///
     /// # Errors
     /// A usage error for what is there and no text, or too long.
-    pub(super) fn text(&mut self, setting: &str, name: &str) -> Result<Option<Secret<String>>> {
+    pub(crate) fn text(&mut self, setting: &str, name: &str) -> Result<Option<Secret<String>>> {
         self.read(setting, name, Path::new(name))
     }
 
@@ -103,7 +102,7 @@ impl Reader {
     ///
     /// # Errors
     /// As of [`Self::text`].
-    pub(super) fn read(&mut self, setting: &str, name: &str, path: &Path) -> Result<Option<Secret<String>>> {
+    pub(crate) fn read(&mut self, setting: &str, name: &str, path: &Path) -> Result<Option<Secret<String>>> {
         let text = self.text_or_nothing(setting, name, path)?;
         if text.as_ref().is_some_and(|text| text.expose().trim().is_empty()) {
             return Ok(self.lacks(format!("{} is empty", read_from(setting, name)), None));
@@ -115,7 +114,7 @@ impl Reader {
     ///
     /// # Errors
     /// As of [`Self::text`].
-    pub(super) fn text_or_nothing(
+    pub(crate) fn text_or_nothing(
         &mut self,
         setting: &str,
         name: &str,
@@ -158,7 +157,7 @@ impl Reader {
     }
 
     /// All bytes to the end, or one more than may be.
-    pub(super) fn bytes(&self, file: &File) -> io::Result<Secret<Vec<u8>>> {
+    pub(crate) fn bytes(&self, file: &File) -> io::Result<Secret<Vec<u8>>> {
         // Tokens and join lines fit at once.
         let mut secret = Secret::new(Vec::new());
         let mut source = Source { file, wait: self.wait.as_ref() };
@@ -212,7 +211,7 @@ fn shown(setting: &str, name: &str) -> String {
 }
 
 /// The same of what was read: there is such a file.
-pub(super) fn read_from(setting: &str, name: &str) -> String {
+pub(crate) fn read_from(setting: &str, name: &str) -> String {
     if name == STANDARD_INPUT { shown(setting, name) } else { format!("{setting}: {name}") }
 }
 

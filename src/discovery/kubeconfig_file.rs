@@ -1,89 +1,75 @@
-//! A cluster by somebody's word: a kubeconfig with server, CA and a user, which nothing else vouches for.
+//! A static cluster from a kubeconfig: server, CA and a user, which nothing else vouches for.
 
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::discovery::is_bearer_token;
-use super::reader::{Reader, read_from};
-use super::usage;
-use crate::csr::{ClientPair, Credentials};
-use crate::discovery;
-use crate::error::{Error, Result, Retry};
+use super::fetch;
+use super::method::StaticCluster;
+use crate::credentials::{ClientPair, Credentials, is_bearer_token};
+use crate::error::{Error, Result, Retry, usage};
 use crate::http::ServerUrl;
+use crate::input::{Reader, read_from};
 use crate::kubeconfig::{Cluster, Kubeconfig, User};
 use crate::secret::Secret;
-use crate::trust::{Bundle, GivenCluster};
-
-/// A cluster, and what it will know this machine by.
-#[derive(Debug)]
-pub struct Vouched {
-    /// Server and CAs.
-    pub cluster: GivenCluster,
-    /// What requests the certificate.
-    pub credentials: Credentials,
-}
-
-impl Vouched {
-    /// Reads a kubeconfig that the operator put on the machine: kubeadm's discovery file, or with `kubelets` the kubelet's
-    /// bootstrap kubeconfig. `token` is his, and stands for the user's own credentials. `None` where `reader` misses
-    /// something.
-    ///
-    /// # Errors
-    /// A usage error that names the file, says what is wrong with it and what to do.
-    pub(super) fn from_file(
-        label: &str,
-        file: &str,
-        kubelets: bool,
-        token: Option<Secret<String>>,
-        reader: &mut Reader,
-        given: &mut Option<Bundle>,
-    ) -> Result<Option<Self>> {
-        let Some(text) = reader.text(label, file)? else { return Ok(None) };
-        let name = &read_from(label, file);
-        let folder = Some(Path::new(file).parent().unwrap_or(Path::new("")));
-        Word { name, folder, kubelets }.read(text.expose(), token, reader, given)
-    }
-
-    /// Reads a kubeconfig that was fetched from `url`, whose server was verified. Its text is foreign: it must not lead
-    /// to a file of this machine, whose content would be sent to a server of its choice.
-    ///
-    /// # Errors
-    /// [`crate::error::ErrorKind::NotPublished`]; what is missing or malformed may heal.
-    pub fn fetched(url: &ServerUrl, text: &str, token: Option<Secret<String>>) -> Result<Self> {
-        let word = Word { name: url.as_str(), folder: None, kubelets: false };
-        let read = word.read(text, token, &mut Reader::of_files(), &mut None)?;
-        // It names no files: nothing else can be missing.
-        read.ok_or_else(|| word.unusable(NO_CREDENTIALS).with_help(GIVE_CREDENTIALS))
-    }
-}
+use crate::trust::CaBundle;
 
 const NO_CREDENTIALS: &str = "it has no bearer token and no client certificate";
 const GIVE_CREDENTIALS: &str = "add one, or use --tls-bootstrap-token-file";
 
-/// Whose word it is.
-struct Word<'a> {
-    /// A file or a URL.
-    name: &'a str,
-    /// Where relative names begin; none for foreign text.
-    folder: Option<&'a Path>,
+/// Where a kubeconfig comes from.
+pub struct KubeconfigSource<'a> {
+    /// The file, with the setting that names it, or the URL; for people.
+    origin: String,
+    /// Where relative names begin; none for a fetched text, which must not lead to a file of this machine: its content would
+    /// be sent to a server of that text's choice.
+    base_dir: Option<&'a Path>,
     /// Whether it is read as the kubelet reads it.
-    kubelets: bool,
+    for_kubelet: bool,
 }
 
-impl Word<'_> {
-    /// Unlike kubeadm, the text must bring the CA: nothing is asked of an API server over a connection that public roots
+impl<'a> KubeconfigSource<'a> {
+    /// A file that the operator put on the machine, which `setting` names: kubeadm's discovery file, or with `for_kubelet` the
+    /// kubelet's bootstrap kubeconfig.
+    pub(crate) fn file(setting: &str, file: &'a str, for_kubelet: bool) -> Self {
+        let base_dir = Some(Path::new(file).parent().unwrap_or(Path::new("")));
+        Self { origin: read_from(setting, file), base_dir, for_kubelet }
+    }
+
+    /// A text that is fetched from a server that was verified.
+    #[must_use]
+    pub fn fetched(url: &ServerUrl) -> Self {
+        Self { origin: url.as_str().to_owned(), base_dir: None, for_kubelet: false }
+    }
+
+    /// Reads a fetched text. `token` is the operator's, and is used instead of the user's own credentials.
+    ///
+    /// # Errors
+    /// [`crate::error::ErrorKind::NotPublished`]; what is missing or malformed is retryable.
+    pub fn read_fetched(&self, text: &str, token: Option<Secret<String>>) -> Result<StaticCluster> {
+        let (_, cluster) = self.read(text, token, &mut Reader::of_files())?;
+        // It names no files: nothing else can be missing.
+        cluster.ok_or_else(|| self.unusable(NO_CREDENTIALS).with_help(GIVE_CREDENTIALS))
+    }
+
+    /// Reads a text: its CAs, and all of it, each without a value where `reader` lacks something for it. `token` is the
+    /// operator's, and is used instead of the user's own credentials.
+    ///
+    /// Unlike with kubeadm, the text must bring the CA: nothing is asked of an API server over a connection that public roots
     /// would vouch for.
-    fn read(
+    ///
+    /// # Errors
+    /// A usage error that names the file, says what is wrong with it and what to do; of a fetched text as
+    /// [`Self::read_fetched`].
+    pub(crate) fn read(
         &self,
         text: &str,
         token: Option<Secret<String>>,
         reader: &mut Reader,
-        given: &mut Option<Bundle>,
-    ) -> Result<Option<Vouched>> {
+    ) -> Result<(Option<CaBundle>, Option<StaticCluster>)> {
         let config = Kubeconfig::parse(text).map_err(|e| self.unusable("not a kubeconfig").caused_by(e))?;
-        let cluster = if self.kubelets { config.kubelets_cluster() } else { config.discovery_cluster() };
+        let cluster = if self.for_kubelet { config.kubelets_cluster() } else { config.discovery_cluster() };
         let cluster = cluster.map_err(|e| self.unusable("unusable kubeconfig").caused_by(e))?;
         let user = config.current().map(|(_, user)| user);
         self.refuse_files(cluster, user)?;
@@ -101,21 +87,19 @@ impl Word<'_> {
         }
         let server = ServerUrl::parse(&cluster.server)
             .ok_or_else(|| self.unusable("its server is not an https:// URL with host, port and path"))?;
-        *given = self.authorities(cluster, reader)?;
+        let ca = self.ca(cluster, reader)?;
         let credentials = match (token, user) {
             (Some(token), _) => Some(token.into()),
             (None, Some(user)) => self.credentials(user, reader)?,
             (None, None) => None,
         };
         let credentials =
-            credentials.or_else(|| reader.lacks(self.cannot_be_used(NO_CREDENTIALS), Some(GIVE_CREDENTIALS)));
-        let (Some(authorities), Some(credentials)) = (given.clone(), credentials) else {
-            return Ok(None);
-        };
-        Ok(Some(Vouched { cluster: GivenCluster { server, authorities }, credentials }))
+            credentials.or_else(|| reader.lacks(self.describe(NO_CREDENTIALS), Some(GIVE_CREDENTIALS)));
+        let both = ca.clone().zip(credentials);
+        Ok((ca, both.map(|(ca, credentials)| StaticCluster { server, ca, credentials })))
     }
 
-    /// Foreign text names no files, whether they would be read or not.
+    /// A fetched text names no files, whether they would be read or not.
     fn refuse_files(&self, cluster: &Cluster, user: Option<&User>) -> Result<()> {
         let mut names = vec![("certificate-authority", &cluster.certificate_authority)];
         if let Some(user) = user {
@@ -125,7 +109,7 @@ impl Word<'_> {
                 ("client-key", &user.client_key),
             ]);
         }
-        match names.into_iter().find(|(_, file)| self.folder.is_none() && !file.is_empty()) {
+        match names.into_iter().find(|(_, file)| self.base_dir.is_none() && !file.is_empty()) {
             None => Ok(()),
             Some((field, _)) => {
                 let problem =
@@ -135,17 +119,20 @@ impl Word<'_> {
         }
     }
 
-    fn authorities(&self, cluster: &Cluster, reader: &mut Reader) -> Result<Option<Bundle>> {
+    /// Embedded data beats a file (`k8s.io/client-go/tools/clientcmd`).
+    fn ca(&self, cluster: &Cluster, reader: &mut Reader) -> Result<Option<CaBundle>> {
         let bundle = match (cluster.certificate_authority_data.as_str(), &cluster.certificate_authority) {
             ("", name) if name.is_empty() => {
                 let unusable = self.unusable("it has no certificate authority");
                 return Err(unusable.with_help("add the cluster's CA"));
             }
             ("", name) => {
-                let Some(text) = self.beside("certificate-authority", name, reader)? else { return Ok(None) };
-                Bundle::from_pem(text.expose().clone().into_bytes())
+                let Some(text) = self.named_file("certificate-authority", name, reader)? else {
+                    return Ok(None);
+                };
+                CaBundle::from_pem(text.expose().clone().into_bytes())
             }
-            (data, _) => Bundle::from_base64(data),
+            (data, _) => CaBundle::from_base64(data),
         };
         bundle.map(Some).map_err(|problem| self.unusable(&problem))
     }
@@ -162,7 +149,7 @@ impl Word<'_> {
         let token = if user.token_file.is_empty() {
             Some(user.token.clone())
         } else {
-            let text = self.beside("tokenFile", &user.token_file, reader)?;
+            let text = self.named_file("tokenFile", &user.token_file, reader)?;
             text.map(|text| Secret::new(text.expose().trim_end().to_owned()))
         };
         if token.as_ref().is_some_and(|token| !is_bearer_token(token.expose())) {
@@ -201,7 +188,7 @@ impl Word<'_> {
         match (data.expose().as_str(), file) {
             ("", "") => Ok(None),
             ("", file) => {
-                let text = self.beside(field, file, reader)?;
+                let text = self.named_file(field, file, reader)?;
                 Ok(text.map(|text| Secret::new(text.expose().clone().into_bytes())))
             }
             (data, _) => match STANDARD.decode(data) {
@@ -214,25 +201,25 @@ impl Word<'_> {
     }
 
     /// A file that the kubeconfig names; relative names are relative to it.
-    fn beside(&self, field: &str, name: &str, reader: &mut Reader) -> Result<Option<Secret<String>>> {
-        let path = self.folder.unwrap_or(Path::new("")).join(name);
-        reader.read(&format!("{}: its {field}", self.name), name, &path)
+    fn named_file(&self, field: &str, name: &str, reader: &mut Reader) -> Result<Option<Secret<String>>> {
+        let path = self.base_dir.unwrap_or(Path::new("")).join(name);
+        reader.read(&format!("{}: its {field}", self.origin), name, &path)
     }
 
     /// Something is missing or malformed. A fetched file may be one that is still being put there.
     fn unusable(&self, problem: &str) -> Error {
-        match self.folder {
-            Some(_) => usage(self.cannot_be_used(problem)),
-            None => discovery::no_use(self.name, &format!("is unusable: {problem}")),
+        match self.base_dir {
+            Some(_) => usage(self.describe(problem)),
+            None => fetch::unusable(&self.origin, &format!("is unusable: {problem}")),
         }
     }
 
-    /// It says what nodestrap does not do: that is meant, and no waiting heals it.
+    /// It asks for what nodestrap does not do: that is meant, and not retryable.
     fn refused(&self, problem: &str) -> Error {
         self.unusable(problem).with_retry(Retry::Never)
     }
 
-    fn cannot_be_used(&self, problem: &str) -> String {
-        format!("{}: {problem}", self.name)
+    fn describe(&self, problem: &str) -> String {
+        format!("{}: {problem}", self.origin)
     }
 }

@@ -58,7 +58,7 @@ impl RsaKey {
     }
 
     /// The DER of its RSAPublicKey (RFC 8017, appendix A.1.1).
-    pub(super) fn public(&self) -> &[u8] {
+    pub(crate) fn public(&self) -> &[u8] {
         self.pair.public().as_ref()
     }
 }

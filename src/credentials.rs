@@ -1,21 +1,21 @@
-//! What the API server knows this machine by until it is a node: a token, a client certificate, or both.
+//! What this machine authenticates with until it is a node: a token, a client certificate, or both.
 
 use std::sync::Arc;
 
 use pem::Pem;
 
-use super::key::Key;
-use super::rsa_key::RsaKey;
 use crate::error::Result;
 use crate::http::{Bearer, ClientIdentity, SignsHandshake};
+use crate::key::Key;
 use crate::kubeconfig::BootstrapUser;
 use crate::limits;
 use crate::pem_blocks::{self, PKCS8_LABEL, blocks};
+use crate::rsa_key::RsaKey;
 use crate::secret::Secret;
 use crate::x509::{Certificate, is_rsa, key_name, rsa_bits};
 
-/// Credentials for the certificate request; there is always one. Both are shown where both are there, as client-go does:
-/// the API server takes the certificate if it knows its CA, else the token (`pkg/kubeapiserver/authenticator`).
+/// Credentials for the certificate request; there is always one. Both are presented where both are there, as client-go
+/// does: the API server takes the certificate if it knows its CA, else the token (`pkg/kubeapiserver/authenticator`).
 #[derive(Clone, Debug)]
 pub struct Credentials {
     token: Option<Secret<String>>,
@@ -23,7 +23,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Those of a user; `None` when he has neither.
+    /// Those of a user; `None` without either.
     #[must_use]
     pub fn of_user(token: Option<Secret<String>>, pair: Option<ClientPair>) -> Option<Self> {
         (token.is_some() || pair.is_some()).then_some(Self { token, pair })
@@ -43,7 +43,7 @@ impl Credentials {
         self.token.as_ref().map(Bearer::new).transpose()
     }
 
-    /// The client certificate, ready to be shown, where there is one.
+    /// The client certificate, ready to be presented, where there is one.
     #[must_use]
     pub fn identity(&self) -> Option<ClientIdentity> {
         self.pair.as_ref().map(|pair| ClientIdentity::new(&pair.chain, pair.key.clone()))
@@ -61,6 +61,13 @@ impl Credentials {
                 .map(|pair| (pair.chain.iter().map(text).collect(), pair.key_pem.expose().as_str())),
         }
     }
+}
+
+/// Whether a text holds only what a bearer token can (RFC 6750, section 2.1, b64token): it goes into a header, and into
+/// a kubeconfig.
+#[must_use]
+pub fn is_bearer_token(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric() || "-._~+/=".contains(c))
 }
 
 /// A bearer token alone.

@@ -1,0 +1,84 @@
+//! The endpoints, asked one after the other until one of them leads to a cluster that can be trusted.
+
+use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::http::Unverified;
+use crate::trust::{SignedCluster, TrustedCluster};
+
+/// Which of the endpoints is asked next.
+pub(super) struct EndpointRotation {
+    peers: Vec<Unverified>,
+    next: usize,
+    /// The route to the one that was asked last.
+    asked: String,
+}
+
+impl EndpointRotation {
+    /// Rotates over these, in this order; over none where nobody is asked.
+    pub(super) fn new(peers: Vec<Unverified>) -> Self {
+        Self { peers, next: 0, asked: String::new() }
+    }
+
+    /// Has `fetch` ask the next one and verify the content, and then verifies the connection, which is used up by that. One
+    /// whose failure is not retryable is asked no more.
+    ///
+    /// # Errors
+    /// As of `fetch` and [`SignedCluster::verify_peer`]. Anybody may have responded, so that nothing in a response is final:
+    /// what does not verify may do so in a moment, when a changed cluster-info is signed, or when another server of that name
+    /// responds.
+    pub(super) fn ask(
+        &mut self,
+        fetch: impl FnOnce(&Unverified) -> Result<SignedCluster>,
+    ) -> Result<TrustedCluster> {
+        let index = self.next;
+        self.next = (index + 1) % self.peers.len();
+        let peer = &mut self.peers[index];
+        self.asked = peer.route();
+        let attempt = fetch(peer).and_then(|signed| {
+            let next = peer.without_connection()?;
+            signed.verify_peer(std::mem::replace(peer, next))
+        });
+        attempt.map_err(retryable).inspect_err(|error| {
+            if error.retry() == Retry::Never {
+                self.remove(index);
+            }
+        })
+    }
+
+    /// Removes one, and all others behind the same proxy, which may be what is wrong: asked in vain too often, it locks an
+    /// account.
+    fn remove(&mut self, removed: usize) {
+        let is_proxied = self.peers[removed].is_proxied();
+        let next = self.next;
+        let mut index = 0;
+        self.peers.retain(|peer| {
+            let stays = index != removed && !(is_proxied && peer.is_proxied());
+            if !stays && index < next {
+                self.next -= 1;
+            }
+            index += 1;
+            stays
+        });
+        if self.next >= self.peers.len() {
+            self.next = 0;
+        }
+    }
+
+    /// Whether, after this failure, others are to be asked before a pause.
+    pub(super) fn has_more(&self, error: &Error) -> bool {
+        self.next != 0 || error.retry() == Retry::Never && !self.peers.is_empty()
+    }
+
+    /// The route to the one that was asked last; empty where nobody is asked.
+    pub(super) fn asked(&self) -> &str {
+        &self.asked
+    }
+}
+
+/// The failure of a response that another one may mend: what does not verify is asked for again, as a refused credential
+/// is.
+pub(super) fn retryable(error: Error) -> Error {
+    match (error.kind(), error.retry()) {
+        (ErrorKind::NotTrusted, Retry::Never) => error.with_retry(Retry::Briefly(None)),
+        _ => error,
+    }
+}
