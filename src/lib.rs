@@ -6,26 +6,26 @@
 
 #![forbid(unsafe_code)]
 
-// Leaves: used by any stage, using no stage.
+// Leaves: used by any stage, using no stage, and in an order of their own.
 pub mod asn1;
-pub mod pem_blocks;
-pub mod clock;
-pub mod disk;
-pub mod error;
-pub mod input;
-pub mod json;
-pub mod kubeconfig;
 pub mod limits;
-pub mod log;
+pub mod clock;
 pub mod mask;
-pub mod node_name;
-pub mod sd_notify;
 pub mod read;
-pub mod report;
-pub mod retry;
+pub mod json;
 pub mod secret;
-pub mod x509;
+pub mod pem_blocks;
+pub mod error;
+pub mod retry;
+pub mod sd_notify;
+pub mod log;
+pub mod disk;
+pub mod input;
 pub mod yaml;
+pub mod x509;
+pub mod kubeconfig;
+pub mod node_name;
+pub mod report;
 
 // Stages, in order.
 pub mod http;

@@ -1,29 +1,16 @@
-//! The order of the stages is the architecture: a module imports earlier stages and leaves only, and a source file
-//! stays short enough to read.
+//! The order of the modules is the architecture: each names earlier ones only, and a source file stays short enough to read.
 
 mod documents;
+mod modules;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use modules::Modules;
+
 /// The most lines that a source file may have.
 const LINES: usize = 400;
-
-/// The stages in order, as src/lib.rs lists them.
-const STAGES: [&str; 12] = [
-    "http",
-    "key",
-    "rsa_key",
-    "trust",
-    "credentials",
-    "discovery",
-    "kubelet",
-    "csr",
-    "node",
-    "options",
-    "join",
-    "commands",
-];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("the folder is there") {
@@ -48,51 +35,58 @@ fn all(folder: &str) -> Vec<(String, String)> {
     found.into_iter().map(read).collect()
 }
 
-/// The top-level modules that the code of a source names after `crate::`; docs may name any.
-fn imports(source: &str) -> impl Iterator<Item = &str> {
-    code(source).flat_map(|line| line.split("crate::").skip(1)).map(|rest| {
-        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
-        &rest[..end]
-    })
-}
-
 fn code(source: &str) -> impl Iterator<Item = &str> {
     source.lines().filter(|line| !line.trim_start().starts_with("//"))
 }
 
-fn rank(module: &str) -> Option<usize> {
-    STAGES.iter().position(|stage| *stage == module)
+fn modules() -> Modules {
+    let name = |name: String| name.strip_prefix("src/").expect("a file of src").to_owned();
+    Modules::of(all("src").into_iter().map(|(path, text)| (name(path), text)))
+}
+
+/// The modules at the top in the order of src/lib.rs.
+fn listed() -> Vec<String> {
+    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
+    let text = fs::read_to_string(library).expect("it is there");
+    let names = text.lines().filter_map(|line| {
+        let line = line.strip_suffix(';')?;
+        line.strip_prefix("pub mod ").or_else(|| line.strip_prefix("mod "))
+    });
+    names.map(str::to_owned).collect()
 }
 
 #[test]
-fn a_module_imports_earlier_stages_only() {
-    for (name, source) in all("src") {
-        let module =
-            name.trim_start_matches("src/").split(['/', '.']).next().expect("a path has a first part");
-        if matches!(module, "lib" | "main") {
-            continue;
-        }
-        for import in imports(&source) {
-            let earlier = match (rank(module), rank(import)) {
-                (_, None) => true,
-                (None, Some(_)) => false,
-                (Some(own), Some(other)) => other <= own,
-            };
-            assert!(earlier, "{name} imports crate::{import}, a later stage");
+fn a_module_names_earlier_ones_only() {
+    let order = listed();
+    let rank = |path: &modules::Path| order.iter().position(|name| *name == path[0]).expect("it is listed");
+    for (module, named) in modules().edges() {
+        for other in named {
+            let (from, to) = (module.join("::"), other.join("::"));
+            assert!(rank(&other) <= rank(module), "{from} names {to}, which src/lib.rs lists behind it");
         }
     }
 }
 
+/// A file and a file below it may name each other; all others that belong together do so in one direction.
 #[test]
-fn the_library_lists_the_stages_in_order() {
-    let library =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).expect("it is there");
-    let listed: Vec<_> = library
-        .lines()
-        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
-        .filter(|module| rank(module).is_some())
-        .collect();
-    assert_eq!(listed, STAGES);
+fn no_two_files_name_each_other_but_parent_and_child() {
+    let modules = modules();
+    let mut edges = modules.edges();
+    for (module, named) in &mut edges {
+        named.retain(|other| !other.starts_with(module) && !module.starts_with(other));
+    }
+    for start in edges.keys() {
+        let (mut reached, mut next) = (BTreeSet::new(), vec![*start]);
+        while let Some(module) = next.pop() {
+            for other in edges.get(module).into_iter().flatten() {
+                let (from, to) = (module.join("::"), other.join("::"));
+                assert!(other != *start, "{from} names {to}, which leads back to it");
+                if reached.insert(other) {
+                    next.push(other);
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -8,11 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
-use rustls::{CertificateError, OtherError};
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
 use super::problem::{self, Problem};
-use super::tls::SIGNATURES;
+use super::signatures::SIGNATURES;
 use crate::asn1::Fields;
 use crate::node_name::ORGANIZATION;
 use crate::x509::{Certificate, is_of_organization};
@@ -43,9 +42,9 @@ impl Roots {
 /// What chains may end at.
 #[derive(Debug)]
 pub(super) struct Anchors {
-    pub(super) signers: Vec<TrustAnchor<'static>>,
+    signers: Vec<TrustAnchor<'static>>,
     /// The certificates of all roots, also of those that may not sign; none for a root program's.
-    pub(super) roots: Vec<Certificate>,
+    roots: Vec<Certificate>,
     /// What may stand between a root and a server, beside what the server sends.
     between: Vec<CertificateDer<'static>>,
 }
@@ -101,7 +100,8 @@ impl Anchors {
         let between = self.between.iter().filter(|own| !others.contains(own));
         let others = others.iter().chain(between).filter(is_no_root);
         let others: Vec<CertificateDer<'_>> = others.map(|other| CertificateDer::from_slice(other)).collect();
-        let told = |error: webpki::Error| problem::of_chain(&error, leaf, &others, self, time);
+        let (roots, signers) = (&self.roots, &self.signers);
+        let told = |error: webpki::Error| problem::of_chain(&error, leaf, &others, roots, signers, time);
         let end_entity = EndEntityCert::try_from(leaf).map_err(told)?;
         if let Some(root) = self.roots.iter().find(|root| root.der == leaf.as_ref()) {
             alone(root, time)?;
@@ -171,11 +171,6 @@ fn alone(root: &Certificate, now: SystemTime) -> Result<(), Problem> {
         return Err(Problem::Wrong(problem::NOT_FOR_SERVERS.to_owned()));
     }
     Ok(())
-}
-
-/// A problem, as rustls hands it through.
-pub(super) fn error(problem: Problem) -> rustls::Error {
-    rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(problem))))
 }
 
 #[cfg(test)]

@@ -1,17 +1,17 @@
 //! Why a server's certificate is refused, in words: webpki and rustls tell it in the names of their types.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use der::Tag;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, TrustAnchor};
 use rustls::{AlertDescription, CertificateError, OtherError};
 
-use super::chain::{self, Anchors};
-use super::tls::SIGNATURES;
+use super::signatures::{has_length, is_checked};
 use crate::asn1::tlv;
 use crate::node_name::ORGANIZATION;
-use crate::x509::{Certificate, algorithm_name, key_algorithm, key_name, rsa_bits, signature_algorithm};
+use crate::x509::{Certificate, algorithm_name, key_name, signature_algorithm};
 
 /// What is wrong with a chain, or with the signature of a handshake.
 pub(super) enum Problem {
@@ -56,7 +56,7 @@ pub(super) const NOT_FOR_SERVERS: &str = "its extended key usage does not includ
 /// anyExtendedKeyUsage (RFC 5280, section 4.2.1.12), as webpki has it.
 const ANY_PURPOSE: &[usize] = &[2, 5, 29, 37, 0];
 
-/// What is made in a way that [`SIGNATURES`] does not hold.
+/// What is made in a way that [`super::signatures`] does not have.
 fn unknown_algorithm(what: String) -> Problem {
     Problem::Limit {
         what,
@@ -66,12 +66,14 @@ fn unknown_algorithm(what: String) -> Problem {
     }
 }
 
-/// webpki's word on a chain, to whose leaf and other certificates the others belong.
+/// webpki's word on a chain, to whose leaf and other certificates the others belong, and which should end at one of `roots`:
+/// at one of the `signers` among them, or at one that is the leaf itself.
 pub(super) fn of_chain(
     error: &webpki::Error,
     leaf: &CertificateDer<'_>,
     others: &[CertificateDer<'_>],
-    anchors: &Anchors,
+    roots: &[Certificate],
+    signers: &[TrustAnchor<'_>],
     now: SystemTime,
 ) -> Problem {
     use webpki::Error as E;
@@ -84,7 +86,7 @@ pub(super) fn of_chain(
         E::CertExpired { not_after: bound, .. } | E::CertNotValidYet { not_before: bound, .. } => {
             let bound = UNIX_EPOCH + Duration::from_secs(bound.as_secs());
             let shown = others.iter().filter_map(|other| Certificate::from_der(other).ok());
-            let mut known = shown.chain(anchors.roots.iter().cloned());
+            let mut known = shown.chain(roots.iter().cloned());
             let misfit = known.find(|known| {
                 [known.not_before, known.not_after].contains(&bound) && !known.is_valid_at(now)
             });
@@ -92,7 +94,7 @@ pub(super) fn of_chain(
         }
         E::UnsupportedSignatureAlgorithmContext(_)
         | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_)
-        | E::InvalidSignatureForPublicKey => unchecked(&leaf, others, anchors).unwrap_or_else(|| {
+        | E::InvalidSignatureForPublicKey => unchecked(&leaf, others, signers).unwrap_or_else(|| {
             let words = format!(
                 "it, or a CA in its chain, was signed by another CA that has the name of its issuer ({})",
                 leaf.issuer
@@ -131,7 +133,7 @@ pub(super) fn of_chain(
             Problem::Wrong(format!("it is valid for {}, not for {name}", leaf.alt_names))
         }
         E::UnknownIssuer => {
-            let expected: Vec<_> = anchors.roots.iter().map(|root| root.subject.to_string()).collect();
+            let expected: Vec<_> = roots.iter().map(|root| root.subject.to_string()).collect();
             Problem::Wrong(match &expected[..] {
                 [] => format!("its issuer {} is not a public CA", leaf.issuer),
                 _ => format!("its issuer {} is not the trusted CA {}", leaf.issuer, expected.join(" or ")),
@@ -159,11 +161,15 @@ pub(super) fn of_chain(
 
 /// The first signature on the way from the leaf to an anchor that is made in a way, or by a key, that this program cannot
 /// check.
-fn unchecked(leaf: &Certificate, others: &[CertificateDer<'_>], anchors: &Anchors) -> Option<Problem> {
+fn unchecked(
+    leaf: &Certificate,
+    others: &[CertificateDer<'_>],
+    signers: &[TrustAnchor<'_>],
+) -> Option<Problem> {
     let others: Vec<_> = others.iter().filter_map(|other| Certificate::from_der(other).ok()).collect();
     let mut signed = leaf;
     for _ in 0..=others.len() {
-        let above = anchors.signers.iter().filter(|anchor| *anchor.subject == *signed.raw_issuer);
+        let above = signers.iter().filter(|anchor| *anchor.subject == *signed.raw_issuer);
         let mut keys: Vec<_> =
             above.map(|anchor| tlv(Tag::Sequence, &[&anchor.subject_public_key_info])).collect();
         let is_last = !keys.is_empty();
@@ -181,38 +187,15 @@ fn unchecked(leaf: &Certificate, others: &[CertificateDer<'_>], anchors: &Anchor
     None
 }
 
-/// Whether a signature of this algorithm by this key can be checked at all.
-fn is_checked(algorithm: &[u8], spki: &[u8]) -> bool {
-    let key = key_algorithm(spki);
-    let mut known = SIGNATURES.all.iter();
-    known.any(|known| {
-        known.signature_alg_id().as_ref() == algorithm && known.public_key_alg_id().as_ref() == key
-    }) && has_length(spki)
-}
-
-/// Whether signatures by the key of a SubjectPublicKeyInfo can be checked here.
-#[must_use]
-pub fn checks_key(spki: &[u8]) -> bool {
-    let key = key_algorithm(spki);
-    SIGNATURES.all.iter().any(|known| known.public_key_alg_id().as_ref() == key) && has_length(spki)
-}
-
-/// Whether a key is no RSA key, or one of a length that ring takes.
-fn has_length(spki: &[u8]) -> bool {
-    rsa_bits(spki).is_none_or(|bits| (2048..=8192).contains(&bits))
-}
-
 /// What rustls says of a handshake's signature by the key of `leaf`.
 pub(super) fn of_handshake(error: rustls::Error, leaf: &CertificateDer<'_>) -> rustls::Error {
     let rustls::Error::InvalidCertificate(why) = &error else { return error };
     let problem = match why {
         CertificateError::Other(OtherError(why)) => match why.downcast_ref::<webpki::Error>() {
-            Some(why) => of_chain(why, leaf, &[], &Anchors::of(&[]), UNIX_EPOCH),
+            Some(why) => of_chain(why, leaf, &[], &[], &[], UNIX_EPOCH),
             None => return error,
         },
-        CertificateError::BadEncoding => {
-            of_chain(&webpki::Error::BadDer, leaf, &[], &Anchors::of(&[]), UNIX_EPOCH)
-        }
+        CertificateError::BadEncoding => of_chain(&webpki::Error::BadDer, leaf, &[], &[], &[], UNIX_EPOCH),
         _ => match Certificate::from_der(leaf) {
             Ok(leaf) if !has_length(&leaf.spki) => {
                 unknown_algorithm(format!("the key of {} is {}", leaf.subject, key_name(&leaf.spki)))
@@ -222,7 +205,12 @@ pub(super) fn of_handshake(error: rustls::Error, leaf: &CertificateDer<'_>) -> r
             ),
         },
     };
-    chain::error(problem)
+    to_tls(problem)
+}
+
+/// A problem, as rustls hands it through.
+pub(super) fn to_tls(problem: Problem) -> rustls::Error {
+    rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(problem))))
 }
 
 /// What a failed handshake, or what came behind it, says to people.

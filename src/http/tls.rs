@@ -13,18 +13,18 @@ use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring::{cipher_suite, kx_group};
 use rustls::crypto::{
-    CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms,
-    verify_tls12_signature, verify_tls13_signature,
+    CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, verify_tls12_signature,
+    verify_tls13_signature,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::SigningKey;
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedCipherSuite};
-use webpki::ring as algorithms;
 
-use super::chain::{self, Anchors};
+use super::chain::Anchors;
 use super::client_auth::ClientIdentity;
 use super::problem;
+use super::signatures::SIGNATURES;
 use crate::clock::Clock;
 
 /// Every API server of Kubernetes offers one of these: Go's `crypto/tls` prefers AES-GCM where the machine has AES, and
@@ -37,40 +37,6 @@ static CIPHER_SUITES: &[SupportedCipherSuite] = &[
     cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
     cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
 ];
-
-/// What kubeadm can give a cluster (`encryptionAlgorithm`: RSA, ECDSA on P-256 and P-384), and nothing older. SHA-1,
-/// MD5 and RSA below 2048 bits are not there at all.
-pub(super) static SIGNATURES: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
-    all: &[
-        algorithms::ECDSA_P256_SHA256,
-        algorithms::ECDSA_P256_SHA384,
-        algorithms::ECDSA_P384_SHA256,
-        algorithms::ECDSA_P384_SHA384,
-        algorithms::RSA_PSS_2048_8192_SHA256_LEGACY_KEY,
-        algorithms::RSA_PSS_2048_8192_SHA384_LEGACY_KEY,
-        algorithms::RSA_PSS_2048_8192_SHA512_LEGACY_KEY,
-        algorithms::RSA_PKCS1_2048_8192_SHA256,
-        algorithms::RSA_PKCS1_2048_8192_SHA384,
-        algorithms::RSA_PKCS1_2048_8192_SHA512,
-    ],
-    mapping: &[
-        // In TLS 1.2 the scheme does not fix the curve; in TLS 1.3 rustls takes the first of each list.
-        (
-            SignatureScheme::ECDSA_NISTP256_SHA256,
-            &[algorithms::ECDSA_P256_SHA256, algorithms::ECDSA_P384_SHA256],
-        ),
-        (
-            SignatureScheme::ECDSA_NISTP384_SHA384,
-            &[algorithms::ECDSA_P384_SHA384, algorithms::ECDSA_P256_SHA384],
-        ),
-        (SignatureScheme::RSA_PSS_SHA256, &[algorithms::RSA_PSS_2048_8192_SHA256_LEGACY_KEY]),
-        (SignatureScheme::RSA_PSS_SHA384, &[algorithms::RSA_PSS_2048_8192_SHA384_LEGACY_KEY]),
-        (SignatureScheme::RSA_PSS_SHA512, &[algorithms::RSA_PSS_2048_8192_SHA512_LEGACY_KEY]),
-        (SignatureScheme::RSA_PKCS1_SHA256, &[algorithms::RSA_PKCS1_2048_8192_SHA256]),
-        (SignatureScheme::RSA_PKCS1_SHA384, &[algorithms::RSA_PKCS1_2048_8192_SHA384]),
-        (SignatureScheme::RSA_PKCS1_SHA512, &[algorithms::RSA_PKCS1_2048_8192_SHA512]),
-    ],
-};
 
 /// ring's algorithms, but fewer than rustls' own list of them (150 KB less): what is not named here is not linked. The
 /// curves are those that FIPS allows too; an API server whose `--tls-curve-preferences` name neither is out of reach.
@@ -128,7 +94,7 @@ impl ServerCertVerifier for ServerCertificate {
             Self::Verified(anchors) => anchors
                 .judge(end_entity, intermediates, server_name, now)
                 .map(|()| ServerCertVerified::assertion())
-                .map_err(chain::error),
+                .map_err(problem::to_tls),
         }
     }
 
