@@ -1,14 +1,17 @@
 //! What this machine authenticates with until it is a node: a token, a client certificate, or both.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use pem::Pem;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result, Retry, Step};
 use crate::http::{Bearer, ClientIdentity, SignsHandshake};
+use crate::input::Reader;
 use crate::key::Key;
 use crate::kubeconfig::BootstrapUser;
 use crate::limits;
+use crate::log::Log;
 use crate::pem_blocks::{self, PKCS8_LABEL, blocks};
 use crate::rsa_key::RsaKey;
 use crate::secret::Secret;
@@ -19,6 +22,8 @@ use crate::x509::{Certificate, is_rsa, key_name, rsa_bits};
 #[derive(Clone, Debug)]
 pub struct Credentials {
     token: Option<Secret<String>>,
+    /// A file with the token instead.
+    token_file: Option<TokenFile>,
     pair: Option<ClientPair>,
 }
 
@@ -26,7 +31,7 @@ impl Credentials {
     /// Those of a user; `None` without either.
     #[must_use]
     pub fn of_user(token: Option<Secret<String>>, pair: Option<ClientPair>) -> Option<Self> {
-        (token.is_some() || pair.is_some()).then_some(Self { token, pair })
+        (token.is_some() || pair.is_some()).then_some(Self { token, token_file: None, pair })
     }
 
     /// The token, where there is one.
@@ -35,12 +40,32 @@ impl Credentials {
         self.token.as_ref()
     }
 
-    /// The token, ready to be sent, where there is one.
+    /// The file with the token, where it is in one that is read anew.
+    #[must_use]
+    pub fn token_file(&self) -> Option<&TokenFile> {
+        self.token_file.as_ref()
+    }
+
+    /// The token, ready to be sent, where there is one. Each that is read from a file is masked in `log` first.
     ///
     /// # Errors
     /// As [`Bearer::new`].
-    pub fn bearer(&self) -> Result<Option<Bearer>> {
+    pub fn bearer(&self, log: &Log) -> Result<Option<Bearer>> {
+        if let Some(file) = &self.token_file {
+            let (file, hidden) = (file.clone(), log.hidden());
+            return Ok(Some(Bearer::reread(move || {
+                let token = file.read()?;
+                hidden.borrow_mut().add(token.expose());
+                Ok(token)
+            })));
+        }
         self.token.as_ref().map(Bearer::new).transpose()
+    }
+
+    /// Whether a kubelet can use all of them from bootstrap-kubelet.conf.
+    #[must_use]
+    pub fn fit_kubelet(&self) -> bool {
+        self.token_file.as_ref().is_none_or(|file| file.kubelet_path.is_some())
     }
 
     /// The client certificate, ready to be presented, where there is one.
@@ -55,6 +80,7 @@ impl Credentials {
         let text = |certificate: &Certificate| pem_blocks::encode("CERTIFICATE", &certificate.der);
         BootstrapUser {
             token: self.token.as_ref().map(|token| token.expose().as_str()),
+            token_file: self.token_file.as_ref().and_then(|file| file.kubelet_path.as_deref()),
             pair: self
                 .pair
                 .as_ref()
@@ -73,7 +99,63 @@ pub fn is_bearer_token(text: &str) -> bool {
 /// A bearer token alone.
 impl From<Secret<String>> for Credentials {
     fn from(token: Secret<String>) -> Self {
-        Self { token: Some(token), pair: None }
+        Self { token: Some(token), token_file: None, pair: None }
+    }
+}
+
+/// A token in a file alone.
+impl From<TokenFile> for Credentials {
+    fn from(file: TokenFile) -> Self {
+        Self { token: None, token_file: Some(file), pair: None }
+    }
+}
+
+/// A file with a bearer token that others keep fresh: it is read anew for each request, and may not be there at first.
+#[derive(Clone, Debug)]
+pub struct TokenFile {
+    setting: String,
+    path: String,
+    /// Where a kubelet will find it, if it will.
+    kubelet_path: Option<String>,
+}
+
+impl TokenFile {
+    /// The file at `path`, which `setting` names; `root` is the directory that stands for the node's `/`.
+    ///
+    /// A kubelet will find it unless it is outside of that, below the credentials of a unit, which only that unit sees, or in a
+    /// place that ends with this process or may be private to it.
+    #[must_use]
+    pub fn new(setting: String, path: String, root: &Path) -> Self {
+        const FLEETING: [&str; 5] = ["run/credentials", "proc", "dev", "tmp", "var/tmp"];
+        let below = Path::new(&path).strip_prefix(root).ok();
+        let below = below.filter(|below| !FLEETING.iter().any(|place| below.starts_with(place)));
+        let kubelet_path = below.map(|below| Path::new("/").join(below).to_string_lossy().into_owned());
+        Self { setting, path, kubelet_path }
+    }
+
+    /// The token that is in it now, without the white space around it, as client-go reads it (`k8s.io/client-go/transport`,
+    /// `fileTokenSource`).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Files`] until the deadline: a file that is missing, empty or half written may be complete in a moment.
+    pub fn read(&self) -> Result<Secret<String>> {
+        let Self { setting, path, .. } = self;
+        let mut reader = Reader::of_files();
+        let text = reader.text(setting, path).map_err(|e| e.chain().join(": "));
+        let problem = match text {
+            Ok(Some(text)) => {
+                let token = text.expose().trim();
+                if is_bearer_token(token) {
+                    return Ok(Secret::new(token.to_owned()));
+                }
+                format!("{setting}: {path} has characters that are not valid in a bearer token")
+            }
+            Ok(None) => reader.missing().map(|missing| missing.to_string()).unwrap_or_default(),
+            Err(problem) => problem,
+        };
+        Err(Error::new(Step::Files, ErrorKind::Files, problem)
+            .with_help("check the unit that writes the token")
+            .with_retry(Retry::UntilDeadline(None)))
     }
 }
 

@@ -11,14 +11,17 @@ mod method;
 use std::time::SystemTime;
 
 use self::endpoints::{EndpointRotation, retryable};
-use crate::clock::Deadline;
+use crate::clock::{Clock, Deadline};
 use crate::credentials::Credentials;
 use crate::error::{Result, Retry};
 use crate::http::{System, Unverified};
 use crate::limits;
 use crate::log::Log;
 use crate::retry::Backoff;
-use crate::trust::{Pins, Token, TrustedCluster, UnverifiedClusterInfo, check_not_before_build_date};
+use crate::trust::{
+    PinnedCluster, Pins, SignedCluster, Token, TrustedCluster, UnverifiedClusterInfo,
+    check_not_before_build_date,
+};
 
 pub use fetch::{RemoteFile, cluster_info};
 pub use kubeconfig_file::KubeconfigSource;
@@ -40,7 +43,9 @@ pub fn find(
     method.tokens().for_each(|token| log.hide(token));
     let mut backoff = Backoff::new(clock, deadline);
     let mut rotation = EndpointRotation::new(match method {
-        Method::Token { endpoints, .. } => Unverified::to_each(system, endpoints)?,
+        Method::Token { endpoints, .. } | Method::Pinned { endpoints, .. } => {
+            Unverified::to_each(system, endpoints)?
+        }
         _ => Vec::new(),
     });
     // What comes is verified by the clock as it is then: it may have been set since it was asked for.
@@ -49,12 +54,18 @@ pub fn find(
         let timeout = deadline.left(clock).unwrap_or_default().min(limits::REQUEST);
         let attempt = now().and_then(|_| match method {
             Method::Token { token, credentials, .. } => {
-                let cluster = rotation.ask(|peer| {
+                let fetch = |peer: &Unverified| {
                     let info = fetch::cluster_info(peer, token.id(), timeout)?;
                     let (token, pins) = (token.clone(), pins.clone());
                     UnverifiedClusterInfo { info, token, pins }.verify(now()?)
-                })?;
-                Ok((cluster, credentials.clone()))
+                };
+                Ok((rotation.ask(fetch, SignedCluster::verify_peer)?, credentials.clone()))
+            }
+            Method::Pinned { credentials, .. } => {
+                let fetch = |peer: &Unverified| {
+                    PinnedCluster::read(&fetch::cluster_info(peer, "", timeout)?, pins, now()?)
+                };
+                Ok((rotation.ask(fetch, PinnedCluster::verify_peer)?, credentials.clone()))
             }
             // The same text again would be no other.
             Method::LoadedClusterInfo { info, credentials } => {
@@ -84,6 +95,7 @@ pub fn find(
                 credentials.token().into_iter().for_each(|token| log.hide(token));
                 log.show_name(cluster.server().endpoint().host());
                 log_found(method, pins, rotation.asked(), &cluster, log);
+                wait_for_token(&credentials, clock, deadline, log)?;
                 return Ok((cluster, credentials));
             }
             Err(error) => {
@@ -92,6 +104,28 @@ pub fn find(
                 } else {
                     backoff.next(error, rotation.asked())?
                 };
+                log.retry(&pause);
+                clock.sleep(pause.delay);
+            }
+        }
+    }
+}
+
+/// Waits until a token is in its file, which is first looked at here: the cluster is trusted.
+///
+/// # Errors
+/// As of [`TokenFile::read`](crate::credentials::TokenFile::read) when the deadline has come.
+fn wait_for_token(credentials: &Credentials, clock: &dyn Clock, deadline: Deadline, log: &Log) -> Result<()> {
+    let Some(file) = credentials.token_file() else { return Ok(()) };
+    let mut backoff = Backoff::new(clock, deadline);
+    loop {
+        match file.read() {
+            Ok(token) => {
+                log.hide(&token);
+                return Ok(());
+            }
+            Err(error) => {
+                let pause = backoff.next(error, "")?;
                 log.retry(&pause);
                 clock.sleep(pause.delay);
             }
@@ -130,6 +164,12 @@ fn log_found(method: &Method, pins: &Pins, route: &str, cluster: &TrustedCluster
     };
     match method {
         Method::Token { token, .. } => log_signed(&format!("fetched from {route}"), token),
+        Method::Pinned { .. } => {
+            log.info(&format!("discovery: cluster-info fetched from {route}"));
+            log.info(&format!(
+                "trust: the certificate of {route} is from a pinned CA; API server is {server}"
+            ));
+        }
         Method::LoadedClusterInfo { info, .. } => log_signed("read from the given file", &info.token),
         Method::RemoteClusterInfo { file, token, .. } => {
             log_signed(&format!("fetched from {}", file.url.as_str()), token);

@@ -388,10 +388,6 @@ mod tests {
         let error = Error::new(Step::Files, ErrorKind::Files, "cannot write x")
             .caused_by(std::io::Error::other("disk\n\u{1b}[31mfull"));
         assert_eq!(error.to_string(), "files: cannot write x: disk  [31mfull");
-    }
-
-    #[test]
-    fn a_path_of_control_characters_is_shown_on_one_line() {
         let error = Error::new(Step::Options, ErrorKind::Usage, "/a\n\u{1b}[2J\u{202e}b cannot be read");
         assert_eq!(error.chain(), ["options: /a  [2J b cannot be read"]);
     }

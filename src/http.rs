@@ -183,7 +183,7 @@ impl Verified {
     ///
     /// # Errors
     /// [`ErrorKind::Unreachable`] until the deadline; [`ErrorKind::NotTrusted`] and [`ErrorKind::Clock`] when a redial met a
-    /// server that does not verify.
+    /// server that does not verify; what keeps the token from being read.
     pub fn call(
         &self,
         step: Step,
@@ -193,9 +193,12 @@ impl Verified {
         timeout: Duration,
     ) -> Result<Reply> {
         let method = if body.is_some() { Method::POST } else { Method::GET };
+        let authorization = bearer.map(Bearer::header).transpose()?;
+        let has_jwt = client_auth::has_jwt(authorization.as_ref());
         self.0
-            .send(method, path, bearer.map(|bearer| bearer.0.clone()), body, timeout)
+            .send(method, path, authorization, body, timeout)
             .and_then(|answer| self.0.read(answer))
+            .map(|reply| reply.with_jwt(has_jwt))
             .map_err(|e| self.0.failure(step, &e))
     }
 
@@ -210,14 +213,15 @@ impl Verified {
         bearer: Option<&Bearer>,
         timeout: Duration,
     ) -> Result<std::result::Result<Watch, Reply>> {
-        let response = self
-            .0
-            .send(Method::GET, path, bearer.map(|bearer| bearer.0.clone()), None, timeout)
+        let authorization = bearer.map(Bearer::header).transpose()?;
+        let has_jwt = client_auth::has_jwt(authorization.as_ref());
+        let response = (self.0.send(Method::GET, path, authorization, None, timeout))
             .map_err(|e| self.0.failure(step, &e))?;
         if response.status() == 200 {
             return Ok(Ok(Watch::new(response.into_body(), self.0.line.clone())));
         }
-        self.0.read(response).map(Err).map_err(|e| self.0.failure(step, &e))
+        let reply = self.0.read(response).map_err(|e| self.0.failure(step, &e))?;
+        Ok(Err(reply.with_jwt(has_jwt)))
     }
 }
 

@@ -49,6 +49,13 @@ pub struct Missing {
     cause: Option<String>,
 }
 
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.what)?;
+        self.cause.as_ref().map_or(Ok(()), |cause| write!(f, ": {cause}"))
+    }
+}
+
 impl From<Missing> for Error {
     fn from(Missing { what, help, cause }: Missing) -> Self {
         let mut error = usage(what);

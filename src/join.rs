@@ -121,6 +121,9 @@ fn enroll(run: &Run<'_>, state: &NodeState, report: &mut Report) -> Result<Succe
         return Ok(if keeps_identity { Success::AlreadyJoined } else { Success::DryRun });
     }
 
+    if !credentials.fit_kubelet() {
+        log.info("files: bootstrap-kubelet.conf is not written: a kubelet could not read the token's file");
+    }
     let enrollment = query_cluster(run, cluster, credentials, keeps_identity, &patches)?;
     for path in files.move_aside(&replacement, clock.now())? {
         log.info(&format!("files: moved aside {} (of another cluster or node)", files.shown(&path)));
@@ -164,7 +167,7 @@ fn query_cluster(
     let clock = &*system.clock;
     let deadline = Deadline::after(clock, options.tls_bootstrap_timeout).set_by("--tls-bootstrap-timeout");
     let deadline = deadline.earlier(run.overall);
-    let bearer = credentials.bearer()?;
+    let bearer = credentials.bearer(log)?;
     let query = ClusterQuery { api: cluster.api(), bearer: bearer.as_ref(), clock, deadline };
     if options.refuse_ready_node && !keeps_identity {
         query.refuse_ready_node(node, log)?;

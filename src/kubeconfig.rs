@@ -63,6 +63,8 @@ pub struct User {
 pub struct BootstrapUser<'a> {
     /// The bearer token.
     pub token: Option<&'a str>,
+    /// A file with the bearer token instead, which client-go reads anew.
+    pub token_file: Option<&'a str>,
     /// Certificate and key, each as PEM.
     pub pair: Option<(String, &'a str)>,
 }
@@ -285,6 +287,7 @@ pub fn bootstrap(server: &str, ca_data: &str, user: &BootstrapUser<'_>) -> Secre
     // Room for all of it: a buffer that grows leaves copies of secrets behind.
     let pair = user.pair.as_ref().map_or(0, |(certificate, key)| 2 * (certificate.len() + key.len()));
     let room = 1024 + server.len() + ca_data.len() + pair + user.token.map_or(0, |token| 2 * token.len());
+    let room = room + user.token_file.map_or(0, |file| 6 * file.len());
     let mut text = Secret::new(String::with_capacity(room));
     let mut push = |part: &str| text.expose_mut().push_str(part);
     push("apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority-data: ");
@@ -319,6 +322,9 @@ users:
         Some(token) if is_plain(token) => line("token", token),
         Some(token) => line("token", Secret::new(json::quoted(token)).expose()),
         None => {}
+    }
+    if let Some(file) = user.token_file {
+        line("tokenFile", &json::quoted(file));
     }
     text
 }

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::io::Write as _;
 use std::os::fd::AsFd;
+use std::rc::Rc;
 
 use rustix::fs::fstat;
 
@@ -22,7 +23,7 @@ use crate::secret::{Hidden, Secret};
 pub struct Log {
     /// The service manager, which is told the same lines.
     manager: Option<Notify>,
-    hidden: RefCell<Hidden>,
+    hidden: Rc<RefCell<Hidden>>,
     /// Names of hosts and of the node that are in use: they are shown, whatever shape they have.
     names: RefCell<Vec<String>>,
     quiet: bool,
@@ -61,6 +62,11 @@ impl Log {
     /// From now on no line shows `secret`, whoever has repeated it.
     pub fn hide(&self, secret: &Secret<String>) {
         self.hidden.borrow_mut().add(secret.expose());
+    }
+
+    /// What no line shows, for who meets secrets later.
+    pub(crate) fn hidden(&self) -> Rc<RefCell<Hidden>> {
+        Rc::clone(&self.hidden)
     }
 
     /// Notes the name of a host or a node that is in use, and so no secret that is in the wrong place.

@@ -3,7 +3,8 @@
 //! In this order: the signature with the token over the raw bytes ([`jws`]); the content, strictly; whether a CA's key is
 //! pinned ([`ca`]), which makes a [`SignedCluster`]; the chain and host name of the very connection that delivered the
 //! bytes, by the pinned CAs alone, which makes the [`TrustedCluster`] that all later stages take. Neither can be made in
-//! another way. Where no server of the cluster has delivered the bytes, each key is pinned.
+//! another way. Where no server of the cluster has delivered the bytes, each key is pinned. Without a token there is no
+//! signature: then a pin is a must, and the connection decides alone ([`PinnedCluster`]).
 
 mod ca;
 mod cluster_info;
@@ -91,17 +92,65 @@ impl UnverifiedClusterInfo {
     /// is retryable, when only the time is wrong; [`ErrorKind::NotTrusted`] for everything else.
     pub fn verify(&self, now: SystemTime) -> Result<SignedCluster> {
         let kubeconfig = jws::verify(&self.info, &self.token)?;
-        let config =
-            Kubeconfig::parse(kubeconfig).map_err(|e| malformed("its kubeconfig is invalid").caused_by(e))?;
-        let cluster =
-            config.discovery_cluster().map_err(|e| malformed("its kubeconfig is unusable").caused_by(e))?;
-        let server = ServerUrl::parse(&cluster.server)
-            .ok_or_else(|| malformed("its server is not an https:// URL with host, port and path"))?;
-        let ca = CaBundle::from_base64(&cluster.certificate_authority_data)
-            .map_err(|problem| malformed(&problem))?;
-        self.pins.check(&ca)?;
-        let roots = ca.roots(now)?;
-        Ok(SignedCluster { server, ca, roots, pins: self.pins.clone(), now })
+        SignedCluster::read(kubeconfig, &self.pins, now)
+            .map_err(|problem| problem.in_content("cluster-info is signed with the token, but"))
+    }
+}
+
+/// Content that nobody has signed, of a bundle with a pinned key. It proves nothing until the connection that delivered it
+/// ends at a pinned certificate: then that API server said all of it. Only [`PinnedCluster::read`] makes one.
+#[derive(Debug)]
+pub struct PinnedCluster(SignedCluster);
+
+impl PinnedCluster {
+    /// Reads `info`, which is not trusted at all; `pins` are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotPublished`], which is retryable, without a kubeconfig; [`ErrorKind::Clock`], which is retryable, when only
+    /// the time is wrong; [`ErrorKind::NotTrusted`] for everything else, and without pins.
+    pub fn read(info: &ClusterInfo, pins: &Pins, now: SystemTime) -> Result<Self> {
+        if pins.given().is_empty() {
+            let what = "cluster-info without a signature needs a CA pin";
+            return Err(Error::new(Step::Trust, ErrorKind::NotTrusted, what));
+        }
+        SignedCluster::read(jws::kubeconfig(info)?, pins, now)
+            .map(Self)
+            .map_err(|problem| problem.in_content("cluster-info is unusable:"))
+    }
+
+    /// Verifies the connection that delivered the content, by the pinned certificates alone and by the name that was dialled,
+    /// and trusts the content from then on.
+    ///
+    /// # Errors
+    /// As of [`SignedCluster::verify_peer`].
+    pub fn verify_peer(self, peer: Unverified) -> Result<TrustedCluster> {
+        self.0.verify_peer(peer)
+    }
+}
+
+/// What is wrong with content.
+enum ContentError {
+    /// It makes no sense; a clause, and its cause.
+    Malformed(String, Option<Box<dyn std::error::Error + Send + Sync>>),
+    /// It does.
+    Other(Error),
+}
+
+impl ContentError {
+    /// The error, where `who` says what is known of the content.
+    fn in_content(self, who: &str) -> Error {
+        match self {
+            Self::Malformed(problem, cause) => {
+                let what = format!("{who} {problem}");
+                let error = Error::new(Step::Trust, ErrorKind::NotTrusted, what)
+                    .with_help("correct ConfigMap kube-public/cluster-info in the cluster");
+                match cause {
+                    Some(cause) => error.caused_by(cause),
+                    None => error,
+                }
+            }
+            Self::Other(error) => error,
+        }
     }
 }
 
@@ -118,6 +167,23 @@ pub struct SignedCluster {
 }
 
 impl SignedCluster {
+    /// Reads content, strictly, and holds its CAs against the pins.
+    fn read(kubeconfig: &str, pins: &Pins, now: SystemTime) -> std::result::Result<Self, ContentError> {
+        let malformed = |problem: &str| ContentError::Malformed(problem.to_owned(), None);
+        let config = Kubeconfig::parse(kubeconfig)
+            .map_err(|e| ContentError::Malformed("its kubeconfig is invalid".to_owned(), Some(e.into())))?;
+        let cluster = config
+            .discovery_cluster()
+            .map_err(|e| ContentError::Malformed("its kubeconfig is unusable".to_owned(), Some(e.into())))?;
+        let server = ServerUrl::parse(&cluster.server)
+            .ok_or_else(|| malformed("its server is not an https:// URL with host, port and path"))?;
+        let ca = CaBundle::from_base64(&cluster.certificate_authority_data)
+            .map_err(|problem| ContentError::Malformed(problem, None))?;
+        pins.check(&ca).map_err(ContentError::Other)?;
+        let roots = ca.roots(now).map_err(ContentError::Other)?;
+        Ok(Self { server, ca, roots, pins: pins.clone(), now })
+    }
+
     /// The API server, as the content names it.
     #[must_use]
     pub fn server(&self) -> &ServerUrl {
@@ -222,11 +288,4 @@ pub fn roots(ca: &[u8], now: SystemTime) -> Result<Roots> {
         Error::new(Step::Files, ErrorKind::Files, format!("kubelet.conf is unusable: {problem}"))
     })?;
     ca.roots(now)
-}
-
-/// Signed content that makes no sense: it is not retryable.
-fn malformed(problem: &str) -> Error {
-    let what = format!("cluster-info is signed with the token, but {problem}");
-    Error::new(Step::Trust, ErrorKind::NotTrusted, what)
-        .with_help("correct ConfigMap kube-public/cluster-info in the cluster")
 }

@@ -377,7 +377,10 @@ fn credentials_are_presented_and_embedded_as_they_are() {
     assert!(Credentials::of_user(None, None).is_none());
     for (token, has_pair) in [(true, false), (false, true), (true, true)] {
         let user = Credentials::of_user(token.then(secret), has_pair.then(pair)).unwrap();
-        assert_eq!((user.bearer().unwrap().is_some(), user.identity().is_some()), (token, has_pair));
+        assert_eq!(
+            (user.bearer(&crate::log::Log::silent()).unwrap().is_some(), user.identity().is_some()),
+            (token, has_pair)
+        );
         let known = user.token().map(|token| token.expose().as_str());
         assert_eq!(known, token.then_some("abcdef.0123456789abcdef"));
         let embedded = user.embedded();
@@ -386,5 +389,5 @@ fn credentials_are_presented_and_embedded_as_they_are() {
         assert_eq!(embedded.pair, expected);
     }
     let user = Credentials::from(secret());
-    assert!(user.bearer().unwrap().is_some() && user.identity().is_none());
+    assert!(user.bearer(&crate::log::Log::silent()).unwrap().is_some() && user.identity().is_none());
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::http::Unverified;
-use crate::trust::{SignedCluster, TrustedCluster};
+use crate::trust::TrustedCluster;
 
 /// Which of the endpoints is asked next.
 pub(super) struct EndpointRotation {
@@ -18,24 +18,25 @@ impl EndpointRotation {
         Self { peers, next: 0, asked: String::new() }
     }
 
-    /// Has `fetch` ask the next one and verify the content, and then verifies the connection, which is used up by that. One
+    /// Has `fetch` ask the next one and check the content, and then `verify` the connection, which is used up by that. One
     /// whose failure is not retryable is asked no more.
     ///
     /// # Errors
-    /// As of `fetch` and [`SignedCluster::verify_peer`]. Anybody may have responded, so that nothing in a response is final:
+    /// As of `fetch` and `verify`. Anybody may have responded, so that nothing in a response is final:
     /// what does not verify may do so in a moment, when a changed cluster-info is signed, or when another server of that name
     /// responds.
-    pub(super) fn ask(
+    pub(super) fn ask<T>(
         &mut self,
-        fetch: impl FnOnce(&Unverified) -> Result<SignedCluster>,
+        fetch: impl FnOnce(&Unverified) -> Result<T>,
+        verify: impl FnOnce(T, Unverified) -> Result<TrustedCluster>,
     ) -> Result<TrustedCluster> {
         let index = self.next;
         self.next = (index + 1) % self.peers.len();
         let peer = &mut self.peers[index];
         self.asked = peer.route();
-        let attempt = fetch(peer).and_then(|signed| {
+        let attempt = fetch(peer).and_then(|content| {
             let next = peer.without_connection()?;
-            signed.verify_peer(std::mem::replace(peer, next))
+            verify(content, std::mem::replace(peer, next))
         });
         attempt.map_err(retryable).inspect_err(|error| {
             if error.retry() == Retry::Never {

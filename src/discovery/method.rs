@@ -21,6 +21,14 @@ pub enum Method {
         /// What requests the certificate.
         credentials: Credentials,
     },
+    /// Ask the API server for cluster-info without a token that signs it: a pin has to do, and the connection to be verified
+    /// by it.
+    Pinned {
+        /// Whom to ask; any one of them will do. Never empty.
+        endpoints: Vec<Endpoint>,
+        /// What requests the certificate.
+        credentials: Credentials,
+    },
     /// A signed cluster-info that was read already: the API server is not asked.
     LoadedClusterInfo {
         /// The ConfigMap.
@@ -58,7 +66,9 @@ impl Method {
             Self::LoadedClusterInfo { info, credentials } => {
                 (Some(info.token.as_bearer()), credentials.token())
             }
-            Self::Static(StaticCluster { credentials, .. }) => (None, credentials.token()),
+            Self::Static(StaticCluster { credentials, .. }) | Self::Pinned { credentials, .. } => {
+                (None, credentials.token())
+            }
             Self::RemoteKubeconfig { token, .. } => (None, token.as_ref()),
         };
         signing.into_iter().chain(requesting)
@@ -68,7 +78,9 @@ impl Method {
     #[must_use]
     pub fn hosts(&self) -> Vec<&str> {
         let server = match self {
-            Self::Token { endpoints, .. } => return endpoints.iter().map(Endpoint::host).collect(),
+            Self::Token { endpoints, .. } | Self::Pinned { endpoints, .. } => {
+                return endpoints.iter().map(Endpoint::host).collect();
+            }
             Self::LoadedClusterInfo { .. } => return Vec::new(),
             Self::RemoteClusterInfo { file, .. } | Self::RemoteKubeconfig { file, .. } => &file.url,
             Self::Static(cluster) => &cluster.server,

@@ -19,21 +19,59 @@ use crate::x509::Certificate;
 const SCHEME: &str = "Bearer ";
 
 /// A bearer token, ready to be sent. ureq keeps copies of it in its buffers until the process ends.
-#[derive(Debug)]
-pub struct Bearer(pub(super) HeaderValue);
+pub struct Bearer(Token);
+
+enum Token {
+    /// The header's value, for all requests.
+    Value(HeaderValue),
+    /// Read anew for each request.
+    Source(Box<dyn Fn() -> error::Result<Secret<String>>>),
+}
 
 impl Bearer {
-    /// Makes the header's value (RFC 6750, section 2.1).
+    /// A token that stays (RFC 6750, section 2.1).
     ///
     /// # Errors
     /// A usage error for a token with characters that no header can carry.
     pub fn new(token: &Secret<String>) -> error::Result<Self> {
-        let text = Secret::new([SCHEME, token.expose()].concat());
-        let mut value = HeaderValue::from_str(text.expose())
-            .map_err(|_| usage("the token has characters that an HTTP header cannot carry"))?;
-        value.set_sensitive(true);
-        Ok(Self(value))
+        Ok(Self(Token::Value(header(token)?)))
     }
+
+    /// A token that others keep fresh: `read` is called for each request, whose error is the request's.
+    pub fn reread(read: impl Fn() -> error::Result<Secret<String>> + 'static) -> Self {
+        Self(Token::Source(Box::new(read)))
+    }
+
+    /// The header of the next request.
+    pub(super) fn header(&self) -> error::Result<HeaderValue> {
+        match &self.0 {
+            Token::Value(value) => Ok(value.clone()),
+            Token::Source(read) => header(&read()?),
+        }
+    }
+}
+
+impl fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bearer(***)")
+    }
+}
+
+fn header(token: &Secret<String>) -> error::Result<HeaderValue> {
+    let text = Secret::new([SCHEME, token.expose()].concat());
+    let mut value = HeaderValue::from_str(text.expose())
+        .map_err(|_| usage("the token has characters that an HTTP header cannot carry"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Whether a header has a signed token: three parts, the first of which is an object (RFC 7519, section 3.1).
+pub(super) fn has_jwt(header: Option<&HeaderValue>) -> bool {
+    header.is_some_and(|value| value.as_bytes().strip_prefix(SCHEME.as_bytes()).is_some_and(is_jwt))
+}
+
+fn is_jwt(token: &[u8]) -> bool {
+    token.starts_with(b"eyJ") && token.split(|byte| *byte == b'.').count() == 3
 }
 
 /// How a key signs a handshake, in the terms of RFC 8446, section 4.2.3. SHA-256 is in every server's list.

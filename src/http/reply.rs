@@ -25,6 +25,8 @@ pub struct Reply {
     location: String,
     /// The server's certificate, which is read only where it is to be told.
     leaf: Vec<u8>,
+    /// Whether a JWT was sent with the request.
+    has_jwt: bool,
 }
 
 impl Reply {
@@ -54,12 +56,17 @@ impl Reply {
             body.truncate(limits::BODY_BYTES);
         }
         let leaf = leaf.unwrap_or_default().to_vec();
-        Ok(Self { status, body, retry_after, media_type, location, leaf })
+        Ok(Self { status, body, retry_after, media_type, location, leaf, has_jwt: false })
+    }
+
+    /// The same to a request with which a JWT was sent, or not.
+    pub(super) fn with_jwt(self, has_jwt: bool) -> Self {
+        Self { has_jwt, ..self }
     }
 
     /// What a proxy answers that makes no tunnel.
     pub(super) fn of_proxy(status: u16, body: Vec<u8>, media_type: String, location: String) -> Self {
-        Self { status, body, retry_after: None, media_type, location, leaf: Vec::new() }
+        Self { status, body, retry_after: None, media_type, location, leaf: Vec::new(), has_jwt: false }
     }
 
     /// How long the server wants to be left alone: the header, else the Status' details.
@@ -154,6 +161,11 @@ impl Reply {
             _ => (ErrorKind::Denied, Retry::Never),
         };
         let (meaning, help) = match self.status {
+            401 if self.has_jwt => (
+                "the token was rejected",
+                "compare the token's audience (aud), issuer (iss) and time (exp, nbf) with the API server's authentication \
+                 configuration; its log names the reason",
+            ),
             401 => (
                 "the credential was rejected",
                 "create a new token: it may have expired or lack usage \"authentication\"; if that fails too, check \

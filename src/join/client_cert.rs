@@ -88,7 +88,7 @@ impl Files<'_> {
     fn stage_with_token(&mut self) -> Result<()> {
         self.stage()?;
         let Enrollment { cluster, credentials, .. } = self.enrollment;
-        self.run.files.write_bootstrap(cluster, credentials)
+        if credentials.fit_kubelet() { self.run.files.write_bootstrap(cluster, credentials) } else { Ok(()) }
     }
 
     /// What cannot be written ends the run. The request may be approved nevertheless, so that a second attempt is made to

@@ -45,14 +45,14 @@ fn a_token_that_looks_like_a_number_is_quoted() {
         ("a: #b", true),
     ] {
         let line = if quoted { format!("token: \"{token}\"\n") } else { format!("token: {token}\n") };
-        let user = BootstrapUser { token: Some(token), pair: None };
+        let user = BootstrapUser { token: Some(token), token_file: None, pair: None };
         assert!(bootstrap("s", "c", &user).expose().ends_with(&line), "{token}");
     }
 }
 
 #[test]
 fn a_pair_is_embedded_and_read_again() {
-    let user = BootstrapUser { token: None, pair: Some(("c".to_owned(), "k")) };
+    let user = BootstrapUser { token: None, token_file: None, pair: Some(("c".to_owned(), "k")) };
     let text = bootstrap("https://h", "QQ==", &user);
     let config = Kubeconfig::parse(text.expose()).unwrap();
     let (_, user) = config.current().unwrap();
@@ -179,7 +179,8 @@ fn an_error_does_not_quote_a_secret() {
 #[test]
 fn a_token_with_quotes_is_read_again() {
     let token = "a\"b\\c'd: #";
-    let text = bootstrap("https://h", "QQ==", &BootstrapUser { token: Some(token), pair: None });
+    let text =
+        bootstrap("https://h", "QQ==", &BootstrapUser { token: Some(token), token_file: None, pair: None });
     let config = Kubeconfig::parse(text.expose()).unwrap();
     assert_eq!(config.current().unwrap().1.token.expose(), token);
 }
@@ -200,7 +201,7 @@ fn a_secret_is_written_into_room_that_was_made_for_it() {
     for (token, pair, room) in
         [(None, None, 0), (token, None, 4000), (None, pair.clone(), 7400), (token, pair, 11_400)]
     {
-        let written = bootstrap(server, &data, &BootstrapUser { token, pair });
+        let written = bootstrap(server, &data, &BootstrapUser { token, token_file: None, pair });
         // One that had grown would have another capacity, and what it grew from would be a copy.
         assert_eq!(written.expose().capacity(), 1024 + server.len() + data.len() + room);
     }

@@ -1,7 +1,7 @@
 //! Where the node's files are, as far as a kubelet can be told other places than its own.
 
-use super::path;
-use super::replace::move_order;
+use super::{path, pending_key};
+use crate::csr::CertificateKind;
 use crate::kubelet::{CERT_DIR, KUBECONFIG};
 use crate::limits;
 
@@ -109,6 +109,28 @@ impl Layout {
         let is_a_pair =
             |file: &NodePath| file.directory() == certificates && move_order(file.name()).is_some();
         !(0..places.len() - 1).any(is_in_the_way) && !is_a_pair(&self.kubeconfig) && !is_a_pair(&self.ca)
+    }
+}
+
+/// The kubelet's own pair, which it signs itself and uses where it requests none (`cmd/kubelet/app/server.go`,
+/// `InitializeTLS`).
+const SELF_SIGNED: [&str; 2] = ["kubelet.crt", "kubelet.key"];
+
+/// The turn of a file in the kubelet's `--cert-dir`: first what names nobody, then links, without which no kubelet uses a
+/// pair, then pairs. `None` for what neither a kubelet nor this program has put there, and for what was moved aside before.
+pub(super) fn move_order(name: &str) -> Option<u8> {
+    let of = |kind: &CertificateKind| {
+        let rest = name.strip_prefix(kind.file_prefix);
+        rest.is_some_and(|rest| [".pem", ".crt", ".key"].iter().any(|suffix| rest.ends_with(suffix)))
+    };
+    let is_pending =
+        [CertificateKind::CLIENT, CertificateKind::SERVING].iter().any(|kind| pending_key(kind) == name);
+    let is_link = ["-current.pem", "-updated.pem"].iter().any(|suffix| name.ends_with(suffix));
+    match name {
+        _ if is_pending || SELF_SIGNED.contains(&name) => Some(0),
+        _ if of(CertificateKind::SERVING) => Some(if is_link { 1 } else { 3 }),
+        _ if of(CertificateKind::CLIENT) => Some(if is_link { 2 } else { 4 }),
+        _ => None,
     }
 }
 

@@ -8,18 +8,14 @@
 use std::time::SystemTime;
 
 use super::ca_file::{CaFile, CaState};
-use super::{Layout, NodeFiles, NodeState, failed, path, pending_key, refusal, timestamp};
-use crate::csr::CertificateKind;
+use super::layout::move_order;
+use super::{Layout, NodeFiles, NodeState, failed, path, refusal, timestamp};
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::node_name::{NodeName, USER_PREFIX};
 use crate::pem_blocks::blocks;
 use crate::secret::Secret;
 use crate::trust::CaBundle;
 use crate::x509::{Certificate, Name};
-
-/// The kubelet's own pair, which it signs itself and uses where it requests none (`cmd/kubelet/app/server.go`,
-/// `InitializeTLS`).
-const SELF_SIGNED: [&str; 2] = ["kubelet.crt", "kubelet.key"];
 
 /// What stands between the name of a file that was moved aside and the date.
 const OLD: &str = ".old-";
@@ -231,24 +227,6 @@ fn of_another_node(path: &str, subject: &Name, node: &NodeName) -> Error {
 pub(crate) fn is_moved_aside(path: &str) -> bool {
     let date = path.rsplit_once(OLD).map(|(_, date)| date);
     date.is_some_and(|date| date.len() >= 10 && date.bytes().all(|b| b.is_ascii_digit() || b == b'-'))
-}
-
-/// The turn of a file in the kubelet's `--cert-dir`: first what names nobody, then links, without which no kubelet uses a
-/// pair, then pairs. `None` for what neither a kubelet nor this program has put there, and for what was moved aside before.
-pub(super) fn move_order(name: &str) -> Option<u8> {
-    let of = |kind: &CertificateKind| {
-        let rest = name.strip_prefix(kind.file_prefix);
-        rest.is_some_and(|rest| [".pem", ".crt", ".key"].iter().any(|suffix| rest.ends_with(suffix)))
-    };
-    let is_pending =
-        [CertificateKind::CLIENT, CertificateKind::SERVING].iter().any(|kind| pending_key(kind) == name);
-    let is_link = ["-current.pem", "-updated.pem"].iter().any(|suffix| name.ends_with(suffix));
-    match name {
-        _ if is_pending || SELF_SIGNED.contains(&name) => Some(0),
-        _ if of(CertificateKind::SERVING) => Some(if is_link { 1 } else { 3 }),
-        _ if of(CertificateKind::CLIENT) => Some(if is_link { 2 } else { 4 }),
-        _ => None,
-    }
 }
 
 /// The first certificate of a PEM text.

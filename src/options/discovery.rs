@@ -1,12 +1,15 @@
 //! Which discovery method is meant, and the credentials that go with it.
 
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
+
 use super::flags::Flag;
 use super::settings::Settings;
-use crate::credentials::{Credentials, is_bearer_token};
+use crate::credentials::{Credentials, TokenFile, is_bearer_token};
 use crate::discovery::{KubeconfigSource, Method, RemoteFile, StaticCluster};
 use crate::error::{Result, usage};
 use crate::http::{Endpoint, ServerUrl};
-use crate::input::{Reader, read_from};
+use crate::input::{Reader, STANDARD_INPUT, read_from};
 use crate::secret::Secret;
 use crate::trust::{CaBundle, ClusterInfo, Pin, Pins, Token, UnverifiedClusterInfo};
 
@@ -23,6 +26,7 @@ const METHODS: [Flag; 5] =
 pub(super) fn decide(
     settings: &Settings,
     pins: &Pins,
+    token_file: Option<TokenFile>,
     reader: &mut Reader,
 ) -> Result<(Option<CaBundle>, Option<Method>)> {
     let Some(flag) = method_flag(settings)? else {
@@ -36,6 +40,9 @@ pub(super) fn decide(
         ));
     }
     let decided = match flag {
+        Flag::Endpoint if is_without_bootstrap_token(settings, token_file.as_ref()) => {
+            return Ok((None, by_pin(value, settings, pins, token_file, reader)?));
+        }
         Flag::Endpoint => (None, by_endpoints(value, settings, reader)?),
         Flag::ClusterInfo => (None, by_cluster_info(value, pins, settings, reader)?),
         Flag::Server => by_server(value, settings, reader)?,
@@ -69,14 +76,83 @@ fn method_flag(settings: &Settings) -> Result<Option<Flag>> {
     }
 }
 
-fn by_endpoints(value: &str, settings: &Settings, reader: &mut Reader) -> Result<Option<Method>> {
+/// The file of the bearer token where that is used instead of a bootstrap token: it is not read before the cluster is
+/// trusted. What cannot be read twice, such as a pipe, is read once as other files are.
+pub(super) fn token_file(settings: &mut Settings) -> Option<TokenFile> {
+    const OTHERS: [Flag; 8] = [
+        Flag::Token,
+        Flag::DiscoveryToken,
+        Flag::TlsBootstrapToken,
+        Flag::ClusterInfo,
+        Flag::DiscoveryFile,
+        Flag::BootstrapKubeconfig,
+        Flag::Server,
+        Flag::CertificateAuthority,
+    ];
+    if !settings.is_set(Flag::Endpoint) || OTHERS.into_iter().any(|flag| settings.is_set(flag)) {
+        return None;
+    }
+    let is_rereadable = |file: &str| {
+        file != STANDARD_INPUT && std::fs::metadata(file).map_or(true, |found| !found.file_type().is_fifo())
+    };
+    if !settings.secret_file(Flag::BearerToken).is_some_and(is_rereadable) {
+        return None;
+    }
+    let root = settings.value(Flag::Root).unwrap_or("/").to_owned();
+    let file = settings.take_file(Flag::BearerToken);
+    file.map(|(label, file)| TokenFile::new(label, file, Path::new(&root)))
+}
+
+/// Whether no bootstrap token is set, but a bearer token.
+fn is_without_bootstrap_token(settings: &Settings, token_file: Option<&TokenFile>) -> bool {
+    let is_set = |flag| settings.is_set(flag);
+    (token_file.is_some() || is_set(Flag::BearerToken))
+        && ![Flag::Token, Flag::DiscoveryToken, Flag::TlsBootstrapToken].into_iter().any(is_set)
+}
+
+/// The API server is known by a pin alone.
+fn by_pin(
+    value: &str,
+    settings: &Settings,
+    pins: &Pins,
+    token_file: Option<TokenFile>,
+    reader: &mut Reader,
+) -> Result<Option<Method>> {
+    if settings.is_on(Flag::SkipCaVerification) {
+        return Err(usage("--discovery-token-unsafe-skip-ca-verification requires a bootstrap token")
+            .with_help("without one, pin the cluster's CA with --discovery-token-ca-cert-hash"));
+    }
+    let endpoints = endpoints(value, settings)?;
+    let credentials = match token_file {
+        Some(file) => Some(Credentials::from(file)),
+        None => request_token(settings, reader)?.map(Credentials::from),
+    };
+    let leaves_bootstrap = settings.is_on(Flag::KeepBootstrapKubeconfig)
+        || ![Flag::WithClientCert, Flag::WithServingCert].into_iter().any(|flag| settings.is_on(flag));
+    if leaves_bootstrap && credentials.as_ref().is_some_and(|own| !own.fit_kubelet()) {
+        return Err(usage("--bearer-token-file: a kubelet cannot read the file at this path").with_help(
+            "use an absolute path that stays, or let nodestrap request the certificate: --with-client-cert",
+        ));
+    }
+    if matches!(pins, Pins::None) {
+        let help = "without a bootstrap token a pin is required: set --discovery-token-ca-cert-hash, or --token-file";
+        reader.lacks::<()>("CA pin not set", Some(help));
+    }
+    Ok(credentials.map(|credentials| Method::Pinned { endpoints, credentials }))
+}
+
+fn endpoints(value: &str, settings: &Settings) -> Result<Vec<Endpoint>> {
     // Not repeated: it may be a token that lost its flag.
-    let endpoints = Endpoint::parse_list(value).ok_or_else(|| {
+    Endpoint::parse_list(value).ok_or_else(|| {
         usage(format!("{}: invalid API server address", settings.label(Flag::Endpoint))).with_help(
             "give HOST:PORT without https://, an IPv6 address in \
              brackets, several with commas between",
         )
-    })?;
+    })
+}
+
+fn by_endpoints(value: &str, settings: &Settings, reader: &mut Reader) -> Result<Option<Method>> {
+    let endpoints = endpoints(value, settings)?;
     let tokens = tokens(settings, reader)?;
     Ok(tokens.map(|(token, credentials)| Method::Token { endpoints, token, credentials }))
 }

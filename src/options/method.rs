@@ -66,7 +66,8 @@ fn read(settings: &Settings, pins: &Pins, reader: &mut Reader) -> Result<(Option
     if let Some(unread) = settings.unread.take() {
         reader.note(unread);
     }
+    let token_file = discovery::token_file(&mut settings);
     settings.read_secrets(reader)?;
     settings.refuse_secrets_in_the_open()?;
-    decide(&settings, pins, reader)
+    decide(&settings, pins, token_file, reader)
 }

@@ -159,6 +159,19 @@ impl Settings {
         self.value(flag) == Some("true")
     }
 
+    /// The file that holds a secret.
+    pub(super) fn secret_file(&self, flag: Flag) -> Option<&str> {
+        self.get(flag)?.file.as_deref()
+    }
+
+    /// Takes a secret's setting out that names a file, so that the file is not read yet: its label and its name.
+    pub(super) fn take_file(&mut self, flag: Flag) -> Option<(String, String)> {
+        let label = self.label(flag);
+        let file = self.get(flag)?.file.clone()?;
+        self.set[flag as usize] = None;
+        Some((label, file))
+    }
+
     /// Replaces each `-file` by what is in it, without the line break at its end. A setting whose file is missing is left
     /// without a value.
     ///

@@ -14,7 +14,7 @@ pub struct ClusterInfo {
 }
 
 impl ClusterInfo {
-    /// Reads the API server's JSON, with the signature of the token with this ID. Not trusted: the signature is verified later.
+    /// Reads the API server's JSON, with the signature of the token with this ID, which is empty without a token. Not trusted: the signature is verified later.
     ///
     /// `None` for what is not a ConfigMap; one that has `data`, the kubeconfig or the signature twice is none.
     #[must_use]

@@ -19,15 +19,8 @@ const PIECE: usize = 3 * 1024;
 /// [`ErrorKind::NotPublished`], which is retryable, when kubeconfig or signature is missing: the controller that signs may
 /// lag behind a new token. [`ErrorKind::NotTrusted`] when the signature does not fit.
 pub(super) fn verify<'a>(info: &'a ClusterInfo, token: &Token) -> Result<&'a str> {
-    let missing = |what: &str, help: &'static str| {
-        Error::new(Step::Trust, ErrorKind::NotPublished, format!("cluster-info has no {what}"))
-            .with_help(help)
-            .with_retry(Retry::UntilDeadline(None))
-    };
     let id = token.id();
-    let kubeconfig = info
-        .kubeconfig()
-        .ok_or_else(|| missing("kubeconfig", "publish one with `kubeadm init phase bootstrap-token`"))?;
+    let kubeconfig = kubeconfig(info)?;
     let signature = info.signature().ok_or_else(|| {
         missing(
             &format!("signature for token {id}"),
@@ -40,6 +33,21 @@ pub(super) fn verify<'a>(info: &'a ClusterInfo, token: &Token) -> Result<&'a str
     let what = format!("the signature of cluster-info does not match the secret of token {id}");
     Err(Error::new(Step::Trust, ErrorKind::NotTrusted, what)
         .with_help("check the token: the part after the dot is mistyped, or it belongs to another cluster"))
+}
+
+/// The text that is to be signed.
+///
+/// # Errors
+/// [`ErrorKind::NotPublished`], which is retryable, when it is missing.
+pub(super) fn kubeconfig(info: &ClusterInfo) -> Result<&str> {
+    let help = "publish one with `kubeadm init phase bootstrap-token`";
+    info.kubeconfig().ok_or_else(|| missing("kubeconfig", help))
+}
+
+fn missing(what: &str, help: &'static str) -> Error {
+    Error::new(Step::Trust, ErrorKind::NotPublished, format!("cluster-info has no {what}"))
+        .with_help(help)
+        .with_retry(Retry::UntilDeadline(None))
 }
 
 /// `signature = header ".." base64url(HMAC-SHA256(secret, header "." base64url(payload)))`, with

@@ -33,6 +33,7 @@ mod misfits;
 mod notify;
 mod other_cluster;
 mod owners;
+mod pinned;
 mod pins;
 mod places;
 mod planted;

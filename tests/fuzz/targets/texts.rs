@@ -7,6 +7,7 @@ use nodestrap::http::ServerUrl;
 use nodestrap::kubeconfig::{self, Kubeconfig};
 use nodestrap::kubelet::{self, Machine, Patches};
 use nodestrap::limits;
+use nodestrap::log::Log;
 use nodestrap::yaml;
 
 use super::{fixtures, text};
@@ -55,7 +56,7 @@ pub fn kubeconfig(data: &[u8]) -> bool {
     let url = ServerUrl::parse("https://files.example.org/kubeconfig").expect("a URL");
     let Ok(taken) = KubeconfigSource::fetched(&url).read_fetched(text, None) else { return false };
     // What no header can carry, a join refuses before it writes.
-    if taken.credentials.bearer().is_err() {
+    if taken.credentials.bearer(&Log::silent()).is_err() {
         return false;
     }
     let written = write(&taken);

@@ -54,7 +54,7 @@ fn bootstrap_kubeconfig(choices: &mut Choices<'_>) {
     let Some(server) = ServerUrl::parse(&format!("https://{host}:6443")) else { return };
     assert!(Bearer::new(&Secret::new(token.clone())).is_ok());
     let pair = (choices.one() % 2 == 1).then(|| (fixtures::NODE.to_owned(), fixtures::KEY));
-    let user = BootstrapUser { token: Some(&token), pair };
+    let user = BootstrapUser { token: Some(&token), token_file: None, pair };
     let ca = fixtures::authorities();
     let text = kubeconfig::bootstrap(server.as_str(), &ca.base64(), &user);
     let config = Kubeconfig::parse(text.expose()).expect("what is written is read");

@@ -78,7 +78,7 @@ fn bootstrap_kubelet_confs() {
                 .to_owned(),
             _ => random.token(),
         };
-        let user = BootstrapUser { token: Some(&token), pair: None };
+        let user = BootstrapUser { token: Some(&token), token_file: None, pair: None };
         let ours = kubeconfig::bootstrap(server, &BASE64_STANDARD.encode(&ca), &user).expose().clone();
         let input = json!({"server": server, "ca": bytes(&ca), "token": token});
         let theirs = given_text(&oracle.ask("write bootstrap-kubelet.conf", &input).expect("a text"));
@@ -99,7 +99,7 @@ fn bootstrap_kubelet_confs_with_certificates() {
         let (server, ca) = (server(&mut random), random.bytes(300));
         let certificate = random.text("abcdefgh\n", 400);
         let key = random.text("abcdefgh\n", 200);
-        let user = BootstrapUser { token: None, pair: Some((certificate.clone(), &key)) };
+        let user = BootstrapUser { token: None, token_file: None, pair: Some((certificate.clone(), &key)) };
         let ours = kubeconfig::bootstrap(server, &BASE64_STANDARD.encode(&ca), &user).expose().clone();
         let input = json!({"server": server, "ca": bytes(&ca), "token": "", "certificate": bytes(certificate), "key": bytes(key)});
         let theirs = given_text(

@@ -262,7 +262,9 @@ fn ours(text: &str) -> Result<Said, Refusal> {
         Method::Token { endpoints, credentials, .. } => (show(endpoints), Some(credentials), false),
         Method::Static(given) => (String::new(), Some(&given.credentials), true),
         Method::RemoteKubeconfig { .. } => (String::new(), None, true),
-        Method::LoadedClusterInfo { .. } | Method::RemoteClusterInfo { .. } => panic!("no flag says so"),
+        Method::Pinned { .. } | Method::LoadedClusterInfo { .. } | Method::RemoteClusterInfo { .. } => {
+            panic!("no flag says so")
+        }
     };
     let nanoseconds = |time: std::time::Duration| u64::try_from(time.as_nanos()).expect("292 years");
     Ok(Said {

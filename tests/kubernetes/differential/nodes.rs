@@ -206,7 +206,7 @@ fn bootstraps() {
     for at in 0..rounds {
         let (node, own) = (Node::new(), format!("n{at}.example"));
         let token = random.token();
-        let user = BootstrapUser { token: Some(&token), pair: None };
+        let user = BootstrapUser { token: Some(&token), token_file: None, pair: None };
         node.write(BOOTSTRAP_CONF, kubeconfig::bootstrap(&url, &BASE64_STANDARD.encode(&ca), &user).expose());
         node.write(CA, &ca);
         let kept = if random.once_in(2) {
