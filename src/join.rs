@@ -7,6 +7,7 @@ mod serving_cert;
 use std::path::Path;
 
 use crate::clock::Deadline;
+use crate::config::JoinConfig;
 use crate::credentials::Credentials;
 use crate::csr::{CertificateKind, CertificateRequest, Progress};
 use crate::discovery;
@@ -17,7 +18,6 @@ use crate::kubelet::{ClusterQuery, KubeletFiles, Patches};
 use crate::limits;
 use crate::log::Log;
 use crate::node::{Identity, NodeFiles, NodeState};
-use crate::options::Join;
 use crate::report::{CertificateInfo, Phase, Report, Success, milliseconds};
 use crate::trust::TrustedCluster;
 use run::Run;
@@ -28,7 +28,7 @@ use run::Run;
 ///
 /// # Errors
 /// The failure that ended the run; its kind is the exit code.
-pub fn join(options: &Join, system: &System, log: &Log, report: &mut Report) -> Result<Success> {
+pub fn join(options: &JoinConfig, system: &System, log: &Log, report: &mut Report) -> Result<Success> {
     options.warnings.iter().for_each(|warning| log.warn(warning));
     if let Some(method) = options.method.known() {
         method.tokens().for_each(|token| log.hide(token));
@@ -73,7 +73,7 @@ pub fn join(options: &Join, system: &System, log: &Log, report: &mut Report) -> 
 ///
 /// # Errors
 /// As of [`join`].
-pub(crate) fn rehearse(options: &Join, system: &System, log: &Log, report: &mut Report) -> Result<()> {
+pub(crate) fn rehearse(options: &JoinConfig, system: &System, log: &Log, report: &mut Report) -> Result<()> {
     let run = Run::open(options, system, log, report)?;
     run.patches()?;
     discovery::check_known(run.method()?, &options.pins, system)

@@ -28,6 +28,7 @@ pub mod node_name;
 pub mod report;
 
 // Stages, in order.
+pub mod cli;
 pub mod http;
 pub mod key;
 pub mod rsa_key;
@@ -37,6 +38,6 @@ pub mod discovery;
 pub mod kubelet;
 pub mod csr;
 pub mod node;
-pub mod options;
+pub mod config;
 pub mod join;
 pub mod commands;

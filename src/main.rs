@@ -7,14 +7,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use dlmalloc::GlobalDlmalloc;
+use nodestrap::cli::{Invocation, SettingSources, help};
 use nodestrap::clock::SystemClock;
 use nodestrap::commands;
+use nodestrap::config::Command;
 use nodestrap::disk;
 use nodestrap::error::{Error, ErrorKind, Result, Step};
 use nodestrap::http::{NameSources, Proxies, System, SystemNetwork, Traffic};
 use nodestrap::join::join;
 use nodestrap::log::Log;
-use nodestrap::options::{Command, Options, Surroundings, help};
+
 use nodestrap::report::Report;
 use nodestrap::sd_notify::Notify;
 use nodestrap::secret::wipe_stack;
@@ -45,30 +47,30 @@ fn run() -> ExitCode {
     // user looks into it (prctl(2), PR_SET_DUMPABLE). A kernel that does not know how is no reason to stop.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let clock = Arc::new(SystemClock::start());
-    let mut options = Options::default();
+    let mut invocation = Invocation::default();
     let log = Log::new(Notify::to(std::env::var_os("NOTIFY_SOCKET")))
         .with_priorities(std::env::var_os("JOURNAL_STREAM").as_deref());
     let mut report = Report::new();
-    let result = options.read(std::env::args_os().skip(1), &Surroundings::of_process(clock.clone()));
+    let result = invocation.read(std::env::args_os().skip(1), &SettingSources::of_process(clock.clone()));
     // What is wrong in itself was meant for this machine.
-    tell_kubelet_unit(result.is_err() || options.names_cluster(), &log);
+    tell_kubelet_unit(result.is_err() || invocation.names_cluster(), &log);
     let system = System {
         clock: clock.clone(),
         network: Arc::new(SystemNetwork::new(clock.clone(), NameSources::of_system())),
         proxies: Arc::new(Proxies::from_environment(|name| {
-            let of_file = options.variable(name).map(str::to_owned);
+            let of_file = invocation.variable(name).map(str::to_owned);
             of_file.or_else(|| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
         })),
         traffic: Arc::new(Traffic::default()),
     };
-    let result = result.and_then(|()| options.command());
+    let result = result.and_then(|()| Command::of(&invocation));
     let result = match result {
-        Ok(Command::Join(options)) => join(&options, &system, &log, &mut report),
+        Ok(Command::Join(config)) => join(&config, &system, &log, &mut report),
         Ok(Command::CaHash(authorities)) => commands::ca_hash(&authorities, &log, &mut report),
         Ok(Command::Verify(info, warnings)) => commands::verify(&info, &warnings, &*clock, &log, &mut report),
         Ok(Command::Check(root)) => commands::check(&root, &log, &mut report),
-        Ok(Command::PrintConfig(options, text)) => {
-            match commands::print_config(&options, &text, &system, &log, &mut report) {
+        Ok(Command::PrintConfig(config, text)) => {
+            match commands::print_config(&config, &text, &system, &log, &mut report) {
                 Ok(()) => return ExitCode::SUCCESS,
                 Err(error) => Err(error),
             }
@@ -81,7 +83,7 @@ fn run() -> ExitCode {
     report.requests = system.traffic.requests();
     report.handshakes = system.traffic.handshakes();
     let code = report.finish(&result, &*clock, &log);
-    if let Some(path) = options.report() {
+    if let Some(path) = invocation.report() {
         // The exit code tells how the join ended, not how its report did.
         write_report(&report, path, &log).unwrap_or_else(|error| log.warn(&error.to_string()));
     }

@@ -1,4 +1,4 @@
-# bash completion for nodestrap(8). Made of the table of flags, by the test options::tests::completions; do not edit.
+# bash completion for nodestrap(8). Made of the table of flags, by the test cli::tests::completions; do not edit.
 _nodestrap() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} command='' words word
     # An equals sign is a word of its own.

@@ -1,4 +1,4 @@
-# fish completion for nodestrap(8). Made of the table of flags, by the test options::tests::completions; do not edit.
+# fish completion for nodestrap(8). Made of the table of flags, by the test cli::tests::completions; do not edit.
 complete -c nodestrap -f
 complete -c nodestrap -n __fish_use_subcommand -s h -l help -d 'print a summary'
 complete -c nodestrap -n __fish_use_subcommand -s V -l version -d 'print version and commit'

@@ -1,10 +1,10 @@
 //! `--print-config`: what a join would do, and who said so.
 
+use crate::config::JoinConfig;
 use crate::error::Result;
 use crate::http::System;
 use crate::join;
 use crate::log::Log;
-use crate::options::Join;
 use crate::report::Report;
 
 /// Prints the settings, which `text` has already, if a join with them would begin.
@@ -12,7 +12,7 @@ use crate::report::Report;
 /// # Errors
 /// What a join would refuse before it asks anybody; [`crate::error::ErrorKind::Files`] when the answer cannot be printed.
 pub fn print_config(
-    options: &Join,
+    options: &JoinConfig,
     text: &str,
     system: &System,
     log: &Log,

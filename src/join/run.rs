@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::clock::Deadline;
+use crate::config::{Comparison, JoinConfig};
 use crate::discovery::Method;
 use crate::disk::{self, Lock};
 use crate::error::{Error, Result};
@@ -13,13 +14,12 @@ use crate::kubelet::{ClusterQuery, KubeletFiles, Machine, Patches};
 use crate::log::Log;
 use crate::node::{Identity, NodeFiles, NodeState};
 use crate::node_name::{NodeName, USER_PREFIX};
-use crate::options::{Comparison, Join};
 use crate::report::Report;
 use crate::x509::AltName;
 
 /// One run: what it was told, and what it works with.
 pub(super) struct Run<'a> {
-    pub(super) options: &'a Join,
+    pub(super) options: &'a JoinConfig,
     pub(super) system: &'a System,
     pub(super) log: &'a Log,
     /// When all of it has to be over, if there is such a time.
@@ -32,7 +32,7 @@ pub(super) struct Run<'a> {
 impl<'a> Run<'a> {
     /// Opens the node's disk, and names the node.
     pub(super) fn open(
-        options: &'a Join,
+        options: &'a JoinConfig,
         system: &'a System,
         log: &'a Log,
         report: &mut Report,
@@ -175,7 +175,7 @@ impl<'a> Run<'a> {
 
 /// The node's name: the given one, else the machine's. Where a source of settings is named and cannot be read, it may
 /// have given one: the identity's own name counts then.
-fn node_name(options: &Join, files: &NodeFiles, system: &System, log: &Log) -> Result<NodeName> {
+fn node_name(options: &JoinConfig, files: &NodeFiles, system: &System, log: &Log) -> Result<NodeName> {
     let node = match (&options.node_name, &options.unread) {
         (Some(given), _) => NodeName::new(given)?,
         (None, None) => NodeName::new(&hostname(options, files)?.unwrap_or_default())?,
@@ -194,7 +194,7 @@ fn node_name(options: &Join, files: &NodeFiles, system: &System, log: &Log) -> R
 }
 
 /// The image's name, or the running system's, which says nothing about an image.
-fn hostname(options: &Join, files: &NodeFiles) -> Result<Option<String>> {
+fn hostname(options: &JoinConfig, files: &NodeFiles) -> Result<Option<String>> {
     match options.root {
         Some(_) => files.hostname(),
         None => Ok(Some(rustix::system::uname().nodename().to_string_lossy().into_owned())),

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::{Run, discard_key, log_progress};
 use crate::clock::Deadline;
+use crate::config::Serving;
 use crate::csr::{
     CertificateKind, CertificateRequest, CertificateTemplate, Exchange, IssuedCertificate, Progress,
 };
@@ -13,7 +14,6 @@ use crate::key::Key;
 use crate::limits;
 use crate::log::Log;
 use crate::node::{Identity, NodeState};
-use crate::options::Serving;
 use crate::report::{CertificateInfo, Phase, Report};
 use crate::retry::Backoff;
 use crate::x509::AltName;

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nodestrap::cli::{Invocation, SettingSources};
 use nodestrap::clock::Clock;
+use nodestrap::config::Command;
 use nodestrap::error::{ErrorKind, Result};
 use nodestrap::http::{NameSources, Proxies, System, SystemNetwork, Traffic};
 use nodestrap::join::join;
 use nodestrap::log::Log;
-use nodestrap::options::{Command, Options, Surroundings};
 use nodestrap::report::{Report, Success};
 
 use crate::support::api::{Api, Piece, Reply, Route, Setup};
@@ -72,9 +73,9 @@ impl Clock for TestClock {
 
 /// A join under this clock.
 fn join_under(clock: &Arc<TestClock>, node: &Node, api: &Api, flags: &str) -> Result<Success> {
-    let mut options = Options::default();
-    options.read(node.join(api).with_cert().args(flags).words(), &Surroundings::default())?;
-    let Command::Join(wanted) = options.command()? else { panic!("a join") };
+    let mut invocation = Invocation::default();
+    invocation.read(node.join(api).with_cert().args(flags).words(), &SettingSources::default())?;
+    let Command::Join(wanted) = Command::of(&invocation)? else { panic!("a join") };
     let system = System {
         clock: clock.clone(),
         network: Arc::new(SystemNetwork::new(clock.clone(), NameSources::of_system())),

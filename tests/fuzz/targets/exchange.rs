@@ -5,13 +5,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
+use nodestrap::cli::{Invocation, SettingSources};
 use nodestrap::clock::Deadline;
+use nodestrap::config::Command;
 use nodestrap::csr::{CertificateRequest, CertificateTemplate, Exchange, Progress};
 use nodestrap::http::Bearer;
 use nodestrap::join;
 use nodestrap::log::Log;
 use nodestrap::node::{Layout, NodeFiles, NodeState};
-use nodestrap::options::{Command, Options, Surroundings};
 use nodestrap::report::{Report, Success};
 use nodestrap::x509::Certificate;
 
@@ -80,9 +81,9 @@ pub fn join(data: &[u8]) -> bool {
         "--root".into(),
         root.clone().into(),
     ]);
-    let mut options = Options::default();
-    options.read(words, &Surroundings::default()).expect("a join line");
-    let Ok(Command::Join(options)) = options.command() else { panic!("a join line") };
+    let mut invocation = Invocation::default();
+    invocation.read(words, &SettingSources::default()).expect("a join line");
+    let Ok(Command::Join(options)) = Command::of(&invocation) else { panic!("a join line") };
     let mut report = Report::new();
     let result = join::join(&options, &system, &Log::silent(), &mut report);
 

@@ -2,8 +2,9 @@
 
 use std::ffi::OsString;
 
+use nodestrap::cli::{Invocation, SettingSources};
+use nodestrap::config::Command;
 use nodestrap::error::ErrorKind;
-use nodestrap::options::{Command, Options, Surroundings};
 use nodestrap::secret::Secret;
 
 use super::{fixtures, is_one_line, text};
@@ -11,8 +12,10 @@ use super::{fixtures, is_one_line, text};
 /// Anything that is no JoinConfiguration is an error of usage; a line break behind it changes nothing.
 pub fn join_configuration(data: &[u8]) -> bool {
     let Some(text) = text(data) else { return false };
-    let given =
-        |text: &str| Surroundings { config: Some(Secret::new(text.to_owned())), ..Surroundings::default() };
+    let given = |text: &str| SettingSources {
+        config: Some(Secret::new(text.to_owned())),
+        ..SettingSources::default()
+    };
     let (said, again) = (say(&given(text)), say(&given(&format!("{text}\n"))));
     // A block scalar at the end may take the line break for its own, and errors name lines.
     if !text.contains(['|', '>']) && !said.as_ref().is_err_and(|error| error.contains("invalid YAML")) {
@@ -25,7 +28,7 @@ pub fn join_configuration(data: &[u8]) -> bool {
 pub fn join_line(data: &[u8]) -> bool {
     let Some(line) = text(data) else { return false };
     let given =
-        |line: &str| Surroundings { join: Some(Secret::new(line.to_owned())), ..Surroundings::default() };
+        |line: &str| SettingSources { join: Some(Secret::new(line.to_owned())), ..SettingSources::default() };
     let said = say(&given(line));
     hides_the_token(line, &said);
     assert_eq!(said, say(&given(&format!(" {line}\n"))));
@@ -38,14 +41,14 @@ pub fn join_line(data: &[u8]) -> bool {
 /// The same of the kernel's command line; one that does not speak of this program says nothing.
 pub fn kernel_command_line(data: &[u8]) -> bool {
     let Some(line) = text(data) else { return false };
-    let given = |line: &str| Surroundings {
+    let given = |line: &str| SettingSources {
         kernel_command_line: Some(Secret::new(line.to_owned())),
-        ..Surroundings::default()
+        ..SettingSources::default()
     };
     let said = say(&given(line));
     hides_the_token(line, &said);
     if !line.contains("nodestrap.") {
-        assert_eq!(said, say(&Surroundings::default()));
+        assert_eq!(said, say(&SettingSources::default()));
     }
     if line.matches('"').count() % 2 == 0 {
         assert_eq!(said, say(&given(&format!("quiet {line}\n"))));
@@ -54,10 +57,10 @@ pub fn kernel_command_line(data: &[u8]) -> bool {
 }
 
 /// What a join says that is told this: its settings, or what is wrong.
-fn say(surroundings: &Surroundings) -> Result<String, String> {
+fn say(surroundings: &SettingSources) -> Result<String, String> {
     let arguments = ["join", "--print-config", "--root", "/nowhere"].map(OsString::from);
-    let mut options = Options::default();
-    match options.read(arguments, surroundings).and_then(|()| options.command()) {
+    let mut invocation = Invocation::default();
+    match invocation.read(arguments, surroundings).and_then(|()| Command::of(&invocation)) {
         Ok(Command::PrintConfig(_, text)) => Ok(text),
         Ok(other) => panic!("{other:?}"),
         Err(error) => {

@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nodestrap::cli::{Invocation, SettingSources};
+use nodestrap::config::Command;
 use nodestrap::http::{Endpoint, Proxies, ServerUrl, Unverified};
 use nodestrap::node::NodePath;
 use nodestrap::node_name::NodeName;
-use nodestrap::options::{Command, Options, Surroundings};
 use nodestrap::trust::{Pin, Token};
 use nodestrap::x509::AltName;
 
@@ -19,8 +20,8 @@ pub fn duration(data: &[u8]) -> bool {
     let Some(text) = text(data).filter(|text| text.len() <= 25) else { return false };
     let line = ["join", "h:1", "--token", fixtures::TOKEN, "--discovery-token-unsafe-skip-ca-verification"];
     let arguments = line.map(OsString::from).into_iter().chain([OsString::from(format!("--timeout={text}"))]);
-    let mut options = Options::default();
-    let read = options.read(arguments, &Surroundings::default()).and_then(|()| options.command());
+    let mut invocation = Invocation::default();
+    let read = invocation.read(arguments, &SettingSources::default()).and_then(|()| Command::of(&invocation));
     let read = match read {
         Ok(Command::Join(join)) => join.timeout,
         Ok(other) => panic!("{other:?}"),

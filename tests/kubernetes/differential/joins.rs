@@ -3,13 +3,14 @@
 
 use std::fs;
 
+use nodestrap::cli::{Invocation, SettingSources};
 use nodestrap::clock::Deadline;
+use nodestrap::config::Command;
 use nodestrap::discovery::Method;
 use nodestrap::error::ErrorKind::Usage;
 use nodestrap::http::Endpoint;
 use nodestrap::input::Wait;
 use nodestrap::limits::DISCOVERY as LIMIT;
-use nodestrap::options::{Command, Options, Surroundings};
 use nodestrap::secret::Secret;
 use serde_json::{Value, json};
 
@@ -251,10 +252,11 @@ fn registration(random: &mut Random, version: &str) -> Value {
 
 /// The defaults that only kubeadm writes out are put in here.
 fn ours(text: &str) -> Result<Said, Refusal> {
-    let mut options = Options::default();
-    let surroundings = Surroundings { config: Some(Secret::new(text.to_owned())), ..Surroundings::default() };
-    options.read(["join", "--with-kubelet-config"].map(Into::into), &surroundings)?;
-    let Command::Join(join) = options.command()? else { panic!("a join") };
+    let mut invocation = Invocation::default();
+    let surroundings =
+        SettingSources { config: Some(Secret::new(text.to_owned())), ..SettingSources::default() };
+    invocation.read(["join", "--with-kubelet-config"].map(Into::into), &surroundings)?;
+    let Command::Join(join) = Command::of(&invocation)? else { panic!("a join") };
     let show =
         |endpoints: &[Endpoint]| endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let wait = Wait { clock: surroundings.clock.clone(), deadline: Deadline::at(LIMIT) };

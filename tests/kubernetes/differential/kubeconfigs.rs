@@ -5,12 +5,13 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use nodestrap::cli::{Invocation, SettingSources};
 use nodestrap::clock::Deadline;
+use nodestrap::config::Command;
 use nodestrap::discovery::Method;
 use nodestrap::error::ErrorKind::Usage;
 use nodestrap::input::Wait;
 use nodestrap::limits::DISCOVERY as LIMIT;
-use nodestrap::options::{Command, Options, Surroundings};
 use serde_json::{Value, json};
 
 use super::damage::Damage;
@@ -278,11 +279,11 @@ fn blocks(text: &[u8], tag: &str) -> Vec<Vec<u8>> {
 }
 
 fn ours(flag: &str, path: &Path) -> Result<Known, Refusal> {
-    let mut options = Options::default();
+    let mut invocation = Invocation::default();
     let arguments = ["join".into(), flag.into(), path.into()];
-    let surroundings = Surroundings::default();
-    options.read(arguments, &surroundings)?;
-    let Command::Join(join) = options.command()? else { panic!("a join") };
+    let surroundings = SettingSources::default();
+    invocation.read(arguments, &surroundings)?;
+    let Command::Join(join) = Command::of(&invocation)? else { panic!("a join") };
     let wait = Wait { clock: surroundings.clock.clone(), deadline: Deadline::at(LIMIT) };
     let Method::Static(given) = join.method.get(wait)? else { panic!("a given cluster") };
     let user = given.credentials.embedded();

@@ -1,8 +1,9 @@
 //! Short texts: durations, tokens, pins, names of nodes.
 
+use nodestrap::cli::{Invocation, SettingSources};
+use nodestrap::config::Command;
 use nodestrap::error::ErrorKind::Usage;
 use nodestrap::node_name::NodeName;
-use nodestrap::options::{Command, Options, Surroundings};
 use nodestrap::trust::{Pin, Token};
 use serde_json::json;
 
@@ -79,7 +80,7 @@ fn durations() {
         },
     ];
     let read = |text: &str| {
-        let mut options = Options::default();
+        let mut invocation = Invocation::default();
         let arguments = [
             "join",
             "h:1",
@@ -89,8 +90,8 @@ fn durations() {
         let arguments = arguments.map(str::to_owned).into_iter();
         let arguments =
             arguments.chain(["--with-serving-cert".to_owned(), format!("--serving-timeout={text}")]);
-        options.read(arguments.map(Into::into), &Surroundings::default())?;
-        match options.command()? {
+        invocation.read(arguments.map(Into::into), &SettingSources::default())?;
+        match Command::of(&invocation)? {
             Command::Join(join) => {
                 Ok(i128::try_from(join.serving.expect("it is asked for").timeout.as_nanos()).unwrap())
             }

@@ -5,8 +5,11 @@
 
 mod shown;
 
+use std::time::Duration;
+
+use super::duration;
 use super::flags::{Flag, Kind};
-use crate::error::Result;
+use crate::error::{Error, Result, usage};
 use crate::input::{Missing, Reader, read_from};
 use crate::secret::Secret;
 
@@ -39,7 +42,7 @@ impl std::fmt::Display for Origin {
 
 /// What a source consists of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     /// Words: a command line, or a join command.
     #[default]
     Words,
@@ -68,13 +71,13 @@ struct Setting {
 pub struct Settings {
     set: [Option<Setting>; Flag::ALL.len()],
     /// What the source consists of that is being read.
-    pub(super) form: Form,
+    pub(crate) form: Form,
     /// Fields of a configuration that nobody knows; `--strict` makes them an error.
-    pub(super) unknown: Vec<String>,
+    pub(crate) unknown: Vec<String>,
     /// Fields of a configuration that have no effect here; `--strict` makes them an error.
-    pub(super) no_effect: Vec<String>,
+    pub(crate) no_effect: Vec<String>,
     /// A source that is named and cannot be read. What it would say is not known.
-    pub(super) unread: Option<Missing>,
+    pub(crate) unread: Option<Missing>,
 }
 
 /// Nothing is set.
@@ -87,12 +90,12 @@ impl Default for Settings {
 
 impl Settings {
     /// Takes a value, unless a source of higher precedence has set it. Of one source the last word counts, lists grow.
-    pub(super) fn put(&mut self, flag: Flag, value: impl Into<String>, origin: Origin) {
+    pub(crate) fn put(&mut self, flag: Flag, value: impl Into<String>, origin: Origin) {
         self.insert(flag, value.into(), None, origin);
     }
 
     /// Takes the file that holds a secret, by the same rules.
-    pub(super) fn put_file(&mut self, flag: Flag, file: String, origin: Origin) {
+    pub(crate) fn put_file(&mut self, flag: Flag, file: String, origin: Origin) {
         self.insert(flag, String::new(), Some(file), origin);
     }
 
@@ -113,7 +116,7 @@ impl Settings {
     }
 
     /// Takes an argument of the kubelet, if it is one of [`KUBELET_FLAGS`].
-    pub(super) fn put_kubelet_flag(&mut self, name: &str, value: &str, origin: Origin) {
+    pub(crate) fn put_kubelet_flag(&mut self, name: &str, value: &str, origin: Origin) {
         if let Some(flag) = KUBELET_FLAGS.into_iter().find(|flag| flag.row().name == name) {
             self.put(flag, value, origin);
         }
@@ -129,43 +132,43 @@ impl Settings {
     }
 
     /// Where a setting comes from, if it is set and not in a file that was not there.
-    pub(super) fn origin(&self, flag: Flag) -> Option<Origin> {
+    pub(crate) fn origin(&self, flag: Flag) -> Option<Origin> {
         self.get(flag).filter(|setting| !setting.values.is_empty()).map(|setting| setting.origin)
     }
 
     /// Whether a setting is set, also by a file that has not been read.
-    pub(super) fn is_set(&self, flag: Flag) -> bool {
+    pub(crate) fn is_set(&self, flag: Flag) -> bool {
         self.get(flag).is_some()
     }
 
     /// The last value of a setting.
-    pub(super) fn value(&self, flag: Flag) -> Option<&str> {
+    pub(crate) fn value(&self, flag: Flag) -> Option<&str> {
         Some(self.get(flag)?.values.last()?.expose())
     }
 
     /// The first setting that is none of these.
-    pub(super) fn first_unexpected(&self, flags: &[Flag]) -> Option<Flag> {
+    pub(crate) fn first_unexpected(&self, flags: &[Flag]) -> Option<Flag> {
         self.all().map(|(flag, _)| flag).find(|flag| !flags.contains(flag))
     }
 
     /// All values of a list.
-    pub(super) fn list(&self, flag: Flag) -> impl Iterator<Item = &str> {
+    pub(crate) fn list(&self, flag: Flag) -> impl Iterator<Item = &str> {
         let values = self.get(flag).into_iter().flat_map(|setting| &setting.values);
         values.map(|value| value.expose().as_str())
     }
 
     /// Whether a switch is on.
-    pub(super) fn is_on(&self, flag: Flag) -> bool {
+    pub(crate) fn is_on(&self, flag: Flag) -> bool {
         self.value(flag) == Some("true")
     }
 
     /// The file that holds a secret.
-    pub(super) fn secret_file(&self, flag: Flag) -> Option<&str> {
+    pub(crate) fn secret_file(&self, flag: Flag) -> Option<&str> {
         self.get(flag)?.file.as_deref()
     }
 
     /// Takes a secret's setting out that names a file, so that the file is not read yet: its label and its name.
-    pub(super) fn take_file(&mut self, flag: Flag) -> Option<(String, String)> {
+    pub(crate) fn take_file(&mut self, flag: Flag) -> Option<(String, String)> {
         let label = self.label(flag);
         let file = self.get(flag)?.file.clone()?;
         self.set[flag as usize] = None;
@@ -177,7 +180,7 @@ impl Settings {
     ///
     /// # Errors
     /// As of [`Reader::text`].
-    pub(super) fn read_secrets(&mut self, reader: &mut Reader) -> Result<()> {
+    pub(crate) fn read_secrets(&mut self, reader: &mut Reader) -> Result<()> {
         for flag in Flag::ALL {
             let Some(setting) = self.get(flag) else { continue };
             let Some(file) = &setting.file else { continue };
@@ -195,18 +198,18 @@ impl Settings {
     }
 
     /// The files that flags name for secrets.
-    pub(super) fn secret_files(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn secret_files(&self) -> impl Iterator<Item = &str> {
         let named = self.all().filter(|(_, setting)| setting.form != Form::Token);
         named.filter_map(|(_, setting)| setting.file.as_deref())
     }
 
     /// Whether a setting comes from a JoinConfiguration.
-    pub(super) fn is_configured(&self, flag: Flag) -> bool {
+    pub(crate) fn is_configured(&self, flag: Flag) -> bool {
         self.get(flag).is_some_and(|setting| setting.form == Form::Configuration)
     }
 
     /// How a message names a setting: with its source, where that is not the command line.
-    pub(super) fn label(&self, flag: Flag) -> String {
+    pub(crate) fn label(&self, flag: Flag) -> String {
         match self.get(flag) {
             Some(setting) => self.label_of(flag, setting),
             None => format!("--{}", flag.row().name),
@@ -227,7 +230,7 @@ impl Settings {
     }
 
     /// How a message names a source.
-    pub(super) fn place(&self, origin: Origin, form: Form) -> String {
+    pub(crate) fn place(&self, origin: Origin, form: Form) -> String {
         let (name, variable) = match form {
             Form::Words => ("nodestrap.join", "NODESTRAP_JOIN"),
             Form::Configuration => ("nodestrap.config", "NODESTRAP_CONFIG"),
@@ -243,13 +246,34 @@ impl Settings {
     }
 
     /// Of two settings that mean the same the one of higher precedence; of one source, the first.
-    pub(super) fn preferred(&self, flags: [Flag; 2]) -> Option<(Flag, &str)> {
+    pub(crate) fn preferred(&self, flags: [Flag; 2]) -> Option<(Flag, &str)> {
         let [first, second] = flags.map(|flag| Some((flag, self.value(flag)?, self.origin(flag)?)));
         let found = match (first, second) {
             (Some(first), Some(second)) if second.2 > first.2 => Some(second),
             (first, second) => first.or(second),
         };
         found.map(|(flag, value, _)| (flag, value))
+    }
+
+    /// A duration of more than nothing.
+    ///
+    /// # Errors
+    /// A usage error that names the setting.
+    pub(crate) fn duration(&self, flag: Flag) -> Result<Option<Duration>> {
+        match self.any_duration(flag)? {
+            Some(Duration::ZERO) => Err(self.no_duration(flag)),
+            time => Ok(time),
+        }
+    }
+
+    /// A duration, which may be none at all.
+    pub(crate) fn any_duration(&self, flag: Flag) -> Result<Option<Duration>> {
+        let Some(text) = self.value(flag) else { return Ok(None) };
+        duration::parse(text).map(Some).ok_or_else(|| self.no_duration(flag))
+    }
+
+    fn no_duration(&self, flag: Flag) -> Error {
+        usage(format!("{} expects a duration such as 90s or 5m0s", self.label(flag)))
     }
 }
 

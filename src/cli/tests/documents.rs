@@ -1,11 +1,12 @@
 //! Help and manual page have the flags, exit codes and variables that the code has, and no others; README has the exit codes;
-//! and no document names a flag that there is not.
+//! and no document and no message names a flag that there is not.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
-use super::help;
+use crate::cli::help;
+use crate::cli::{Flag, Kind};
 use crate::error::EXIT_CODES;
-use crate::options::flags::{Flag, Kind};
 
 const MANUAL: &str = include_str!("../../../image/man/nodestrap.8");
 const README: &str = include_str!("../../../README.md");
@@ -21,9 +22,11 @@ const OTHERS: [(&str, &str); 7] = [
 ];
 
 /// Flags of other programs that the documents speak of.
-const FOREIGN: [&str; 16] = [
+const FOREIGN: [&str; 19] = [
     // kubeadm token create, kubeadm kubeconfig user, kubeadm upgrade node
     "print-join-command",
+    "old-config",
+    "new-config",
     "ttl",
     "org",
     "client-name",
@@ -33,6 +36,7 @@ const FOREIGN: [&str; 16] = [
     "container-runtime-endpoint",
     "pod-infra-container-image",
     "cluster-signing-duration",
+    "enable-bootstrap-token-auth",
     // systemd-nspawn, dracut, COPY in a Containerfile, sha256sum, cargo
     "set-credential",
     "force",
@@ -164,5 +168,34 @@ fn help_and_manual_have_the_variables() {
         for name in ["NODESTRAP_TOKEN", "_JOIN", "_CONFIG", "HTTPS_PROXY", "NO_PROXY", "NOTIFY_SOCKET"] {
             assert!(text.contains(name), "{document} does not tell of {name}");
         }
+    }
+}
+
+/// The sources without comments and tests, which hold all messages.
+fn messages(folder: &Path, found: &mut Vec<(String, String)>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() && name != "tests" {
+            messages(&path, found);
+        } else if path.extension().is_some_and(|end| end == "rs") && name != "tests.rs" {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+            let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+            found.push((path.display().to_string(), lines.collect::<Vec<_>>().join("\n")));
+        }
+    }
+}
+
+/// A message that advises a flag that there is not helps nobody.
+#[test]
+fn every_flag_in_a_message_is_there() {
+    let mut found = Vec::new();
+    messages(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    assert!(found.len() > 60);
+    let named: usize = found.iter().map(|(_, text)| names(text, "--").count()).sum();
+    assert!(named > 50, "{named} flags were found in messages");
+    for (file, text) in found {
+        has_no_other(&file, &text);
     }
 }

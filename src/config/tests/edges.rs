@@ -8,9 +8,9 @@ fn a_taint_is_one_with_any_of_its_parts() {
         "taints: []",
         "taints: [{key: k}, {value: v}, {effect: E}, {}, ~, {key: a, value: b, effect: C}]",
     );
-    let mut settings = Settings::default();
-    configuration::read(&text.replace("@PIN@", PIN), Origin::Environment, &mut settings).unwrap();
-    assert_eq!(settings.list(Flag::Taint).collect::<Vec<_>>(), ["k=:", "=v:", "=:E", "a=b:C"]);
+    let mut invocation = Invocation::default();
+    invocation.read([OsString::from("join")], &configured(&text)).unwrap();
+    assert_eq!(invocation.settings.list(Flag::Taint).collect::<Vec<_>>(), ["k=:", "=v:", "=:E", "a=b:C"]);
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_bearer_token_has_the_characters_of_one() {
     }
     let line = "join --server https://h:6443 --certificate-authority tests/fuzz/pki/ca.pem";
     for (token, is_taken) in [("abc=", true), ("a:b", false), ("a\u{e4}", false)] {
-        let found = needed(&format!("{line} --bearer-token {token}"), &Surroundings::default());
+        let found = needed(&format!("{line} --bearer-token {token}"), &SettingSources::default());
         assert_eq!(found.is_ok(), is_taken, "{token} {:?}", found.err());
     }
 }

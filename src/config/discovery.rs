@@ -3,8 +3,7 @@
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
-use super::flags::Flag;
-use super::settings::Settings;
+use crate::cli::{Flag, Settings};
 use crate::credentials::{Credentials, TokenFile, is_bearer_token};
 use crate::discovery::{KubeconfigSource, Method, RemoteFile, StaticCluster};
 use crate::error::{Result, usage};

@@ -10,6 +10,8 @@ use super::settings::{Form, Origin, Settings};
 use crate::error::{Error, Result, sanitize, usage};
 use crate::yaml;
 
+const CHECK: &str = "correct it; kubeadm config validate --config FILE checks it";
+
 /// What a known field means.
 enum Field {
     /// A text for this setting.
@@ -103,7 +105,8 @@ pub(super) fn read(text: &str, origin: Origin, settings: &mut Settings) -> Resul
 }
 
 fn documents(text: &str, origin: Origin, settings: &mut Settings) -> Result<()> {
-    let documents = yaml::trees(text).map_err(|e| usage("invalid configuration").caused_by(e))?;
+    let documents =
+        yaml::trees(text).map_err(|e| usage("invalid configuration").with_help(CHECK).caused_by(e))?;
     let mut found = 0;
     for document in documents {
         let text = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -125,8 +128,9 @@ fn documents(text: &str, origin: Origin, settings: &mut Settings) -> Result<()> 
     }
     match found {
         1 => Ok(()),
-        0 => Err(usage("no JoinConfiguration found in the configuration")),
-        _ => Err(usage("more than one JoinConfiguration in the configuration")),
+        0 => Err(usage("no JoinConfiguration found in the configuration")
+            .with_help("add a document with kind: JoinConfiguration")),
+        _ => Err(usage("more than one JoinConfiguration in the configuration").with_help("keep one of them")),
     }
 }
 
@@ -160,7 +164,9 @@ fn unknown_version(found: &str) -> Error {
 }
 
 fn walk(path: &str, map: &Value, version: Version, origin: Origin, settings: &mut Settings) -> Result<()> {
-    let wrong = |path: &str, what: &str| Err(usage(format!("{path} in the JoinConfiguration is not {what}")));
+    let wrong = |path: &str, what: &str| {
+        Err(usage(format!("{path} in the JoinConfiguration is not {what}")).with_help(CHECK))
+    };
     let is_duration = |flag| matches!(flag, Flag::DiscoveryTimeout | Flag::TlsBootstrapTimeout);
     let Some(entries) = map.as_object() else { return wrong(path, "a map") };
     for (key, value) in entries {
@@ -255,7 +261,10 @@ fn kubelet_arguments(
 
 /// `taints` (`k8s.io/api/core/v1`, `Taint`), in the form of the kubelet's `--register-with-taints`.
 fn taints(path: &str, value: &Value, origin: Origin, settings: &mut Settings) -> Result<()> {
-    let wrong = || usage(format!("{path} in the JoinConfiguration is not a list of taints"));
+    let wrong = || {
+        let what = format!("{path} in the JoinConfiguration is not a list of taints");
+        usage(what).with_help("each has strings for key, value and effect")
+    };
     for (at, item) in value.as_array().ok_or_else(wrong)?.iter().enumerate() {
         if !matches!(item, Value::Object(_) | Value::Null) {
             return Err(wrong());

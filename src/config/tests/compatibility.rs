@@ -20,7 +20,7 @@ const NAMED: [&str; 7] = [
 ];
 
 /// Each source that holds a join command, and how a flag of it is named.
-fn sources(line: &str, scratch: &crate::disk::Scratch) -> Vec<(String, Surroundings, String)> {
+fn sources(line: &str, scratch: &crate::disk::Scratch) -> Vec<(String, SettingSources, String)> {
     let secret = || Some(Secret::new(line.to_owned()));
     let credentials = scratch.path("credentials");
     std::fs::create_dir_all(&credentials).unwrap();
@@ -29,27 +29,27 @@ fn sources(line: &str, scratch: &crate::disk::Scratch) -> Vec<(String, Surroundi
     std::fs::write(&env_file, format!("NODESTRAP_ARGS=\"{}\"\n", &line["kubeadm join ".len()..])).unwrap();
     let kernel = Some(Secret::new(format!("quiet nodestrap.join=\"{line}\"")));
     vec![
-        (line.to_owned(), Surroundings::default(), String::new()),
-        (format!("join --env-file {}", env_file.display()), Surroundings::default(), String::new()),
+        (line.to_owned(), SettingSources::default(), String::new()),
+        (format!("join --env-file {}", env_file.display()), SettingSources::default(), String::new()),
         (
             "join".into(),
-            Surroundings { join: secret(), ..Surroundings::default() },
+            SettingSources { join: secret(), ..SettingSources::default() },
             " (NODESTRAP_JOIN)".into(),
         ),
         (
             "join".into(),
-            Surroundings { credentials: Some(credentials), ..Surroundings::default() },
+            SettingSources { credentials: Some(credentials), ..SettingSources::default() },
             " (the credential nodestrap.join)".into(),
         ),
         (
             "join".into(),
-            Surroundings { kernel_command_line: kernel, ..Surroundings::default() },
+            SettingSources { kernel_command_line: kernel, ..SettingSources::default() },
             " (nodestrap.join on the kernel command line)".into(),
         ),
     ]
 }
 
-fn no_effect(join: &Join) -> Option<&str> {
+fn no_effect(join: &JoinConfig) -> Option<&str> {
     let mut lines = join.warnings.iter().filter_map(|line| line.strip_prefix("accepted without effect: "));
     let line = lines.next();
     assert_eq!(lines.next(), None, "one line");
@@ -114,21 +114,25 @@ fn phases_that_do_not_exist_here_may_be_skipped() {
 fn the_role_is_told_from_flags_and_configuration() {
     let config = |line: &str| configured(&CONFIGURATION.replace("patches: null", line));
     for (line, surroundings, role) in [
-        (LINE, Surroundings::default(), Some("worker")),
-        ("join h:1", Surroundings::default(), Some("worker")),
-        ("kubeadm join h:1 -v5 --token-file /nonexistent", Surroundings::default(), Some("worker")),
-        ("join h:1 --control-plane", Surroundings::default(), Some("control-plane")),
-        ("join h:1 --control-plane=true --certificate-key x", Surroundings::default(), Some("control-plane")),
-        ("join h:1 --control-plane=false", Surroundings::default(), Some("worker")),
+        (LINE, SettingSources::default(), Some("worker")),
+        ("join h:1", SettingSources::default(), Some("worker")),
+        ("kubeadm join h:1 -v5 --token-file /nonexistent", SettingSources::default(), Some("worker")),
+        ("join h:1 --control-plane", SettingSources::default(), Some("control-plane")),
+        (
+            "join h:1 --control-plane=true --certificate-key x",
+            SettingSources::default(),
+            Some("control-plane"),
+        ),
+        ("join h:1 --control-plane=false", SettingSources::default(), Some("worker")),
         ("join", config("controlPlane: ~"), Some("worker")),
         ("join", config("controlPlane: {}"), Some("control-plane")),
         ("join", config("controlPlane: {certificateKey: x}"), Some("control-plane")),
         // What is not for nodestrap, or cannot be told, is an error.
-        ("join --config /nonexistent", Surroundings::default(), None),
-        ("join h:1 --rootfs /mnt", Surroundings::default(), None),
-        ("join h:1 --skip-phases kubelet-start", Surroundings::default(), None),
-        ("join h:1 --unknown", Surroundings::default(), None),
-        ("join phase preflight", Surroundings::default(), None),
+        ("join --config /nonexistent", SettingSources::default(), None),
+        ("join h:1 --rootfs /mnt", SettingSources::default(), None),
+        ("join h:1 --skip-phases kubelet-start", SettingSources::default(), None),
+        ("join h:1 --unknown", SettingSources::default(), None),
+        ("join phase preflight", SettingSources::default(), None),
     ] {
         let said = match parse_in(&format!("{line} --print-role"), &surroundings) {
             Ok(Command::PrintRole(role)) => Some(role),
@@ -200,14 +204,14 @@ fn said(name: &str) -> Result<(String, String)> {
             };
             // Others take effect without it.
             let more = if flag == "patches" { " --with-kubelet-config" } else { "" };
-            (format!("join {name}{value}{more}"), Surroundings::default())
+            (format!("join {name}{value}{more}"), SettingSources::default())
         }
         None => ("join --with-kubelet-config".to_owned(), configured(&document(name))),
     };
-    let mut options = Options::default();
-    options.read(line.split_whitespace().map(OsString::from), &surroundings)?;
-    let settings = options.settings.print();
-    match options.command()? {
+    let mut invocation = Invocation::default();
+    invocation.read(line.split_whitespace().map(OsString::from), &surroundings)?;
+    let settings = invocation.settings.print();
+    match Command::of(&invocation)? {
         Command::Join(join) => Ok((settings, no_effect(&join).unwrap_or_default().to_owned())),
         Command::Help => Ok(("help".to_owned(), String::new())),
         other => panic!("{other:?}"),

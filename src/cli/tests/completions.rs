@@ -6,9 +6,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::options::flags::{Flag, Group, Kind};
+use crate::cli::flags::Group;
+use crate::cli::{Flag, Kind};
 
-const NOTE: &str = "Made of the table of flags, by the test options::tests::completions; do not edit.";
+const NOTE: &str = "Made of the table of flags, by the test cli::tests::completions; do not edit.";
 
 /// The commands, and what completes behind each: flags, and whether a file is its argument.
 const COMMANDS: [(&str, &str, Option<&[Flag]>); 4] = [

@@ -11,7 +11,7 @@ use crate::error::{Error, Result, sanitize, usage};
 
 /// What the words ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verb {
+pub(crate) enum Verb {
     Join,
     CaHash,
     Verify,

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::env_file::Variables;
 use super::flags::Flag;
 use super::settings::{Form, Origin, Settings};
-use super::{args, configuration};
+use super::{args, join_configuration};
 use crate::clock::{Clock, SystemClock};
 use crate::disk;
 use crate::error::{Result, usage};
@@ -24,7 +24,7 @@ const KERNEL_COMMAND_LINE: &str = "/proc/cmdline";
 
 /// What the process finds around it. Passed in, so that tests can set it.
 #[derive(Debug)]
-pub struct Surroundings {
+pub struct SettingSources {
     /// What the deadlines of sources that have to be waited for go by.
     pub clock: Arc<dyn Clock>,
     /// systemd's `$CREDENTIALS_DIRECTORY`, which holds `nodestrap.token`, `nodestrap.join`, `nodestrap.config`.
@@ -42,7 +42,7 @@ pub struct Surroundings {
 }
 
 /// Nothing around it, but for the time.
-impl Default for Surroundings {
+impl Default for SettingSources {
     fn default() -> Self {
         let [token, join, config, kernel_command_line] = [const { None }; 4];
         Self {
@@ -57,7 +57,7 @@ impl Default for Surroundings {
     }
 }
 
-impl Surroundings {
+impl SettingSources {
     /// Those of this process.
     #[must_use]
     pub fn of_process(clock: Arc<dyn Clock>) -> Self {
@@ -114,7 +114,7 @@ impl Surroundings {
                     *text = reader.read(&place, &path.to_string_lossy(), &path)?;
                 }
             }
-            whole(None, join.as_ref(), config.as_ref(), Origin::Credential, settings)?;
+            apply_source(None, join.as_ref(), config.as_ref(), Origin::Credential, settings)?;
             let token = directory.join("nodestrap.token");
             if !matches!(token.try_exists(), Ok(false)) {
                 settings.form = Form::Token;
@@ -139,7 +139,7 @@ impl Surroundings {
                 _ => {}
             }
         }
-        whole(token.as_ref(), join.as_ref(), config.as_ref(), Origin::KernelCommandLine, settings)?;
+        apply_source(token.as_ref(), join.as_ref(), config.as_ref(), Origin::KernelCommandLine, settings)?;
         let variable = |name, own: &Option<Secret<String>>| match variables.get(name) {
             Some(text) => Some(Secret::new(text.to_owned())).filter(|text| !text.expose().is_empty()),
             None => own.clone(),
@@ -147,12 +147,12 @@ impl Surroundings {
         let token = variable("NODESTRAP_TOKEN", &self.token);
         let join = variable("NODESTRAP_JOIN", &self.join);
         let config = variable("NODESTRAP_CONFIG", &self.config);
-        whole(token.as_ref(), join.as_ref(), config.as_ref(), Origin::Environment, settings)
+        apply_source(token.as_ref(), join.as_ref(), config.as_ref(), Origin::Environment, settings)
     }
 }
 
 /// Puts what one source carries. The simplest thing is the strongest: a token beside a join line is the token to use.
-fn whole(
+fn apply_source(
     token: Option<&Secret<String>>,
     join: Option<&Secret<String>>,
     config: Option<&Secret<String>>,
@@ -160,7 +160,7 @@ fn whole(
     settings: &mut Settings,
 ) -> Result<()> {
     if let Some(text) = config {
-        configuration::read(text.expose(), origin, settings)?;
+        join_configuration::read(text.expose(), origin, settings)?;
     }
     if let Some(line) = join {
         settings.form = Form::Words;

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use super::{Origin, Setting, Settings};
+use crate::cli::flags::{Flag, Kind};
 use crate::error::{Result, one_line, usage};
 use crate::input::STANDARD_INPUT;
-use crate::options::flags::{Flag, Kind};
 use crate::secret::Secret;
 
 /// The settings that name a file to be read.
@@ -23,7 +23,7 @@ impl Settings {
     ///
     /// # Errors
     /// A usage error that names two settings that would.
-    pub(in crate::options) fn reads_standard_input_once(&self) -> Result<()> {
+    pub(crate) fn reads_standard_input_once(&self) -> Result<()> {
         let is_read = |(flag, setting): &(Flag, &Setting)| match &setting.file {
             Some(file) => file == STANDARD_INPUT,
             None => {
@@ -43,7 +43,7 @@ impl Settings {
     ///
     /// # Errors
     /// A usage error that names the setting with the secret in it.
-    pub(in crate::options) fn refuse_secrets_in_the_open(&self) -> Result<()> {
+    pub(crate) fn refuse_secrets_in_the_open(&self) -> Result<()> {
         let (secret, open): (Vec<_>, Vec<_>) =
             self.all().partition(|(flag, _)| flag.row().kind == Kind::Secret);
         let holds_one = |value: &Secret<String>| {
@@ -61,7 +61,7 @@ impl Settings {
     }
 
     /// Secrets that others can read, one warning each: `ps` shows a command line, /proc/cmdline the kernel's.
-    pub(in crate::options) fn world_readable_secrets(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn world_readable_secrets(&self) -> impl Iterator<Item = String> {
         let readable = self.all().filter(|(flag, setting)| {
             flag.row().kind == Kind::Secret
                 && matches!(setting.origin, Origin::Flags | Origin::KernelCommandLine)

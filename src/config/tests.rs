@@ -1,31 +1,33 @@
 mod compatibility;
-mod completions;
-mod documents;
 mod edges;
 mod versions;
 mod ways;
 
+use std::ffi::OsString;
+
 use super::*;
+use crate::cli::{Kind, SettingSources, help};
+use crate::clock::Deadline;
 use crate::discovery::Method;
 use crate::error::ErrorKind;
 use crate::http::Endpoint;
+use crate::input::Wait;
 use crate::secret::Secret;
 use crate::trust::{Pins, Token};
-use flags::Kind;
 
 const PIN: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-fn parse_in(line: &str, surroundings: &Surroundings) -> Result<Command> {
-    let mut options = Options::default();
-    options.read(line.split_whitespace().map(OsString::from), surroundings)?;
-    options.command()
+fn parse_in(line: &str, surroundings: &SettingSources) -> Result<Command> {
+    let mut invocation = Invocation::default();
+    invocation.read(line.split_whitespace().map(OsString::from), surroundings)?;
+    Command::of(&invocation)
 }
 
 fn parse(line: &str) -> Result<Command> {
-    parse_in(line, &Surroundings::default())
+    parse_in(line, &SettingSources::default())
 }
 
-fn join(line: &str) -> Join {
+fn join(line: &str) -> JoinConfig {
     match parse(line).unwrap() {
         Command::Join(join) => *join,
         other => panic!("{other:?}"),
@@ -33,14 +35,14 @@ fn join(line: &str) -> Join {
 }
 
 /// What a join by token says.
-fn by_token(join: &Join) -> (String, &Token, &Pins) {
+fn by_token(join: &JoinConfig) -> (String, &Token, &Pins) {
     match join.method.known().unwrap() {
         Method::Token { endpoints, token, .. } => (endpoints[0].to_string(), token, &join.pins),
         other => panic!("{other:?}"),
     }
 }
 
-fn token_id(join: &Join) -> &str {
+fn token_id(join: &JoinConfig) -> &str {
     match join.method.known().unwrap() {
         Method::Token { credentials, .. } => &credentials.embedded().token.unwrap()[..6],
         other => panic!("{other:?}"),
@@ -48,7 +50,7 @@ fn token_id(join: &Join) -> &str {
 }
 
 /// What a run that needs all of it is told.
-fn needed(line: &str, surroundings: &Surroundings) -> Result<Command> {
+fn needed(line: &str, surroundings: &SettingSources) -> Result<Command> {
     let command = parse_in(line, surroundings)?;
     if let Command::Join(join) | Command::PrintConfig(join, _) = &command {
         let deadline = Deadline::at(limits::DISCOVERY);
@@ -58,7 +60,7 @@ fn needed(line: &str, surroundings: &Surroundings) -> Result<Command> {
 }
 
 fn problem(line: &str) -> String {
-    let error = needed(line, &Surroundings::default()).unwrap_err();
+    let error = needed(line, &SettingSources::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
     error.to_string()
 }
@@ -262,11 +264,11 @@ kind: KubeletConfiguration
 cgroupDriver: systemd
 ";
 
-fn configured(text: &str) -> Surroundings {
-    Surroundings { config: Some(Secret::new(text.replace("@PIN@", PIN))), ..Surroundings::default() }
+fn configured(text: &str) -> SettingSources {
+    SettingSources { config: Some(Secret::new(text.replace("@PIN@", PIN))), ..SettingSources::default() }
 }
 
-fn join_in(line: &str, surroundings: &Surroundings) -> Join {
+fn join_in(line: &str, surroundings: &SettingSources) -> JoinConfig {
     match parse_in(line, surroundings).unwrap() {
         Command::Join(join) => *join,
         other => panic!("{other:?}"),
@@ -345,10 +347,10 @@ fn a_join_line_may_be_broken_over_lines() {
     let join = format!(
         "kubeadm join h:1 --token bbbbbb.0123456789abcdef \\\n   --discovery-token-ca-cert-hash {PIN} \n"
     );
-    let surroundings = Surroundings { join: Some(Secret::new(join)), ..Surroundings::default() };
+    let surroundings = SettingSources { join: Some(Secret::new(join)), ..SettingSources::default() };
     assert_eq!(by_token(&join_in("join", &surroundings)).0, "h:1");
     let surroundings =
-        Surroundings { join: Some(Secret::new("hunter2".to_owned())), ..Surroundings::default() };
+        SettingSources { join: Some(Secret::new("hunter2".to_owned())), ..SettingSources::default() };
     assert!(!parse_in("join", &surroundings).unwrap_err().to_string().contains("hunter2"));
 }
 

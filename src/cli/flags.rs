@@ -155,7 +155,7 @@ impl Flag {
     }
 
     /// The flag of this name, and whether `-file` was appended to the name of a secret.
-    pub(super) fn named(name: &str) -> Option<(Self, bool)> {
+    pub(crate) fn named(name: &str) -> Option<(Self, bool)> {
         let find = |name: &str| Self::ALL.into_iter().find(|flag| flag.is_flag() && flag.row().name == name);
         if let Some(flag) = find(name) {
             return Some((flag, false));
@@ -165,14 +165,14 @@ impl Flag {
     }
 
     /// The flag whose name is nearest to a mistyped one, if one is near: a letter in four may be wrong.
-    pub(super) fn near(name: &str) -> Option<&'static str> {
+    pub(crate) fn near(name: &str) -> Option<&'static str> {
         let names = Self::ALL.into_iter().filter(|flag| flag.is_flag()).map(|flag| flag.row().name);
         let (distance, near) = names.map(|own| (distance(name, own), own)).min()?;
         (distance <= name.len() / 4).then_some(near)
     }
 
     /// Whether it is given with dashes.
-    pub(super) fn is_flag(self) -> bool {
+    pub(crate) fn is_flag(self) -> bool {
         self.row().kind != Kind::Positional
     }
 }

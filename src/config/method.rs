@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use super::discovery::{self, decide};
-use super::settings::Settings;
+use crate::cli::Settings;
 use crate::discovery::Method;
 use crate::error::{Error, Result, usage};
 use crate::input::{Reader, Wait};

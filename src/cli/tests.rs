@@ -1,0 +1,2 @@
+mod completions;
+mod documents;
