@@ -12,6 +12,7 @@ mod crashes;
 #[path = "../support/dns/mod.rs"]
 #[allow(dead_code, missing_docs, reason = "the loopback tests use the rest")]
 mod dns;
+mod flags;
 mod harness;
 mod joins;
 mod lag;
