@@ -53,7 +53,7 @@ complete -c nodestrap -n '__fish_seen_subcommand_from join' -l timeout -x -d 'ov
 complete -c nodestrap -n '__fish_seen_subcommand_from join' -l splay -x -d 'first wait a random time up to this, to spread machines booting'
 complete -c nodestrap -n '__fish_seen_subcommand_from join' -l print-config -d 'print each setting and where it came from, and exit'
 complete -c nodestrap -n '__fish_seen_subcommand_from join' -l print-role -d 'print worker or control-plane, for which the command is, and exit'
-complete -c nodestrap -n '__fish_seen_subcommand_from join' -l strict -d 'what is unknown or has no effect is an error'
+complete -c nodestrap -n '__fish_seen_subcommand_from join' -l strict -d 'unknown fields of the configuration are errors'
 complete -c nodestrap -n '__fish_seen_subcommand_from ca-hash' -l report -r -F -d 'write a report, one JSON object; - is standard output'
 complete -c nodestrap -n '__fish_seen_subcommand_from ca-hash' -l timeout -x -d 'overall time limit'
 complete -c nodestrap -n '__fish_seen_subcommand_from ca-hash' -F

@@ -144,7 +144,7 @@ flags! {
          together; a joined machine does not wait";
     PrintConfig, "print-config", Switch, "", Own, "print each setting and where it came from, and exit";
     PrintRole, "print-role", Switch, "", Own, "print worker or control-plane, for which the command is, and exit";
-    Strict, "strict", Switch, "", Own, "what is unknown or has no effect is an error";
+    Strict, "strict", Switch, "", Own, "unknown fields of the configuration are errors";
 }
 
 impl Flag {

@@ -74,7 +74,7 @@ pub struct Settings {
     pub(crate) form: Form,
     /// Fields of a configuration that nobody knows; `--strict` makes them an error.
     pub(crate) unknown: Vec<String>,
-    /// Fields of a configuration that have no effect here; `--strict` makes them an error.
+    /// Fields of a configuration that have no effect here.
     pub(crate) no_effect: Vec<String>,
     /// A source that is named and cannot be read. What it would say is not known.
     pub(crate) unread: Option<Missing>,

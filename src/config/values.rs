@@ -114,20 +114,14 @@ pub(super) fn serving(settings: &Settings) -> Result<Option<Serving>> {
 }
 
 pub(super) fn warnings(settings: &Settings) -> Result<Vec<String>> {
-    let is_strict = settings.is_on(Flag::Strict);
     let unknown = &settings.unknown;
-    if let (Some(first), true) = (unknown.first(), is_strict) {
+    if let (Some(first), true) = (unknown.first(), settings.is_on(Flag::Strict)) {
         return Err(usage(format!("unknown field {first} in the JoinConfiguration (--strict)"))
             .with_help("correct or remove it"));
     }
     let mut warnings: Vec<String> =
         unknown.iter().map(|path| format!("unknown field {path} in the JoinConfiguration")).collect();
-    if let Some(no_effect) = no_effect(settings) {
-        if is_strict {
-            return Err(usage(format!("{no_effect} (--strict)")).with_help("remove it"));
-        }
-        warnings.push(no_effect);
-    }
+    warnings.extend(no_effect(settings));
     if discovery::ignored_endpoint(settings) {
         warnings.push(format!(
             "{} is ignored: the configuration has discovery.file, which kubeadm uses alone",
