@@ -79,7 +79,10 @@ fn the_configuration_that_kubeadm_prints_is_taken() {
         .replace("unsafeSkipCAVerification: true", &format!("caCertHashes: ['{pin}']"));
     let named: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("name:")).collect();
     let config = file(&scratch, "join.yaml", &named.join("\n"));
-    joins(&cluster, "ways-config", &["--strict", "--config", &config]);
+    let node = Node::new("ways-config");
+    let arguments = ["--with-client-cert", "--strict", "--config", &config];
+    node.start_as(tethered(nodestrap()), &arguments).finish().assert(0, "joined");
+    node.assert_joined_with_flags(&cluster);
 }
 
 /// The kubeconfig inside cluster-info is a discovery file once the operator vouches for it; so are its parts as flags.

@@ -126,6 +126,15 @@ impl Node {
         self.assert_known(cluster);
     }
 
+    /// The same of a node whose configuration has something for the kubelet's command line, kubeadm's socket for one.
+    pub fn assert_joined_with_flags(&self, cluster: &Cluster) {
+        let mut files = JOINED.map(str::to_owned).to_vec();
+        files.push("/var/lib/kubelet/kubeadm-flags.env 644".to_owned());
+        files.sort();
+        assert_eq!(self.files(), files, "the files of {}", self.name);
+        self.assert_known(cluster);
+    }
+
     /// Asserts that the API server takes the node's identity for this node.
     pub fn assert_known(&self, cluster: &Cluster) {
         self.assert_known_by(cluster, CA);

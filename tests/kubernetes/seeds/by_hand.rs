@@ -97,7 +97,7 @@ fn a_join_by_kubeadms_configuration() {
         .replace("NAME", &node.name);
     fs::write(scratch.file("kubeadm.yaml"), config).unwrap();
     start(&node, &["--strict", "--config", &scratch.file("kubeadm.yaml")]).finish().assert(0, "joined");
-    node.assert_joined(&cluster);
+    node.assert_joined_with_flags(&cluster);
 }
 
 /// Step 1 by hand.
