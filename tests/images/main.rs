@@ -9,6 +9,7 @@
 mod harness;
 mod disk;
 mod early;
+mod extensions;
 mod group;
 mod initramfs;
 mod lab;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         systemd::BOOTS,
         provision::BOOTS,
         early::BOOTS,
+        extensions::BOOTS,
         initramfs::BOOTS,
         nightly::BOOTS,
         &units::boots(),

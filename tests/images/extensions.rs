@@ -1,0 +1,50 @@
+//! Machines that get nodestrap by systemd-sysext. The image of a release is unpacked into a folder, which systemd merges alike:
+//! a container has no loop devices for the image itself.
+
+use std::{path::Path, process::Command};
+
+use crate::{
+    Boot,
+    harness::{node::nodestrap, process::run, scratch::Scratch},
+    lab::Lab,
+    machine::Machine,
+};
+
+/// Systemd 252 does not load units of an extension without being told.
+pub const BOOTS: &[Boot] = &[
+    ("systemd 257: a system extension", |lab| joins(lab, "trixie", "extension257")),
+    ("systemd 262: a system extension", |lab| joins(lab, "forky", "extension262")),
+    ("systemd 257: a system extension, and exit code 2", |lab| fails(lab, "trixie", "extension-fails257")),
+];
+
+/// A machine whose /usr has no nodestrap, with the extension beside it.
+fn machine(lab: &Lab, system: &str, name: &str) -> Machine {
+    let machine = Machine::without_nodestrap(lab, system, name);
+    let scratch = Scratch::new();
+    let image = scratch.file("nodestrap.raw");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/sysext");
+    run(Command::new(script).args([std::env::consts::ARCH]).arg(nodestrap()).arg(&image));
+    let folder = machine.file("/var/lib/extensions/nodestrap");
+    std::fs::create_dir_all(folder.parent().unwrap()).unwrap();
+    run(Command::new("unsquashfs").args(["-quiet", "-no-progress", "-dest"]).arg(folder).arg(&image));
+    machine.systemctl(&["enable", "systemd-sysext.service", "kubelet.service"]);
+    machine
+}
+
+fn joins(lab: &Lab, system: &str, name: &str) -> String {
+    crate::systemd::joins(lab, &machine(lab, system, name), &[lab.join_credential()])
+}
+
+/// What no repetition heals is tried once, although a target upholds what starts it.
+fn fails(lab: &Lab, system: &str, name: &str) -> String {
+    let machine = machine(lab, system, name);
+    machine.arguments("--no-such-flag");
+    let mut boot = machine.boot(&[lab.join_credential()]);
+    boot.journal_with("nodestrap.service", "code=exited, status=2/");
+    boot.journal_with("nodestrap-start.service", "Finished nodestrap-start.service");
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    let attempts = machine.journal("nodestrap.service").matches("status=2/").count();
+    assert_eq!(attempts, 1);
+    boot.shut_down();
+    String::new()
+}
