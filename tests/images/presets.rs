@@ -74,6 +74,14 @@ fn nothing_given(lab: &Lab, system: &str, version: &str) -> String {
     let mut boot = machine.boot(&[]);
     boot.journal_with("nodestrap.service", "code=exited, status=2/");
     boot.journal_with("kubelet.service", "Main process exited");
+    let of_priority = |least: &str| {
+        boot.run(&["journalctl", "-b", "-u", "nodestrap", "-t", "nodestrap", "-p", least, "-o", "cat"])
+    };
+    let errors = of_priority("err");
+    assert!(errors.starts_with("nodestrap: error: options: "), "{errors}");
+    let is_error =
+        |line: &str| ["nodestrap: error: ", "nodestrap: help: "].iter().any(|start| line.starts_with(start));
+    assert!(errors.lines().all(is_error), "{errors}");
     let waits = ["sh", "-c", "ls /run/nodestrap | grep waits; true"];
     assert_eq!(boot.run(&waits), "");
     // Once it is told, the kubelet waits, also for the next attempt.
