@@ -95,6 +95,38 @@ pub fn ignition_config(lab: &Lab) -> String {
     config.to_string()
 }
 
+/// Butane makes of the example for it, in both variants, what the example for Ignition has, and a file of arguments.
+fn assert_butane_makes_the_same() {
+    let build = concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/butane/build");
+    let butane = run(&mut Command::new(build));
+    let fcos = fs::read_to_string(image("ignition/nodestrap.bu")).unwrap();
+    let flatcar = fcos.replace("variant: fcos\nversion: 1.5.0", "variant: flatcar\nversion: 1.1.0");
+    assert_ne!(fcos, flatcar);
+    let example: Value = serde_json::from_slice(&fs::read(image("ignition/config.ign")).unwrap()).unwrap();
+    let scratch = Scratch::new();
+    for text in [fcos, flatcar] {
+        fs::write(scratch.file("nodestrap.bu"), text).unwrap();
+        let mut command = Command::new(butane.trim());
+        command.args(["--strict", "--files-dir"]).arg(image("")).arg(scratch.file("nodestrap.bu"));
+        let made: Value = serde_json::from_str(&run(&mut command)).unwrap();
+        assert_eq!(made["systemd"], example["systemd"]);
+        let files = |config: &Value| -> Vec<Value> {
+            let files = config["storage"]["files"].as_array().expect("files");
+            files.iter().map(|file| json!([file["path"], file["mode"]])).collect()
+        };
+        let arguments = json!(["/etc/default/nodestrap", 0o644]);
+        assert_eq!(files(&made), [files(&example), vec![arguments]].concat());
+        let source =
+            |config: &Value| config["storage"]["files"][0]["contents"]["source"].as_str().unwrap().to_owned();
+        let packed = source(&made);
+        let packed = packed.strip_prefix("data:;base64,").expect("Butane packs what is shorter then");
+        let unpack = "printf %s \"$1\" | base64 -d | gunzip";
+        let line = run(Command::new("sh").args(["-euc", unpack, "sh", packed]));
+        let plain = source(&example).replace("%20", " ").replace("%3A", ":").replace("%0A", "\n");
+        assert_eq!(format!("data:,{line}"), plain);
+    }
+}
+
 /// Leaves to Ignition what it brings, on a machine that it finds before its first boot.
 pub fn leave_to_ignition(machine: &Machine) {
     for path in ["nodestrap.service", "kubelet.service.d/20-nodestrap.conf"] {
@@ -116,6 +148,7 @@ pub fn leave_to_ignition(machine: &Machine) {
 fn ignition(lab: &Lab) -> String {
     let ignition = rootfs("ignition").join("usr/lib/dracut/modules.d/30ignition/ignition");
     let machine = Machine::new(lab, "bookworm", "ignition1");
+    assert_butane_makes_the_same();
     leave_to_ignition(&machine);
     machine.put("/config.ign", 0o600, ignition_config(lab));
     let script = r#"
