@@ -22,7 +22,7 @@ const OTHERS: [(&str, &str); 7] = [
 ];
 
 /// Flags of other programs that the documents speak of.
-const FOREIGN: [&str; 19] = [
+const FOREIGN: [&str; 20] = [
     // kubeadm token create, kubeadm kubeconfig user, kubeadm upgrade node
     "print-join-command",
     "old-config",
@@ -37,7 +37,8 @@ const FOREIGN: [&str; 19] = [
     "pod-infra-container-image",
     "cluster-signing-duration",
     "enable-bootstrap-token-auth",
-    // systemd-nspawn, dracut, COPY in a Containerfile, sha256sum, cargo
+    // Butane, systemd-nspawn, dracut, COPY in a Containerfile, sha256sum, cargo
+    "files-dir",
     "set-credential",
     "force",
     "from",
