@@ -373,8 +373,8 @@ fn needs_pin(settings: &Settings, pins: &Pins, signed: bool, reader: &mut Reader
         reader.lacks::<()>(
             "CA pin not set",
             Some(
-                "give --discovery-token-ca-cert-hash, or --discovery-token-unsafe-skip-ca-verification to trust whoever \
-                 knows the token",
+                "set --discovery-token-ca-cert-hash; with --discovery-token-unsafe-skip-ca-verification anyone with \
+                 the token can impersonate the cluster",
             ),
         );
     }

@@ -33,7 +33,7 @@ struct Packages {
 impl Packages {
     fn build(kind: &str) -> Self {
         let scratch = Scratch::new();
-        let nfpm = run(&mut Command::new(format!("{CLONE}/.ci/nfpm/build")));
+        let nfpm = run(Command::new(format!("{CLONE}/.ci/go-tool")).arg("nfpm"));
         let script = r#"
 cd "$1"
 mkdir stage target
