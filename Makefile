@@ -75,9 +75,11 @@ test-kubernetes: setup build setup-kubernetes
 manual:
 	.ci/manual
 
+# The second clippy is without the feature `testing`, as the program is built: what only tests use is dead code there.
 lint: setup
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --lib --bins -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 	.ci/deny
 	.ci/scripts

@@ -64,7 +64,7 @@ fn main() {
 }
 
 /// How the shipped program is linked; .cargo/README.md says why each of it is sound, and what it saves. Nobody unwinds it
-/// and nobody prints its stack: a panic is one line and the end (`panic = "abort"`, `main::exit_on_panic`).
+/// and nobody prints its stack: a panic is one line and the end (`panic = "abort"`, `program::exit_on_panic`).
 const LINK: [&str; 8] = [
     // Relative relocations packed (DT_RELR), which musl's start-up code understands since 1.2.4.
     "-zpack-relative-relocs",

@@ -23,7 +23,9 @@ use crate::trust::{
     check_not_before_build_date,
 };
 
-pub use fetch::{RemoteFile, cluster_info};
+pub use fetch::RemoteFile;
+#[cfg(feature = "testing")]
+pub use fetch::cluster_info;
 pub use kubeconfig_file::KubeconfigSource;
 pub use method::{Method, StaticCluster};
 

@@ -5,9 +5,11 @@ mod config;
 mod patches;
 mod registration;
 
-pub use config::{RESOLVED, for_machine};
+pub use config::RESOLVED;
+#[cfg(any(test, feature = "testing"))]
+pub use config::for_machine;
 pub use patches::{PatchType, Patches};
-pub use registration::{CERT_DIR, HOSTNAME_OVERRIDE, KUBECONFIG, NodeRegistration};
+pub use registration::{CERT_DIR, KUBECONFIG, NodeRegistration};
 
 use serde_json::Value;
 

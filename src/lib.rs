@@ -1,43 +1,55 @@
 //! nodestrap joins a machine to a Kubernetes cluster at first boot.
 //!
-//! [`join::join`] is the whole story, [`commands`] are what prepares it. The modules stand in the order of its stages, and each imports earlier ones
-//! only; what any stage may use comes first. The library is for the program and its tests: its interface promises
-//! nothing.
+//! [`run`] is the program. It reads the settings ([`cli`]), decides what they mean ([`config`]), and does one of two things:
+//! [`join::join`] is the whole story, [`commands`] are what prepares it. The modules stand in the order of its stages, and
+//! each imports earlier ones only; what any stage may use comes first.
 
 #![forbid(unsafe_code)]
+// What is listed for tests is no interface.
+#![cfg_attr(
+    feature = "testing",
+    allow(missing_docs, clippy::missing_errors_doc, clippy::missing_panics_doc, clippy::must_use_candidate)
+)]
 
 // Leaves: used by any stage, using no stage, and in an order of their own.
-pub mod asn1;
-pub mod limits;
-pub mod clock;
-pub mod mask;
-pub mod read;
-pub mod json;
-pub mod secret;
-pub mod pem_blocks;
-pub mod error;
-pub mod retry;
-pub mod sd_notify;
-pub mod log;
-pub mod disk;
-pub mod input;
-pub mod yaml;
-pub mod x509;
-pub mod kubeconfig;
-pub mod node_name;
-pub mod report;
+mod asn1;
+mod limits;
+mod clock;
+mod mask;
+mod read;
+mod json;
+mod secret;
+mod pem_blocks;
+mod error;
+mod retry;
+mod sd_notify;
+mod log;
+mod disk;
+mod input;
+mod yaml;
+mod x509;
+mod kubeconfig;
+mod node_name;
+mod report;
 
 // Stages, in order.
-pub mod cli;
-pub mod http;
-pub mod key;
-pub mod rsa_key;
-pub mod trust;
-pub mod credentials;
-pub mod discovery;
-pub mod kubelet;
-pub mod csr;
-pub mod node;
-pub mod config;
-pub mod join;
-pub mod commands;
+mod cli;
+mod http;
+mod key;
+mod rsa_key;
+mod trust;
+mod credentials;
+mod discovery;
+mod kubelet;
+mod csr;
+mod node;
+mod config;
+mod join;
+mod commands;
+mod program;
+
+pub use program::{exit_on_panic, run};
+pub use secret::wipe_stack;
+
+#[cfg(feature = "testing")]
+pub mod testing;

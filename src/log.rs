@@ -53,7 +53,8 @@ impl Log {
         self
     }
 
-    /// A log that prints nothing, for tests.
+    /// A log that prints nothing.
+    #[cfg(any(test, feature = "testing"))]
     #[must_use]
     pub fn silent() -> Self {
         Self { quiet: true, ..Self::default() }

@@ -16,7 +16,6 @@ mod unusable;
 pub(crate) use kubelet_files::CONFIG;
 pub(crate) use layout::{BOOTSTRAP, CA, CERTIFICATES, KUBELET, KUBELET_CONF, KUBERNETES, PKI};
 pub use layout::{Layout, NodePath};
-pub use replace::Replacement;
 pub(crate) use replace::is_moved_aside;
 pub use state::{Identity, NodeState};
 pub use unusable::{Problem, Unusable};

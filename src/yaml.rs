@@ -55,15 +55,16 @@ enum Level {
 ///
 /// # Errors
 /// [`YamlError`] for anything that is not one plain document within the limits.
+#[cfg(any(test, feature = "testing"))]
 pub fn to_json(text: &str) -> Result<String, YamlError> {
     one(documents(text, None)?)
 }
 
 /// Translates one YAML document, of which only these entries of the map `map` at its top are kept: the others are passed
-/// over, whatever their number, and count for no limit but that of the depth.
+/// over, whatever their number, and count for no limit but that of the depth. An empty text becomes `null`.
 ///
 /// # Errors
-/// As [`to_json`].
+/// [`YamlError`] for anything that is not one plain document within the limits.
 pub fn entries(text: &str, map: &str, names: &[&str]) -> Result<String, YamlError> {
     one(documents(text, Some((map, names)))?)
 }
@@ -107,7 +108,7 @@ fn wipe(value: &mut Value) {
 /// Reads the one document of a YAML text as a tree of values; an empty text is null.
 ///
 /// # Errors
-/// As [`to_json`].
+/// [`YamlError`] for anything that is not one plain document within the limits.
 pub fn tree(text: &str) -> Result<Document, YamlError> {
     let mut trees = trees(text)?;
     if trees.len() > 1 {

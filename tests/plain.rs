@@ -13,7 +13,7 @@ use scratch::Scratch;
 /// A user that owns nothing (base-passwd's nobody).
 const NOBODY: u32 = 65_534;
 
-/// Line by line, by any user, also where no other process may look into the program any more (PR_SET_DUMPABLE, src/main.rs).
+/// Line by line, by any user, also where no other process may look into the program any more (PR_SET_DUMPABLE, src/program.rs).
 #[test]
 fn a_debugger_steps_through_it() {
     if Command::new("gdb").arg("--version").output().is_err() {

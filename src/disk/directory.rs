@@ -68,19 +68,11 @@ impl Directory {
         Ok(())
     }
 
-    /// Reads a regular file of at most [`limits::FILE_BYTES`]; a link is not followed. `None` when there is none.
+    /// Reads a regular file of at most [`limits::FILE_BYTES`]; a link is not followed. `None` when there is none, or one that
+    /// others know or may change: of another user, readable for others, or with a second name.
     ///
     /// # Errors
     /// As the system has it; anything but a regular file, and a larger one, is an error.
-    pub fn read(&self, name: impl AsRef<OsStr>) -> io::Result<Option<Vec<u8>>> {
-        Ok(self.read_with_facts(name.as_ref())?.map(|(.., bytes)| bytes))
-    }
-
-    /// The same; `None` also for a file that others know or may change: of another user, readable for others, or with a
-    /// second name.
-    ///
-    /// # Errors
-    /// The same.
     pub fn read_private(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         let found = self.read_with_facts(OsStr::new(name))?;
         Ok(found.and_then(|(_, facts, bytes)| is_private(&facts).then_some(bytes)))
@@ -94,6 +86,7 @@ impl Directory {
         is_own(&facts) && facts.st_mode & 0o7777 == mode && found.expose() == bytes
     }
 
+    /// Reads a regular file likewise, whoever knows it.
     pub(super) fn read_with_facts(&self, name: &OsStr) -> io::Result<Option<(File, Stat, Vec<u8>)>> {
         let Some((file, found)) = open_regular(&self.fd, name)? else { return Ok(None) };
         let file = File::from(file);

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use nodestrap::clock::Deadline;
-use nodestrap::csr::{CertificateRequest, CertificateTemplate, Exchange, Progress};
-use nodestrap::error::ErrorKind;
-use nodestrap::http::Bearer;
-use nodestrap::limits;
+use nodestrap::testing::clock::Deadline;
+use nodestrap::testing::csr::{CertificateRequest, CertificateTemplate, Exchange, Progress};
+use nodestrap::testing::error::ErrorKind;
+use nodestrap::testing::http::Bearer;
+use nodestrap::testing::limits;
 
 use crate::answers::{answers, bookmark, chunked, denied, event, issued, json, list, object, status};
 use crate::targets::{fixtures, transport};

@@ -173,7 +173,7 @@ fn kubeconfigs() -> Vec<Vec<u8>> {
         "client-certificate-data": BASE64_STANDARD.encode(NODE), "client-key-data": BASE64_STANDARD.encode(KEY),
     });
     let kubelets =
-        nodestrap::kubeconfig::kubelet(URL, &ca, "/var/lib/kubelet/pki/kubelet-client-current.pem");
+        nodestrap::testing::kubeconfig::kubelet(URL, &ca, "/var/lib/kubelet/pki/kubelet-client-current.pem");
     texts(&[
         KUBECONFIG,
         &config(json!({"token": TOKEN})),
@@ -185,7 +185,7 @@ fn kubeconfigs() -> Vec<Vec<u8>> {
 }
 
 fn identities() -> Vec<Vec<u8>> {
-    let conf = nodestrap::kubeconfig::kubelet(
+    let conf = nodestrap::testing::kubeconfig::kubelet(
         URL,
         &BASE64_STANDARD.encode(CA),
         "/var/lib/kubelet/pki/kubelet-client-current.pem",

@@ -158,7 +158,7 @@ impl Ground {
 
 /// Does what cloud-init does with `write_files`, and returns the script that it makes of `runcmd`.
 fn cloud_init(machine: &Machine, user_data: &str) -> String {
-    let data: Value = serde_json::from_str(&nodestrap::yaml::to_json(user_data).unwrap()).unwrap();
+    let data: Value = serde_json::from_str(&nodestrap::testing::yaml::to_json(user_data).unwrap()).unwrap();
     for file in data["write_files"].as_array().unwrap() {
         let content = file["content"].as_str().unwrap();
         let is_encoded = file["encoding"] == "base64";

@@ -86,7 +86,7 @@ fn a_configuration_written_by_hand_means_the_same() {
     run(&mut kubeadm::command(&cluster, &theirs, &cluster.token()));
     prepare(&cluster, &ours, &[]);
     let [ours, theirs] = [&ours, &theirs].map(|node| {
-        let json = nodestrap::yaml::to_json(&node.read(FILES[0])).unwrap();
+        let json = nodestrap::testing::yaml::to_json(&node.read(FILES[0])).unwrap();
         serde_json::from_str::<serde_json::Map<_, _>>(&json).unwrap()
     });
     // An empty value is none: there kubeadm puts its default back.

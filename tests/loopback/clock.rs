@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use nodestrap::cli::{Invocation, SettingSources};
-use nodestrap::clock::Clock;
-use nodestrap::config::Command;
-use nodestrap::error::{ErrorKind, Result};
-use nodestrap::http::{NameSources, Proxies, System, SystemNetwork, Traffic};
-use nodestrap::join::join;
-use nodestrap::log::Log;
-use nodestrap::report::{Report, Success};
+use nodestrap::testing::cli::{Invocation, SettingSources};
+use nodestrap::testing::clock::Clock;
+use nodestrap::testing::config::Command;
+use nodestrap::testing::error::{ErrorKind, Result};
+use nodestrap::testing::http::{NameSources, Proxies, System, SystemNetwork, Traffic};
+use nodestrap::testing::join::join;
+use nodestrap::testing::log::Log;
+use nodestrap::testing::report::{Report, Success};
 
 use crate::support::api::{Api, Piece, Reply, Route, Setup};
 use crate::support::golden;

@@ -2,11 +2,11 @@
 
 use rustls::pki_types::CertificateDer;
 
-use nodestrap::credentials::{ClientPair, Credentials};
-use nodestrap::key::Key;
-use nodestrap::limits;
-use nodestrap::trust::CaBundle;
-use nodestrap::x509::{AltName, Certificate, Request};
+use nodestrap::testing::credentials::{ClientPair, Credentials};
+use nodestrap::testing::key::Key;
+use nodestrap::testing::limits;
+use nodestrap::testing::trust::CaBundle;
+use nodestrap::testing::x509::{AltName, Certificate, Request};
 
 use super::{fixtures, is_one_line};
 

@@ -5,16 +5,16 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use nodestrap::cli::{Invocation, SettingSources};
-use nodestrap::clock::Deadline;
-use nodestrap::config::Command;
-use nodestrap::csr::{CertificateRequest, CertificateTemplate, Exchange, Progress};
-use nodestrap::http::Bearer;
-use nodestrap::join;
-use nodestrap::log::Log;
-use nodestrap::node::{Layout, NodeFiles, NodeState};
-use nodestrap::report::{Report, Success};
-use nodestrap::x509::Certificate;
+use nodestrap::testing::cli::{Invocation, SettingSources};
+use nodestrap::testing::clock::Deadline;
+use nodestrap::testing::config::Command;
+use nodestrap::testing::csr::{CertificateRequest, CertificateTemplate, Exchange, Progress};
+use nodestrap::testing::http::Bearer;
+use nodestrap::testing::join;
+use nodestrap::testing::log::Log;
+use nodestrap::testing::node::{Layout, NodeFiles, NodeState};
+use nodestrap::testing::report::{Report, Success};
+use nodestrap::testing::x509::Certificate;
 
 use super::trust::jws;
 use super::{files, fixtures, is_one_line, transport};

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use nodestrap::csr::CertificateTemplate;
-use nodestrap::node::{Layout, NodeFiles, NodeState};
-use nodestrap::trust::share_a_key;
-use nodestrap::x509::Certificate;
+use nodestrap::testing::csr::CertificateTemplate;
+use nodestrap::testing::node::{Layout, NodeFiles, NodeState};
+use nodestrap::testing::trust::share_a_key;
+use nodestrap::testing::x509::Certificate;
 
 use super::{fixtures, is_one_line, locks, transport};
 

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use nodestrap::http::{ServerUrl, System};
-use nodestrap::key::Key;
-use nodestrap::node_name::NodeName;
-use nodestrap::trust::{CaBundle, Pin, Pins, Token, TrustedCluster};
+use nodestrap::testing::http::{ServerUrl, System};
+use nodestrap::testing::key::Key;
+use nodestrap::testing::node_name::NodeName;
+use nodestrap::testing::trust::{CaBundle, Pin, Pins, Token, TrustedCluster};
 
 pub const TOKEN: &str = "abcdef.0123456789abcdef";
 /// The part of it that nobody may see.

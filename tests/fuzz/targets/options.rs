@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 
-use nodestrap::cli::{Invocation, SettingSources};
-use nodestrap::config::Command;
-use nodestrap::error::ErrorKind;
-use nodestrap::secret::Secret;
+use nodestrap::testing::cli::{Invocation, SettingSources};
+use nodestrap::testing::config::Command;
+use nodestrap::testing::error::ErrorKind;
+use nodestrap::testing::secret::Secret;
 
 use super::{fixtures, is_one_line, text};
 

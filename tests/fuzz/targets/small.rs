@@ -4,13 +4,13 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nodestrap::cli::{Invocation, SettingSources};
-use nodestrap::config::Command;
-use nodestrap::http::{Endpoint, Proxies, ServerUrl, Unverified};
-use nodestrap::node::NodePath;
-use nodestrap::node_name::NodeName;
-use nodestrap::trust::{Pin, Token};
-use nodestrap::x509::AltName;
+use nodestrap::testing::cli::{Invocation, SettingSources};
+use nodestrap::testing::config::Command;
+use nodestrap::testing::http::{Endpoint, Proxies, ServerUrl, Unverified};
+use nodestrap::testing::node::NodePath;
+use nodestrap::testing::node_name::NodeName;
+use nodestrap::testing::trust::{Pin, Token};
+use nodestrap::testing::x509::AltName;
 
 use super::{fixtures, is_one_line, text, transport};
 

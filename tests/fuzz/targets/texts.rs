@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-use nodestrap::discovery::{KubeconfigSource, StaticCluster};
-use nodestrap::http::ServerUrl;
-use nodestrap::kubeconfig::{self, Kubeconfig};
-use nodestrap::kubelet::{self, Machine, Patches};
-use nodestrap::limits;
-use nodestrap::log::Log;
-use nodestrap::yaml;
+use nodestrap::testing::discovery::{KubeconfigSource, StaticCluster};
+use nodestrap::testing::http::ServerUrl;
+use nodestrap::testing::kubeconfig::{self, Kubeconfig};
+use nodestrap::testing::kubelet::{self, Machine, Patches};
+use nodestrap::testing::limits;
+use nodestrap::testing::log::Log;
+use nodestrap::testing::yaml;
 
 use super::{fixtures, text};
 

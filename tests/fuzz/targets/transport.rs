@@ -10,8 +10,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection};
 
-use nodestrap::clock::Clock;
-use nodestrap::http::{Endpoint, Network, Proxies, Socket, System, Traffic};
+use nodestrap::testing::clock::Clock;
+use nodestrap::testing::http::{Endpoint, Network, Proxies, Socket, System, Traffic};
 
 use super::fixtures;
 

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use nodestrap::discovery;
-use nodestrap::error::{ErrorKind, Result};
-use nodestrap::http::{Endpoint, Unverified};
-use nodestrap::trust::{ClusterInfo, Pins, SignedCluster, UnverifiedClusterInfo};
-use nodestrap::yaml;
+use nodestrap::testing::discovery;
+use nodestrap::testing::error::{ErrorKind, Result};
+use nodestrap::testing::http::{Endpoint, Unverified};
+use nodestrap::testing::trust::{ClusterInfo, Pins, SignedCluster, UnverifiedClusterInfo};
+use nodestrap::testing::yaml;
 
 use super::{fixtures, is_one_line, text, transport};
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nodestrap::error::ErrorKind;
-use nodestrap::http::{Endpoint, Proxies, Unverified};
+use nodestrap::testing::error::ErrorKind;
+use nodestrap::testing::http::{Endpoint, Proxies, Unverified};
 
 use super::{fixtures, is_one_line, transport};
 
@@ -27,6 +27,6 @@ pub fn wire(data: &[u8]) -> bool {
     true
 }
 
-fn roots() -> nodestrap::http::Roots {
+fn roots() -> nodestrap::testing::http::Roots {
     fixtures::authorities().roots(fixtures::now()).expect("a root")
 }

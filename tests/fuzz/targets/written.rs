@@ -5,15 +5,15 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use ring::digest::{Context, SHA512_256};
 use serde_json::Value;
 
-use nodestrap::asn1::{Fields, tlv};
-use nodestrap::csr::{CertificateRequest, CertificateTemplate};
-use nodestrap::http::{Bearer, ServerUrl};
-use nodestrap::kubeconfig::{self, BootstrapUser, Kubeconfig};
-use nodestrap::log::Log;
-use nodestrap::node_name::NodeName;
-use nodestrap::report::{CertificateInfo, Report};
-use nodestrap::secret::Secret;
-use nodestrap::x509::{AltName, AltNames};
+use nodestrap::testing::asn1::{Fields, tlv};
+use nodestrap::testing::csr::{CertificateRequest, CertificateTemplate};
+use nodestrap::testing::http::{Bearer, ServerUrl};
+use nodestrap::testing::kubeconfig::{self, BootstrapUser, Kubeconfig};
+use nodestrap::testing::log::Log;
+use nodestrap::testing::node_name::NodeName;
+use nodestrap::testing::report::{CertificateInfo, Report};
+use nodestrap::testing::secret::Secret;
+use nodestrap::testing::x509::{AltName, AltNames};
 
 use super::fixtures;
 

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use nodestrap::error::EXIT_CODES;
-use nodestrap::trust::CaBundle;
+use nodestrap::testing::error::EXIT_CODES;
+use nodestrap::testing::trust::CaBundle;
 use serde_json::json;
 
 use super::damage::Damage;

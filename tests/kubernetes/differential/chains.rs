@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use nodestrap::discovery;
-use nodestrap::error::ErrorKind::{NotTrusted, Unreachable};
-use nodestrap::http::{Endpoint, Proxies, Unverified};
-use nodestrap::trust::{Pins, Token, UnverifiedClusterInfo};
+use nodestrap::testing::discovery;
+use nodestrap::testing::error::ErrorKind::{NotTrusted, Unreachable};
+use nodestrap::testing::http::{Endpoint, Proxies, Unverified};
+use nodestrap::testing::trust::{Pins, Token, UnverifiedClusterInfo};
 use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::CertificateDer;

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use nodestrap::kubeconfig::{self, BootstrapUser};
+use nodestrap::testing::kubeconfig::{self, BootstrapUser};
 use serde_json::json;
 
 use super::oracle::{Oracle, bytes, given_text};

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use nodestrap::kubeconfig;
+use nodestrap::testing::kubeconfig;
 
 use super::damage::Damage;
 use super::random::Random;

@@ -3,15 +3,15 @@
 
 use std::fs;
 
-use nodestrap::cli::{Invocation, SettingSources};
-use nodestrap::clock::Deadline;
-use nodestrap::config::Command;
-use nodestrap::discovery::Method;
-use nodestrap::error::ErrorKind::Usage;
-use nodestrap::http::Endpoint;
-use nodestrap::input::Wait;
-use nodestrap::limits::DISCOVERY as LIMIT;
-use nodestrap::secret::Secret;
+use nodestrap::testing::cli::{Invocation, SettingSources};
+use nodestrap::testing::clock::Deadline;
+use nodestrap::testing::config::Command;
+use nodestrap::testing::discovery::Method;
+use nodestrap::testing::error::ErrorKind::Usage;
+use nodestrap::testing::http::Endpoint;
+use nodestrap::testing::input::Wait;
+use nodestrap::testing::limits::DISCOVERY as LIMIT;
+use nodestrap::testing::secret::Secret;
 use serde_json::{Value, json};
 
 use super::damage::Damage;
@@ -280,7 +280,9 @@ fn ours(text: &str) -> Result<Said, Refusal> {
         pins: join.pins.given().len(),
         name: join
             .node_name
-            .map(|name| nodestrap::node_name::NodeName::new(&name).map(|name| name.as_str().to_owned()))
+            .map(|name| {
+                nodestrap::testing::node_name::NodeName::new(&name).map(|name| name.as_str().to_owned())
+            })
             .transpose()?
             .unwrap_or_default(),
         taints: join.registration.taints,

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use nodestrap::cli::{Invocation, SettingSources};
-use nodestrap::clock::Deadline;
-use nodestrap::config::Command;
-use nodestrap::discovery::Method;
-use nodestrap::error::ErrorKind::Usage;
-use nodestrap::input::Wait;
-use nodestrap::limits::DISCOVERY as LIMIT;
+use nodestrap::testing::cli::{Invocation, SettingSources};
+use nodestrap::testing::clock::Deadline;
+use nodestrap::testing::config::Command;
+use nodestrap::testing::discovery::Method;
+use nodestrap::testing::error::ErrorKind::Usage;
+use nodestrap::testing::input::Wait;
+use nodestrap::testing::limits::DISCOVERY as LIMIT;
 use serde_json::{Value, json};
 
 use super::damage::Damage;

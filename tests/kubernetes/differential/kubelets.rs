@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use nodestrap::clock::Deadline;
-use nodestrap::error::ErrorKind::NotPublished;
-use nodestrap::http::Proxies;
-use nodestrap::kubelet::{ClusterQuery, Machine, NodeRegistration, Patches};
-use nodestrap::log::Log;
-use nodestrap::node_name::NodeName;
+use nodestrap::testing::clock::Deadline;
+use nodestrap::testing::error::ErrorKind::NotPublished;
+use nodestrap::testing::http::Proxies;
+use nodestrap::testing::kubelet::{ClusterQuery, Machine, NodeRegistration, Patches};
+use nodestrap::testing::log::Log;
+use nodestrap::testing::node_name::NodeName;
 use serde_json::{Value, json};
 
 use super::damage::Damage;
@@ -97,7 +97,7 @@ fn shape(text: String, wanted: &Wanted) -> Value {
 }
 
 fn said(text: &str) -> Value {
-    serde_json::from_str(&nodestrap::yaml::to_json(text).expect("YAML")).expect("JSON")
+    serde_json::from_str(&nodestrap::testing::yaml::to_json(text).expect("YAML")).expect("JSON")
 }
 
 fn ours(wanted: &Wanted, hostname: &str, server: &Trusted) -> Result<Written, Refusal> {

@@ -6,9 +6,11 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use nodestrap::clock::Clock;
-use nodestrap::http::{Endpoint, Network, Proxies, Roots, ServerUrl, Socket, System, Traffic, Verified};
-use nodestrap::x509::Certificate;
+use nodestrap::testing::clock::Clock;
+use nodestrap::testing::http::{
+    Endpoint, Network, Proxies, Roots, ServerUrl, Socket, System, Traffic, Verified,
+};
+use nodestrap::testing::x509::Certificate;
 use rustls::{ServerConfig, ServerConnection};
 
 use crate::support::api::tls;
@@ -58,7 +60,7 @@ impl Trusted {
     }
 
     /// A connection to it.
-    pub fn dial(&self, system: &System) -> nodestrap::error::Result<Verified> {
+    pub fn dial(&self, system: &System) -> nodestrap::testing::error::Result<Verified> {
         let root = Certificate::from_der(&self.authority.certificate).expect("a certificate");
         let url = ServerUrl::parse("https://api.example:6443").expect("a URL");
         Verified::dial(system, &url, &Roots::new([&root], []), None)

@@ -6,11 +6,11 @@ use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use nodestrap::csr::{CertificateKind, CertificateRequest, CertificateTemplate};
-use nodestrap::key::Key;
-use nodestrap::kubeconfig::{self, BootstrapUser};
-use nodestrap::node::{Layout, NodeFiles, NodeState};
-use nodestrap::node_name::NodeName;
+use nodestrap::testing::csr::{CertificateKind, CertificateRequest, CertificateTemplate};
+use nodestrap::testing::key::Key;
+use nodestrap::testing::kubeconfig::{self, BootstrapUser};
+use nodestrap::testing::node::{Layout, NodeFiles, NodeState};
+use nodestrap::testing::node_name::NodeName;
 use serde_json::json;
 
 use super::disks::{Traits, draw, has};

@@ -4,13 +4,13 @@ use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use nodestrap::clock::Deadline;
-use nodestrap::error::ErrorKind::Usage;
-use nodestrap::http::Proxies;
-use nodestrap::kubelet::{ClusterQuery, Machine, NodeRegistration};
-use nodestrap::log::Log;
-use nodestrap::node::{Layout, NodeFiles};
-use nodestrap::node_name::NodeName;
+use nodestrap::testing::clock::Deadline;
+use nodestrap::testing::error::ErrorKind::Usage;
+use nodestrap::testing::http::Proxies;
+use nodestrap::testing::kubelet::{ClusterQuery, Machine, NodeRegistration};
+use nodestrap::testing::log::Log;
+use nodestrap::testing::node::{Layout, NodeFiles};
+use nodestrap::testing::node_name::NodeName;
 use serde_json::{Map, Value, json};
 
 use super::network::{Trusted, system};
@@ -229,7 +229,8 @@ fn path(random: &mut Random) -> String {
 }
 
 fn operations(random: &mut Random) -> Value {
-    let text: Value = serde_json::from_str(&nodestrap::yaml::to_json(TEXT).expect("YAML")).expect("JSON");
+    let text: Value =
+        serde_json::from_str(&nodestrap::testing::yaml::to_json(TEXT).expect("YAML")).expect("JSON");
     let operation = |random: &mut Random| {
         let op = random.pick(&["add", "add", "add", "replace", "replace", "remove", "move", "copy", "test"]);
         let path = path(random);
@@ -267,7 +268,7 @@ fn file(random: &mut Random) -> (String, String) {
             "+merge" => merged(random, false),
             _ => merged(random, true),
         };
-        if random.once_in(2) { nodestrap::yaml::text(&patch) } else { patch.to_string() + "\n" }
+        if random.once_in(2) { nodestrap::testing::yaml::text(&patch) } else { patch.to_string() + "\n" }
     });
     let mut text = documents.collect::<Vec<_>>().join("---\n");
     match random.below(30) {
@@ -302,7 +303,8 @@ fn said(text: &str) -> Value {
             _ => {}
         }
     }
-    let mut value = serde_json::from_str(&nodestrap::yaml::to_json(text).expect("YAML")).expect("JSON");
+    let mut value =
+        serde_json::from_str(&nodestrap::testing::yaml::to_json(text).expect("YAML")).expect("JSON");
     plain(&mut value);
     value
 }

@@ -5,8 +5,8 @@ use std::slice;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nodestrap::error::ErrorKind::{Clock, NotTrusted};
-use nodestrap::trust::{CaBundle, Pin, Pins};
+use nodestrap::testing::error::ErrorKind::{Clock, NotTrusted};
+use nodestrap::testing::trust::{CaBundle, Pin, Pins};
 use rcgen::{BasicConstraints, CertificateParams, IsCa};
 use rustls::pki_types::CertificateDer;
 

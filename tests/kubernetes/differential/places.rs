@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use nodestrap::error::ErrorKind::Usage;
-use nodestrap::http::{Endpoint, Proxies, ServerUrl, Unverified};
+use nodestrap::testing::error::ErrorKind::Usage;
+use nodestrap::testing::http::{Endpoint, Proxies, ServerUrl, Unverified};
 use serde_json::{Value, json};
 
 use super::network::{Overheard, system};

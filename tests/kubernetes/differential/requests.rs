@@ -5,12 +5,12 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use nodestrap::clock::Deadline;
-use nodestrap::csr::{CertificateRequest, CertificateTemplate, Exchange, Progress};
-use nodestrap::error::ErrorKind::{Clock, Denied, NotTrusted, Pending};
-use nodestrap::http::Proxies;
-use nodestrap::key::Key;
-use nodestrap::node_name::NodeName;
+use nodestrap::testing::clock::Deadline;
+use nodestrap::testing::csr::{CertificateRequest, CertificateTemplate, Exchange, Progress};
+use nodestrap::testing::error::ErrorKind::{Clock, Denied, NotTrusted, Pending};
+use nodestrap::testing::http::Proxies;
+use nodestrap::testing::key::Key;
+use nodestrap::testing::node_name::NodeName;
 use serde_json::{Value, json};
 
 use super::damage::Damage;

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use nodestrap::error::{Error, ErrorKind};
+use nodestrap::testing::error::{Error, ErrorKind};
 
 use super::random::seed;
 
@@ -83,7 +83,7 @@ macro_rules! refused {
             name: $name,
             reason: $reason,
             explains: |case| {
-                [$($words),+].iter().any(|words| case.stricter(nodestrap::error::ErrorKind::$kind, words))
+                [$($words),+].iter().any(|words| case.stricter(nodestrap::testing::error::ErrorKind::$kind, words))
             },
         }
     };

@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
-use nodestrap::error::ErrorKind::{Clock, NotPublished, NotTrusted, Usage};
-use nodestrap::trust::{self, ClusterInfo, Pin, Pins, Token, UnverifiedClusterInfo};
+use nodestrap::testing::error::ErrorKind::{Clock, NotPublished, NotTrusted, Usage};
+use nodestrap::testing::trust::{self, ClusterInfo, Pin, Pins, Token, UnverifiedClusterInfo};
 use serde_json::{Value, json};
 
 use super::damage::Damage;

@@ -1,10 +1,10 @@
 //! Short texts: durations, tokens, pins, names of nodes.
 
-use nodestrap::cli::{Invocation, SettingSources};
-use nodestrap::config::Command;
-use nodestrap::error::ErrorKind::Usage;
-use nodestrap::node_name::NodeName;
-use nodestrap::trust::{Pin, Token};
+use nodestrap::testing::cli::{Invocation, SettingSources};
+use nodestrap::testing::config::Command;
+use nodestrap::testing::error::ErrorKind::Usage;
+use nodestrap::testing::node_name::NodeName;
+use nodestrap::testing::trust::{Pin, Token};
 use serde_json::json;
 
 use super::oracle::{Oracle, given_text};
