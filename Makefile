@@ -134,7 +134,7 @@ demo: setup build
 
 # nodestrap beside its neighbours, against one real control plane, and held against its budgets. On a quiet machine.
 bench: setup build build-aarch64 setup-kubernetes
-	$(CARGO) build --release --locked --example bench --example bare --example fleet
+	$(CARGO) build --release --locked --example bench --example baseline_client --example fleet
 	NODESTRAP=$(CURDIR)/$(BINARY) $(CARGO) run --quiet --release --locked --example bench
 	NODESTRAP=$(CURDIR)/$(BINARY) $(CARGO) run --quiet --release --locked --example fleet
 
@@ -149,7 +149,7 @@ outage: setup build setup-kubernetes
 
 # Every figure in every document, by runs of hours on a quiet machine; NAMES="hostile bench" renews some of them.
 figures: setup build build-aarch64 setup-faults setup-kubernetes
-	$(CARGO) build --release --locked --example bench --example bare --example fleet
+	$(CARGO) build --release --locked --example bench --example baseline_client --example fleet
 	.ci/figures $(NAMES)
 
 setup:

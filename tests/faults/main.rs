@@ -7,12 +7,12 @@
 mod support;
 
 mod campaign;
-mod cuts;
 mod disk;
+mod disk_full;
 mod errors;
 mod flows;
-mod full;
 mod injection;
-mod kills;
+mod planted_files;
+mod power_loss;
+mod sigkill;
 mod state;
-mod traps;

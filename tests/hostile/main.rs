@@ -9,16 +9,16 @@ mod support;
 
 mod chains;
 mod content;
-mod hello;
 mod http;
 mod issued;
+mod legacy;
 mod measure;
 mod names;
 mod objects;
-mod old;
 mod openssl;
-mod raw;
+mod raw_tcp;
 mod roots;
+mod server_hello;
 mod size;
 mod statuses;
 mod suite;
@@ -71,7 +71,7 @@ fn main() -> ExitCode {
         ("chains", chains::cases()),
         ("roots", roots::cases()),
         ("tls", tls::cases()),
-        ("old", old::cases()),
+        ("legacy", legacy::cases()),
         ("http", http::cases()),
         ("statuses", statuses::cases()),
         ("objects", objects::cases()),

@@ -3,10 +3,10 @@
 use std::io;
 use std::time::Duration;
 
-use crate::hello::{
+use crate::raw_tcp::{Fault, Faulty, Line, Raw};
+use crate::server_hello::{
     ALPN, HANDSHAKE, Hello, KEY_SHARE, RETRY, SERVER_HELLO, SUPPORTED_VERSIONS, alert, message, record,
 };
-use crate::raw::{Fault, Faulty, Line, Raw};
 use crate::suite::{Case, DISAGREES, Expect, JOINED, Stage, waits};
 use crate::support::api::{Api, Setup};
 

@@ -6,13 +6,13 @@ use std::{cell::Cell, fs, os::unix::fs::MetadataExt, path::PathBuf, process::Com
 use rustix::fs::{major, minor};
 
 use crate::{
+    boot_network::rootfs,
     harness::{
         process::{run, try_run},
         scratch::Scratch,
         wait_for,
     },
-    lab::rootfs,
-    parts,
+    versions,
 };
 
 pub struct Disk {
@@ -31,7 +31,7 @@ impl Disk {
         let mut mkfs = Command::new("mkfs.ext4");
         run(mkfs.args(["-q", "-F", &scratch.file("disk"), "1G"]));
         let system = rootfs(system);
-        parts::note(&system, &["systemd", "cloud-init", "selinux-policy-default"]);
+        versions::note(&system, &["systemd", "cloud-init", "selinux-policy-default"]);
         let disk = Self { scratch, system, read_before: Cell::default() };
         disk.mount();
         disk

@@ -5,8 +5,8 @@ use std::{path::Path, process::Command};
 
 use crate::{
     Boot,
+    boot_network::Lab,
     harness::{node::nodestrap, process::run, scratch::Scratch},
-    lab::Lab,
     machine::Machine,
 };
 

@@ -3,9 +3,9 @@
 use std::{fs, path::PathBuf, process::Command};
 
 use crate::{
-    early::{by_unit_of, parameter, system},
+    boot_network::{Lab, rootfs},
+    early_boot::{by_unit_of, parameter, system},
     harness::process::run,
-    lab::{Lab, rootfs},
     machine::Machine,
     parts,
     qemu::{Board, Emulated, figures, kernel_version, ready_made},
@@ -106,7 +106,7 @@ echo 'add_drivers+=\" qemu_fw_cfg \"' >>/etc/dracut.conf.d/ignition.conf
 pub fn generated(machine: &Emulated, generator: Generator) -> PathBuf {
     let root = generator.root();
     let version = kernel_version(&root);
-    parts::note(&root, &["dracut", "initramfs-tools"]);
+    versions::note(&root, &["dracut", "initramfs-tools"]);
     let mut command = Command::new("systemd-nspawn");
     command.arg("-D").arg(&root).args(["--volatile=overlay", "--register=no", "--keep-unit", "--quiet"]);
     command.arg("--pipe").arg(format!("--machine=build-{}", machine.name));

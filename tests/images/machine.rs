@@ -11,8 +11,9 @@ use std::{
 use serde_json::Value;
 
 use crate::{
+    boot_network::{Lab, Network},
+    control_group::ControlGroup,
     disk::Disk,
-    group::ControlGroup,
     harness::{
         components::programs,
         node::{Node, nodestrap},
@@ -20,7 +21,6 @@ use crate::{
         scratch::Scratch,
         wait_for, wording,
     },
-    lab::{Lab, Network},
     readme::block,
 };
 

@@ -7,22 +7,22 @@
 
 #[path = "../kubernetes/harness/mod.rs"]
 mod harness;
+mod boot_network;
+mod control_group;
 mod disk;
-mod early;
+mod early_boot;
 mod extensions;
-mod group;
 mod initramfs;
-mod lab;
 mod machine;
 mod nightly;
 mod packages;
-mod parts;
 mod presets;
 mod provision;
 mod qemu;
 mod readme;
 mod systemd;
 mod units;
+mod versions;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -35,7 +35,7 @@ use std::{
     time::Instant,
 };
 
-use lab::Lab;
+use boot_network::Lab;
 
 /// A boot: its name, and what happens. What it returns is printed beside its time. Names of those that take more than
 /// about 40 seconds begin with `nightly: `.
@@ -44,7 +44,7 @@ type Boot = (&'static str, fn(&Lab) -> String);
 /// A boot for each systemd that is booted, oldest first: with the name of its root file system and its version.
 macro_rules! each_systemd {
     ($what:literal, $boot:expr) => {{
-        const BOOT: fn(&$crate::lab::Lab, &str, &str) -> String = $boot;
+        const BOOT: fn(&$crate::boot_network::Lab, &str, &str) -> String = $boot;
         const BOOTS: [$crate::Boot; 3] = [
             (concat!("systemd 252: ", $what), |lab| BOOT(lab, "bookworm", "252")),
             (concat!("systemd 257: ", $what), |lab| BOOT(lab, "trixie", "257")),
@@ -59,14 +59,14 @@ pub(crate) use each_systemd;
 const AT_ONCE: usize = 2;
 
 fn main() -> ExitCode {
-    lab::enter();
+    boot_network::enter();
     let (skipped, words) = words();
     let asked = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
     let skipped = |name: &str| skipped.as_ref().is_some_and(|word| name.contains(word.as_str()));
     let boots = [
         systemd::BOOTS,
         provision::BOOTS,
-        early::BOOTS,
+        early_boot::BOOTS,
         extensions::BOOTS,
         initramfs::BOOTS,
         nightly::BOOTS,
@@ -80,7 +80,7 @@ fn main() -> ExitCode {
         eprintln!("no boot has a name like that");
         return ExitCode::FAILURE;
     }
-    group::sweep();
+    control_group::sweep();
     let lab = Lab::start();
     let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
@@ -91,11 +91,11 @@ fn main() -> ExitCode {
                     match catch_unwind(AssertUnwindSafe(|| boot(&lab))) {
                         Ok(told) => {
                             let seconds = start.elapsed().as_secs_f32();
-                            println!("ok      | {name} | {} | {seconds:.1} s | {told}", parts::noted());
+                            println!("ok      | {name} | {} | {seconds:.1} s | {told}", versions::noted());
                         }
                         Err(_) => {
                             let seconds = start.elapsed().as_secs_f32();
-                            println!("FAILED  | {name} | {} | {seconds:.1} s", parts::noted());
+                            println!("FAILED  | {name} | {} | {seconds:.1} s", versions::noted());
                             failed.lock().unwrap().push(*name);
                         }
                     }

@@ -3,10 +3,10 @@
 use std::{fs, path::Path, process::Command};
 
 use crate::{
-    early::{DISK, KUBELET, by_unit, parameter, smbios, system},
+    boot_network::Lab,
+    early_boot::{DISK, KUBELET, by_unit, parameter, smbios, system},
     harness::process::run,
     initramfs::{Generator, generated},
-    lab::Lab,
     provision::{filled, ignition_config, image, leave_to_ignition},
     qemu::{Board, Emulated},
 };

@@ -7,9 +7,10 @@ use std::{
 };
 
 use crate::{
-    Boot, each_systemd,
+    Boot,
+    boot_network::Lab,
+    each_systemd,
     harness::{node::nodestrap, process::run, scratch::Scratch},
-    lab::Lab,
     machine::Machine,
 };
 

@@ -4,9 +4,10 @@
 use std::process::Command;
 
 use crate::{
-    Boot, each_systemd,
+    Boot,
+    boot_network::{Lab, SERVER},
+    each_systemd,
     harness::{cluster::free_port, process::run},
-    lab::{Lab, SERVER},
     machine::Machine,
     systemd::joins,
 };

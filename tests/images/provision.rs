@@ -9,8 +9,8 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
+    boot_network::{Lab, rootfs},
     harness::{node::nodestrap, process::run, scratch::Scratch},
-    lab::{Lab, rootfs},
     machine::Machine,
     readme::{block, of},
     systemd::joins,

@@ -12,13 +12,13 @@ use std::{
 use serde_json::Value;
 
 use crate::{
+    boot_network::{Lab, SERVER},
     harness::{
         node::{Node, nodestrap},
         process::{Daemon, run, tethered},
         scratch::Scratch,
     },
-    lab::{Lab, SERVER},
-    parts,
+    versions,
 };
 
 /// Longest wait for anything that a machine does. Emulated, on processors that others use too, a boot takes long.
@@ -140,7 +140,7 @@ impl<'l> Emulated<'l> {
     /// What QEMU itself loads.
     pub fn kernel(self, initramfs: &Path, command_line: &str) -> Self {
         let system = ready_made(self.board.architecture());
-        parts::note_part(format!("linux {}", kernel_version(&system)));
+        versions::note_part(format!("linux {}", kernel_version(&system)));
         let kernel = system.join("vmlinuz");
         let line = format!("{} {command_line}", self.board.console());
         self.with(&[

@@ -10,13 +10,13 @@ use std::{
 };
 
 use crate::{
+    boot_network::{Lab, SERVER},
     harness::{
         cluster::{MANUAL, free_port},
         process::run,
         token::Wanted,
         wait_for,
     },
-    lab::{Lab, SERVER},
     machine::Machine,
 };
 

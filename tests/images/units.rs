@@ -4,12 +4,13 @@
 use std::{fs, thread, time::Duration};
 
 use crate::{
-    Boot, each_systemd,
+    Boot,
+    boot_network::{Lab, SERVER},
+    each_systemd,
     harness::{
         cluster::{MANUAL, free_port},
         token::Wanted,
     },
-    lab::{Lab, SERVER},
     machine::{Boot as Running, Machine},
     systemd::{HURRY, joins, relay},
 };

@@ -10,7 +10,7 @@ use crate::{
         process::{run, tethered, try_run},
         wait_for,
     },
-    judge,
+    kubelet_check,
 };
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/image/cluster");
@@ -62,7 +62,7 @@ fn a_cluster_without_kubeadm_is_joined_as_its_readme_says() {
     node.start_as(tethered(nodestrap()), &arguments).finish().assert(0, "joined");
     node.assert_joined(&cluster);
     fs::create_dir_all(node.file("/var/lib/kubelet")).unwrap();
-    judge::rotates_in_place(&cluster, &node, || {});
+    kubelet_check::rotates_in_place(&cluster, &node, || {});
 
     // Nobody has got anything else by it.
     let info = "/api/v1/namespaces/kube-public/configmaps/cluster-info";

@@ -4,7 +4,7 @@
 //! usage: fleet [NODES]
 
 mod harness;
-mod naive;
+mod polling_client;
 mod protocol;
 
 use std::{
@@ -15,7 +15,7 @@ use std::{
 
 use harness::{
     cluster::{Cluster, Options},
-    herd::{Herd, densest, histogram},
+    load::{Herd, densest, histogram},
     node::nodestrap,
     process::tethered,
     token::Token,
@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_hours(1);
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.split_first() {
-        Some((word, rest)) if word == naive::WORD => naive::main(rest),
+        Some((word, rest)) if word == polling_client::WORD => polling_client::main(rest),
         Some((nodes, _)) => fleet(nodes.parse().expect("a number of nodes")),
         None => fleet(NODES),
     }
@@ -83,7 +83,8 @@ fn joins(cluster: &Cluster, client: Client, nodes: usize) {
     let last = start.elapsed();
 
     let mut requests = cluster.requests_since(&mark);
-    requests.retain(|request| request.agent.starts_with("nodestrap/") || request.agent == naive::AGENT);
+    requests
+        .retain(|request| request.agent.starts_with("nodestrap/") || request.agent == polling_client::AGENT);
     let rejected = requests.iter().filter(|request| request.code == 429 || request.code >= 500).count();
     let mut came: Vec<_> = requests.iter().map(|request| request.came).collect();
     let together = densest(&mut came, STRETCH);
@@ -108,7 +109,7 @@ fn command(client: Client, token: &Token, node: &harness::node::Node) -> Command
     match client {
         Client::Naive => {
             let mut command = tethered(env::current_exe().unwrap());
-            command.arg(naive::WORD).args([&token.arguments[0], &token.value, &node.name]);
+            command.arg(polling_client::WORD).args([&token.arguments[0], &token.value, &node.name]);
             command
         }
         Client::Nodestrap | Client::Splayed(_) => {

@@ -6,34 +6,34 @@
 
 mod after_join;
 mod approval;
+mod cluster_info_changes;
 mod cluster_manifests;
 mod commands;
-mod crashes;
-#[path = "../support/dns/mod.rs"]
-#[allow(dead_code, missing_docs, reason = "the loopback tests use the rest")]
-mod dns;
-mod flags;
+mod discovery_methods;
 mod harness;
 mod joins;
-mod lag;
-mod judge;
+mod kubeadm_comparison;
+mod kubeadm_flags;
+mod kubeadm_packages;
+mod kubeadm_shim;
 mod kubeadm_users;
-mod kubeadms_place;
-mod names;
-mod neighbours;
+mod kubelet_check;
+mod name_resolution;
 mod networks;
 mod outage;
-#[path = "../support/proxy.rs"]
-#[allow(dead_code, missing_docs, reason = "the loopback tests use the rest")]
-mod proxy;
-mod packaged;
 mod platforms;
+mod published_guides;
 mod refusals;
 mod replaced;
 mod restarts;
-mod seeds;
 mod serving;
-mod ways;
+mod sigkill;
+#[path = "../support/dns/mod.rs"]
+#[allow(dead_code, missing_docs, reason = "the loopback tests use the rest")]
+mod dns;
+#[path = "../support/proxy.rs"]
+#[allow(dead_code, missing_docs, reason = "the loopback tests use the rest")]
+mod proxy;
 
 use std::{ops::Deref, sync::OnceLock};
 

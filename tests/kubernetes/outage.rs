@@ -15,7 +15,7 @@ use std::{
 
 use crate::harness::{
     cluster::{Cluster, Options},
-    herd::{Herd, densest, histogram},
+    load::{Herd, densest, histogram},
     node::nodestrap,
     process::{run, tethered},
     wait_for,

@@ -5,10 +5,10 @@ use std::fs;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
+use crate::join_builder::{Way, path};
 use crate::support::api::{Api, TOKEN};
 use crate::support::node::{CA, KUBELET_CONF, Node};
 use crate::support::pki::Authority;
-use crate::way::{Way, path};
 
 const HASH: &str = "--discovery-token-ca-cert-hash";
 const SKIP: &str = "--discovery-token-unsafe-skip-ca-verification";

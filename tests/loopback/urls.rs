@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::join_builder::{Way, path};
 use crate::support::api::{Api, Body, Piece, Reply, Route, Setup, TOKEN};
 use crate::support::pki::{Authority, DAY, ServerIdentity, valid};
 use crate::support::proxy::{Answer, Proxy};
-use crate::way::{Way, path};
 
 /// A web server that has nothing to do with the cluster, and says `reply` to whatever it is asked.
 fn web(

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{facts::Facts, ground::Round, measure::Taken};
+use crate::{bench_setup::Round, counts::Facts, measure::Taken};
 
 /// All of it.
 #[derive(Deserialize, Serialize)]

@@ -8,25 +8,25 @@
 //! usage: bench [ROUNDS]    measures, prints, keeps and draws
 //!        bench again       prints and draws what was kept
 
+mod bench_setup;
 mod chart;
-mod facts;
+mod counts;
 mod figures;
-mod ground;
 #[path = "../harness/mod.rs"]
 mod harness;
-mod link;
 mod measure;
+mod slow_link;
 mod table;
 
 use std::{env, fs, net::SocketAddr, path::Path, process::Command, time::Duration};
 
 use serde_json::json;
 
-use facts::Facts;
+use bench_setup::{Ground, executables, new_node};
+use counts::Facts;
 use figures::{Cold, Far, Figures, contenders};
-use ground::{Ground, executables, new_node};
 use harness::{components::version, node::nodestrap, process::run, wait_for};
-use link::Link;
+use slow_link::Link;
 
 const ROUNDS: usize = 30;
 /// Joins over each long way, and with nothing in the page cache.

@@ -6,11 +6,11 @@ use nodestrap::testing::error::EXIT_CODES;
 use nodestrap::testing::trust::CaBundle;
 use serde_json::json;
 
-use super::damage::Damage;
+use super::ca_bundles::Bundles;
+use super::corruption::Damage;
+use super::diff_report::{Case, Refusal, Tally};
 use super::oracle::{Oracle, bytes, given_text};
-use super::pems::Bundles;
 use super::random::{Random, count};
-use super::tally::{Case, Refusal, Tally};
 use super::trust::{self, Published};
 use crate::support::run::{self, Finished};
 use crate::support::scratch::Scratch;

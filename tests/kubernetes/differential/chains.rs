@@ -16,13 +16,13 @@ use rustls::pki_types::CertificateDer;
 use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use serde_json::{Value, json};
 
+use super::ca_bundles::block;
 use super::certificates::{authority, leaf, name_of};
+use super::diff_report::{Case, Class, Refusal, Tally};
 use super::keys::{Key, Keys, Shared, ask};
 use super::network::{InMemory, system};
 use super::oracle::{Oracle, bytes};
-use super::pems::block;
 use super::random::{Random, count};
-use super::tally::{Case, Class, Refusal, Tally};
 use crate::support::api::jws;
 
 /// What a server shows, to whom.

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use nodestrap::testing::kubeconfig;
 
-use super::damage::Damage;
+use super::corruption::Damage;
 use super::random::Random;
 use crate::support::node::{CA, CURRENT, KUBELET_CONF, Node, PKI};
 use crate::support::pki::{Authority, DAY, valid};

@@ -14,11 +14,11 @@ use nodestrap::testing::input::Wait;
 use nodestrap::testing::limits::DISCOVERY as LIMIT;
 use serde_json::{Value, json};
 
-use super::damage::Damage;
+use super::ca_bundles::Bundles;
+use super::corruption::Damage;
+use super::diff_report::{Case, Class, Refusal, Tally, refused};
 use super::oracle::{Oracle, given_bytes, given_text};
-use super::pems::Bundles;
 use super::random::{Random, count};
-use super::tally::{Case, Class, Refusal, Tally, refused};
 use super::yaml;
 use crate::support::scratch::Scratch;
 

@@ -11,11 +11,11 @@ use nodestrap::testing::log::Log;
 use nodestrap::testing::node_name::NodeName;
 use serde_json::{Value, json};
 
-use super::damage::Damage;
+use super::corruption::Damage;
+use super::diff_report::{Case, Class, Refusal, Tally};
 use super::network::{Trusted, system};
 use super::oracle::{Oracle, given_text};
 use super::random::{Random, count};
-use super::tally::{Case, Class, Refusal, Tally};
 
 /// What a join is to write: the cluster's text, a name, taints and arguments.
 #[derive(Debug)]

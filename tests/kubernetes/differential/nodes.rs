@@ -13,10 +13,10 @@ use nodestrap::testing::node::{Layout, NodeFiles, NodeState};
 use nodestrap::testing::node_name::NodeName;
 use serde_json::json;
 
+use super::diff_report::{Case, Class, Refusal, Tally};
 use super::disks::{Traits, draw, has};
 use super::oracle::{Oracle, bytes, given_bytes, given_text};
 use super::random::{Random, count};
-use super::tally::{Case, Class, Refusal, Tally};
 use crate::support::api::Api;
 use crate::support::node::{BOOTSTRAP_CONF, CA, CURRENT, KEY_TMP, KUBELET_CONF, Node, PKI};
 use crate::support::pki::Authority;

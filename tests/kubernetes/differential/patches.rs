@@ -13,10 +13,10 @@ use nodestrap::testing::node::{Layout, NodeFiles};
 use nodestrap::testing::node_name::NodeName;
 use serde_json::{Map, Value, json};
 
+use super::diff_report::{Case, Class, Refusal, Tally};
 use super::network::{Trusted, system};
 use super::oracle::{Oracle, given_text};
 use super::random::{Random, count};
-use super::tally::{Case, Class, Refusal, Tally};
 use crate::support::node::Node;
 
 /// Files of patches, by their paths in the directory.

@@ -10,11 +10,11 @@ use nodestrap::testing::trust::{CaBundle, Pin, Pins};
 use rcgen::{BasicConstraints, CertificateParams, IsCa};
 use rustls::pki_types::CertificateDer;
 
+use super::ca_bundles::block;
 use super::chains::{self, Shown, theirs};
+use super::diff_report::{Case, Class, Tally};
 use super::oracle::Oracle;
-use super::pems::block;
 use super::random::{Random, count};
-use super::tally::{Case, Class, Tally};
 use crate::support::pki::{Authority, DAY, valid};
 
 /// What Go says with the pinned certificates as the only roots, where it refuses.

@@ -13,11 +13,11 @@ use nodestrap::testing::key::Key;
 use nodestrap::testing::node_name::NodeName;
 use serde_json::{Value, json};
 
-use super::damage::Damage;
+use super::corruption::Damage;
+use super::diff_report::{Case, Class, Refusal, Tally};
 use super::network::{Trusted, system};
 use super::oracle::{Oracle, bytes, given_bytes};
 use super::random::{Random, count};
-use super::tally::{Case, Class, Refusal, Tally};
 use crate::support::pki::{Authority, DAY, valid};
 
 /// What was found, and what is odd about it.

@@ -6,11 +6,11 @@ use nodestrap::testing::error::ErrorKind::{Clock, NotPublished, NotTrusted, Usag
 use nodestrap::testing::trust::{self, ClusterInfo, Pin, Pins, Token, UnverifiedClusterInfo};
 use serde_json::{Value, json};
 
-use super::damage::Damage;
+use super::ca_bundles::Bundles;
+use super::corruption::Damage;
+use super::diff_report::{Case, Class, Refusal, Tally};
 use super::oracle::{Oracle, bytes, given_bytes, given_text};
-use super::pems::Bundles;
 use super::random::{Random, count};
-use super::tally::{Case, Class, Refusal, Tally};
 use super::yaml;
 use crate::support::api::jws;
 

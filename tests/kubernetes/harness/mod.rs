@@ -4,9 +4,9 @@
 pub mod audit;
 pub mod cluster;
 pub mod components;
-pub mod herd;
 pub mod kubeadm;
 pub mod kubelet;
+pub mod load;
 #[path = "../../support/locks.rs"]
 pub mod locks;
 pub mod node;

@@ -3,7 +3,7 @@
 
 pub mod answers;
 pub mod files;
-pub mod look;
+pub mod lookup;
 pub mod search;
 
 use std::io::{Read as _, Write as _};

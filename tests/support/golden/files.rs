@@ -8,7 +8,7 @@ use std::path::Path;
 use ring::digest::SHA256;
 use rustix::process::geteuid;
 
-use super::plain::plain;
+use super::normalize::plain;
 use crate::support::scratch;
 
 /// What is longer is no file of a node.

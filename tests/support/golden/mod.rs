@@ -4,7 +4,7 @@
 //! A run belongs to the test whose thread starts it, and so does a server. With `GOLDENS=write` the text is written anew.
 
 mod files;
-mod plain;
+mod normalize;
 mod report;
 mod requests;
 mod run;
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-pub use plain::{short, undated};
+pub use normalize::{short, undated};
 pub use run::{Run, Served};
 use text::{Key, Text};
 
@@ -48,10 +48,10 @@ const DISTINCT: [&str; 14] = [
     "endpoints::an_open_port_with_nobody_behind_it_costs_three_seconds",
     "endpoints::the_endpoint_that_came_furthest_decides_the_exit_code",
     "endpoints::the_order_is_shuffled_and_the_one_that_answered_is_kept",
-    "misfits::one_forged_answer_ends_nothing_while_another_endpoint_may_heal",
-    "misfits::ten_seconds_end_a_run_where_every_endpoint_is_a_misfit",
+    "verification_retries::one_forged_answer_ends_nothing_while_another_endpoint_may_heal",
+    "verification_retries::ten_seconds_end_a_run_where_every_endpoint_is_a_misfit",
     // Either of two programs may be the first.
-    "again::two_runs_at_once_join_once",
+    "reruns::two_runs_at_once_join_once",
     // What the client sends before it has seen the end of a connection is lost, and asked once more.
     "bootstrap::a_server_that_closes_after_each_answer_is_dialled_again_and_never_resumed",
     // Each of many files in turn.
@@ -61,8 +61,8 @@ const DISTINCT: [&str; 14] = [
 /// Tests without a golden.
 const RANDOM: [&str; 2] = [
     // Another process races with the program for its files, and may win.
-    "traps::nothing_is_written_through_what_is_planted_while_it_runs",
-    "traps::nothing_that_was_put_in_the_place_of_a_file_gets_its_name",
+    "planted_files::nothing_is_written_through_what_is_planted_while_it_runs",
+    "planted_files::nothing_that_was_put_in_the_place_of_a_file_gets_its_name",
 ];
 
 thread_local! {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::plain::plain;
+use super::normalize::plain;
 use super::{HOSTILE, SUITE};
 
 /// What the error line says.

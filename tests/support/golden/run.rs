@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::files::{self, Tree};
-use super::plain::{letter, plain};
+use super::normalize::{letter, plain};
 use super::text::EXIT;
 use super::{Scope, here};
 use super::{report, requests};

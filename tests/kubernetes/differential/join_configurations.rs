@@ -14,11 +14,11 @@ use nodestrap::testing::limits::DISCOVERY as LIMIT;
 use nodestrap::testing::secret::Secret;
 use serde_json::{Value, json};
 
-use super::damage::Damage;
+use super::ca_bundles::Bundles;
+use super::corruption::Damage;
+use super::diff_report::{Case, Class, Refusal, Tally, refused};
 use super::oracle::{Oracle, given_text};
-use super::pems::Bundles;
 use super::random::{Random, count};
-use super::tally::{Case, Class, Refusal, Tally, refused};
 use super::yaml;
 use crate::support::api::jws;
 use crate::support::scratch::Scratch;

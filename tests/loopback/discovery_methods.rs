@@ -4,9 +4,9 @@ use std::fs;
 
 use serde_json::json;
 
+use crate::join_builder::{Way, path};
 use crate::support::api::{Api, Request, Route, TOKEN, jws};
 use crate::support::node::{BOOTSTRAP_CONF, KUBELET_CONF};
-use crate::way::{Way, path};
 
 #[test]
 fn settings_come_from_anywhere() {

@@ -5,9 +5,9 @@ use base64::prelude::BASE64_STANDARD;
 use nodestrap::testing::kubeconfig::{self, BootstrapUser};
 use serde_json::json;
 
+use super::diff_report::{Case, Class, Tally};
 use super::oracle::{Oracle, bytes, given_text};
 use super::random::{Random, count};
-use super::tally::{Case, Class, Tally};
 
 /// A text, and whether a loader finds in it what was put in.
 type Written = (String, bool);

@@ -2,9 +2,9 @@
 
 use std::fs;
 
+use crate::join_builder::{Way, path};
 use crate::support::api::{Api, Route};
 use crate::support::node::{BOOTSTRAP_CONF, CA, Node};
-use crate::way::{Way, path};
 
 const FLAGS: &str = "var/lib/kubelet/kubeadm-flags.env";
 

@@ -9,11 +9,11 @@ use nodestrap::testing::error::ErrorKind::Usage;
 use nodestrap::testing::http::{Endpoint, Proxies, ServerUrl, Unverified};
 use serde_json::{Value, json};
 
+use super::diff_report::Class;
 use super::network::{Overheard, system};
 use super::oracle::given_text;
 use super::random::Random;
-use super::tally::Class;
-use super::words::{compare, host, port, refused};
+use super::scalars::{compare, host, port, refused};
 
 /// Host and port, and the path of a server.
 type Place = (String, String, String);

@@ -1,8 +1,8 @@
 //! What was decided, as `--print-config` shows it, and errors that say where to look.
 
+use crate::join_builder::{Way, path};
 use crate::support::api::TOKEN;
 use crate::support::pki::Authority;
-use crate::way::{Way, path};
 
 #[test]
 fn print_config_shows_origins_and_no_secret() {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    ground::{Ground, new_node},
+    bench_setup::{Ground, new_node},
     harness::{node::Node, process::run},
 };
 

@@ -3,7 +3,7 @@
 //! It verifies neither the server nor the signature of cluster-info, and writes no file. What it takes is what the
 //! server and the handshake take.
 //!
-//! usage: bare HOST:PORT TOKEN NODE-NAME
+//! usage: baseline_client HOST:PORT TOKEN NODE-NAME
 
 #[path = "../protocol.rs"]
 mod protocol;
@@ -14,7 +14,9 @@ use protocol::{CLUSTER_INFO, REQUESTS, answer, ask, connect, read, request, text
 
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [address, token, name] = &arguments[..] else { panic!("usage: bare HOST:PORT TOKEN NODE-NAME") };
+    let [address, token, name] = &arguments[..] else {
+        panic!("usage: baseline_client HOST:PORT TOKEN NODE-NAME")
+    };
     let mut connection = connect(address)?;
     ask(&mut connection, &format!("GET {CLUSTER_INFO} HTTP/1.1\r\nHost: {address}\r\n\r\n"))?;
     let (_, cluster_info) = answer(&mut connection)?;

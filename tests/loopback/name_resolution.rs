@@ -10,7 +10,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 
 use crate::support::api::{Api, Reply, Route, Setup};
-use crate::support::dns::look::{self, Ground};
+use crate::support::dns::lookup::{self, Ground};
 use crate::support::dns::{Asked, Case, Expected, Says, answers, files, search};
 use crate::support::node::Node;
 use crate::support::pki::Authority;
@@ -24,7 +24,7 @@ const AT_ONCE: usize = 12;
 /// Holds a table against what the program does.
 fn check(cases: &[Case]) {
     let scratch = Scratch::new();
-    look::defaults();
+    lookup::defaults();
     let numbered: Vec<_> = cases.iter().enumerate().collect();
     for some in numbered.chunks(AT_ONCE) {
         crate::support::all(
@@ -40,21 +40,21 @@ fn check(cases: &[Case]) {
 
 #[test]
 fn whatever_a_name_server_answers_is_taken_as_go_takes_it() {
-    if !look::again("names::whatever_a_name_server_answers_is_taken_as_go_takes_it", &[]) {
+    if !lookup::again("name_resolution::whatever_a_name_server_answers_is_taken_as_go_takes_it", &[]) {
         check(answers::CASES);
     }
 }
 
 #[test]
 fn the_search_list_is_gone_through_as_go_does_it() {
-    if !look::again("names::the_search_list_is_gone_through_as_go_does_it", &[]) {
+    if !lookup::again("name_resolution::the_search_list_is_gone_through_as_go_does_it", &[]) {
         check(search::CASES);
     }
 }
 
 #[test]
 fn the_systems_files_are_read_as_go_reads_them() {
-    if !look::again("names::the_systems_files_are_read_as_go_reads_them", &[]) {
+    if !lookup::again("name_resolution::the_systems_files_are_read_as_go_reads_them", &[]) {
         check(files::CASES);
     }
 }
@@ -82,7 +82,10 @@ fn half(asked: &Asked) -> Vec<Vec<u8>> {
 
 #[test]
 fn one_family_is_enough_for_a_join_with_and_without_a_dot_at_the_end() {
-    if look::again("names::one_family_is_enough_for_a_join_with_and_without_a_dot_at_the_end", &[]) {
+    if lookup::again(
+        "name_resolution::one_family_is_enough_for_a_join_with_and_without_a_dot_at_the_end",
+        &[],
+    ) {
         return;
     }
     let (scratch, api) = (Scratch::new(), api());
@@ -98,7 +101,7 @@ fn one_family_is_enough_for_a_join_with_and_without_a_dot_at_the_end() {
 
 #[test]
 fn a_silent_name_server_costs_no_more_than_the_deadline() {
-    if look::again("names::a_silent_name_server_costs_no_more_than_the_deadline", &[]) {
+    if lookup::again("name_resolution::a_silent_name_server_costs_no_more_than_the_deadline", &[]) {
         return;
     }
     let (scratch, api) = (Scratch::new(), api());
@@ -140,7 +143,7 @@ fn a_silent_name_server_costs_no_more_than_the_deadline() {
 
 #[test]
 fn proxies_and_urls_are_resolved_like_endpoints() {
-    if look::again("names::proxies_and_urls_are_resolved_like_endpoints", &[]) {
+    if lookup::again("name_resolution::proxies_and_urls_are_resolved_like_endpoints", &[]) {
         return;
     }
     let (scratch, api) = (Scratch::new(), api());
@@ -183,7 +186,7 @@ fn kubeconfig(server: &str, ca: &str) -> String {
 
 #[test]
 fn resolv_conf_is_read_for_each_lookup() {
-    if look::again("names::resolv_conf_is_read_for_each_lookup", &[]) {
+    if lookup::again("name_resolution::resolv_conf_is_read_for_each_lookup", &[]) {
         return;
     }
     let (scratch, api) = (Scratch::new(), api());

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use rcgen::{DistinguishedName, DnType, DnValue};
 
+use crate::join_builder::{Way, path};
 use crate::support::api::{Api, Reply, Route, Setup, TOKEN, jws};
 use crate::support::node::{BOOTSTRAP_CONF, KUBELET_CONF, Node};
 use crate::support::pki::{Authority, ServerIdentity};
 use crate::support::relay::Relay;
-use crate::way::{Way, path};
 
 const SAYS: &str = "is a kubelet's serving certificate (O=system:nodes), not an API server's";
 

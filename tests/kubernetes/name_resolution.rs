@@ -10,7 +10,7 @@ use std::thread;
 
 use serde_json::Value;
 
-use crate::dns::look::{self, Found, Ground};
+use crate::dns::lookup::{self, Found, Ground};
 use crate::dns::{Case, answers, files, search};
 use crate::harness::{node, scratch::Scratch};
 
@@ -45,10 +45,10 @@ func main() {
 fn the_addresses_are_those_that_go_finds() {
     let scratch = Scratch::new();
     let go = std::env::var("NODESTRAP_GO").unwrap_or_else(|_| build(&scratch));
-    if look::again("names::the_addresses_are_those_that_go_finds", &[("NODESTRAP_GO", &go)]) {
+    if lookup::again("name_resolution::the_addresses_are_those_that_go_finds", &[("NODESTRAP_GO", &go)]) {
         return;
     }
-    look::defaults();
+    lookup::defaults();
     let cases: Vec<_> = answers::CASES.iter().chain(search::CASES).chain(files::CASES).enumerate().collect();
     let mut failed = Vec::new();
     for some in cases.chunks(AT_ONCE) {

@@ -7,9 +7,9 @@ use nodestrap::testing::node_name::NodeName;
 use nodestrap::testing::trust::{Pin, Token};
 use serde_json::json;
 
+use super::diff_report::{Case, Class, Refusal, Tally};
 use super::oracle::{Oracle, given_text};
 use super::random::{Random, count};
-use super::tally::{Case, Class, Refusal, Tally};
 
 /// Draws texts, puts each to both, and counts.
 pub fn compare<V: std::fmt::Debug + PartialEq>(

@@ -6,12 +6,12 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::process::Command;
 use std::sync::Arc;
 
+use crate::join_builder::{Way, path};
 use crate::support::api::{Api, Setup, TOKEN};
 use crate::support::node::Node;
 use crate::support::pki::Authority;
 use crate::support::proxy::Proxy;
 use crate::support::run;
-use crate::way::{Way, path};
 
 #[test]
 fn a_join_line_is_read_as_a_shell_reads_it() {

@@ -8,10 +8,10 @@ use std::time::Duration;
 use rcgen::DnType;
 use serde_json::json;
 
+use crate::join_builder::{Way, path};
 use crate::support::api::{Api, Piece, Reply, Route, Setup, TOKEN};
 use crate::support::node::Node;
 use crate::support::pki::Authority;
-use crate::way::{Way, path};
 
 const DEADLINE: &str = "--discovery-timeout 3s --tls-bootstrap-timeout 3s";
 

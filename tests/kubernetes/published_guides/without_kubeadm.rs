@@ -13,7 +13,7 @@ use crate::{
         token::Token,
         wait_for,
     },
-    judge,
+    kubelet_check,
 };
 
 /// Its steps:
@@ -52,7 +52,7 @@ fn a_cluster_made_by_hand_is_joined_both_ways() {
     start(&given, &["--bootstrap-kubeconfig", &file]).finish().assert(0, "joined");
     given.assert_joined(&cluster);
     let runtime = Containerd::start();
-    let _kubelet = judge::registers(&cluster, &given, &runtime);
+    let _kubelet = kubelet_check::registers(&cluster, &given, &runtime);
 }
 
 /// Makes a token and its Secret, and returns it.

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, Mode, mkfifoat};
 
+use crate::join_builder::{Way, path};
 use crate::support::api::{Api, TOKEN};
 use crate::support::node::{Join, KUBELET_CONF, Node};
 use crate::support::run;
-use crate::way::{Way, path};
 
 fn fifo(node: &Node, name: &str) -> PathBuf {
     let path = node.beside(name);

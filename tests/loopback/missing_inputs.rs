@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::join_builder::{Way, path};
 use crate::support::api::{Api, Reply, Route, Setup, TOKEN};
 use crate::support::node::{BOOTSTRAP_CONF, KUBELET_CONF, Node};
 use crate::support::pki::Authority;
-use crate::way::{Way, path};
 
 /// A way in, with what it is told in a file that may go, and the web server that has to stay.
 type Made = (Way, PathBuf, Option<Api>);

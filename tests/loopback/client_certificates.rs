@@ -9,11 +9,11 @@ use base64::prelude::BASE64_STANDARD;
 use rcgen::KeyPair;
 use rustls::version::{TLS12, TLS13};
 
+use crate::join_builder::{Way, path};
 use crate::support::api::{Api, Route, Setup, TOKEN};
 use crate::support::node::BOOTSTRAP_CONF;
 use crate::support::pki::{Authority, pem_text};
 use crate::support::scratch::Scratch;
-use crate::way::{Way, path};
 
 const GROUP: &str = "system:bootstrappers";
 

@@ -7,10 +7,10 @@ use std::process::{Output, Stdio};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
+use crate::join_builder::{Way, path};
 use crate::support::api::{Api, TOKEN};
 use crate::support::node::Node;
 use crate::support::run;
-use crate::way::{Way, path};
 
 /// The secret part of each of [`SECRETS`], in the case that it has there.
 const PARTS: [&str; 3] = ["0123456789abcdef", "0123456789ABCDEF", "WlhsS2FHSkhZMmxQYVVw"];

@@ -171,8 +171,8 @@ pub fn executables() -> [Vec<PathBuf>; 5] {
 
 /// The bare client, which is built beside this program.
 fn bare() -> PathBuf {
-    let path = env::current_exe().unwrap().with_file_name("bare");
-    assert!(path.is_file(), "{} is missing: build the example `bare`", path.display());
+    let path = env::current_exe().unwrap().with_file_name("baseline_client");
+    assert!(path.is_file(), "{} is missing: build the example `baseline_client`", path.display());
     path
 }
 

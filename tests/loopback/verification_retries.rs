@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::join_builder::{Way, path};
 use crate::support::api::{Api, Body, Cluster, Reply, Route, Setup, TOKEN, jws};
 use crate::support::node::Node;
 use crate::support::pki::{Authority, ServerIdentity};
 use crate::support::ports::closed;
 use crate::support::relay::Relay;
-use crate::way::{Way, path};
 
 /// Servers of one authority, and what makes the first of them a forger.
 fn forger_and_others(forgery: &Forgery) -> [Api; 2] {

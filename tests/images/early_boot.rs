@@ -9,8 +9,8 @@ use std::{
 };
 
 use crate::{
+    boot_network::{Lab, SERVER},
     harness::{cluster::MANUAL, process::run, token::Wanted, wait_for},
-    lab::{Lab, SERVER},
     machine::{Machine, between, journal},
     qemu::{Board, Emulated, Gate, Run, figures, ready_made},
     readme::block,

@@ -7,10 +7,10 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use rcgen::KeyPair;
 
+use crate::join_builder::{Way, path};
 use crate::support::api::{Api, Reply, Route, Setup, TOKEN, jws};
 use crate::support::node::{BOOTSTRAP_CONF, Node};
 use crate::support::pki::{Authority, pem_text, pin_of};
-use crate::way::{Way, path};
 
 /// A way in, and how it is gone with these CAs; the web server on it has to stay.
 type Case = (&'static str, fn(Way, &str) -> (Way, Option<Api>));

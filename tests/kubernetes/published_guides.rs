@@ -17,7 +17,7 @@ use crate::{
         scratch::Scratch,
         token::{Token, Wanted},
     },
-    judge,
+    kubelet_check,
 };
 
 /// Creates what a manifest describes, as `kubectl create -f` does.
@@ -105,7 +105,7 @@ fn the_page_of_today_with_automatic_approval() {
     outcome.assert(0, "joined");
     assert_kubelets_request(&cluster, outcome.report["csrName"].as_str().unwrap(), &token.user());
     node.assert_joined(&cluster);
-    judge::rotates_in_place(&cluster, &node, || {});
+    kubelet_check::rotates_in_place(&cluster, &node, || {});
 }
 
 /// The same page where a person approves, the first request and the renewal: the binding for renewals is taken away.
@@ -124,7 +124,7 @@ fn the_page_of_today_with_approval_by_a_person() {
     running.finish().assert(0, "joined");
     node.assert_joined(&cluster);
 
-    judge::rotates_in_place(&cluster, &node, || {
+    kubelet_check::rotates_in_place(&cluster, &node, || {
         let requests = cluster.json(&["get", "csr"]);
         for request in requests["items"].as_array().unwrap() {
             let renewal = request["spec"]["username"] == "system:node:page-by-hand";
