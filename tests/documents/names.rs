@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{code_words, read, root};
+use super::{code_words, documents, read, root};
 use crate::all;
 
 /// A test, by the path of its file without the ending, and its name.
@@ -22,6 +22,11 @@ fn tests(folder: &str) -> Vec<Test> {
     found
 }
 
+/// Whether what is in backticks there may be a test.
+fn names_tests(document: &str) -> bool {
+    ["README.md", "SECURITY.md", "image/README.md"].contains(&document) || document.starts_with("tests/")
+}
+
 /// `module::test` is one of loopback or of a unit, `kubernetes module::test` one against real Kubernetes, `faults
 /// module::test` one of tests/faults, `fuzz` and `shipped` likewise; `module::*` is any there. `hostile module::*` is a
 /// table of hostile servers.
@@ -31,10 +36,7 @@ fn the_documents_name_tests_that_are_there() {
     let [faults, fuzz, shipped] = ["tests/faults", "tests/fuzz", "tests/shipped"].map(tests);
     let others = [tests("tests/loopback"), tests("src")].concat();
     let mut named = 0;
-    for document in
-        ["README.md", "SECURITY.md", "image/README.md", "tests/README.md", "tests/kubernetes/bench/README.md"]
-    {
-        let text = read(document);
+    for (document, text) in documents().into_iter().filter(|(document, _)| names_tests(document)) {
         for word in code_words(&text) {
             if let Some(table) = word.strip_prefix("hostile ").and_then(|path| path.strip_suffix("::*")) {
                 let file = root().join(format!("tests/hostile/{table}.rs"));

@@ -10,19 +10,17 @@ use crate::error::EXIT_CODES;
 
 const MANUAL: &str = include_str!("../../../image/man/nodestrap.8");
 const README: &str = include_str!("../../../README.md");
-/// Those that name some of the flags.
-const OTHERS: [(&str, &str); 7] = [
+/// Those that name some of the flags, beside the documents of tests/.
+const OTHERS: [(&str, &str); 5] = [
     ("README.md", README),
     ("image/man/nodestrap.8.md", include_str!("../../../image/man/nodestrap.8.md")),
     ("image/README.md", include_str!("../../../image/README.md")),
     ("SECURITY.md", include_str!("../../../SECURITY.md")),
     ("CHANGELOG.md", include_str!("../../../CHANGELOG.md")),
-    ("tests/README.md", include_str!("../../../tests/README.md")),
-    ("the benchmark's README.md", include_str!("../../../tests/kubernetes/bench/README.md")),
 ];
 
 /// Flags of other programs that the documents speak of.
-const FOREIGN: [&str; 20] = [
+const FOREIGN: [&str; 21] = [
     // kubeadm token create, kubeadm kubeconfig user, kubeadm upgrade node
     "print-join-command",
     "old-config",
@@ -44,6 +42,7 @@ const FOREIGN: [&str; 20] = [
     "from",
     "ignore-missing",
     "check",
+    "example",
     "lib",
     "test",
 ];
@@ -102,10 +101,28 @@ fn the_help_fits_two_screens() {
     assert!(help.lines().count() <= 2 * 50, "{} lines", help.lines().count());
 }
 
+/// The documents below a folder.
+fn documents(folder: &Path, found: &mut Vec<(String, String)>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            documents(&path, found);
+        } else if path.extension().is_some_and(|end| end == "md") {
+            found.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
+        }
+    }
+}
+
 #[test]
 fn no_document_has_another_flag() {
     for (document, text) in OTHERS {
         has_no_other(document, text);
+    }
+    let mut of_tests = Vec::new();
+    documents(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests"), &mut of_tests);
+    assert!(of_tests.len() > 7, "{} documents of tests were found", of_tests.len());
+    for (document, text) in of_tests {
+        has_no_other(&document, &text);
     }
 }
 

@@ -10,7 +10,7 @@ pub type Key = (String, String);
 pub const EXIT: &str = "exit ";
 const TEST: &str = "# ";
 const CASE: &str = "## ";
-const HEAD: &str = "What runs do. `make goldens` writes this; tests/README.md says how it is read.\n";
+const HEAD: &str = "What runs do. `make goldens` writes this; tests/goldens/README.md says how it is read.\n";
 
 /// Cases, and the runs that each of them has.
 type Group<'a> = (Vec<&'a str>, &'a [String]);
