@@ -74,7 +74,6 @@ pub struct Field<'a> {
 
 impl<'a> Fields<'a> {
     /// Begins to read the fields that `bytes` holds.
-    #[must_use]
     pub fn of(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
@@ -124,7 +123,6 @@ impl<'a> Fields<'a> {
 
 impl<'a> Field<'a> {
     /// The fields that it is made of.
-    #[must_use]
     pub fn fields(self) -> Fields<'a> {
         Fields::of(self.value)
     }
@@ -142,20 +140,17 @@ impl<'a> Field<'a> {
 }
 
 /// The tag of `[number]`, constructed.
-#[must_use]
 pub const fn context(number: u32) -> Tag {
     Tag::ContextSpecific { constructed: true, number: TagNumber(number) }
 }
 
 /// The tag of `[number]`, primitive, as implicit tagging makes it.
-#[must_use]
 pub const fn implicit(number: u32) -> Tag {
     Tag::ContextSpecific { constructed: false, number: TagNumber(number) }
 }
 
 /// Writes one field. Every value that a node sends is shorter than 64 KiB: a name has at most 253 characters, and there
 /// are at most [`crate::limits::ALT_NAMES`] of them.
-#[must_use]
 pub fn tlv(tag: Tag, parts: &[&[u8]]) -> Vec<u8> {
     let value = parts.concat();
     let [.., high, low] = value.len().to_be_bytes();

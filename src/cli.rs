@@ -109,14 +109,12 @@ impl Invocation {
     }
 
     /// A variable of the environment, where the file of variables has it; an empty one is unset.
-    #[must_use]
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.variables.get(name)
     }
 
     /// Whether anything says which cluster to join, or by what right, also a source that cannot be read. An image may have
     /// the other settings for all of its machines.
-    #[must_use]
     pub fn names_cluster(&self) -> bool {
         const CLUSTER: [Flag; 11] = [
             Flag::Endpoint,
@@ -135,7 +133,6 @@ impl Invocation {
     }
 
     /// Where the report goes, if anywhere.
-    #[must_use]
     pub fn report(&self) -> Option<&Path> {
         self.settings.value(Flag::Report).map(Path::new)
     }

@@ -32,7 +32,6 @@ impl fmt::Debug for dyn Clock + '_ {
 }
 
 /// How far two moments are apart, in the largest unit that fits: `3 hours`.
-#[must_use]
 pub fn distance(one: SystemTime, other: SystemTime) -> String {
     let seconds =
         one.duration_since(other).or_else(|_| other.duration_since(one)).unwrap_or_default().as_secs();
@@ -46,7 +45,6 @@ pub fn distance(one: SystemTime, other: SystemTime) -> String {
 }
 
 /// A time as Go prints it, in whole seconds, rounded up: `4m52s`.
-#[must_use]
 pub fn short(time: Duration) -> String {
     let seconds = time.as_millis().div_ceil(1000);
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
@@ -73,7 +71,6 @@ pub struct SystemClock {
 
 impl SystemClock {
     /// A clock whose running time begins now.
-    #[must_use]
     pub fn start() -> Self {
         Self { start: Instant::now() }
     }
@@ -112,25 +109,22 @@ pub struct Deadline {
 
 impl Deadline {
     /// `budget` from now.
-    #[must_use]
     pub fn after(clock: &dyn Clock, budget: Duration) -> Self {
         Self::at(clock.elapsed().saturating_add(budget))
     }
 
     /// `budget` from the start of the program.
-    #[must_use]
     pub fn at(budget: Duration) -> Self {
         Self { end: budget, setting: "" }
     }
 
-    /// The same, which this setting says.
+    /// Notes the setting that says it, for the error when it has come.
     #[must_use]
     pub fn set_by(self, setting: &'static str) -> Self {
         Self { setting, ..self }
     }
 
     /// The setting that says so; empty where none does.
-    #[must_use]
     pub fn setting(self) -> &'static str {
         self.setting
     }
@@ -142,7 +136,6 @@ impl Deadline {
     }
 
     /// The time that is left, `None` when it is over.
-    #[must_use]
     pub fn left(self, clock: &dyn Clock) -> Option<Duration> {
         self.end.checked_sub(clock.elapsed()).filter(|left| !left.is_zero())
     }

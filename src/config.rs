@@ -135,7 +135,6 @@ impl JoinConfig {
 
     /// Compares a node's cluster, by its CA `keys` as [`crate::x509::Certificate::pin`] has them, with what is given: pins
     /// and CAs. Nobody is asked, so a CA behind a URL is not among them.
-    #[must_use]
     pub fn compare(&self, keys: &[String]) -> Comparison {
         let ca = self.method.ca().map(CaBundle::pins).unwrap_or_default();
         if ca.is_empty() && self.pins.given().is_empty() {

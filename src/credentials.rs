@@ -29,19 +29,16 @@ pub struct Credentials {
 
 impl Credentials {
     /// Those of a user; `None` without either.
-    #[must_use]
     pub fn of_user(token: Option<Secret<String>>, pair: Option<ClientPair>) -> Option<Self> {
         (token.is_some() || pair.is_some()).then_some(Self { token, token_file: None, pair })
     }
 
     /// The token, where there is one.
-    #[must_use]
     pub fn token(&self) -> Option<&Secret<String>> {
         self.token.as_ref()
     }
 
     /// The file with the token, where it is in one that is read anew.
-    #[must_use]
     pub fn token_file(&self) -> Option<&TokenFile> {
         self.token_file.as_ref()
     }
@@ -49,7 +46,7 @@ impl Credentials {
     /// The token, ready to be sent, where there is one. Each that is read from a file is masked in `log` first.
     ///
     /// # Errors
-    /// As [`Bearer::new`].
+    /// A usage error for a token with characters that no header can carry.
     pub fn bearer(&self, log: &Log) -> Result<Option<Bearer>> {
         if let Some(file) = &self.token_file {
             let (file, hidden) = (file.clone(), log.hidden());
@@ -63,19 +60,16 @@ impl Credentials {
     }
 
     /// Whether a kubelet can use all of them from bootstrap-kubelet.conf.
-    #[must_use]
     pub fn fit_kubelet(&self) -> bool {
         self.token_file.as_ref().is_none_or(|file| file.kubelet_path.is_some())
     }
 
     /// The client certificate, ready to be presented, where there is one.
-    #[must_use]
     pub fn identity(&self) -> Option<ClientIdentity> {
         self.pair.as_ref().map(|pair| ClientIdentity::new(&pair.chain, pair.key.clone()))
     }
 
-    /// The same for bootstrap-kubelet.conf.
-    #[must_use]
+    /// The credentials as bootstrap-kubelet.conf has them.
     pub fn embedded(&self) -> BootstrapUser<'_> {
         let text = |certificate: &Certificate| pem_blocks::encode("CERTIFICATE", &certificate.der);
         BootstrapUser {
@@ -91,7 +85,6 @@ impl Credentials {
 
 /// Whether a text holds only what a bearer token can (RFC 6750, section 2.1, b64token): it goes into a header, and into
 /// a kubeconfig.
-#[must_use]
 pub fn is_bearer_token(text: &str) -> bool {
     text.chars().all(|c| c.is_ascii_alphanumeric() || "-._~+/=".contains(c))
 }
@@ -122,9 +115,8 @@ pub struct TokenFile {
 impl TokenFile {
     /// The file at `path`, which `setting` names; `root` is the directory that stands for the node's `/`.
     ///
-    /// A kubelet will find it unless it is outside of that, below the credentials of a unit, which only that unit sees, or in a
-    /// place that ends with this process or may be private to it.
-    #[must_use]
+    /// A kubelet will find it unless it is outside of that, below the credentials of a unit, which only that unit sees,
+    /// or in a place that ends with this process or may be private to it.
     pub fn new(setting: String, path: String, root: &Path) -> Self {
         const FLEETING: [&str; 5] = ["run/credentials", "proc", "dev", "tmp", "var/tmp"];
         let below = Path::new(&path).strip_prefix(root).ok();

@@ -116,7 +116,7 @@ pub fn find(
 /// Waits until a token is in its file, which is first looked at here: the cluster is trusted.
 ///
 /// # Errors
-/// As of [`TokenFile::read`](crate::credentials::TokenFile::read) when the deadline has come.
+/// `ErrorKind::Files` when the deadline has come.
 fn wait_for_token(credentials: &Credentials, clock: &dyn Clock, deadline: Deadline, log: &Log) -> Result<()> {
     let Some(file) = credentials.token_file() else { return Ok(()) };
     let mut backoff = Backoff::new(clock, deadline);
@@ -138,7 +138,7 @@ fn wait_for_token(credentials: &Credentials, clock: &dyn Clock, deadline: Deadli
 /// Verifies what is known already as [`find`] does, without asking anybody.
 ///
 /// # Errors
-/// As of [`find`], except for what is retryable.
+/// Why it can never be trusted; what time may heal is none.
 pub fn check_known(method: &Method, pins: &Pins, system: &System) -> Result<()> {
     let now: SystemTime = system.clock.now();
     let outcome: Result<TrustedCluster> = match method {

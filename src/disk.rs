@@ -78,9 +78,6 @@ pub struct Root {
 
 impl Root {
     /// Opens the directory at `path`, which is the caller's word and may itself be a link.
-    ///
-    /// # Errors
-    /// As the system has it.
     pub fn open(path: &Path) -> io::Result<Self> {
         let fd = fs::open(path, DIRECTORY.difference(OFlags::NOFOLLOW), Mode::empty())?;
         let owner = fs::fstat(&fd)?.st_uid;
@@ -104,7 +101,7 @@ impl Root {
     /// parents 0755. They are durable when the first thing in it is.
     ///
     /// # Errors
-    /// As the system has it; `ELOOP` for more than [`limits::LINKS`] links.
+    /// The system's, and `ELOOP` for more than [`limits::LINKS`] links.
     pub fn directory(&self, path: &str, create: Option<u32>) -> io::Result<Directory> {
         let (directory, _) = self.walk(path, Goal::Directory(create))?;
         Ok(directory)
@@ -114,7 +111,7 @@ impl Root {
     /// none, or a directory on the way to it is missing.
     ///
     /// # Errors
-    /// As the system has it; anything but a regular file, and a larger one, is an error.
+    /// The system's, and for anything but a regular file, and a larger one.
     pub fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
         Ok(self.examine(path)?.map(|file| file.bytes))
     }
@@ -123,7 +120,7 @@ impl Root {
     /// directory.
     ///
     /// # Errors
-    /// As the system has it, and when there are more.
+    /// The system's, and when there are more.
     pub fn names(&self, path: &str) -> io::Result<Vec<OsString>> {
         let directory = match self.directory(path, None) {
             Ok(directory) => directory,
@@ -151,18 +148,12 @@ impl Root {
     }
 
     /// Whether a file of this kind is at `path`, following links below the root, whoever has put it there.
-    ///
-    /// # Errors
-    /// As the system has it.
     pub fn has(&self, path: &str, kind: FileType) -> io::Result<bool> {
         Ok(self.look(path)?.is_some_and(|seen| seen.kind == kind))
     }
 
     /// What kind of file is at `path`, in a directory that nobody else can change: a link at its end is not followed, unless
     /// a slash stands behind it. `None` where there is nothing.
-    ///
-    /// # Errors
-    /// As the system has it.
     pub fn kind(&self, path: &str) -> io::Result<Option<FileType>> {
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
         let name = if name.is_empty() { "." } else { name };
@@ -177,9 +168,6 @@ impl Root {
     }
 
     /// What is at `path`, following links below the root, whoever has put it there. `None` where there is nothing.
-    ///
-    /// # Errors
-    /// As the system has it.
     pub fn look(&self, path: &str) -> io::Result<Option<Seen>> {
         let found = self.walk(path, Goal::Sight).and_then(|(directory, name)| {
             Ok(fs::statat(&directory.fd, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW)?)

@@ -120,13 +120,11 @@ pub const EXIT_CODES: [(ErrorKind, &str, &str); 11] = [
 
 impl ErrorKind {
     /// The name that reports give this kind.
-    #[must_use]
     pub fn name(self) -> &'static str {
         EXIT_CODES[self as usize - 1].1
     }
 
     /// The process's exit code.
-    #[must_use]
     pub fn exit_code(self) -> u8 {
         self as u8
     }
@@ -145,7 +143,6 @@ pub enum Retry {
 
 impl Retry {
     /// What heals one of two: as long as one of them is worth waiting for, it is, and not before the later wish.
-    #[must_use]
     pub fn beside(self, other: Self) -> Self {
         match (self, other) {
             (Self::Never, retry) | (retry, Self::Never) => retry,
@@ -213,61 +210,52 @@ impl Error {
         }))
     }
 
-    /// The same with what to do about it.
-    #[must_use]
+    /// Says what to do about it.
     pub fn with_help(mut self, help: impl Into<Cow<'static, str>>) -> Self {
         self.0.help = Some(help.into());
         self
     }
 
-    /// The same with its cause.
-    #[must_use]
+    /// Keeps its cause.
     pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
     }
 
-    /// The same with another answer to whether waiting heals it.
-    #[must_use]
+    /// Says whether waiting heals it.
     pub fn with_retry(mut self, retry: Retry) -> Self {
         self.0.retry = retry;
         self
     }
 
-    /// The same as the last of these attempts.
-    #[must_use]
+    /// Says that it was the last of these attempts.
     pub fn given_up_after(mut self, attempts: Attempts) -> Self {
         self.0.attempts = Some(attempts);
         self
     }
 
-    /// The same with words added to what happened.
-    #[must_use]
+    /// Adds words to what happened.
     pub fn with_note(mut self, note: &str) -> Self {
         self.0.what.push_str(note);
         self
     }
 
     /// The step that failed.
-    #[must_use]
     pub fn step(&self) -> Step {
         self.0.step
     }
 
     /// Kind, and so exit code.
-    #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
     /// Whether waiting can heal it.
-    #[must_use]
     pub fn retry(&self) -> Retry {
         self.0.retry
     }
 
     /// How far the attempt came: of several endpoints the one with the greatest has the most to tell.
-    #[must_use]
     pub fn progress(&self) -> u8 {
         match self.0.kind {
             ErrorKind::Internal | ErrorKind::Usage => 0,
@@ -280,13 +268,11 @@ impl Error {
     }
 
     /// What to do about it, as one line.
-    #[must_use]
     pub fn help(&self) -> Option<String> {
         self.0.help.as_deref().map(one_line)
     }
 
     /// The error, its causes, and how long it was tried, on one line.
-    #[must_use]
     pub fn summary(&self) -> String {
         let mut text = self.chain().join(": ");
         if let Some(Attempts { count, time, setting }) = self.0.attempts
@@ -301,7 +287,6 @@ impl Error {
     }
 
     /// The error and its causes, outermost first, each as one line.
-    #[must_use]
     pub fn chain(&self) -> Vec<String> {
         let mut chain = vec![one_line(&format!("{}: {}", self.0.step, self.0.what))];
         let mut next = self.source();
@@ -328,7 +313,6 @@ impl StdError for Error {
 }
 
 /// A cause as it stands behind a colon: of the system's errors without their number, `connection refused`.
-#[must_use]
 pub fn reason(cause: &dyn fmt::Display) -> String {
     let cause = cause.to_string();
     match cause.split_once(" (os error ") {
@@ -346,7 +330,6 @@ pub fn reason(cause: &dyn fmt::Display) -> String {
 
 /// Text that a server or a file supplied, made fit for one line of a terminal or a log: control characters (escape
 /// sequences, line breaks) become spaces, and no more than [`limits::FOREIGN_TEXT`] characters are kept.
-#[must_use]
 pub fn sanitize(text: &str) -> String {
     let mut rest = text.trim().chars();
     let mut clean: String = rest.by_ref().take(limits::FOREIGN_TEXT).map(replace_control_char).collect();
@@ -357,7 +340,6 @@ pub fn sanitize(text: &str) -> String {
 }
 
 /// Text with a space for each control character, whole: a path that a message names can hold any.
-#[must_use]
 pub fn one_line(text: &str) -> String {
     text.chars().map(replace_control_char).collect()
 }

@@ -66,10 +66,10 @@ impl Unverified {
         Ok(Self(Client::new(system, endpoint, "", config.map_err(internal)?, hurry)?))
     }
 
-    /// The same without a connection.
+    /// Another one to the same endpoint, which dials with its first request.
     ///
     /// # Errors
-    /// As [`Self::to_each`].
+    /// A usage error when it is to be reached through a proxy that cannot be used.
     pub fn without_connection(&self) -> Result<Self> {
         let Client { line, system, .. } = &self.0;
         Self::to_one(system, line.endpoint(), line.hurry())
@@ -95,19 +95,16 @@ impl Unverified {
     }
 
     /// The endpoint that is dialled.
-    #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         self.0.line.endpoint()
     }
 
     /// Whether it is reached through a proxy.
-    #[must_use]
     pub fn is_proxied(&self) -> bool {
         self.0.line.proxy().is_some()
     }
 
     /// The endpoint and the proxy on the way to it, for people.
-    #[must_use]
     pub fn route(&self) -> String {
         self.0.to_string()
     }
@@ -128,7 +125,8 @@ impl Unverified {
     /// Turns the connection in use into a verified one, and has every later redial verified too.
     ///
     /// # Errors
-    /// As [`Self::check_chain`].
+    /// [`ErrorKind::NotTrusted`] when the chain does not lead to `roots` or does not name the endpoint;
+    /// [`ErrorKind::Clock`] when only the time is wrong.
     pub fn verify(self, roots: &Roots, path: &ServerUrl) -> Result<Verified> {
         self.check_chain(roots)?;
         let verified = ServerCertificate::Verified(roots.0.clone());
@@ -140,10 +138,10 @@ impl Unverified {
         Ok(Verified(client))
     }
 
-    /// Drops this connection for a verified one to another server.
+    /// Drops this connection for a verified one to another server, which the first request dials.
     ///
     /// # Errors
-    /// As [`Verified::dial`]; the first request dials.
+    /// A usage error when it is to be reached through a proxy that cannot be used.
     pub fn switch_to(self, server: &ServerUrl, roots: &Roots) -> Result<Verified> {
         Verified::dial(&self.0.system, server, roots, None)
     }
@@ -174,7 +172,7 @@ impl Verified {
     /// on it.
     ///
     /// # Errors
-    /// As [`Self::call`].
+    /// What ends a request without a response.
     pub fn local_address(&self, step: Step, timeout: Duration) -> Result<Option<IpAddr>> {
         self.0.line.open_ahead(timeout).map_err(|e| self.0.failure(step, &e.into()))
     }
@@ -205,7 +203,7 @@ impl Verified {
     /// Begins a watch: the answer's lines come one by one. Any status but 200 is returned as a whole reply.
     ///
     /// # Errors
-    /// As [`Self::call`].
+    /// What ends a request without a response.
     pub fn watch(
         &self,
         step: Step,

@@ -100,15 +100,15 @@ impl Reader {
     /// missing.
     ///
     /// # Errors
-    /// A usage error for what is there and no text, or too long.
+    /// A usage error for what is there and not text, or too long.
     pub(crate) fn text(&mut self, setting: &str, name: &str) -> Result<Option<Secret<String>>> {
         self.read(setting, name, Path::new(name))
     }
 
-    /// The same of a file that has been found for `name`, such as one beside the file that names it.
+    /// Reads the file at `path` that has been found for `name`, such as one beside the file that names it.
     ///
     /// # Errors
-    /// As of [`Self::text`].
+    /// A usage error for what is there and not text, or too long.
     pub(crate) fn read(&mut self, setting: &str, name: &str, path: &Path) -> Result<Option<Secret<String>>> {
         let text = self.text_or_nothing(setting, name, path)?;
         if text.as_ref().is_some_and(|text| text.expose().trim().is_empty()) {
@@ -117,10 +117,10 @@ impl Reader {
         Ok(text)
     }
 
-    /// The same of a file that may be empty.
+    /// Reads a file that may be empty.
     ///
     /// # Errors
-    /// As of [`Self::text`].
+    /// A usage error for what is there and not text, or too long.
     pub(crate) fn text_or_nothing(
         &mut self,
         setting: &str,
@@ -217,7 +217,7 @@ fn shown(setting: &str, name: &str) -> String {
     }
 }
 
-/// The same of what was read: there is such a file.
+/// How a message names what a setting names, after it was read: there is such a file.
 pub(crate) fn read_from(setting: &str, name: &str) -> String {
     if name == STANDARD_INPUT { shown(setting, name) } else { format!("{setting}: {name}") }
 }

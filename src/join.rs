@@ -72,7 +72,7 @@ pub fn join(options: &JoinConfig, system: &System, log: &Log, report: &mut Repor
 /// Goes as far as a join does before it asks anybody or looks at an identity: what is wrong or missing is told.
 ///
 /// # Errors
-/// As of [`join`].
+/// The first thing that a join would refuse.
 pub(crate) fn rehearse(options: &JoinConfig, system: &System, log: &Log, report: &mut Report) -> Result<()> {
     let run = Run::open(options, system, log, report)?;
     run.patches()?;

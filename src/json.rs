@@ -16,7 +16,6 @@ use crate::limits;
 /// `None` for what is not UTF-8 text (RFC 8259, section 8.1) or not JSON, has one of the names twice in an object, or has
 /// more than [`limits::JSON_VALUES`] values that are kept. Why is not told: the parser's words quote the text, which may be
 /// a secret.
-#[must_use]
 pub fn tree(json: &[u8], names: &[&str]) -> Option<Value> {
     let json = str::from_utf8(json).ok()?;
     read(json, Some(names), limits::JSON_VALUES)
@@ -25,7 +24,6 @@ pub fn tree(json: &[u8], names: &[&str]) -> Option<Value> {
 /// Reads all of it, for a caller that has bounded it.
 ///
 /// `None` for what is not JSON, or has a name twice in an object.
-#[must_use]
 pub fn whole(json: &str) -> Option<Value> {
     read(json, None, usize::MAX)
 }
@@ -39,7 +37,6 @@ fn read(json: &str, names: Option<&[&str]>, most: usize) -> Option<Value> {
 }
 
 /// A field of an object, null where it is missing; `None` where `value` is something else than an object.
-#[must_use]
 pub fn field<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
     match value {
         Value::Object(fields) => Some(fields.get(name).unwrap_or(&Value::Null)),
@@ -49,13 +46,11 @@ pub fn field<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
 }
 
 /// The string in a field, empty where it is missing; `None` where the field is something else.
-#[must_use]
 pub fn text<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
     string(field(value, name)?)
 }
 
 /// A string, empty for null; `None` for anything else.
-#[must_use]
 pub fn string(value: &Value) -> Option<&str> {
     match value {
         Value::String(text) => Some(text),
@@ -65,7 +60,6 @@ pub fn string(value: &Value) -> Option<&str> {
 }
 
 /// The list in a field, empty where it is missing; `None` where the field is something else.
-#[must_use]
 pub fn list<'v>(value: &'v Value, name: &str) -> Option<&'v [Value]> {
     match field(value, name)? {
         Value::Array(items) => Some(items),
@@ -100,7 +94,7 @@ struct Tree<'a> {
 }
 
 impl Tree<'_> {
-    /// The same for a part of it.
+    /// The tree for a part of it.
     fn part(&mut self, conditions: bool) -> Tree<'_> {
         *self.left = self.left.and_then(|left| left.checked_sub(1));
         Tree { names: self.names, left: self.left, conditions: conditions && self.names.is_some() }
@@ -183,7 +177,6 @@ impl<'de> Visitor<'de> for Tree<'_> {
 }
 
 /// A text in double quotes, as JSON and YAML have it, and of printable ASCII Go's `%q` and systemd's EnvironmentFile.
-#[must_use]
 pub fn quoted(text: &str) -> String {
     // Room for all of it: a token may be in it, and a buffer that grows leaves copies behind.
     let mut quoted = String::with_capacity(2 * text.len() + 2);

@@ -41,7 +41,6 @@ impl Key {
 
     /// Reads a key file that this program, a kubelet or an operator has written: the first block that is a private key,
     /// in SEC 1 or PKCS#8 (`crypto/tls`, `X509KeyPair`). `None` for anything that is no P-256 key with its public half.
-    #[must_use]
     pub fn from_pem(pem: &[u8]) -> Option<Self> {
         let (label, der) = pem_blocks::private_key(pem)?;
         let der = der.expose();
@@ -65,19 +64,16 @@ impl Key {
     }
 
     /// The key as PEM, `EC PRIVATE KEY`, as Go writes it.
-    #[must_use]
     pub fn pem(&self) -> &Secret<String> {
         &self.pem
     }
 
     /// The DER of its SubjectPublicKeyInfo (RFC 5480, section 2).
-    #[must_use]
     pub fn spki(&self) -> Vec<u8> {
         tlv(Tag::Sequence, &[&algorithm(), &tlv(Tag::BitString, &[&[0], self.point()])])
     }
 
     /// Whether a SubjectPublicKeyInfo is that of a P-256 key, the only kind that this program makes.
-    #[must_use]
     pub fn is_p256(spki: &[u8]) -> bool {
         let first = Fields::of_sequence(spki).and_then(|mut fields| fields.any());
         first.is_ok_and(|field| field.raw == algorithm())

@@ -134,7 +134,6 @@ impl Kubeconfig {
     }
 
     /// Whether a key or a token is written in it, whosever it is.
-    #[must_use]
     pub fn embeds_a_secret(&self) -> bool {
         let has = |user: &User| !(user.client_key_data.expose().is_empty() && user.token.expose().is_empty());
         self.users.iter().any(|(_, user)| has(user))
@@ -154,10 +153,10 @@ impl Kubeconfig {
             .ok_or(KubeconfigError::Content("no current cluster"))
     }
 
-    /// The cluster that a kubelet means, which follows the current context, else as of [`Self::discovery_cluster`].
+    /// The cluster that a kubelet means, which follows the current context, else that of [`Self::discovery_cluster`].
     ///
     /// # Errors
-    /// As of [`Self::discovery_cluster`].
+    /// When no cluster, or more than one, is left to choose from.
     pub fn kubelets_cluster(&self) -> Result<&Cluster, KubeconfigError> {
         self.current_context()
             .and_then(|context| find(&self.clusters, &context.cluster))
@@ -165,14 +164,12 @@ impl Kubeconfig {
     }
 
     /// The cluster and user of the current context.
-    #[must_use]
     pub fn current(&self) -> Option<(&Cluster, &User)> {
         let context = self.current_context()?;
         Some((find(&self.clusters, &context.cluster)?, find(&self.users, &context.user)?))
     }
 
     /// Whether any user is known by something that this text itself holds and that is secret.
-    #[must_use]
     pub fn holds_secret(&self) -> bool {
         self.users.iter().any(|(_, user)| {
             let is_password = matches!(user.unsupported, Some("username" | "password"));
@@ -248,7 +245,7 @@ fn named<T>(
     Ok(items)
 }
 
-/// The same before what is in them is read.
+/// The entries of a list by their names, before what is in them is read.
 fn entries<'v>(
     config: &'v Value,
     list: &str,
@@ -282,7 +279,6 @@ fn entries<'v>(
 ///
 /// `server` is a checked URL, `ca_data` base64; neither needs quotes in YAML. A token, which a header can carry, may look
 /// like a number, and one of a kubeconfig may hold quotes.
-#[must_use]
 pub fn bootstrap(server: &str, ca_data: &str, user: &BootstrapUser<'_>) -> Secret<String> {
     // Room for all of it: a buffer that grows leaves copies of secrets behind.
     let pair = user.pair.as_ref().map_or(0, |(certificate, key)| 2 * (certificate.len() + key.len()));
@@ -353,7 +349,6 @@ fn is_plain(token: &str) -> bool {
 /// (`pkg/kubelet/certificate/bootstrap/bootstrap.go`, `writeKubeconfigFromBootstrapping`).
 ///
 /// `pair` is the path of the PEM file with certificate and key.
-#[must_use]
 pub fn kubelet(server: &str, ca_data: &str, pair: &str) -> String {
     format!(
         "apiVersion: v1

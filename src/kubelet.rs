@@ -172,7 +172,6 @@ impl KubeletFiles {
     /// The flags alone, which need nothing of the cluster. The container runtime's socket is among them, where it is given,
     /// as kubeadm has it where the node's configuration is not its own (`cmd/kubeadm/app/phases/kubelet/flags.go`,
     /// `buildKubeletArgsCommon`).
-    #[must_use]
     pub fn only_flags(registration: &NodeRegistration, machine: &Machine<'_>) -> Self {
         let flags = flags_file(&registration.arguments(machine, machine.cri_socket));
         Self { config: None, instance: None, flags }

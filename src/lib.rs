@@ -8,7 +8,13 @@
 // What is listed for tests is no interface.
 #![cfg_attr(
     feature = "testing",
-    allow(missing_docs, clippy::missing_errors_doc, clippy::missing_panics_doc, clippy::must_use_candidate)
+    allow(
+        missing_docs,
+        clippy::missing_errors_doc,
+        clippy::missing_panics_doc,
+        clippy::must_use_candidate,
+        clippy::return_self_not_must_use
+    )
 )]
 
 // Leaves: used by any stage, using no stage, and in an order of their own.

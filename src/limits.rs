@@ -21,7 +21,8 @@ pub const DIAL_ONE_OF_MANY: Duration = Duration::from_secs(3);
 pub const DNS_TIMEOUT: Duration = Duration::from_secs(5);
 /// The shortest time before another name server is asked too, however little is left.
 pub const DNS_STEP: Duration = Duration::from_millis(100);
-/// How often one name server is asked at most. glibc takes 5 (resolv.conf(5), `attempts`), Go any number; time ends it sooner.
+/// How often one name server is asked at most. glibc takes 5 (resolv.conf(5), `attempts`), Go any number; time ends it
+/// sooner.
 pub const DNS_ATTEMPTS: usize = 100;
 /// Name servers that are asked, the first ones (resolv.conf(5), `MAXNS`).
 pub const NAME_SERVERS: usize = 3;

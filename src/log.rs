@@ -40,7 +40,6 @@ mod priority {
 
 impl Log {
     /// A log that prints its lines on standard error and tells them to `manager`.
-    #[must_use]
     pub fn new(manager: Option<Notify>) -> Self {
         Self { manager, ..Self::default() }
     }
@@ -55,7 +54,6 @@ impl Log {
 
     /// A log that prints nothing.
     #[cfg(any(test, feature = "testing"))]
-    #[must_use]
     pub fn silent() -> Self {
         Self { quiet: true, ..Self::default() }
     }
@@ -85,7 +83,6 @@ impl Log {
     }
 
     /// A text without what nobody may see of it.
-    #[must_use]
     pub fn redact(&self, text: &str) -> String {
         masked(&self.hidden.borrow().mask(text), &self.names.borrow())
     }

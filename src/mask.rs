@@ -11,7 +11,6 @@ const STARS: &str = "***";
 
 /// The text without what has the shape of a token, in any case and percent-encoded too, of a JSON web token, or of the user
 /// in a URL. `names` are names of hosts and nodes that are in use: where one of them has a token's shape it stays.
-#[must_use]
 pub fn masked(text: &str, names: &[String]) -> String {
     let bytes = text.as_bytes();
     let mut shown = String::with_capacity(text.len());

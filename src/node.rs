@@ -40,7 +40,7 @@ use crate::x509;
 /// Where the packages put kubeadm, where people do, and where Flatcar's extensions do.
 const KUBEADM: [&str; 3] = ["/usr/bin/kubeadm", "/usr/local/bin/kubeadm", "/opt/bin/kubeadm"];
 
-/// The node's disk, by what its files mean.
+/// The node's disk, by what its files mean. Errors have the kind [`ErrorKind::Files`] where a method says nothing else.
 #[derive(Debug)]
 pub struct NodeFiles {
     root: Root,
@@ -96,9 +96,6 @@ impl NodeFiles {
     }
 
     /// The name in the image's `/etc/hostname`: its first line that is no comment (hostname(5)).
-    ///
-    /// # Errors
-    /// [`ErrorKind::Files`] when the file is there and cannot be read.
     pub fn hostname(&self) -> Result<Option<String>> {
         let bytes = self.root.read("/etc/hostname").map_err(|e| self.unreadable("/etc/hostname", e))?;
         let text = String::from_utf8(bytes.unwrap_or_default()).unwrap_or_default();
@@ -107,10 +104,7 @@ impl NodeFiles {
     }
 
     /// Writes bootstrap-kubelet.conf as kubeadm writes it, where it is not there already. With it, ca.crt and its own
-    /// configuration a kubelet can finish alone.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Files`]; what was there before is still there.
+    /// configuration a kubelet can finish alone. If that fails, what was there before is still there.
     pub fn write_bootstrap(&self, cluster: &TrustedCluster, credentials: &Credentials) -> Result<()> {
         let server = cluster.server().as_str();
         let text = kubeconfig::bootstrap(server, &cluster.ca().base64(), &credentials.embedded());
@@ -127,9 +121,6 @@ impl NodeFiles {
     ///
     /// A file that is no key, such as a torn one, is replaced: a kubelet would stop at it. So is one that is not this
     /// user's alone: others would know the node's key.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Files`].
     pub fn pending_key(&self, kind: &CertificateKind) -> Result<Key> {
         let certificates = self.layout.certificates.as_str();
         let directory = self.directory(certificates, 0o755)?;
@@ -150,9 +141,6 @@ impl NodeFiles {
     }
 
     /// Forgets the key of a request that is of no use any more.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Files`].
     pub fn discard_pending_key(&self, kind: &CertificateKind) -> Result<()> {
         let name = pending_key(kind);
         self.removing(self.layout.certificates.as_str(), &name, |directory| directory.remove(&name))
@@ -163,9 +151,7 @@ impl NodeFiles {
     /// The name carries the time at which the certificate begins, in UTC: the same certificate has the same name again in
     /// the run after a crash, which finds the file instead of leaving it beside another one. The kubelet takes its local
     /// time, which at first boot may be wrong.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Files`]; what was there before is still complete.
+    /// If it fails, what was there before is still complete.
     pub fn write_pair(
         &self,
         kind: &CertificateKind,
@@ -190,9 +176,7 @@ impl NodeFiles {
     }
 
     /// Writes kubelet.conf, which leads to the client's pair, but for its name: with that it commits the identity.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Files`]; what was there before is still complete.
+    /// If it fails, what was there before is still complete.
     pub fn stage_kubelet_conf(&self, cluster: &TrustedCluster) -> Result<KubeletConf> {
         let pair = self.current(CertificateKind::CLIENT);
         let text = kubeconfig::kubelet(cluster.server().as_str(), &cluster.ca().base64(), &pair);
@@ -205,9 +189,6 @@ impl NodeFiles {
 
     /// Makes the identity durable that an interrupted run has left. The key's first file tells of one: without an
     /// interruption it goes when all else is durable.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Files`].
     pub fn finish_interrupted(&self) -> Result<()> {
         let Layout { kubeconfig, certificates, ca } = &self.layout;
         let at = certificates.as_str();
@@ -223,9 +204,6 @@ impl NodeFiles {
 
     /// Removes what a joined node does not need: the key's first file, and the bootstrap kubeconfig unless it is to be
     /// kept.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Files`].
     pub fn clean_up(&self, keep_bootstrap: bool) -> Result<()> {
         self.tidy(self.layout.certificates.as_str(), &pending_key(CertificateKind::CLIENT))?;
         if keep_bootstrap { Ok(()) } else { self.remove_bootstrap() }
@@ -233,9 +211,6 @@ impl NodeFiles {
 
     /// Removes the bootstrap kubeconfig with its token, as kubeadm does for a node that has joined
     /// (`cmd/kubeadm/app/cmd/phases/join/kubelet.go`).
-    ///
-    /// # Errors
-    /// [`ErrorKind::Files`].
     pub fn remove_bootstrap(&self) -> Result<()> {
         self.tidy(KUBERNETES, BOOTSTRAP)
     }
@@ -332,9 +307,7 @@ pub struct KubeletConf {
 
 impl KubeletConf {
     /// Commits the identity: the pair and its link must be there.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Files`]; what was there before is still complete.
+    /// If it fails, what was there before is still complete.
     pub fn commit(self) -> Result<()> {
         self.staged.commit().map_err(|e| unwritable(&self.path, e))
     }

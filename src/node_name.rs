@@ -29,7 +29,7 @@ impl NodeName {
         })
     }
 
-    /// The same.
+    /// Takes a name, for who words the error.
     ///
     /// # Errors
     /// What it is instead, without any part of it.
@@ -52,25 +52,21 @@ impl NodeName {
     }
 
     /// The name itself.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The user name, which is the certificate's CN: `system:node:NAME`.
-    #[must_use]
     pub fn user(&self) -> String {
         format!("{USER_PREFIX}{}", self.0)
     }
 
     /// The subject of the node's certificate: O=system:nodes, CN=system:node:NAME, nothing else.
-    #[must_use]
     pub fn subject(&self) -> Name {
         Name { organizations: vec![ORGANIZATION.to_owned()], common_names: vec![self.user()], others: 0 }
     }
 
     /// Whether a kubelet can register under it: the label `kubernetes.io/hostname` holds 63 characters.
-    #[must_use]
     pub fn fits_label(&self) -> bool {
         self.0.len() <= limits::LABEL
     }

@@ -9,7 +9,6 @@ pub const PKCS8_LABEL: &str = "PRIVATE KEY";
 
 /// The blocks of a text, which may be foreign, and may hold a key. `None` for what is no PEM, or none to Go: a block
 /// begins and ends with lines of its own.
-#[must_use]
 pub fn blocks(text: &[u8]) -> Option<Vec<Pem>> {
     let mut lines = text.split(|byte| *byte == b'\n');
     let mut is_inside = false;
@@ -29,14 +28,12 @@ pub fn blocks(text: &[u8]) -> Option<Vec<Pem>> {
 }
 
 /// The first block that is a private key, as Go takes it (`crypto/tls`, `X509KeyPair`): its label, and what it holds.
-#[must_use]
 pub fn private_key(text: &[u8]) -> Option<(String, Secret<Vec<u8>>)> {
     let block = blocks(text)?.into_iter().find(|block| block.tag().ends_with(PKCS8_LABEL))?;
     Some((block.tag().to_owned(), Secret::new(block.into_contents())))
 }
 
 /// One block, with line feeds.
-#[must_use]
 pub fn encode(label: &str, der: &[u8]) -> String {
     let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
     pem::encode_config(&Pem::new(label, der), config)

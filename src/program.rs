@@ -82,9 +82,9 @@ pub fn run() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Tells the kubelet's unit whether it has to wait for this machine to be joined, by a file that its condition looks for.
-/// `RUNTIME_DIRECTORY` is that of nodestrap.service (systemd.exec(5)): nobody waits for a run by hand, and without anything to
-/// join by the kubelet is somebody else's.
+/// Tells the kubelet's unit whether it has to wait for this machine to be joined, by a file that its condition looks
+/// for. `RUNTIME_DIRECTORY` is that of nodestrap.service (systemd.exec(5)): nobody waits for a run by hand, and without
+/// anything to join by the kubelet is somebody else's.
 fn tell_kubelet_unit(waits: bool, log: &Log) {
     if std::env::var_os("RUNTIME_DIRECTORY").is_none_or(|directory| directory != disk::RUNTIME) {
         return;

@@ -10,7 +10,7 @@ const PIECE: usize = 4096;
 /// grow, which would leave copies behind.
 ///
 /// # Errors
-/// As of the source. What came before is in `bytes`.
+/// The source's. What came before is in `bytes`.
 pub fn to_end(source: &mut dyn Read, bytes: &mut Vec<u8>, most: usize) -> io::Result<()> {
     let mut piece = [0; PIECE];
     while bytes.len() < most {

@@ -30,7 +30,6 @@ pub enum Success {
 
 impl Success {
     /// The name that reports give it.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Joined => "joined",
@@ -75,7 +74,6 @@ pub struct CertificateInfo {
 
 impl CertificateInfo {
     /// Those of a certificate that is the node's, which this run has stored in `file`, or found there.
-    #[must_use]
     pub fn of(certificate: &Certificate, file: Option<String>) -> Self {
         let not_after = x509::utc(certificate.not_after);
         Self { issuer: certificate.issuer.to_string(), not_after, file }
@@ -107,7 +105,6 @@ pub enum Level {
 
 impl Level {
     /// The word that begins its line.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -167,7 +164,6 @@ pub struct Report {
 
 impl Report {
     /// An empty report.
-    #[must_use]
     pub fn new() -> Self {
         Self { version: env!("CARGO_PKG_VERSION"), ..Self::default() }
     }
@@ -222,7 +218,6 @@ impl Report {
 }
 
 /// A duration as people and reports have it.
-#[must_use]
 pub fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -49,13 +49,11 @@ pub struct Pause {
 
 impl Pause {
     /// What failed and what comes next, for people, where it is news.
-    #[must_use]
     pub fn line(&self) -> Option<String> {
         self.news.as_ref().map(|news| format!("{news}; {}", self.prospect()))
     }
 
     /// What comes next, for people. Drawn pauses are not shown.
-    #[must_use]
     pub fn prospect(&self) -> String {
         match (self.wish.unwrap_or_default().as_secs(), self.retry) {
             (0, Retry::Briefly(_)) => format!("retrying for {}", short(self.left)),
@@ -104,7 +102,7 @@ impl<'a> Backoff<'a> {
     /// what the failure is about.
     ///
     /// # Errors
-    /// As [`Self::next`] when the deadline has come; the pause itself is nothing.
+    /// The error to give up with, when the deadline has come.
     pub fn next_endpoint(&mut self, error: Error, subject: &str) -> Result<Pause> {
         let Some(left) = self.deadline.left(self.clock) else {
             return self.next(error, subject);

@@ -28,7 +28,6 @@ impl std::fmt::Debug for RsaKey {
 impl RsaKey {
     /// Reads a key file that an operator has written: the first block that is a private key, in PKCS#1 or PKCS#8. `None` for
     /// anything but an RSA key of [`crate::limits::RSA_CLIENT_BITS`] whose parts belong together.
-    #[must_use]
     pub fn from_pem(pem: &[u8]) -> Option<Self> {
         let (label, der) = pem_blocks::private_key(pem)?;
         let pair = match label.as_str() {
@@ -42,13 +41,11 @@ impl RsaKey {
     }
 
     /// The key as PEM, labelled as it was.
-    #[must_use]
     pub fn pem(&self) -> &Secret<String> {
         &self.pem
     }
 
     /// Whether a SubjectPublicKeyInfo is that of its public half.
-    #[must_use]
     pub fn is_of(&self, spki: &[u8]) -> bool {
         let public = Fields::of_sequence(spki).and_then(|mut fields| {
             fields.any()?; // algorithm

@@ -21,7 +21,6 @@ pub struct Notify {
 impl Notify {
     /// The socket that `$NOTIFY_SOCKET` names, by a path or as an abstract `@name`. `None` for anything else, such as
     /// the `vsock:` of a virtual machine, which is for other programs.
-    #[must_use]
     pub fn to(variable: Option<OsString>) -> Option<Self> {
         let name = variable?;
         let manager = match name.as_bytes() {

@@ -23,7 +23,7 @@ impl<T: Zeroize> Secret<T> {
         &self.0
     }
 
-    /// The same, to be put together in its place.
+    /// The value, to be put together in its place.
     pub fn expose_mut(&mut self) -> &mut T {
         &mut self.0
     }
@@ -65,7 +65,6 @@ impl Hidden {
     }
 
     /// The text without them and, where it is cut, without the beginning of one.
-    #[must_use]
     pub fn mask(&self, text: &str) -> String {
         let mut clean = String::with_capacity(text.len());
         let mut rest = text;

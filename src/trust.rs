@@ -38,8 +38,8 @@ impl TrustedCluster {
     ///
     /// # Errors
     /// [`ErrorKind::NotTrusted`] when none of the certificates is a CA, or there are pins, and not one for each certificate;
-    /// [`ErrorKind::Clock`], which is retryable, when none of the CAs is valid `now`; a usage error as of
-    /// [`SignedCluster::open`].
+    /// [`ErrorKind::Clock`], which is retryable, when none of the CAs is valid `now`; a usage error when the server is to be
+    /// reached through a proxy that cannot be used.
     pub fn configured(
         system: &System,
         server: ServerUrl,
@@ -54,19 +54,16 @@ impl TrustedCluster {
     }
 
     /// The API server, as cluster-info names it.
-    #[must_use]
     pub fn server(&self) -> &ServerUrl {
         &self.server
     }
 
     /// The CAs of the cluster.
-    #[must_use]
     pub fn ca(&self) -> &CaBundle {
         &self.ca
     }
 
     /// The connection to the API server; every handshake on it leads to one of the CAs.
-    #[must_use]
     pub fn api(&self) -> &Verified {
         &self.api
     }
@@ -88,8 +85,9 @@ impl UnverifiedClusterInfo {
     /// Decides whether it is what the token's cluster has signed. The content is not trusted at all; token and pins are.
     ///
     /// # Errors
-    /// [`ErrorKind::NotPublished`], which is retryable, when there is no signature for this token; [`ErrorKind::Clock`], which
-    /// is retryable, when only the time is wrong; [`ErrorKind::NotTrusted`] for everything else.
+    /// [`ErrorKind::NotPublished`], which is retryable, when there is no signature for this token;
+    /// [`ErrorKind::Clock`], which is retryable, when only the time is wrong; [`ErrorKind::NotTrusted`] for everything
+    /// else.
     pub fn verify(&self, now: SystemTime) -> Result<SignedCluster> {
         let kubeconfig = jws::verify(&self.info, &self.token)?;
         SignedCluster::read(kubeconfig, &self.pins, now)
@@ -106,8 +104,8 @@ impl PinnedCluster {
     /// Reads `info`, which is not trusted at all; `pins` are.
     ///
     /// # Errors
-    /// [`ErrorKind::NotPublished`], which is retryable, without a kubeconfig; [`ErrorKind::Clock`], which is retryable, when only
-    /// the time is wrong; [`ErrorKind::NotTrusted`] for everything else, and without pins.
+    /// [`ErrorKind::NotPublished`], which is retryable, without a kubeconfig; [`ErrorKind::Clock`], which is retryable,
+    /// when only the time is wrong; [`ErrorKind::NotTrusted`] for everything else, and without pins.
     pub fn read(info: &ClusterInfo, pins: &Pins, now: SystemTime) -> Result<Self> {
         if pins.given().is_empty() {
             let what = "cluster-info without a signature needs a CA pin";
@@ -122,7 +120,7 @@ impl PinnedCluster {
     /// and trusts the content from then on.
     ///
     /// # Errors
-    /// As of [`SignedCluster::verify_peer`].
+    /// [`ErrorKind::Clock`], which is retryable, when only the time is wrong; else [`ErrorKind::NotTrusted`].
     pub fn verify_peer(self, peer: Unverified) -> Result<TrustedCluster> {
         self.0.verify_peer(peer)
     }
@@ -185,13 +183,11 @@ impl SignedCluster {
     }
 
     /// The API server, as the content names it.
-    #[must_use]
     pub fn server(&self) -> &ServerUrl {
         &self.server
     }
 
     /// The CAs, all that were published.
-    #[must_use]
     pub fn ca(&self) -> &CaBundle {
         &self.ca
     }
@@ -246,11 +242,11 @@ impl SignedCluster {
     }
 
     /// Trusts content that came in another way than over the API server's connection: from a file, say. Every connection to
-    /// the server that it names is verified in its handshake.
+    /// the server that it names is verified in its handshake; the first request dials.
     ///
     /// # Errors
-    /// As of [`Self::without_peer`]. A usage error when the server is to be reached through a proxy that cannot be used. The
-    /// first request dials.
+    /// [`ErrorKind::NotTrusted`] when there are pins, and not one for each certificate; a usage error when the server
+    /// is to be reached through a proxy that cannot be used.
     pub fn open(self, system: &System) -> Result<TrustedCluster> {
         let Self { server, ca, roots, .. } = self.without_peer()?;
         let api = Verified::dial(system, &server, &roots, None)?;
@@ -281,8 +277,8 @@ pub fn check_not_before_build_date(now: SystemTime) -> Result<SystemTime> {
 /// The roots of a cluster that was trusted before, from its `ca`, PEM as the node keeps it.
 ///
 /// # Errors
-/// [`ErrorKind::Files`] for what is no bundle of certificates; [`ErrorKind::NotTrusted`] and [`ErrorKind::Clock`] as in
-/// [`UnverifiedClusterInfo::verify`].
+/// [`ErrorKind::Files`] for what is no bundle of certificates, [`ErrorKind::NotTrusted`] when none of them is a CA,
+/// [`ErrorKind::Clock`], which is retryable, when none of the CAs is valid `now`.
 pub fn roots(ca: &[u8], now: SystemTime) -> Result<Roots> {
     let ca = CaBundle::from_pem(ca.to_vec()).map_err(|problem| {
         Error::new(Step::Files, ErrorKind::Files, format!("kubelet.conf is unusable: {problem}"))

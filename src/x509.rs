@@ -55,11 +55,11 @@ pub struct Certificate {
     pub spki: Vec<u8>,
     /// Who issued it, for people.
     pub issuer: Name,
-    /// The same as chains compare it, without the header of its sequence.
+    /// The issuer as chains compare it, without the header of its sequence.
     pub raw_issuer: Vec<u8>,
     /// Whom it names.
     pub subject: Name,
-    /// The same as chains compare it, without the header of its sequence.
+    /// The subject as chains compare it, without the header of its sequence.
     pub raw_subject: Vec<u8>,
     /// First moment of validity.
     pub not_before: SystemTime,
@@ -155,7 +155,6 @@ impl Certificate {
     }
 
     /// Reads the certificates among the blocks of a PEM text, the leaf first; never none. `None` for anything else.
-    #[must_use]
     pub fn chain_from_pem(text: &[u8]) -> Option<Vec<Self>> {
         let blocks = blocks(text)?;
         let certificates = blocks.iter().filter(|block| is_certificate(block));
@@ -166,7 +165,6 @@ impl Certificate {
 
     /// The pin of its key: `sha256:` and the hex digest of the raw SubjectPublicKeyInfo
     /// (`cmd/kubeadm/app/util/pubkeypin`).
-    #[must_use]
     pub fn pin(&self) -> String {
         let mut pin = "sha256:".to_owned();
         for byte in digest::digest(&digest::SHA256, &self.spki).as_ref() {
@@ -176,14 +174,12 @@ impl Certificate {
     }
 
     /// Whether `now` lies within its validity, both ends included (RFC 5280, section 4.1.2.5).
-    #[must_use]
     pub fn is_valid_at(&self, now: SystemTime) -> bool {
         self.not_before <= now && now <= self.not_after
     }
 
-    /// Its subject, its validity and the clock in words: both times, how far they are apart, and what the reason can be. For one that
-    /// is not valid `now`.
-    #[must_use]
+    /// Its subject, its validity and the clock in words: both times, how far they are apart, and what the reason can
+    /// be. For one that is not valid `now`.
     pub fn describe_validity(&self, now: SystemTime) -> String {
         let (edge, bound, side, reason) = if now < self.not_before {
             (
@@ -207,7 +203,6 @@ impl Certificate {
 
 /// Whether a block is a certificate to Kubernetes, which passes over those with headers
 /// (`k8s.io/client-go/util/cert`, `ParseCertsPEM`).
-#[must_use]
 pub fn is_certificate(block: &pem::Pem) -> bool {
     block.tag() == "CERTIFICATE" && block.headers().iter().next().is_none()
 }
@@ -241,7 +236,6 @@ pub fn is_of_organization(der: &[u8], organization: &str) -> asn1::Result<bool> 
 }
 
 /// A moment as RFC 3339 in UTC, to the second.
-#[must_use]
 pub fn utc(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).ok();
     since

@@ -1,8 +1,9 @@
 //! YAML to JSON text, as `sigs.k8s.io/yaml` does it: a document of maps, lists and scalars becomes the JSON that serde
 //! then reads, into a tree that is wiped after use ([`trees`]) or with a part of it left out ([`entries`]).
 //!
-//! The input is foreign. Bytes, depth, nodes and what the scanner holds are bounded, and what has no JSON meaning (aliases and anchors, tags,
-//! duplicate keys, keys that are not strings, a second document) is refused instead of interpreted.
+//! The input is foreign. Bytes, depth, nodes and what the scanner holds are bounded, and what has no JSON meaning
+//! (aliases and anchors, tags, duplicate keys, keys that are not strings, a second document) is refused instead of
+//! interpreted.
 
 mod input;
 mod scalar;
@@ -120,7 +121,7 @@ pub fn tree(text: &str) -> Result<Document, YamlError> {
 /// Reads each document of a YAML text as a tree of values.
 ///
 /// # Errors
-/// As [`documents`].
+/// [`YamlError`] for anything that is not plain documents within the limits, which count for all of them together.
 pub fn trees(text: &str) -> Result<Vec<Document>, YamlError> {
     let mut trees = Vec::new();
     for json in documents(text, None)? {

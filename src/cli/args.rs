@@ -99,7 +99,7 @@ pub(super) fn read(
 /// over several lines, behind `sudo`.
 ///
 /// # Errors
-/// As [`read`], and when it is no join line.
+/// A usage error that names the flag, never its value, and for what is not a join command.
 pub(super) fn read_line(line: &str, origin: Origin, settings: &mut Settings) -> Result<()> {
     let place = settings.place(origin, Form::Words);
     let words = words::split(line, Rules::Shell)

@@ -61,7 +61,7 @@ impl Variables {
     /// The words that `$NODESTRAP_ARGS` is in the unit's command line.
     ///
     /// # Errors
-    /// As of [`words::split`].
+    /// Why it cannot be split: it is longer than `limits::LINE`, or a quote stays open.
     pub(super) fn arguments(&self) -> Result<Vec<String>, &'static str> {
         words::split(self.get(NAMES[0]).unwrap_or_default(), Rules::Systemd)
     }

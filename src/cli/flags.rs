@@ -149,7 +149,6 @@ flags! {
 
 impl Flag {
     /// Its row of the table.
-    #[must_use]
     pub fn row(self) -> &'static Row {
         &ROWS[self as usize]
     }

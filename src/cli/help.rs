@@ -35,7 +35,6 @@ Exit codes:
 ";
 
 /// The text that `--help` prints.
-#[must_use]
 pub fn help() -> String {
     let mut text = USAGE.to_owned();
     for (group, title) in [

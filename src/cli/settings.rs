@@ -179,7 +179,7 @@ impl Settings {
     /// without a value.
     ///
     /// # Errors
-    /// As of [`Reader::text`].
+    /// A usage error for a file that is there and not text, or too long.
     pub(crate) fn read_secrets(&mut self, reader: &mut Reader) -> Result<()> {
         for flag in Flag::ALL {
             let Some(setting) = self.get(flag) else { continue };

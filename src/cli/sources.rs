@@ -59,7 +59,6 @@ impl Default for SettingSources {
 
 impl SettingSources {
     /// Those of this process.
-    #[must_use]
     pub fn of_process(clock: Arc<dyn Clock>) -> Self {
         let mut unreadable = None;
         let mut variable = |name| {

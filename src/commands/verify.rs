@@ -14,8 +14,8 @@ use crate::x509::{key_name, utc};
 /// pin, subject and validity. `info` is as little trusted as in a join.
 ///
 /// # Errors
-/// As of [`UnverifiedClusterInfo::verify`], at once: nothing is waited for. [`crate::error::ErrorKind::Files`] when the answer cannot be
-/// printed.
+/// Why a join would not trust it, at once: nothing is waited for. [`crate::error::ErrorKind::Files`] when the answer cannot
+/// be printed.
 pub fn verify(
     info: &UnverifiedClusterInfo,
     warnings: &[String],

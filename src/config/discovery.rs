@@ -17,8 +17,8 @@ use crate::trust::{CaBundle, ClusterInfo, Pin, Pins, Token, UnverifiedClusterInf
 const METHODS: [Flag; 5] =
     [Flag::Endpoint, Flag::ClusterInfo, Flag::DiscoveryFile, Flag::BootstrapKubeconfig, Flag::Server];
 
-/// Decides the method, and the credentials on it. The CAs of a static configuration, and the method, each without a value where
-/// `reader` lacks something for it.
+/// Decides the method, and the credentials on it. The CAs of a static configuration, and the method, each without a
+/// value where `reader` lacks something for it.
 ///
 /// # Errors
 /// A usage error for what is wrong in itself: contradictory, or malformed.

@@ -49,13 +49,11 @@ impl LazyMethod {
     }
 
     /// The method, where nothing is missing that is there to be read.
-    #[must_use]
     pub fn known(&self) -> Option<&Method> {
         self.known.get()
     }
 
     /// The CAs of a static configuration, where their file is there. Nobody was asked.
-    #[must_use]
     pub fn ca(&self) -> Option<&CaBundle> {
         self.ca.as_ref()
     }

@@ -105,7 +105,6 @@ struct OpenWatch {
 impl<'a> Exchange<'a> {
     /// Prepares an exchange that gives up at `deadline`. The API server knows the node by `bearer`, or by the client
     /// certificate of the connection.
-    #[must_use]
     pub fn new(
         api: &'a Verified,
         bearer: Option<&'a Bearer>,
@@ -128,7 +127,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// The same, but it checks once: a request that nobody has decided yet is a failure immediately.
+    /// Has it check once: a request that is neither approved nor denied yet is a failure immediately.
     #[must_use]
     pub fn no_wait(self) -> Self {
         Self { no_wait: true, ..self }

@@ -19,8 +19,8 @@ pub struct IssuedCertificate {
 
 impl IssuedCertificate {
     /// Holds what the API server issued against what was asked for: our key, `O=system:nodes`, our CN and no other
-    /// attribute, the kind's usage, our hosts, no CA. The issuer is not judged: a cluster may sign nodes with another CA than the one
-    /// that serves (`--cluster-signing-kubelet-client-cert-file`).
+    /// attribute, the kind's usage, our hosts, no CA. The issuer is not judged: a cluster may sign nodes with another
+    /// CA than the one that serves (`--cluster-signing-kubelet-client-cert-file`).
     ///
     /// # Errors
     /// [`ErrorKind::NotTrusted`].
@@ -65,13 +65,11 @@ impl IssuedCertificate {
     }
 
     /// The certificate and its chain, leaf first, each block encoded anew as the kubelet's store does.
-    #[must_use]
     pub fn pem(&self) -> &str {
         &self.pem
     }
 
     /// The certificate itself, without its chain.
-    #[must_use]
     pub fn leaf(&self) -> &Certificate {
         &self.chain[0]
     }

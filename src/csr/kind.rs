@@ -67,19 +67,17 @@ pub struct CertificateTemplate {
 
 impl CertificateTemplate {
     /// The client certificate of a node.
-    #[must_use]
     pub fn client(node: &NodeName) -> Self {
         let names = AltNames::default();
         Self { kind: CertificateKind::CLIENT, node: node.clone(), names, expiration_seconds: None }
     }
 
     /// The serving certificate of a node, for these hosts.
-    #[must_use]
     pub fn serving(node: &NodeName, names: AltNames) -> Self {
         Self { kind: CertificateKind::SERVING, node: node.clone(), names, expiration_seconds: None }
     }
 
-    /// The same, to last so many seconds, of which the signer gives at most its own duration; a request that
+    /// Asks for a certificate that lasts so many seconds, of which the signer gives at most its own duration; a request that
     /// exists already keeps what it asked for.
     #[must_use]
     pub fn expiring_in(self, expiration_seconds: Option<u32>) -> Self {

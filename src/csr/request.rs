@@ -40,7 +40,6 @@ impl CertificateRequest {
     }
 
     /// The name of the object, which a second run with the same key finds again.
-    #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -22,9 +22,9 @@ impl EndpointRotation {
     /// whose failure is not retryable is asked no more.
     ///
     /// # Errors
-    /// As of `fetch` and `verify`. Anybody may have responded, so that nothing in a response is final:
-    /// what does not verify may do so in a moment, when a changed cluster-info is signed, or when another server of that name
-    /// responds.
+    /// What `fetch` or `verify` says, retryable: anybody may have responded, so that nothing in a response is final.
+    /// What does not verify may do so in a moment, when a changed cluster-info is signed, or when another server of
+    /// that name responds.
     pub(super) fn ask<T>(
         &mut self,
         fetch: impl FnOnce(&Unverified) -> Result<T>,

@@ -29,7 +29,9 @@ impl RemoteFile {
     /// Fetches it: text of at most [`limits::FILE_BYTES`], which may hold a token, and who has answered, for people.
     ///
     /// # Errors
-    /// As [`cluster_info`], and what ends a handshake that is verified: [`ErrorKind::NotTrusted`], and [`ErrorKind::Clock`].
+    /// [`ErrorKind::Unreachable`] without a response and from a busy server, [`ErrorKind::NotPublished`] for anything
+    /// but text with status 200, [`ErrorKind::NotTrusted`] and [`ErrorKind::Clock`] when the handshake does not verify the
+    /// server.
     pub(super) fn text(&self, system: &System, timeout: Duration) -> Result<(Secret<String>, String)> {
         let reply = self.reply(system, timeout)?;
         let who = format!("HTTP {}, {}", reply.status, reply.answerer());
@@ -41,7 +43,8 @@ impl RemoteFile {
     /// Fetches a ConfigMap, as far as it matters to who has the token with this ID: nothing of it is trusted yet.
     ///
     /// # Errors
-    /// As [`Self::text`]; what is not a ConfigMap is retryable.
+    /// What keeps the text from being fetched, and [`ErrorKind::NotPublished`], which is retryable, for what is not a
+    /// ConfigMap.
     pub(super) fn cluster_info(
         &self,
         token_id: &str,

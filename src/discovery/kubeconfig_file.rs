@@ -30,15 +30,14 @@ pub struct KubeconfigSource<'a> {
 }
 
 impl<'a> KubeconfigSource<'a> {
-    /// A file that the operator put on the machine, which `setting` names: kubeadm's discovery file, or with `for_kubelet` the
-    /// kubelet's bootstrap kubeconfig.
+    /// A file that the operator put on the machine, which `setting` names: kubeadm's discovery file, or with
+    /// `for_kubelet` the kubelet's bootstrap kubeconfig.
     pub(crate) fn file(setting: &str, file: &'a str, for_kubelet: bool) -> Self {
         let base_dir = Some(Path::new(file).parent().unwrap_or(Path::new("")));
         Self { origin: read_from(setting, file), base_dir, for_kubelet }
     }
 
     /// A text that is fetched from a server that was verified.
-    #[must_use]
     pub fn fetched(url: &ServerUrl) -> Self {
         Self { origin: url.as_str().to_owned(), base_dir: None, for_kubelet: false }
     }

@@ -75,7 +75,6 @@ impl Method {
     }
 
     /// The hosts that are asked first.
-    #[must_use]
     pub fn hosts(&self) -> Vec<&str> {
         let server = match self {
             Self::Token { endpoints, .. } | Self::Pinned { endpoints, .. } => {
@@ -104,7 +103,9 @@ impl StaticCluster {
     /// Trusts it, as far as `pins` allow.
     ///
     /// # Errors
-    /// As of [`TrustedCluster::configured`].
+    /// `ErrorKind::NotTrusted` when none of its certificates is a CA, or there are pins, and not one for each;
+    /// `ErrorKind::Clock`, which is retryable, when none of the CAs is valid `now`; a usage error when the server is to be
+    /// reached through a proxy that cannot be used.
     pub(super) fn trust(&self, pins: &Pins, system: &System, now: SystemTime) -> Result<TrustedCluster> {
         let Self { server, ca, credentials } = self;
         TrustedCluster::configured(system, server.clone(), ca.clone(), pins, credentials.identity(), now)

@@ -19,7 +19,7 @@ use crate::secret::Secret;
 /// key, is overwritten by the next write there, whatever its name.
 const TEMPORARY: &str = ".nodestrap.new";
 
-/// The same for a file that waits for its moment ([`Directory::stage`]).
+/// The ending of a file that waits for its moment ([`Directory::stage`]).
 const STAGED: &str = ".nodestrap.staged";
 
 /// Why a file does not get its name.
@@ -57,9 +57,6 @@ impl Directory {
     }
 
     /// Makes durable what was written, linked and removed here, and the way here.
-    ///
-    /// # Errors
-    /// As the system has it.
     pub fn sync(&self) -> io::Result<()> {
         fs::fsync(&self.fd)?;
         for above in self.unsynced.take().iter().rev() {
@@ -72,14 +69,13 @@ impl Directory {
     /// others know or may change: of another user, readable for others, or with a second name.
     ///
     /// # Errors
-    /// As the system has it; anything but a regular file, and a larger one, is an error.
+    /// The system's, and for anything but a regular file, and a larger one.
     pub fn read_private(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         let found = self.read_with_facts(OsStr::new(name))?;
         Ok(found.and_then(|(_, facts, bytes)| is_private(&facts).then_some(bytes)))
     }
 
     /// Whether `name` is a regular file of this user's with exactly this mode and content.
-    #[must_use]
     pub fn has_contents(&self, name: &str, mode: u32, bytes: &[u8]) -> bool {
         let Ok(Some((_, facts, found))) = self.read_with_facts(OsStr::new(name)) else { return false };
         let found = Secret::new(found);
@@ -104,7 +100,7 @@ impl Directory {
     /// is durable after [`Self::sync`].
     ///
     /// # Errors
-    /// As the system has it; the temporary file is removed again.
+    /// The system's; the temporary file is removed again.
     pub fn replace(&self, name: &str, mode: u32, bytes: &[u8]) -> io::Result<()> {
         self.replace_by(TEMPORARY, name, mode, bytes)
     }
@@ -117,7 +113,7 @@ impl Directory {
     /// Does all of [`Self::replace`] but the last: the file gets its name when it is [committed](Staged::commit).
     ///
     /// # Errors
-    /// As of [`Self::replace`].
+    /// The system's; the temporary file is removed again.
     pub fn stage(self, name: &str, mode: u32, bytes: &[u8]) -> io::Result<Staged> {
         let file = self.prepare(STAGED, || self.write_and_sync(STAGED, mode, bytes))?;
         Ok(Staged { directory: self, name: name.to_owned(), file })
@@ -139,9 +135,6 @@ impl Directory {
     }
 
     /// Removes what an interrupted write has left, which may hold a key.
-    ///
-    /// # Errors
-    /// As the system has it.
     pub fn remove_temp(&self) -> io::Result<()> {
         self.remove(TEMPORARY)
     }
@@ -150,7 +143,7 @@ impl Directory {
     /// replaced.
     ///
     /// # Errors
-    /// As the system has it; `AlreadyExists` when `name` is something else than a link.
+    /// The system's, and `AlreadyExists` when `name` is something else than a link.
     pub fn link(&self, name: &str, target: &str) -> io::Result<()> {
         match fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) if FileType::from_raw_mode(found.st_mode) != FileType::Symlink => {
@@ -178,7 +171,7 @@ impl Directory {
     /// `None` when there was none of the old.
     ///
     /// # Errors
-    /// As the system has it, and when [`limits::ENTRIES`] of them are taken.
+    /// The system's, and when [`limits::ENTRIES`] of them are taken.
     pub fn move_aside(&self, name: &str, ending: &str) -> io::Result<Option<String>> {
         if !self.has(name)? {
             return Ok(None);
@@ -234,18 +227,12 @@ impl Directory {
         io::Error::other(STRANGER)
     }
 
-    /// Removes `name` durably.
-    ///
-    /// # Errors
-    /// As the system has it. What is not there is none.
+    /// Removes `name` durably, where it is there.
     pub fn remove(&self, name: &str) -> io::Result<()> {
         if self.unlink(name)? { self.sync() } else { Ok(()) }
     }
 
     /// Removes `name`; durable after [`Self::sync`]. Whether it was there is returned.
-    ///
-    /// # Errors
-    /// As the system has it.
     pub fn unlink(&self, name: &str) -> io::Result<bool> {
         match fs::unlinkat(&self.fd, name, AtFlags::empty()) {
             Ok(()) => Ok(true),
@@ -257,9 +244,6 @@ impl Directory {
     }
 
     /// Whether anything has this name, a link that leads nowhere included.
-    ///
-    /// # Errors
-    /// As the system has it.
     pub fn has(&self, name: &str) -> io::Result<bool> {
         match fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
@@ -274,7 +258,7 @@ impl Directory {
 /// at again.
 ///
 /// # Errors
-/// As the system has it, for anything but a regular file, and when the name changes hands all the time.
+/// The system's, for anything but a regular file, and when the name changes hands all the time.
 pub(super) fn open_regular(at: &OwnedFd, name: &OsStr) -> io::Result<Option<(OwnedFd, Stat)>> {
     // Should something take the file's place after the look: a FIFO without NONBLOCK would hold the program up.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -316,10 +300,7 @@ pub(super) fn is_private(file: &Stat) -> bool {
 }
 
 impl Staged {
-    /// Gives the file its name, over an older one, durably.
-    ///
-    /// # Errors
-    /// As the system has it; what was there before is still there.
+    /// Gives the file its name, over an older one, durably. If that fails, what was there before is still there.
     pub fn commit(self) -> io::Result<()> {
         self.directory.rename(STAGED, &self.name, self.file)?;
         self.directory.sync()

@@ -25,7 +25,7 @@ const ACL: &str = "system.posix_acl_access";
 pub struct Stranger {
     /// Where it is, below the root; `/` for the root itself.
     pub path: String,
-    /// The same as the system has it.
+    /// Its path outside of the root, for the system.
     outside: String,
     /// Whose it is, where nobody else may write to it; `None` where others may.
     pub owner: Option<u32>,
@@ -48,9 +48,6 @@ pub struct Exposed(File);
 
 impl Exposed {
     /// Leaves it to its owner alone.
-    ///
-    /// # Errors
-    /// As the system has it.
     pub fn close(self) -> io::Result<()> {
         Ok(fs::fchmod(&self.0, Mode::RUSR | Mode::WUSR)?)
     }
@@ -58,13 +55,11 @@ impl Exposed {
 
 impl Stranger {
     /// The directory for which a file was refused, if one was.
-    #[must_use]
     pub fn of(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }
 
     /// Who can change it.
-    #[must_use]
     pub fn problem(&self) -> String {
         let who = match self.owner {
             Some(owner) => ["it belongs to UID ", &owner.to_string(), ", who"].concat(),
@@ -74,7 +69,6 @@ impl Stranger {
     }
 
     /// The command that puts it right.
-    #[must_use]
     pub fn help(&self) -> String {
         let command = match self.owner {
             Some(_) => "unless that is meant, run `chown root ",
@@ -126,15 +120,11 @@ impl Root {
     }
 
     /// The directories that were noted since this was asked before, in the order in which they were walked.
-    #[must_use]
     pub fn new_strangers(&self) -> Vec<Stranger> {
         self.strangers.take()
     }
 
     /// Reads a regular file as [`Self::read`] does, and judges it.
-    ///
-    /// # Errors
-    /// The same.
     pub fn examine(&self, path: &str) -> io::Result<Option<Examined>> {
         let found = match self.walk(path, Goal::File) {
             Ok((directory, name)) => directory.read_with_facts(&name)?,

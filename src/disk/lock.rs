@@ -28,7 +28,7 @@ impl Root {
     /// another run is in.
     ///
     /// # Errors
-    /// As the system has it; also for a directory that others can change, and a file that others can open.
+    /// The system's, and for a directory that others can change, and a file that others can open.
     pub fn try_lock(&self, runtime: Option<&Path>) -> io::Result<Option<Lock>> {
         let Some(runtime) = runtime else {
             let root = self.fd.try_clone()?;

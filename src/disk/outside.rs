@@ -64,7 +64,7 @@ impl Place {
 /// Opens a file that is the caller's own for reading, a FIFO too, whether or not anybody writes to it yet.
 ///
 /// # Errors
-/// As the system has it, and for a link of another user on the way.
+/// The system's, and for a link of another user on the way.
 pub fn open_outside(path: &Path) -> io::Result<File> {
     let place = walk(path, true)?;
     if place.found.is_none() {
@@ -78,7 +78,7 @@ pub fn open_outside(path: &Path) -> io::Result<File> {
 /// a link leads to). `-` is standard output.
 ///
 /// # Errors
-/// As the system has it, and for a link of another user on the way.
+/// The system's, and for a link of another user on the way.
 pub fn write_outside(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
     // By descriptor: a socket, such as that of systemd's journal, cannot be opened by name.
     match path.to_str() {
@@ -106,7 +106,7 @@ pub fn write_outside(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
 /// `false` when that is so and it stays.
 ///
 /// # Errors
-/// As the system has it, and for a link of another user on the way. A file that is not there is none.
+/// The system's, and for a link of another user on the way. A file that is not there is no error.
 pub fn remove_outside(path: &Path) -> io::Result<bool> {
     match walk(path, false) {
         Ok(place) if place.found.is_none() => Ok(true),

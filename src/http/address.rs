@@ -17,7 +17,6 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// Reads `HOST:PORT`, an IPv6 address in brackets (`cmd/kubeadm/app/util/endpoint.go`, `ParseHostPort`).
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
         if port.is_empty() || !port.bytes().all(|b| b.is_ascii_digit()) {
@@ -29,7 +28,6 @@ impl Endpoint {
 
     /// Reads endpoints with commas between them, each with or without a slash at its end, which kubeadm takes for a path of
     /// nothing. One that is there twice counts once.
-    #[must_use]
     pub fn parse_list(text: &str) -> Option<Vec<Self>> {
         let mut endpoints = Vec::new();
         for item in text.split(',') {
@@ -47,13 +45,11 @@ impl Endpoint {
     }
 
     /// The host without brackets.
-    #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
     /// The port.
-    #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -100,7 +96,6 @@ pub struct ServerUrl {
 
 impl ServerUrl {
     /// Reads `https://HOST[:PORT][/PATH]`. Every character is one that YAML and HTTP take as it is.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix("https://")?;
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -114,19 +109,16 @@ impl ServerUrl {
     }
 
     /// The URL as it was given.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
     /// Host and port.
-    #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
     /// The slashes that its path ends with, which [`Self::path`] leaves out: with them it names one file, not a server.
-    #[must_use]
     pub fn tail(&self) -> &str {
         &self.text[self.text.trim_end_matches('/').len()..]
     }

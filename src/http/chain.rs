@@ -32,7 +32,6 @@ impl Roots {
 
     /// The public roots that are built in, those of Mozilla's root program: good for a file that the public web serves, and
     /// never for a cluster.
-    #[must_use]
     pub fn public() -> Self {
         // Names and keys stay where they are in the binary; what is copied are references to them.
         Self(Arc::new(Anchors::of(webpki_roots::TLS_SERVER_ROOTS)))
@@ -83,7 +82,7 @@ impl Anchors {
         self.judge(leaf, others, server_name, unix(now))
     }
 
-    /// The same, as a handshake asks.
+    /// Judges a chain that a server has shown, as a handshake asks.
     pub(super) fn judge(
         &self,
         leaf: &CertificateDer<'_>,

@@ -31,16 +31,10 @@ impl fmt::Debug for dyn Network {
 
 /// An open connection.
 pub trait Socket: Read + Write + Send + Sync {
-    /// Bounds each of the following reads.
-    ///
-    /// # Errors
-    /// As the system has it; `timeout` must not be zero.
+    /// Bounds each of the following reads. `timeout` must not be zero.
     fn bound_reads(&mut self, timeout: Duration) -> io::Result<()>;
 
-    /// Bounds each of the following writes.
-    ///
-    /// # Errors
-    /// As of [`Self::bound_reads`].
+    /// Bounds each of the following writes. `timeout` must not be zero.
     fn bound_writes(&mut self, timeout: Duration) -> io::Result<()>;
 
     /// The machine's own address on this connection, where there is one.
@@ -65,7 +59,6 @@ pub struct SystemNetwork {
 
 impl SystemNetwork {
     /// The machine's network, whose choice among addresses is drawn from `clock`. Names are looked up in `names`.
-    #[must_use]
     pub fn new(clock: Arc<dyn Clock>, names: NameSources) -> Self {
         Self { resolver: Resolver::new(clock.clone(), names), clock }
     }

@@ -53,7 +53,6 @@ impl Proxies {
     }
 
     /// The name or address of the proxy, where the variable names one that can be used.
-    #[must_use]
     pub fn host(&self) -> Option<String> {
         let (variable, url) = self.proxy.as_ref()?;
         Some(Proxy::parse(variable, url.expose()).ok()?.endpoint.host().to_owned())

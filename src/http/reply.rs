@@ -59,7 +59,7 @@ impl Reply {
         Ok(Self { status, body, retry_after, media_type, location, leaf, has_jwt: false })
     }
 
-    /// The same to a request with which a JWT was sent, or not.
+    /// Notes whether a JWT was sent with the request.
     pub(super) fn with_jwt(self, has_jwt: bool) -> Self {
         Self { has_jwt, ..self }
     }
@@ -70,7 +70,6 @@ impl Reply {
     }
 
     /// How long the server wants to be left alone: the header, else the Status' details.
-    #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let in_status = || {
             let status = self.kubernetes_status()?;
@@ -80,7 +79,6 @@ impl Reply {
     }
 
     /// What the server says, fit for one line: the Status' message; else [who answers](Self::answerer), and the first words.
-    #[must_use]
     pub fn text(&self) -> String {
         if let Some(message) = self.kubernetes_status().as_ref().and_then(|status| status["message"].as_str())
         {
@@ -92,7 +90,6 @@ impl Reply {
 
     /// Who answers, fit for one line: the media type, the name in the certificate, and where a redirect leads; nothing of
     /// the body.
-    #[must_use]
     pub fn answerer(&self) -> String {
         let mut text = String::new();
         if (300..400).contains(&self.status) && !self.location.is_empty() {
@@ -119,13 +116,11 @@ impl Reply {
     }
 
     /// Whether the server has no time for an answer, or what lies behind it has not.
-    #[must_use]
     pub fn is_busy(&self) -> bool {
         matches!(self.status, 429 | 500..=599)
     }
 
     /// Whether it is a page for people, which holds nothing secret.
-    #[must_use]
     pub fn is_page(&self) -> bool {
         is_page(&self.body)
     }
@@ -138,21 +133,18 @@ impl Reply {
     }
 
     /// The fields with these names of an object of JSON; `None` for anything else.
-    #[must_use]
     pub fn json(&self, names: &[&str]) -> Option<Value> {
         json::tree(&self.body, names).filter(Value::is_object)
     }
 
     /// The failure of an answer that cannot be read, from a trusted server. `what` is its name. Nonsense is a fault on the
     /// way, which another try may not meet.
-    #[must_use]
     pub fn unreadable(&self, step: Step, what: &str) -> Error {
         unreadable(step, what, &format!("HTTP {}, {}", self.status, self.text()))
     }
 
     /// The failure that an answer to an authenticated request stands for (protocol of `k8s.io/apimachinery`'s
     /// `pkg/api/errors`): 401 and 403 may heal briefly, 429 and 5xx until the deadline, 422 and the rest never.
-    #[must_use]
     pub fn failure(&self, step: Step, what: &str) -> Error {
         let wish = self.retry_after();
         let (failure, retry) = match self.status {
@@ -188,7 +180,6 @@ impl Reply {
 }
 
 /// The failure of what a trusted server has sent and nobody can read; `words` is what people may see of it.
-#[must_use]
 pub fn unreadable(step: Step, what: &str, words: &str) -> Error {
     Error::new(step, ErrorKind::Unreachable, format!("{what} is invalid ({words})"))
         .with_help("check proxies and load balancers before the API server")
@@ -204,7 +195,6 @@ fn is_page(body: &[u8]) -> bool {
 }
 
 /// The beginning of a text, fit for one line; of a page its words without the tags; never empty.
-#[must_use]
 pub fn first_words(body: &[u8]) -> String {
     let most = body.len().min(limits::PAGE_TEXT);
     let mut text = String::from_utf8_lossy(&body[..most]).into_owned();

@@ -42,7 +42,6 @@ pub struct NameSources {
 
 impl NameSources {
     /// Those of the running system.
-    #[must_use]
     pub fn of_system() -> Self {
         Self {
             hosts: "/etc/hosts".into(),

@@ -50,7 +50,6 @@ pub(super) fn is_checked(algorithm: &[u8], spki: &[u8]) -> bool {
 }
 
 /// Whether signatures by the key of a SubjectPublicKeyInfo can be checked here.
-#[must_use]
 pub fn checks_key(spki: &[u8]) -> bool {
     let key = key_algorithm(spki);
     SIGNATURES.all.iter().any(|known| known.public_key_alg_id().as_ref() == key) && has_length(spki)

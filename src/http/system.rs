@@ -29,13 +29,11 @@ pub struct Traffic {
 
 impl Traffic {
     /// HTTP requests that were answered.
-    #[must_use]
     pub fn requests(&self) -> u32 {
         self.requests.load(Ordering::Relaxed)
     }
 
     /// TLS handshakes completed.
-    #[must_use]
     pub fn handshakes(&self) -> u32 {
         self.handshakes.load(Ordering::Relaxed)
     }

@@ -83,8 +83,8 @@ impl Files<'_> {
         Ok(())
     }
 
-    /// The same, and the file with the token, which a joined node does not keep: with it a kubelet can finish alone, should
-    /// this run end without a certificate.
+    /// Writes what can be on disk before there is a certificate, and the file with the token, which a joined node does
+    /// not keep: with it a kubelet can finish alone, should this run end without a certificate.
     fn stage_with_token(&mut self) -> Result<()> {
         self.stage()?;
         let Enrollment { cluster, credentials, .. } = self.enrollment;

@@ -116,9 +116,6 @@ impl<'a> Run<'a> {
     }
 
     /// The administrator's patches, where there are any.
-    ///
-    /// # Errors
-    /// As [`NodeFiles::patches`].
     pub(super) fn patches(&self) -> Result<Patches> {
         let directory = self.options.patches.as_ref();
         directory.map_or_else(|| Ok(Patches::default()), |directory| self.files.patches(directory))
@@ -127,7 +124,8 @@ impl<'a> Run<'a> {
     /// The kubelet's configuration and flags, for this machine.
     ///
     /// # Errors
-    /// As [`ClusterQuery::kubelet_files`], and [`crate::error::ErrorKind::Files`].
+    /// [`ErrorKind::NotPublished`](crate::error::ErrorKind::NotPublished) when the cluster has no configuration for kubelets,
+    /// [`ErrorKind::Files`](crate::error::ErrorKind::Files) when this machine cannot be looked at.
     pub(super) fn kubelet_files(&self, query: &ClusterQuery<'_>, patches: &Patches) -> Result<KubeletFiles> {
         let Self { options, log, files, node, .. } = self;
         let cri_socket = match &options.registration.cri_socket {

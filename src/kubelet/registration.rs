@@ -27,7 +27,6 @@ pub struct NodeRegistration {
 
 impl NodeRegistration {
     /// Whether nothing is said.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.taints.is_empty() && self.kubelet_extra_args.is_empty() && self.cri_socket.is_none()
     }
@@ -55,7 +54,6 @@ impl NodeRegistration {
     }
 
     /// A socket as kubeadm takes it: a `unix://` URL, or a path, which becomes one. `None` for anything else.
-    #[must_use]
     pub fn cri_socket(text: &str) -> Option<String> {
         let path = text.strip_prefix("unix://").unwrap_or(text);
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+@%".contains(&b);
@@ -64,7 +62,6 @@ impl NodeRegistration {
 
     /// One flag for the kubelet, `NAME=VALUE`, without the dashes that may stand before it. The value is printable
     /// ASCII, which goes into an environment file. `None` for anything else.
-    #[must_use]
     pub fn kubelet_extra_arg(text: &str) -> Option<String> {
         let text = text.strip_prefix("--").unwrap_or(text);
         let (name, value) = text.split_once('=')?;
@@ -75,7 +72,6 @@ impl NodeRegistration {
 
     /// A taint, `KEY=VALUE:EFFECT` or `KEY:EFFECT` (`k8s.io/api/core/v1/taint.go`). `None` for what the kubelet would not
     /// take.
-    #[must_use]
     pub fn taint(text: &str) -> Option<String> {
         let (rest, effect) = text.rsplit_once(':')?;
         let (key, value) = rest.split_once('=').unwrap_or((rest, ""));
@@ -90,8 +86,8 @@ impl NodeRegistration {
     }
 
     /// The kubelet's flags in one line, as kubeadm writes them: its own in the order of their names, unless the user
-    /// gives them, then the user's; `runtime` is the container runtime's socket, or empty (`flags.go` again; `cmd/kubeadm/app/util/arguments.go`, `ArgumentsToCommand`).
-    #[must_use]
+    /// gives them, then the user's; `runtime` is the container runtime's socket, or empty (`flags.go` again;
+    /// `cmd/kubeadm/app/util/arguments.go`, `ArgumentsToCommand`).
     pub(super) fn arguments(&self, machine: &Machine<'_>, runtime: &str) -> String {
         let users = &self.kubelet_extra_args;
         let taints = self.taints.join(",");

@@ -14,7 +14,7 @@ pub(super) enum CaFile {
     Nothing,
     /// Certificates, and nothing that a kubelet could not read.
     Certificates(Vec<Certificate>),
-    /// The same, where others could have written them.
+    /// Certificates, where others could have written them.
     Writable(Vec<Certificate>),
     /// Something else.
     Garbage,
@@ -85,11 +85,8 @@ impl NodeFiles {
         Ok(CaState::Other { problem, elsewhere: strays.len() == found.len() })
     }
 
-    /// Writes ca.crt as kubeadm writes it, unless it holds the same certificates already.
-    ///
-    /// # Errors
-    /// [`crate::error::ErrorKind::Files`], also for a file with a key that is not the cluster's; what was there before is
-    /// still there.
+    /// Writes ca.crt as kubeadm writes it, unless it holds the same certificates already. One with a key that is not the
+    /// cluster's is an error, and stays. If it fails, what was there before is still there.
     pub fn write_ca(&self, cluster: &TrustedCluster) -> Result<()> {
         let ca = &self.layout.ca;
         match self.compare_ca(cluster.ca())? {

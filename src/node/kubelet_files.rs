@@ -17,9 +17,7 @@ const FLAGS: &str = "kubeadm-flags.env";
 
 impl NodeFiles {
     /// Writes the kubelet's configuration and flags, where they are not there already.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Files`]; what was there before is still there.
+    /// If it fails, what was there before is still there.
     pub fn write_kubelet_files(&self, files: &KubeletFiles) -> Result<()> {
         let directory = self.directory(KUBELET, 0o700)?;
         let texts = [
@@ -37,9 +35,6 @@ impl NodeFiles {
 
     /// Whether the kubelet's flags, and `with_config` its configuration, are there, whatever they say: an administrator may
     /// have changed them since.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Files`] when they cannot be read.
     pub fn has_kubelet_files(&self, with_config: bool) -> Result<bool> {
         for name in [FLAGS, CONFIG].into_iter().take(1 + usize::from(with_config)) {
             let path = path(KUBELET, name);
@@ -73,9 +68,6 @@ impl NodeFiles {
     }
 
     /// Whether systemd-resolved has written its list of name servers, which kubeadm takes from its unit's state.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Files`] when it cannot be read.
     pub fn has_systemd_resolved(&self) -> Result<bool> {
         self.root.has(RESOLVED, FileType::RegularFile).map_err(|e| self.unreadable(RESOLVED, e))
     }

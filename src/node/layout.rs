@@ -27,7 +27,6 @@ pub struct NodePath(String);
 
 impl NodePath {
     /// Takes a path of at most [`limits::PATH`]. `None` for anything else.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-+@=".contains(&b);
         let is_component = |part: &str| !matches!(part, "" | "." | "..") && part.bytes().all(plain);
@@ -36,7 +35,6 @@ impl NodePath {
     }
 
     /// The whole path.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -79,7 +77,6 @@ impl Default for Layout {
 
 impl Layout {
     /// The flags that a kubelet of kubeadm's packages has to be given, which looks in the usual places.
-    #[must_use]
     pub fn kubelet_flags(&self) -> Vec<(&str, &str)> {
         let usual = Self::default();
         let mut flags = Vec::new();
@@ -96,7 +93,6 @@ impl Layout {
 
     /// Whether each file has a place of its own: none is another one, the bootstrap kubeconfig included, nor the
     /// directory of another, nor has a name that the kubelet gives to its pairs.
-    #[must_use]
     pub fn is_distinct(&self) -> bool {
         let bootstrap = path(KUBERNETES, BOOTSTRAP);
         let certificates = self.certificates.as_str();

@@ -33,7 +33,6 @@ pub struct Replacement {
 
 impl Replacement {
     /// Whether nothing has to go.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()
     }
@@ -44,7 +43,6 @@ impl Replacement {
     }
 
     /// Whether ca.crt will be written over, since its keys are the cluster's and its certificates are not.
-    #[must_use]
     pub fn renews_ca(&self) -> bool {
         self.renews_ca
     }
@@ -52,9 +50,6 @@ impl Replacement {
 
 impl NodeFiles {
     /// Refuses an identity that is not this node's in the cluster of ca.crt, whatever cluster is to be joined.
-    ///
-    /// # Errors
-    /// [`crate::error::ErrorKind::Files`].
     pub fn refuse_other_identity(&self, state: &NodeState, node: &NodeName) -> Result<()> {
         match state {
             NodeState::OtherNode(_) => self.identity_problem(None, state, node)?.map_or(Ok(()), Err),
@@ -71,7 +66,6 @@ impl NodeFiles {
     }
 
     /// The refusal of a node that is joined to another cluster than the one that is meant. `keys` are those of its own.
-    #[must_use]
     pub fn other_cluster(&self, keys: &[String]) -> Error {
         let conf = self.shown(self.layout.kubeconfig.as_str());
         let keys = keys.join(" ");
@@ -137,9 +131,7 @@ impl NodeFiles {
 
     /// Moves them aside, each durably before the next, beside where they lay: `NAME.old-DATE`, with its mode, which no
     /// kubelet and no kubeadm looks for. Returns where each is then.
-    ///
-    /// # Errors
-    /// [`crate::error::ErrorKind::Files`]; what has not been moved by then is as it was, and the next run goes on.
+    /// If it fails, what has not been moved by then is as it was, and the next run goes on.
     pub fn move_aside(&self, replacement: &Replacement, now: SystemTime) -> Result<Vec<String>> {
         let suffix = format!("{OLD}{}", timestamp(now));
         let mut moved = Vec::new();

@@ -32,7 +32,7 @@ pub enum NodeState {
     Joined(Box<Identity>),
     /// One for this node that trusts these CAs, while ca.crt is missing.
     WithoutCa(Vec<Certificate>),
-    /// The same while ca.crt has none of their keys.
+    /// These CAs, while ca.crt has none of their keys.
     OtherCa(Vec<Certificate>),
     /// One for another node, complete and within its validity.
     OtherNode(Name),
@@ -48,7 +48,7 @@ pub struct Identity {
     server: String,
     /// The CAs in kubelet.conf, as it has them.
     trusted: Secret<Vec<u8>>,
-    /// The same, and behind them those in ca.crt, which has at least one of their keys.
+    /// Those in kubelet.conf, and behind them those in ca.crt, which has at least one of their keys.
     authorities: Vec<Certificate>,
 }
 
@@ -63,7 +63,6 @@ struct Pair {
 
 impl NodeState {
     /// The identity that a kubelet can start from, in this node's cluster or another one.
-    #[must_use]
     pub fn identity(&self) -> Option<&Identity> {
         match self {
             Self::Joined(identity) => Some(identity),
@@ -72,7 +71,6 @@ impl NodeState {
     }
 
     /// The keys of the CAs of its cluster, as [`Certificate::pin`] has them, each once, where it is known.
-    #[must_use]
     pub fn cluster_keys(&self) -> Option<Vec<String>> {
         match self {
             Self::Joined(identity) => Some(identity.cluster_keys()),
@@ -84,26 +82,22 @@ impl NodeState {
 
 impl Identity {
     /// The client certificate.
-    #[must_use]
     pub fn certificate(&self) -> &Certificate {
         &self.pair.chain[0]
     }
 
     /// The CAs of the cluster that it is for: those in kubelet.conf, and those in ca.crt. While a cluster rotates its CA,
     /// either may be ahead.
-    #[must_use]
     pub fn authorities(&self) -> &[Certificate] {
         &self.authorities
     }
 
     /// The keys of these CAs, as [`Certificate::pin`] has them, each once.
-    #[must_use]
     pub fn cluster_keys(&self) -> Vec<String> {
         keys(&self.authorities)
     }
 
     /// The API server's host, where kubelet.conf names one.
-    #[must_use]
     pub fn host(&self) -> Option<String> {
         Some(ServerUrl::parse(&self.server)?.endpoint().host().to_owned())
     }
@@ -153,9 +147,6 @@ impl NodeFiles {
     /// Looks for an identity that a kubelet can start from: kubelet.conf loads, its certificate and key load and
     /// belong together, none of its certificates is expired (`isClientConfigStillValid` of the kubelet), it is for
     /// `node`, and it has a CA key in common with ca.crt.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Files`] for files that cannot be read.
     pub fn state(&self, node: &NodeName, now: SystemTime) -> Result<NodeState> {
         let conf = self.layout.kubeconfig.as_str();
         // Only where others can read it: most are parsed once.
@@ -210,9 +201,6 @@ impl NodeFiles {
     }
 
     /// The name of the node that the identity on this disk is for, where there is one that a kubelet can start from.
-    ///
-    /// # Errors
-    /// As of [`Self::state`].
     pub fn own_name(&self, now: SystemTime) -> Result<Option<NodeName>> {
         // It is for another node than the one that is asked about, or for this one.
         let asked = NodeName::new("n")?;
@@ -227,9 +215,6 @@ impl NodeFiles {
     }
 
     /// The certificate of the stored pair that matches `template`, if that pair is complete and within its validity.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Files`] for files that cannot be read.
     pub fn stored(&self, template: &CertificateTemplate, now: SystemTime) -> Result<Option<Certificate>> {
         let file = self.current(template.kind);
         let part = self.part("", "", &file)?;

@@ -23,7 +23,7 @@ impl CaBundle {
     /// Reads `certificate-authority-data`: PEM in base64.
     ///
     /// # Errors
-    /// A clause that says what is wrong, as of [`Self::from_pem`].
+    /// A clause that says what is wrong, to stand behind "cluster-info is signed, but".
     pub fn from_base64(base64: &str) -> std::result::Result<Self, String> {
         Self::from_pem(STANDARD.decode(base64).map_err(|_| "CA data is not valid base64")?)
     }
@@ -52,16 +52,16 @@ impl CaBundle {
     /// What chains may end at: the certificates that can be roots, one of which is valid `now`.
     ///
     /// # Errors
-    /// [`ErrorKind::NotTrusted`] when none can be one; [`ErrorKind::Clock`], which may heal, when none of those is valid.
+    /// [`ErrorKind::NotTrusted`] when none can be one; [`ErrorKind::Clock`], which is retryable, when none of those is valid.
     pub fn roots(&self, now: SystemTime) -> Result<Roots> {
         self.roots_among(now, &|_| true)
     }
 
-    /// The same with some of the certificates only. Other CAs that are valid `now` may stand between one of these and a
-    /// server, as intermediates, whether the server sends them or not.
+    /// What chains may end at, of some of the certificates only. Other CAs that are valid `now` may stand between one
+    /// of these and a server, as intermediates, whether the server sends them or not.
     ///
     /// # Errors
-    /// As of [`Self::roots`].
+    /// [`ErrorKind::NotTrusted`] when none can be one; [`ErrorKind::Clock`], which is retryable, when none of those is valid.
     pub(super) fn roots_among(
         &self,
         now: SystemTime,
@@ -85,38 +85,32 @@ impl CaBundle {
     }
 
     /// The bundle as PEM, byte for byte as published.
-    #[must_use]
     pub fn pem(&self) -> &[u8] {
         &self.pem
     }
 
     /// The bundle as kubeconfigs carry it.
-    #[must_use]
     pub fn base64(&self) -> String {
         STANDARD.encode(&self.pem)
     }
 
     /// Whether a CA key is in both: a cluster that rotates its CA, or has renewed it, is still the same.
-    #[must_use]
     pub fn shares_a_key_with(&self, others: &[Certificate]) -> bool {
         share_a_key(&self.certificates, others)
     }
 
     /// The certificates, in their order.
-    #[must_use]
     pub fn certificates(&self) -> &[Certificate] {
         &self.certificates
     }
 
     /// The pins of all its certificates.
-    #[must_use]
     pub fn pins(&self) -> Vec<String> {
         self.certificates.iter().map(Certificate::pin).collect()
     }
 }
 
 /// Whether two lists of certificates have a key in common.
-#[must_use]
 pub fn share_a_key(some: &[Certificate], others: &[Certificate]) -> bool {
     some.iter().any(|one| others.iter().any(|other| one.spki == other.spki))
 }
@@ -135,7 +129,6 @@ pub struct Pin(String);
 
 impl Pin {
     /// Takes a pin; the case of neither part matters.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.to_ascii_lowercase();
         let digits = text.strip_prefix("sha256:")?;
@@ -157,7 +150,6 @@ pub enum Pins {
 
 impl Pins {
     /// The given ones.
-    #[must_use]
     pub fn given(&self) -> &[Pin] {
         match self {
             Self::Required(pins) | Self::EachRequired(pins) => pins,
@@ -166,7 +158,6 @@ impl Pins {
     }
 
     /// Whether this key, as [`Certificate::pin`] has it, is pinned.
-    #[must_use]
     pub fn name(&self, key: &str) -> bool {
         self.given().iter().any(|pin| pin.0 == key)
     }

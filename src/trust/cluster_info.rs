@@ -14,10 +14,10 @@ pub struct ClusterInfo {
 }
 
 impl ClusterInfo {
-    /// Reads the API server's JSON, with the signature of the token with this ID, which is empty without a token. Not trusted: the signature is verified later.
+    /// Reads the API server's JSON, with the signature of the token with this ID, which is empty without a token. Not
+    /// trusted: the signature is verified later.
     ///
     /// `None` for what is not a ConfigMap; one that has `data`, the kubeconfig or the signature twice is none.
-    #[must_use]
     pub fn from_json(json: &[u8], token_id: &str) -> Option<Self> {
         let [kubeconfig, signature] = names(token_id);
         let mut object = json::tree(json, &["data", &kubeconfig, &signature]).filter(Value::is_object)?;

@@ -41,7 +41,6 @@ const NAMES: [(&[u8], &str); 28] = [
 const RSA: &str = "RSA";
 
 /// The name of an algorithm, as an AlgorithmIdentifier's content has it: that of the curve, where one is named.
-#[must_use]
 pub fn algorithm_name(identifier: &[u8]) -> &'static str {
     let mut name = "an unknown algorithm";
     let mut fields = Fields::of(identifier);
@@ -53,7 +52,6 @@ pub fn algorithm_name(identifier: &[u8]) -> &'static str {
 }
 
 /// The algorithm that a certificate is signed with, an AlgorithmIdentifier's content. Empty where it makes no sense.
-#[must_use]
 pub fn signature_algorithm(certificate: &[u8]) -> &[u8] {
     let algorithm = Fields::of_sequence(certificate).and_then(|mut fields| {
         fields.any()?; // tbsCertificate
@@ -63,14 +61,12 @@ pub fn signature_algorithm(certificate: &[u8]) -> &[u8] {
 }
 
 /// The algorithm of a SubjectPublicKeyInfo, an AlgorithmIdentifier's content. Empty where it makes no sense.
-#[must_use]
 pub fn key_algorithm(spki: &[u8]) -> &[u8] {
     let algorithm = Fields::of_sequence(spki).and_then(|mut fields| fields.expect(Tag::Sequence));
     algorithm.map(|field| field.value).unwrap_or_default()
 }
 
 /// The kind of a SubjectPublicKeyInfo's key as people name it: `RSA-2048`, `P-256`.
-#[must_use]
 pub fn key_name(spki: &[u8]) -> String {
     match (algorithm_name(key_algorithm(spki)), rsa_bits(spki)) {
         (RSA, Some(bits)) => format!("RSA-{bits}"),
@@ -79,13 +75,11 @@ pub fn key_name(spki: &[u8]) -> String {
 }
 
 /// Whether a SubjectPublicKeyInfo is that of an RSA key for any use (RFC 8017, appendix C, `rsaEncryption`).
-#[must_use]
 pub fn is_rsa(spki: &[u8]) -> bool {
     algorithm_name(key_algorithm(spki)) == RSA
 }
 
 /// The length of an RSA key's modulus.
-#[must_use]
 pub fn rsa_bits(spki: &[u8]) -> Option<usize> {
     let mut fields = Fields::of_sequence(spki).ok()?;
     fields.any().ok()?;

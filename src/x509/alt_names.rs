@@ -25,7 +25,6 @@ pub enum AltName {
 
 impl AltName {
     /// Takes what a user gave: an address, or a DNS-1123 subdomain in any case.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if let Ok(address) = text.parse() {
             return Some(Self::Ip(address));
@@ -61,13 +60,11 @@ impl AltNames {
     }
 
     /// The hosts, in the order in which the kubelet lists them: names, then addresses.
-    #[must_use]
     pub fn as_slice(&self) -> &[AltName] {
         &self.0
     }
 
     /// Whether every host of `others` is in it.
-    #[must_use]
     pub fn covers(&self, others: &Self) -> bool {
         others.0.iter().all(|name| self.0.binary_search(name).is_ok())
     }
@@ -97,7 +94,6 @@ impl AltNames {
     }
 
     /// Writes GeneralNames.
-    #[must_use]
     pub fn to_der(&self) -> Vec<u8> {
         let names: Vec<Vec<u8>> = self.0.iter().map(general_name).collect();
         let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
@@ -123,7 +119,6 @@ impl fmt::Display for AltNames {
 
 /// Whether `name` is a DNS-1123 subdomain of at most [`limits::NODE_NAME`] characters
 /// (`k8s.io/apimachinery/pkg/util/validation`, `IsDNS1123Subdomain`).
-#[must_use]
 pub fn is_subdomain(name: &str) -> bool {
     name.len() <= limits::NODE_NAME && name.split('.').all(is_label)
 }

@@ -7,7 +7,6 @@ use super::scalar;
 use crate::json;
 
 /// The text of a value, which is not deeper than its reader takes.
-#[must_use]
 pub fn text(value: &Value) -> String {
     let mut text = String::new();
     write(&mut text, value, 0, true);

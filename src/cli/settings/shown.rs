@@ -75,7 +75,6 @@ impl Settings {
 
     /// The settings as lines `NAME: VALUE (ORIGIN)`, secrets as `***`, without the user and the query of a URL. What a
     /// comma can be part of has a line for each value, so that all can be given again.
-    #[must_use]
     pub fn print(&self) -> String {
         let mut lines = String::new();
         for (flag, setting) in self.all() {

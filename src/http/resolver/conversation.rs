@@ -45,7 +45,7 @@ impl Conversation {
     /// Asks.
     ///
     /// # Errors
-    /// As the system has it, such as a network that cannot be reached.
+    /// The system's, such as a network that cannot be reached.
     pub fn open(
         server: SocketAddr,
         until: Instant,
@@ -80,7 +80,7 @@ impl Conversation {
     /// Looks for the answer, without waiting. What does not answer this question may be forged: it is passed over.
     ///
     /// # Errors
-    /// As the system has it: the server refuses, or is out of reach.
+    /// The system's: the server refuses, or is unreachable.
     pub fn receive(&mut self, question: Question) -> io::Result<Option<Answer>> {
         match self.exchange(question) {
             Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),

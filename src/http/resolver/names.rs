@@ -1,4 +1,5 @@
-//! The names to ask for, as Go makes them of a host (`net/dnsclient.go`, `isDomainName`; `net/dnsclient_unix.go`, `nameList`).
+//! The names to ask for, as Go makes them of a host (`net/dnsclient.go`, `isDomainName`; `net/dnsclient_unix.go`,
+//! `nameList`).
 
 use super::config::Config;
 use crate::limits;

@@ -35,7 +35,7 @@ pub(super) fn sort(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     })
 }
 
-/// The same with the source of each address; one that has none cannot be reached.
+/// Sorts addresses by the `source` of each; one that has none cannot be reached.
 fn sort_by_source(
     addresses: Vec<SocketAddr>,
     source: impl Fn(&SocketAddr) -> Option<IpAddr>,

@@ -1,10 +1,10 @@
 //! DNS messages (RFC 1035, section 4), as far as addresses are asked for: a question with EDNS0 (RFC 6891), and its answer,
 //! which anybody on the way may have made.
 //!
-//! An own reader, since an answer is taken as Go takes it (`net/dnsclient_unix.go`, `golang.org/x/net/dns/dnsmessage`): record
-//! by record, whatever the others hold, and up to the first that is broken. Crates that were looked at read all of a message
-//! or nothing of it. dns-protocol 0.1.2 also follows pointers without an end, and past the message; simple-dns 0.13 knows
-//! every kind of record in 9,000 lines.
+//! An own reader, since an answer is taken as Go takes it (`net/dnsclient_unix.go`, `golang.org/x/net/dns/dnsmessage`):
+//! record by record, whatever the others hold, and up to the first that is broken. Crates that were looked at read all
+//! of a message or nothing of it. dns-protocol 0.1.2 also follows pointers without an end, and past the message;
+//! simple-dns 0.13 knows every kind of record in 9,000 lines.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -107,7 +107,8 @@ pub(super) fn read(message: &[u8], id: u16, question: Question, over_tcp: bool) 
     let mut found = Vec::new();
     for _ in 0..answers {
         let Some(record) = reader.record() else { return Some(up_to_here(found)) };
-        // A server that was asked for recursion puts the addresses behind all the aliases, so that those need not be followed.
+        // A server that was asked for recursion puts the addresses behind all the aliases, so that those need not be
+        // followed.
         if found.is_empty() && record.kind != question.record {
             continue;
         }
