@@ -139,4 +139,7 @@ impl Invocation {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    mod completions;
+    mod documents;
+}

@@ -1,11 +1,86 @@
 //! The commands beside `join`, for whoever prepares it: they ask nobody and write nothing but their answer.
 
-mod ca_hash;
 mod check;
-mod print_config;
-mod verify;
 
-pub use ca_hash::ca_hash;
+use std::fmt::Write as _;
+
+use crate::clock::Clock;
+use crate::config::JoinConfig;
+use crate::error::Result;
+use crate::http::{System, checks_key};
+use crate::join;
+use crate::log::Log;
+use crate::report::{Report, Success};
+use crate::trust::{CaBundle, UnverifiedClusterInfo, check_not_before_build_date};
+use crate::x509::{key_name, utc};
+
 pub use check::check;
-pub use print_config::print_config;
-pub use verify::verify;
+
+/// `ca-hash`: prints the pin of each certificate's key, in the order of the file, as `--discovery-token-ca-cert-hash` takes it
+/// (`cmd/kubeadm/app/util/pubkeypin`).
+///
+/// # Errors
+/// [`crate::error::ErrorKind::Files`] when the answer cannot be printed.
+pub fn ca_hash(authorities: &CaBundle, log: &Log, report: &mut Report) -> Result<Success> {
+    report.ca_hashes = authorities.pins();
+    log.print(&(report.ca_hashes.join("\n") + "\n"))?;
+    Ok(Success::Hashed)
+}
+
+/// `verify`: verifies signature, content and pins as a join does, and prints what they vouch for: the server, and each CA with its
+/// pin, subject and validity. `info` is as little trusted as in a join.
+///
+/// # Errors
+/// Why a join would not trust it, at once: nothing is waited for. [`crate::error::ErrorKind::Files`] when the answer cannot
+/// be printed.
+pub fn verify(
+    info: &UnverifiedClusterInfo,
+    warnings: &[String],
+    clock: &dyn Clock,
+    log: &Log,
+    report: &mut Report,
+) -> Result<Success> {
+    for warning in warnings {
+        log.warn(warning);
+    }
+    let now = clock.now();
+    check_not_before_build_date(now)?;
+    let cluster = info.verify(now)?.without_peer()?;
+    let mut answer = format!("server: {}\n", cluster.server().as_str());
+    for certificate in cluster.ca().certificates() {
+        let unfit = if !(certificate.may_issue && certificate.for_servers) {
+            "; not a CA".to_owned()
+        } else if !certificate.is_valid_at(now) {
+            format!("; not valid now: {}", certificate.describe_validity(now))
+        } else if !checks_key(&certificate.spki) {
+            let kind = key_name(&certificate.spki);
+            format!("; signatures by its key ({kind}) are not supported")
+        } else {
+            String::new()
+        };
+        let (from, until) = (utc(certificate.not_before), utc(certificate.not_after));
+        let (pin, subject) = (certificate.pin(), &certificate.subject);
+        let _ = writeln!(answer, "ca: {pin} {subject}, valid from {from} until {until}{unfit}");
+    }
+    report.server = Some(cluster.server().as_str().to_owned());
+    log.show_name(cluster.server().endpoint().host());
+    report.ca_hashes = cluster.ca().pins();
+    log.print(&answer)?;
+    Ok(Success::Verified)
+}
+
+/// `--print-config`: prints the settings, which `text` has already, if a join with them would begin.
+///
+/// # Errors
+/// What a join would refuse before it asks anybody; [`crate::error::ErrorKind::Files`] when the answer cannot be printed.
+pub fn print_config(
+    options: &JoinConfig,
+    text: &str,
+    system: &System,
+    log: &Log,
+    report: &mut Report,
+) -> Result<()> {
+    options.warnings.iter().for_each(|warning| log.warn(warning));
+    join::rehearse(options, system, log, report)?;
+    log.print(text)
+}

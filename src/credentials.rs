@@ -9,11 +9,11 @@ use crate::error::{Error, ErrorKind, Result, Retry, Step};
 use crate::http::{Bearer, ClientIdentity, SignsHandshake};
 use crate::input::Reader;
 use crate::key::Key;
+use crate::key::RsaKey;
 use crate::kubeconfig::BootstrapUser;
 use crate::limits;
 use crate::log::Log;
 use crate::pem_blocks::{self, PKCS8_LABEL, blocks};
-use crate::rsa_key::RsaKey;
 use crate::secret::Secret;
 use crate::x509::{Certificate, is_rsa, key_name, rsa_bits};
 

@@ -18,11 +18,12 @@ mod reply;
 mod resolver;
 mod retry_after;
 mod signatures;
-mod system;
 mod tls;
 mod watch;
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use ureq::http::Method;
@@ -35,13 +36,44 @@ pub use proxy::Proxies;
 pub use reply::{Reply, first_words, unreadable};
 pub use resolver::NameSources;
 pub use signatures::checks_key;
-pub use system::{System, Traffic};
 pub use watch::{Next, Watch};
 
-use crate::clock::shuffle;
+use crate::clock::{Clock, shuffle};
 use crate::error::{Error, ErrorKind, Result, Retry, Step};
 use client::Client;
 use tls::ServerCertificate;
+
+/// The surroundings that are passed in: the clock, the network and the proxies on it.
+#[derive(Clone, Debug)]
+pub struct System {
+    /// Wall time, running time and sleep.
+    pub clock: Arc<dyn Clock>,
+    /// How connections are made.
+    pub network: Arc<dyn Network>,
+    /// What stands between, as the environment says.
+    pub proxies: Arc<Proxies>,
+    /// What was sent so far.
+    pub traffic: Arc<Traffic>,
+}
+
+/// Counts for the report.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    requests: AtomicU32,
+    handshakes: AtomicU32,
+}
+
+impl Traffic {
+    /// HTTP requests that were answered.
+    pub fn requests(&self) -> u32 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// TLS handshakes completed.
+    pub fn handshakes(&self) -> u32 {
+        self.handshakes.load(Ordering::Relaxed)
+    }
+}
 
 /// A connection whose server is not known yet. It sends no credential of any kind.
 #[derive(Debug)]

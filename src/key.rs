@@ -1,4 +1,9 @@
-//! The node's private key: ECDSA on P-256, as the kubelet makes it (`k8s.io/client-go/util/keyutil/key.go`).
+//! Private keys. The node's own is ECDSA on P-256, as the kubelet makes it (`k8s.io/client-go/util/keyutil/key.go`); a client
+//! certificate that others have issued may have an RSA key ([`RsaKey`]).
+
+mod rsa;
+
+pub use rsa::RsaKey;
 
 use der::Tag;
 use ring::rand::SystemRandom;

@@ -42,7 +42,6 @@ mod report;
 mod cli;
 mod http;
 mod key;
-mod rsa_key;
 mod trust;
 mod credentials;
 mod discovery;

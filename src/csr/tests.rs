@@ -18,10 +18,10 @@ use crate::credentials::{ClientPair, Credentials};
 use crate::error::{Error, ErrorKind, Retry};
 use crate::http::{HandshakeSignature, SignsHandshake as _};
 use crate::key::Key;
+use crate::key::RsaKey;
 use crate::limits;
 use crate::node_name::NodeName;
 use crate::pem_blocks;
-use crate::rsa_key::RsaKey;
 use crate::x509::{self, AltName, AltNames};
 
 const KEY: &str = include_str!("../../tests/vectors/sec1-p256.pem");

@@ -10,13 +10,13 @@ use rustls::{AlertDescription, CertificateError, ClientConfig, InvalidMessage, O
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use ureq::http::{Method, Request, Response};
 
+use super::System;
 use super::address::Endpoint;
 use super::connection::{Dialler, Line, NoLookup, Reached};
 use super::problem::{self, Problem};
 use super::proxy::{Refusal, USER_AGENT};
 use super::reply::Reply;
 use super::resolver::Unresolved;
-use super::system::System;
 use crate::error::{Error, ErrorKind, Result, Retry, Step};
 use crate::limits;
 

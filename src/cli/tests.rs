@@ -1,2 +1,0 @@
-mod completions;
-mod documents;
