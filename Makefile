@@ -132,13 +132,13 @@ demo: setup build
 	@echo "building the demo's API server"
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo run --quiet --locked --example demo
 
-# nodestrap beside its neighbours, against one real control plane, and held against its budgets. On a quiet machine.
+# nodestrap beside the alternatives, against one real control plane, and held against its budgets. On a quiet machine.
 bench: setup build build-aarch64 setup-kubernetes
 	$(CARGO) build --release --locked --example bench --example baseline_client --example fleet
 	NODESTRAP=$(CURDIR)/$(BINARY) $(CARGO) run --quiet --release --locked --example bench
 	NODESTRAP=$(CURDIR)/$(BINARY) $(CARGO) run --quiet --release --locked --example fleet
 
-# NODES nodes join one control plane, beside as many naive clients; `make bench` has 500 of them.
+# NODES nodes join one control plane, beside as many polling clients; `make bench` has 500 of them.
 fleet: setup build setup-kubernetes
 	NODESTRAP=$(CURDIR)/$(BINARY) $(CARGO) run --quiet --release --locked --example fleet $(or $(NODES),5000)
 

@@ -60,7 +60,7 @@ fn nothing_is_written_through_what_another_user_has_planted() {
     let places = WAY.iter().chain(&DIRECTORIES).chain(&FILES).map(|at| (*at).to_owned()).chain(prepared);
     let points: Vec<_> = places.flat_map(|at| TRAPS.map(|trap| (at.clone(), trap))).collect();
     let name = |(at, (trap, _)): &(String, (&str, Plant))| format!("{trap} at {at}");
-    campaign::run("traps", &points, name, |(at, (_, plant))| {
+    campaign::run("planted files", &points, name, |(at, (_, plant))| {
         let machine = machine();
         let (victim, outside) = victims(&machine);
         let trap = machine.node.at(at);
@@ -88,7 +88,7 @@ fn nothing_is_written_through_what_another_user_has_planted() {
 #[test]
 fn nothing_is_written_through_what_is_planted_while_it_runs() {
     let rounds: Vec<usize> = (0..if campaign::is_full() { 200 } else { 12 }).collect();
-    campaign::run("traps planted meanwhile", &rounds, usize::to_string, |_| {
+    campaign::run("files planted meanwhile", &rounds, usize::to_string, |_| {
         let machine = machine();
         let (victim, outside) = victims(&machine);
         let directories = DIRECTORIES.map(|at| machine.node.at(at));

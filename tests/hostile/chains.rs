@@ -41,7 +41,7 @@ pub fn case(
         let endpoint = if is_far { format!("{host}:6443") } else { format!("{host}:{}", address.port()) };
         api.cluster(|cluster| cluster.publish(&jws::kubeconfig(&bundle, &format!("https://{endpoint}"))));
         let stage = Stage::at(endpoint, pins);
-        let mut stage = if good { stage.and_friend(api) } else { stage.and_stranger(api) };
+        let mut stage = if good { stage.and_trusted(api) } else { stage.and_untrusted(api) };
         if !is_far {
             return stage;
         }

@@ -159,7 +159,7 @@ fn publish(change: impl FnOnce(&mut crate::support::api::Cluster)) -> Api {
 }
 
 fn stage(api: Api, expect: Expect) -> Stage {
-    if expect.says.is_empty() { Stage::with_friend(api) } else { Stage::with_stranger(api) }
+    if expect.says.is_empty() { Stage::with_trusted(api) } else { Stage::with_untrusted(api) }
 }
 
 pub fn answered(

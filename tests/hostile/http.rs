@@ -269,10 +269,10 @@ pub fn case(
         let (api, answer) = (Api::start(), answer.clone());
         api.on(Route::Discovery, move |_, _, cluster| Some(answer(cluster)));
         if !expect.says.is_empty() {
-            return Stage::with_stranger(api);
+            return Stage::with_untrusted(api);
         }
-        Stage::with_friend(api).checked(|stage| {
-            for request in stage.friends[0].requests() {
+        Stage::with_trusted(api).checked(|stage| {
+            for request in stage.trusted[0].requests() {
                 assert!(request.header("cookie").is_none(), "a cookie came back");
             }
         })

@@ -156,7 +156,7 @@ fn signs(sign: impl Fn(&Authority, &str) -> String + Send + 'static) -> Stage {
     let api = Api::start();
     let authority = Arc::clone(&api.authority);
     api.cluster(|cluster| cluster.signer = Box::new(move |request| sign(&authority, request)));
-    Stage::with_friend(api)
+    Stage::with_trusted(api)
 }
 
 /// What somebody may have left under our name before we came, which is taken up or gets out of the way.
@@ -208,7 +208,7 @@ pub fn cases() -> Vec<Case> {
                 cluster.edit(&name, |item| item["status"]["certificate"] = json!(text));
                 None
             });
-            Stage::with_friend(api)
+            Stage::with_trusted(api)
         }));
     }
     for (name, leave) in LEFT {
@@ -223,8 +223,8 @@ pub fn cases() -> Vec<Case> {
                     Reply::status(409, "AlreadyExists")
                 })
             });
-            Stage::with_friend(api).checked(|stage| {
-                let creates = stage.friends[0].count(Route::Create);
+            Stage::with_trusted(api).checked(|stage| {
+                let creates = stage.trusted[0].count(Route::Create);
                 assert_eq!(creates, 2, "a request under a key of its own");
             })
         }));

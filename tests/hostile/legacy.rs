@@ -55,7 +55,7 @@ fn case(
         let directory = openssl::make(RSA, key, "-sha256");
         let (_, pin) = openssl::authority(&directory);
         let server = Server::start(directory, words, typed);
-        Stage::at(server.endpoint(), vec![pin]).and_stranger(server)
+        Stage::at(server.endpoint(), vec![pin]).and_untrusted(server)
     })
 }
 

@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 
 use support::golden;
 
-use suite::{Case, Given, PEAK_KIB, Tally, Took, play};
+use suite::{Case, Given, PEAK_KIB, Took, Totals, play};
 
 /// Cases that run at once: most of them wait for a deadline.
 const AT_ONCE: usize = 24;
@@ -53,9 +53,9 @@ struct Area {
 }
 
 /// Plays a case under its own name.
-fn play_as(area: &str, case: &Case, strangers: &Tally, friends: &Tally) -> Took {
+fn play_as(area: &str, case: &Case, untrusted: &Totals, trusted: &Totals) -> Took {
     let golden = golden::case(area, &golden::short(&case.name));
-    let took = play(case, strangers, friends);
+    let took = play(case, untrusted, trusted);
     golden.end();
     took
 }
@@ -101,14 +101,14 @@ fn main() -> ExitCode {
         }
     }));
     let began = Instant::now();
-    let (next, strangers, friends) = (AtomicUsize::new(0), Tally::default(), Tally::default());
+    let (next, untrusted, trusted) = (AtomicUsize::new(0), Totals::default(), Totals::default());
     let results = Mutex::new(names.iter().map(|_| Area::default()).collect::<Vec<_>>());
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             let player = std::thread::Builder::new().name(PLAYER.to_owned());
             let play_all = || {
                 while let Some((area, case)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let play = || play_as(names[*area], case, &strangers, &friends);
+                    let play = || play_as(names[*area], case, &untrusted, &trusted);
                     let took = catch_unwind(AssertUnwindSafe(play));
                     let mut results = results.lock().expect("results");
                     let result = &mut results[*area];
@@ -146,13 +146,13 @@ fn main() -> ExitCode {
         let (seconds, kib) = (area.slowest.as_secs_f32(), area.most_kib);
         println!("{name:<12} {:>6} {:>7} {seconds:>6.1} s {kib:>5} KiB", area.cases, area.failed);
     }
-    let (failed, stray) = (results.iter().map(|area| area.failed).sum::<usize>(), strangers.total());
+    let (failed, stray) = (results.iter().map(|area| area.failed).sum::<usize>(), untrusted.total());
     println!(
         "{} cases, {failed} failed, in {:.0} s; no run had more than {PEAK_KIB} KiB",
         cases.len(),
         began.elapsed().as_secs_f32()
     );
-    for (whose, given) in [("not to be trusted", stray), ("of the cluster itself", friends.total())] {
+    for (whose, given) in [("not to be trusted", stray), ("of the cluster itself", trusted.total())] {
         println!(
             "servers {whose}: {} connections, {} Authorization headers, {} client certificates, {} certificate requests",
             given.connections, given.authorizations, given.certificates, given.requests_to_sign
@@ -161,6 +161,6 @@ fn main() -> ExitCode {
     let kinds = |given: Given| [given.authorizations, given.certificates, given.requests_to_sign];
     let nothing = kinds(stray).iter().all(|count| *count == 0);
     // Counters that never count anything would prove nothing.
-    let counted = !words.is_empty() || kinds(friends.total()).iter().all(|count| *count > 0);
+    let counted = !words.is_empty() || kinds(trusted.total()).iter().all(|count| *count > 0);
     if failed == 0 && nothing && counted && !cases.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -271,7 +271,7 @@ fn told(expect: Expect, words: fn(&Value) -> Vec<u8>) -> Stage {
         }
         Some(Reply::chunked(vec![Piece::Bytes(words(&object)), Piece::Pause(Duration::from_millis(100))]))
     });
-    Stage::with_friend(api)
+    Stage::with_trusted(api)
 }
 
 pub fn cases() -> Vec<Case> {
@@ -295,7 +295,7 @@ pub fn cases() -> Vec<Case> {
                     None
                 });
             }
-            Stage::with_friend(api)
+            Stage::with_trusted(api)
         }));
     }
     for (name, expect, words) in TOLD {
@@ -315,7 +315,7 @@ pub fn cases() -> Vec<Case> {
                 };
                 Some(Reply::chunked(vec![Piece::Repeat(bytes, Duration::from_millis(interval))]))
             });
-            Stage::with_friend(api)
+            Stage::with_trusted(api)
         }));
     }
     cases

@@ -81,7 +81,8 @@ fn by_file(flag: &'static str, expect: Expect, text: impl Fn(Value) -> String) -
         "data": {"kubeconfig": kubeconfig, "jws-kubeconfig-abcdef": jws::sign(TOKEN, &kubeconfig)}});
     let file = folder.path().join("file");
     fs::write(&file, text(map)).expect("a file");
-    let mut stage = if expect.says.is_empty() { Stage::with_friend(api) } else { Stage::with_stranger(api) };
+    let mut stage =
+        if expect.says.is_empty() { Stage::with_trusted(api) } else { Stage::with_untrusted(api) };
     stage.endpoint.clear();
     stage.words(&[flag, &file.display().to_string()]).and(folder)
 }
@@ -158,7 +159,7 @@ pub fn cases() -> Vec<Case> {
         cases.push(Case::new(format!("signed: {name}"), NOT_READ, move || {
             let api = Api::start();
             api.cluster(|cluster| cluster.publish(&text.replace('@', &filled(part, FILE))));
-            Stage::with_stranger(api)
+            Stage::with_untrusted(api)
         }));
     }
     for (first, count) in [("", 500), ("# flow\n", 300)] {
@@ -173,7 +174,7 @@ pub fn cases() -> Vec<Case> {
             let server = format!("https://{}", api.endpoint());
             let own = format!("{{server: '{server}', certificate-authority-data: {data}}}");
             api.cluster(|cluster| cluster.publish(&format!("{text} {{name: '', cluster: {own}}}]}}\n")));
-            Stage::with_friend(api)
+            Stage::with_trusted(api)
         }));
     }
     for (name, map, part) in ANSWERS {
@@ -216,7 +217,7 @@ pub fn cases() -> Vec<Case> {
                 let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
                 Some(crate::http::raw([head.as_bytes(), &body].concat()))
             });
-            let mut stage = Stage::with_friend(api).words(match route {
+            let mut stage = Stage::with_trusted(api).words(match route {
                 Route::Node => &["--refuse-ready-node"],
                 Route::KubeletConfig => &["--with-kubelet-config"],
                 _ => &[],

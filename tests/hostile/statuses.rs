@@ -147,7 +147,7 @@ pub fn on(
             });
         }
         api.on(route, move |_, _, _| Some(reply()));
-        if route == Route::Discovery { Stage::with_stranger(api) } else { Stage::with_friend(api) }
+        if route == Route::Discovery { Stage::with_untrusted(api) } else { Stage::with_trusted(api) }
     })
 }
 
@@ -161,9 +161,9 @@ fn redirect(route: Route, name: String, expect: Expect, status: u16, target: &'s
             Some(Reply::text(status, "text/plain", "there").header("Location", &target))
         });
         let stage =
-            if route == Route::Discovery { Stage::with_stranger(api) } else { Stage::with_friend(api) };
-        stage.and_stranger(elsewhere).checked(|stage| {
-            let elsewhere = stage.strangers.last().expect("the target").given();
+            if route == Route::Discovery { Stage::with_untrusted(api) } else { Stage::with_trusted(api) };
+        stage.and_untrusted(elsewhere).checked(|stage| {
+            let elsewhere = stage.untrusted.last().expect("the target").given();
             assert_eq!(elsewhere.connections, 0, "a redirect was followed");
         })
     })
@@ -206,7 +206,7 @@ pub fn cases() -> Vec<Case> {
                     reply.status = code;
                     Some(reply)
                 });
-                Stage::with_friend(api)
+                Stage::with_trusted(api)
             }));
             continue;
         }

@@ -94,9 +94,9 @@ pub struct Stage {
     pub words: Vec<String>,
     pub variables: Vec<(&'static str, String)>,
     /// Servers that the machine has reason to trust: credentials may go there.
-    pub friends: Vec<Api>,
+    pub trusted: Vec<Api>,
     /// Servers that it has no reason to trust.
-    pub strangers: Vec<Box<dyn Witness>>,
+    pub untrusted: Vec<Box<dyn Witness>>,
     /// Whether the node may have what a join that has begun leaves for the next one.
     pub begins: bool,
     /// What has to stay until the end.
@@ -115,8 +115,8 @@ impl Stage {
             token: TOKEN,
             words: Vec::new(),
             variables: Vec::new(),
-            friends: Vec::new(),
-            strangers: Vec::new(),
+            trusted: Vec::new(),
+            untrusted: Vec::new(),
             begins: false,
             others: Vec::new(),
             check: Box::new(|_| {}),
@@ -124,23 +124,23 @@ impl Stage {
     }
 
     /// A machine that dials a server to which nothing secret may go.
-    pub fn with_stranger(api: Api) -> Self {
-        Self::at(api.endpoint(), vec![api.authority.pin()]).and_stranger(api)
+    pub fn with_untrusted(api: Api) -> Self {
+        Self::at(api.endpoint(), vec![api.authority.pin()]).and_untrusted(api)
     }
 
     /// A machine that dials its cluster.
-    pub fn with_friend(api: Api) -> Self {
-        Self::at(api.endpoint(), vec![api.authority.pin()]).and_friend(api)
+    pub fn with_trusted(api: Api) -> Self {
+        Self::at(api.endpoint(), vec![api.authority.pin()]).and_trusted(api)
     }
 
-    pub fn and_friend(mut self, friend: Api) -> Self {
-        self.friends.push(friend);
+    pub fn and_trusted(mut self, server: Api) -> Self {
+        self.trusted.push(server);
         self.begins = true;
         self
     }
 
-    pub fn and_stranger(mut self, stranger: impl Witness + 'static) -> Self {
-        self.strangers.push(Box::new(stranger));
+    pub fn and_untrusted(mut self, server: impl Witness + 'static) -> Self {
+        self.untrusted.push(Box::new(server));
         self
     }
 
@@ -200,14 +200,14 @@ impl Witness for Api {
 
 /// What all servers of all cases have been given.
 #[derive(Default)]
-pub struct Tally {
+pub struct Totals {
     connections: AtomicU64,
     authorizations: AtomicU64,
     certificates: AtomicU64,
     requests_to_sign: AtomicU64,
 }
 
-impl Tally {
+impl Totals {
     pub fn add(&self, given: Given) {
         self.connections.fetch_add(given.connections, Ordering::Relaxed);
         self.authorizations.fetch_add(given.authorizations, Ordering::Relaxed);
@@ -238,7 +238,7 @@ pub struct Took {
 ///
 /// # Panics
 /// When anything is not as it must be.
-pub fn play(case: &Case, strangers: &Tally, friends: &Tally) -> Took {
+pub fn play(case: &Case, untrusted: &Totals, trusted: &Totals) -> Took {
     let stage = (case.stage)();
     let peak = stage.node.beside("peak");
     let measured: [OsString; 3] = ["/proc/self/exe".into(), measure::WORD.into(), peak.clone().into()];
@@ -257,12 +257,12 @@ pub fn play(case: &Case, strangers: &Tally, friends: &Tally) -> Took {
     }
     let run = join.run();
     // Before anything is judged: what was given away counts, however the case ends.
-    let given: Vec<Given> = stage.strangers.iter().map(|stranger| stranger.given()).collect();
+    let given: Vec<Given> = stage.untrusted.iter().map(|server| server.given()).collect();
     for given in &given {
-        strangers.add(*given);
+        untrusted.add(*given);
     }
-    for friend in &stage.friends {
-        friends.add(friend.given());
+    for server in &stage.trusted {
+        trusted.add(server.given());
     }
 
     run.expect(case.expect.outcome);
@@ -271,10 +271,10 @@ pub fn play(case: &Case, strangers: &Tally, friends: &Tally) -> Took {
         run.check(nothing, &format!("a server that nobody should trust was given {given:?}"));
         run.check(given.taken < MOST, &format!("{} bytes were taken on one connection", given.taken));
     }
-    for friend in stage.friends.iter().filter(|_| !stage.pins.is_empty() && !stage.endpoint.is_empty()) {
-        let early = friend.requests().into_iter().take_while(|request| request.route() != Route::Discovery);
+    for server in stage.trusted.iter().filter(|_| !stage.pins.is_empty() && !stage.endpoint.is_empty()) {
+        let early = server.requests().into_iter().take_while(|request| request.route() != Route::Discovery);
         run.check(
-            stage.friends.len() > 1 || early.count() == 0,
+            stage.trusted.len() > 1 || early.count() == 0,
             "something was asked before cluster-info was",
         );
     }

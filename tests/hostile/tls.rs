@@ -219,9 +219,9 @@ fn raw(
     Case::new(name, expect, move || {
         let server = Raw::start(script.clone());
         let stage =
-            Stage::at(server.endpoint(), vec![format!("sha256:{}", "00".repeat(32))]).and_stranger(server);
+            Stage::at(server.endpoint(), vec![format!("sha256:{}", "00".repeat(32))]).and_untrusted(server);
         stage.checked(move |stage| {
-            let connections = stage.strangers[0].given().connections;
+            let connections = stage.untrusted[0].given().connections;
             assert!(!quick || connections > 1, "the first connection was waited for to no end");
         })
     })
@@ -236,7 +236,7 @@ fn sweep(name: String, versions: Versions, fault: Fault, from: usize) -> Case {
     Case::new(name, JOINED, move || {
         let api = honest(versions);
         let relay = Faulty::start(api.address(), fault, from..from + IN_ONE, true);
-        let stage = Stage::at(relay.endpoints(), vec![api.authority.pin()]).and_friend(api);
+        let stage = Stage::at(relay.endpoints(), vec![api.authority.pin()]).and_trusted(api);
         stage.checked(move |_| assert!(relay.is_through(), "not every byte was tried"))
     })
 }
@@ -245,7 +245,7 @@ fn stalled(name: String, versions: Versions, fault: Fault, place: usize) -> Case
     Case::new(name, NO_ANSWER, move || {
         let api = honest(versions);
         let relay = Faulty::start(api.address(), fault, std::iter::once(place), false);
-        Stage::at(relay.endpoints(), vec![api.authority.pin()]).and_stranger(api).and(relay)
+        Stage::at(relay.endpoints(), vec![api.authority.pin()]).and_untrusted(api).and(relay)
     })
 }
 
@@ -285,7 +285,7 @@ pub fn cases() -> Vec<Case> {
     for (name, expect, adjust) in HONEST {
         cases.push(Case::new(format!("an honest server with {name}"), expect, move || {
             let api = Api::with(Setup { adjust, ..Setup::default() });
-            if expect.waits { Stage::with_stranger(api) } else { Stage::with_friend(api) }
+            if expect.waits { Stage::with_untrusted(api) } else { Stage::with_trusted(api) }
         }));
     }
     for (name, versions, fault) in SWEEPS {

@@ -68,7 +68,7 @@ fn in_the_middle(shown: Shown, version: (&str, Versions)) -> Case {
     Case::new(format!("from the first connection on, {what}, {}", version.0), expect, move || {
         let cluster = Authority::new("kubernetes");
         let api = impostor(&cluster, identity(&cluster), version.1, None);
-        Stage::at(api.endpoint(), vec![cluster.pin()]).and_stranger(api)
+        Stage::at(api.endpoint(), vec![cluster.pin()]).and_untrusted(api)
     })
 }
 
@@ -86,11 +86,11 @@ fn taking_over(shown: Shown, version: (&str, Versions), after: Route) -> Case {
             Some(reply.close())
         });
         let mut stage =
-            Stage::at(relay.endpoint(), vec![real.authority.pin()]).and_stranger(impostor).and(relay);
+            Stage::at(relay.endpoint(), vec![real.authority.pin()]).and_untrusted(impostor).and(relay);
         stage.begins = true;
-        let stage = if after == Route::Create { stage.and_friend(real) } else { stage.and_stranger(real) };
+        let stage = if after == Route::Create { stage.and_trusted(real) } else { stage.and_untrusted(real) };
         stage.checked(|stage| {
-            assert!(stage.strangers[0].given().connections > 0, "nobody came to the impostor");
+            assert!(stage.untrusted[0].given().connections > 0, "nobody came to the impostor");
         })
     })
 }
@@ -103,7 +103,7 @@ fn led_there(shown: Shown) -> Case {
         let named = impostor(&cluster, identity(&cluster), rustls::ALL_VERSIONS, None);
         let server = Some(format!("https://{}", named.endpoint()));
         let dialled = Api::with(Setup { authority: cluster, server, ..Setup::default() });
-        let mut stage = Stage::with_stranger(dialled).and_stranger(named);
+        let mut stage = Stage::with_untrusted(dialled).and_untrusted(named);
         stage.begins = true;
         stage
     })
@@ -166,7 +166,7 @@ fn by_the_operators_word(given: Given, shown: Shown, version: (&str, Versions)) 
     Case::new(format!("with {}, {what}, {}", given.0, version.0), expect, move || {
         let cluster = Authority::new("kubernetes");
         let api = impostor(&cluster, identity(&cluster), version.1, None);
-        led(given, &api.endpoint(), &cluster).0.and_stranger(api)
+        led(given, &api.endpoint(), &cluster).0.and_untrusted(api)
     })
 }
 
@@ -176,7 +176,7 @@ fn to_the_cluster_itself(given: Given, version: (&str, Versions)) -> Case {
         let api = Api::with(Setup { versions: version.1, ..Setup::default() });
         let (stage, certificate) = led(given, &api.endpoint(), &api.authority);
         api.cluster(|cluster| cluster.bootstrapper = Some(certificate));
-        stage.and_friend(api)
+        stage.and_trusted(api)
     })
 }
 
@@ -187,7 +187,7 @@ fn others() -> Vec<Case> {
         |name: &str, expect: Expect, stage: fn() -> Stage| cases.push(Case::new(name, expect, stage));
     case("the right token and a cluster of his own", NOT_PINNED, || {
         let api = Api::start();
-        Stage::at(api.endpoint(), vec![Authority::new("kubernetes").pin()]).and_stranger(api)
+        Stage::at(api.endpoint(), vec![Authority::new("kubernetes").pin()]).and_untrusted(api)
     });
     case("the right token, and a certificate of his for the pinned key", NOT_VERIFIED, || {
         let (cluster, own) = (Authority::new("kubernetes"), Authority::new("kubernetes"));
@@ -195,7 +195,7 @@ fn others() -> Vec<Case> {
         let forged = pem_text("CERTIFICATE", &cluster.cross_signed_by(&own));
         let server = format!("https://{}", api.endpoint());
         api.cluster(|state| state.publish(&jws::kubeconfig(&forged, &server)));
-        Stage::at(api.endpoint(), vec![cluster.pin()]).and_stranger(api)
+        Stage::at(api.endpoint(), vec![cluster.pin()]).and_untrusted(api)
     });
     case("the right token, and a CA of his beside the pinned one, where each must be", NOT_PINNED, || {
         let (cluster, own) = (Authority::new("kubernetes"), Authority::new("kubernetes"));
@@ -203,7 +203,7 @@ fn others() -> Vec<Case> {
         let server = format!("https://{}", api.endpoint());
         let bundle = cluster.pem() + &own.pem();
         api.cluster(|state| state.publish(&jws::kubeconfig(&bundle, &server)));
-        Stage::at(api.endpoint(), vec![cluster.pin()]).and_stranger(api).words(&["--pin-every-ca"])
+        Stage::at(api.endpoint(), vec![cluster.pin()]).and_untrusted(api).words(&["--pin-every-ca"])
     });
     case("another cluster's cluster-info, of another token", FORGED, || {
         let api = Api::start();
@@ -211,14 +211,14 @@ fn others() -> Vec<Case> {
             let text = state.kubeconfig();
             state.publish_as(&text, &jws::sign("abcdef.fedcba9876543210", &text));
         });
-        Stage::with_stranger(api)
+        Stage::with_untrusted(api)
     });
     case("another cluster's cluster-info, of the same token", NOT_PINNED, || {
         let api = Api::start();
         let other = Authority::new("kubernetes");
         let server = format!("https://{}", api.endpoint());
         api.cluster(|state| state.publish(&jws::kubeconfig(&other.pem(), &server)));
-        Stage::with_stranger(api)
+        Stage::with_untrusted(api)
     });
     case("another server in a cluster-info that is signed rightly", FORGED, || {
         let (api, other) = (Api::start(), Api::start());
@@ -228,13 +228,13 @@ fn others() -> Vec<Case> {
             let signature = jws::sign(TOKEN, &text);
             state.publish_as(&jws::kubeconfig(&Authority::new("x").pem(), &server), &signature);
         });
-        Stage::with_stranger(api).and_stranger(other)
+        Stage::with_untrusted(api).and_untrusted(other)
     });
     case("no pin, and a chain that leads elsewhere", NOT_VERIFIED, || {
         let identity = Some(Authority::new("kubernetes").server(&NAMES));
         let api = Api::with(Setup { identity, ..Setup::default() });
         let skip = "--discovery-token-unsafe-skip-ca-verification";
-        Stage::at(api.endpoint(), Vec::new()).and_stranger(api).words(&[skip])
+        Stage::at(api.endpoint(), Vec::new()).and_untrusted(api).words(&[skip])
     });
     case("a proxy that opens TLS", NOT_VERIFIED, || {
         let cluster = Authority::new("kubernetes");
@@ -247,7 +247,7 @@ fn others() -> Vec<Case> {
         );
         let proxy = Proxy::to(api.address());
         let mut stage =
-            Stage::at("api.cluster.example:6443".to_owned(), vec![cluster.pin()]).and_stranger(api);
+            Stage::at("api.cluster.example:6443".to_owned(), vec![cluster.pin()]).and_untrusted(api);
         stage.variables.push(("HTTPS_PROXY", format!("http://{}", proxy.endpoint())));
         stage.and(proxy)
     });
@@ -274,7 +274,7 @@ fn others() -> Vec<Case> {
                         .header("WWW-Authenticate", "Bearer realm=\"kubernetes\""),
                 )
             });
-            Stage::with_stranger(api)
+            Stage::with_untrusted(api)
         },
     );
     cases

@@ -233,7 +233,7 @@ fn signed(
         let api = Api::start();
         let text = text(&format!("https://{}", api.endpoint()), &api.authority);
         api.cluster(|cluster| cluster.publish(&text));
-        if expect.says.is_empty() { Stage::with_friend(api) } else { Stage::with_stranger(api) }
+        if expect.says.is_empty() { Stage::with_trusted(api) } else { Stage::with_untrusted(api) }
     })
 }
 

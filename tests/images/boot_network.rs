@@ -21,9 +21,9 @@ pub const SERVER: &str = "10.99.0.1";
 /// A bridge with the control plane's address; names of namespaces and mounts that nobody else sees.
 const ENTER: &str = r#"
 ip link set lo up
-ip link add lab type bridge
-ip address add 10.99.0.1/24 dev lab
-ip link set lab up
+ip link add net type bridge
+ip address add 10.99.0.1/24 dev net
+ip link set net up
 mkdir -p /run/netns
 mount -t tmpfs tmpfs /run/netns
 exec "$@"
@@ -41,14 +41,14 @@ pub fn enter() {
 }
 
 /// The control plane, and the network's numbers that are still free.
-pub struct Lab {
+pub struct BootNetwork {
     pub cluster: Cluster,
     runtime: Containerd,
     scratch: Scratch,
     next: AtomicU8,
 }
 
-impl Lab {
+impl BootNetwork {
     pub fn start() -> Self {
         let options = Options { host: SERVER, bind: SERVER, algorithm: "ECDSA-P256", ..Options::default() };
         let cluster = Cluster::start(options);
@@ -78,13 +78,13 @@ impl Lab {
         [vec!["--capability=CAP_SYSLOG".to_owned()], binds.to_vec()].concat()
     }
 
-    /// A network namespace with one interface, `eth0`, in the lab's network.
+    /// A network namespace with one interface, `eth0`, in the net's network.
     pub fn network(&self) -> Network {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let network = Network { name: format!("m{number}"), outside: format!("lab{number}") };
+        let network = Network { name: format!("m{number}"), outside: format!("net{number}") };
         let script = format!(
             "ip netns add {0} && ip -n {0} link set lo up && \
-             ip link add {1} type veth peer name eth0 netns {0} && ip link set {1} master lab up && \
+             ip link add {1} type veth peer name eth0 netns {0} && ip link set {1} master net up && \
              ip -n {0} address add 10.99.0.{number}/24 dev eth0 && ip -n {0} link set eth0 up",
             network.name, network.outside
         );

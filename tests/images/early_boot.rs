@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    boot_network::{Lab, SERVER},
+    boot_network::{BootNetwork, SERVER},
     harness::{cluster::MANUAL, process::run, token::Wanted, wait_for},
     machine::{Machine, between, journal},
     qemu::{Board, Emulated, Gate, Run, figures, ready_made},
@@ -17,27 +17,27 @@ use crate::{
 };
 
 pub const BOOTS: &[crate::Boot] = &[
-    ("microvm: a join line on the kernel command line, into a disk", |lab| {
-        bare(lab, Board::Microvm, "microvm")
+    ("microvm: a join line on the kernel command line, into a disk", |net| {
+        bare(net, Board::Microvm, "microvm")
     }),
-    ("aarch64: a join line on the kernel command line, into a disk", |lab| {
+    ("aarch64: a join line on the kernel command line, into a disk", |net| {
         assert_moves_anywhere(&Board::Arm.nodestrap());
-        bare(lab, Board::Arm, "aarch64")
+        bare(net, Board::Arm, "aarch64")
     }),
-    ("iPXE: the token as a file, into a disk", |lab| network_boot(lab, "pxe-disk", "/dev/vda")),
-    ("iPXE: the token as a file, into memory", |lab| network_boot(lab, "pxe-memory", "tmpfs")),
+    ("iPXE: the token as a file, into a disk", |net| network_boot(net, "pxe-disk", "/dev/vda")),
+    ("iPXE: the token as a file, into memory", |net| network_boot(net, "pxe-memory", "tmpfs")),
     ("clock: of 2035, no certificate holds and the boot goes on", after_all_certificates),
     ("clock: of 1970, set while nodestrap waits", before_all_certificates),
     ("clock: steps of three days, there and back, while the request is pending", clock_that_steps),
     ("clock: back by three days before cluster-info is answered", clock_that_goes_back),
     ("systemd: a clock of 1970, set after the first attempt", clock_under_systemd),
-    ("systemd: a credential by SMBIOS", |lab| from_firmware(lab, "smbios", &["-smbios", &smbios(lab)])),
-    ("systemd: a credential by fw_cfg", |lab| {
+    ("systemd: a credential by SMBIOS", |net| from_firmware(net, "smbios", &["-smbios", &smbios(net)])),
+    ("systemd: a credential by fw_cfg", |net| {
         let text = format!(
             "name=opt/io.systemd.credentials/nodestrap.join,string={}",
-            lab.cluster.token().join_line()
+            net.cluster.token().join_line()
         );
-        from_firmware(lab, "fw-cfg", &["-fw_cfg", &text])
+        from_firmware(net, "fw-cfg", &["-fw_cfg", &text])
     }),
 ];
 
@@ -45,20 +45,20 @@ pub const BOOTS: &[crate::Boot] = &[
 pub const DISK: &str = "root=/dev/vda rw ip=10.99.0.15:::255.255.255.0::eth0:none:";
 
 /// As a credential in a string of the firmware's.
-pub fn smbios(lab: &Lab) -> String {
-    format!("type=11,value=io.systemd.credential:nodestrap.join={}", lab.cluster.token().join_line())
+pub fn smbios(net: &BootNetwork) -> String {
+    format!("type=11,value=io.systemd.credential:nodestrap.join={}", net.cluster.token().join_line())
 }
 
 /// On the kernel command line, with `more` flags.
-pub fn parameter(lab: &Lab, more: &str) -> String {
-    format!("nodestrap.join=\"{} {more}\"", lab.cluster.token().join_line())
+pub fn parameter(net: &BootNetwork, more: &str) -> String {
+    format!("nodestrap.join=\"{} {more}\"", net.cluster.token().join_line())
 }
 
-fn bare(lab: &Lab, board: Board, name: &str) -> String {
-    let machine = Emulated::new(lab, board, name);
+fn bare(net: &BootNetwork, board: Board, name: &str) -> String {
+    let machine = Emulated::new(net, board, name);
     let initramfs = machine.initramfs("");
     let root = machine.bare_root();
-    let machine = machine.disk(&root).kernel(&initramfs, &format!("{DISK} {}", parameter(lab, "")));
+    let machine = machine.disk(&root).kernel(&initramfs, &format!("{DISK} {}", parameter(net, "")));
     let mut boot = machine.boot();
     let told = joined(&mut boot);
     machine.assert_joined();
@@ -114,8 +114,8 @@ exec sleep infinity
 "#;
 
 /// A disk with the root file system `kind`, nodestrap's unit and a kubelet.
-pub fn system(lab: &Lab, kind: &str, name: &str) -> Machine {
-    let system = Machine::new(lab, kind, name);
+pub fn system(net: &BootNetwork, kind: &str, name: &str) -> Machine {
+    let system = Machine::new(net, kind, name);
     // Before what systemd itself makes of the kernel's ip=.
     system.put("/etc/systemd/network/10-ethernet.network", 0o644, NETWORK);
     system.put("/usr/bin/kubelet", 0o755, KUBELET);
@@ -125,7 +125,7 @@ pub fn system(lab: &Lab, kind: &str, name: &str) -> Machine {
     let drop_in = "/etc/systemd/system/systemd-networkd-wait-online.service.d/timeout.conf";
     let start = "ExecStart=/lib/systemd/systemd-networkd-wait-online --any --timeout=30";
     system.put(drop_in, 0o644, format!("[Service]\nExecStart=\n{start}\n"));
-    system.put("/etc/systemd/system/nodestrap.service.d/lab.conf", 0o644, IO_ACCOUNTING);
+    system.put("/etc/systemd/system/nodestrap.service.d/net.conf", 0o644, IO_ACCOUNTING);
     let mut enable = Command::new("systemctl");
     enable.arg("--root").arg(system.root()).args(["enable", "--quiet"]);
     run(enable.args(["systemd-networkd", "systemd-networkd-wait-online"]));
@@ -138,11 +138,11 @@ pub fn system(lab: &Lab, kind: &str, name: &str) -> Machine {
     system
 }
 
-fn from_firmware(lab: &Lab, name: &str, arguments: &[&str]) -> String {
-    let machine = Emulated::new(lab, Board::Pc, name);
+fn from_firmware(net: &BootNetwork, name: &str, arguments: &[&str]) -> String {
+    let machine = Emulated::new(net, Board::Pc, name);
     // systemd finds what these two show.
     let initramfs = machine.initramfs("dmi-sysfs qemu_fw_cfg");
-    let machine = machine.disk(&system(lab, "bookworm", name).root());
+    let machine = machine.disk(&system(net, "bookworm", name).root());
     by_unit(&machine.kernel(&initramfs, "root=/dev/vda").with(arguments))
 }
 
@@ -174,17 +174,17 @@ fn bytes_read(line: &str) -> u64 {
 }
 
 /// systemd puts the clock to the time of its own making, which is before nodestrap's.
-fn clock_under_systemd(lab: &Lab) -> String {
+fn clock_under_systemd(net: &BootNetwork) -> String {
     let name = "clock-systemd";
-    let system = system(lab, "bookworm", name);
+    let system = system(net, "bookworm", name);
     system.arguments("--discovery-timeout=5s");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let set = format!("[Service]\nRestartSec=1\nExecStopPost=+/bin/date -s @{now}\n");
     system.put("/etc/systemd/system/nodestrap.service.d/clock.conf", 0o644, set);
-    let machine = Emulated::new(lab, Board::Pc, name);
+    let machine = Emulated::new(net, Board::Pc, name);
     let initramfs = machine.initramfs("dmi-sysfs");
     let machine = machine.disk(&system.root()).kernel(&initramfs, "root=/dev/vda");
-    let machine = machine.with(&["-smbios", &smbios(lab), "-rtc", "base=1970-01-01T00:00:00"]);
+    let machine = machine.with(&["-smbios", &smbios(net), "-rtc", "base=1970-01-01T00:00:00"]);
     let told = by_unit(&machine);
     let ends = machine.on_disk(|root| journal(root, &["-u", "nodestrap.service", "--grep", "status=9/"]));
     assert_eq!(ends.lines().filter(|line| line.contains("status=9/")).count(), 1, "{ends}");
@@ -234,11 +234,11 @@ fn with_clock(machine: &Emulated, initramfs: &Path, changes: &str) {
     run(Command::new("sh").args(["-euc", script, "sh"]).arg(&tree).arg(initramfs));
 }
 
-fn after_all_certificates(lab: &Lab) -> String {
-    let machine = Emulated::new(lab, Board::Pc, "clock-2035");
+fn after_all_certificates(net: &BootNetwork) -> String {
+    let machine = Emulated::new(net, Board::Pc, "clock-2035");
     let initramfs = machine.initramfs("");
     let root = machine.bare_root();
-    let line = format!("{DISK} {}", parameter(lab, "--discovery-timeout 10s"));
+    let line = format!("{DISK} {}", parameter(net, "--discovery-timeout 10s"));
     let machine = machine.disk(&root).kernel(&initramfs, &line).with(&["-rtc", "base=2035-06-01T00:00:00"]);
     let mut boot = machine.boot();
     let said = boot.line_with("init: not joined");
@@ -250,8 +250,8 @@ fn after_all_certificates(lab: &Lab) -> String {
     "exit code 9".into()
 }
 
-fn before_all_certificates(lab: &Lab) -> String {
-    let machine = Emulated::new(lab, Board::Pc, "clock-1970");
+fn before_all_certificates(net: &BootNetwork) -> String {
+    let machine = Emulated::new(net, Board::Pc, "clock-1970");
     machine.shut(Gate::Nothing);
     let initramfs = machine.initramfs("");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -259,7 +259,7 @@ fn before_all_certificates(lab: &Lab) -> String {
     let wait = format!("until /bin/busybox nc {SERVER} 1 </dev/null; do /bin/busybox sleep 0.1; done");
     with_clock(&machine, &initramfs, &format!("{wait}; /bin/busybox date -s @{now}"));
     let root = machine.bare_root();
-    let line = format!("rdinit=/clock {DISK} {}", parameter(lab, ""));
+    let line = format!("rdinit=/clock {DISK} {}", parameter(net, ""));
     let machine = machine.disk(&root).kernel(&initramfs, &line).with(&["-rtc", "base=1970-01-01T00:00:00"]);
     let mut boot = machine.boot();
     let built = ", nodestrap was built at ";
@@ -274,13 +274,13 @@ fn before_all_certificates(lab: &Lab) -> String {
 }
 
 /// Waits go by the time that has run, whatever the clock says: none ends early, and the request stays the same.
-fn clock_that_steps(lab: &Lab) -> String {
+fn clock_that_steps(net: &BootNetwork) -> String {
     let name = "clock-steps";
-    let machine = Emulated::new(lab, Board::Microvm, name);
+    let machine = Emulated::new(net, Board::Microvm, name);
     let initramfs = machine.initramfs("");
     with_clock(&machine, &initramfs, STEPS);
     let root = machine.bare_root();
-    let token = lab.cluster.token_with(Wanted { group: MANUAL, ..Wanted::default() });
+    let token = net.cluster.token_with(Wanted { group: MANUAL, ..Wanted::default() });
     let join = format!("rdinit=/clock {DISK} nodestrap.join=\"{}\"", token.join_line());
     let machine = machine.disk(&root).kernel(&initramfs, &join);
     let mut boot = machine.boot();
@@ -288,25 +288,25 @@ fn clock_that_steps(lab: &Lab) -> String {
     let steps = |boot: &Run| boot.console().matches("the clock steps").count();
     let pending = steps(&boot);
     wait_for("six steps of the clock", || (steps(&boot) >= pending + 6).then_some(()));
-    let request = lab.cluster.request_of(name);
-    lab.cluster.kubectl(&["certificate", "approve", &request]);
+    let request = net.cluster.request_of(name);
+    net.cluster.kubectl(&["certificate", "approve", &request]);
     let told = joined(&mut boot);
     assert!(!boot.console().contains("retrying"), "nothing went wrong:\n{}", boot.console());
-    let requests = lab.cluster.signing_requests();
+    let requests = net.cluster.signing_requests();
     assert_eq!(requests.iter().filter(|node| *node == name).count(), 1, "one request");
     machine.assert_joined();
     told
 }
 
 /// What comes is judged by the clock as it is then: no token goes out before that is right again.
-fn clock_that_goes_back(lab: &Lab) -> String {
-    let machine = Emulated::new(lab, Board::Microvm, "clock-back");
+fn clock_that_goes_back(net: &BootNetwork) -> String {
+    let machine = Emulated::new(net, Board::Microvm, "clock-back");
     machine.shut(Gate::Server);
     machine.shut(Gate::Nothing);
     let initramfs = machine.initramfs("");
     with_clock(&machine, &initramfs, &BACK.replace("SERVER", SERVER));
     let root = machine.bare_root();
-    let line = format!("rdinit=/clock {DISK} {}", parameter(lab, ""));
+    let line = format!("rdinit=/clock {DISK} {}", parameter(net, ""));
     let machine = machine.disk(&root).kernel(&initramfs, &line);
     let mut boot = machine.boot();
     boot.line_with("the clock steps by -259200 s");
@@ -324,8 +324,8 @@ fn clock_that_goes_back(lab: &Lab) -> String {
 }
 
 /// Boots by image/pxe's own script, with the cluster's address and pin put in: QEMU's iPXE, DHCP and TFTP.
-fn network_boot(lab: &Lab, name: &str, root: &str) -> String {
-    let machine = Emulated::new(lab, Board::Pc, name);
+fn network_boot(net: &BootNetwork, name: &str, root: &str) -> String {
+    let machine = Emulated::new(net, Board::Pc, name);
     let initramfs = machine.initramfs("");
     let directory = machine.scratch.path().join("tftp");
     fs::create_dir_all(directory.join("tokens")).unwrap();
@@ -340,13 +340,13 @@ fn network_boot(lab: &Lab, name: &str, root: &str) -> String {
         fs::write(tree.join("etc").join(folder).join("nodestrap"), text).unwrap();
     }
     run(Command::new("tar").arg("-C").arg(&tree).arg("-cf").arg(directory.join("root.tar")).arg("."));
-    let token = lab.cluster.token();
+    let token = net.cluster.token();
     // QEMU's first card.
     fs::write(directory.join("tokens/52-54-00-12-34-56"), format!("{}\n", token.value)).unwrap();
     let script = include_str!("../../image/pxe/nodestrap.ipxe");
     assert!(script.contains(&block("### PXE", 1)), "image/README.md shows lines of the script");
     let zeros = format!("sha256:{}", "0".repeat(64));
-    let mut script = script.replace("10.0.0.1:6443", &lab.cluster.address()).replace(&zeros, &token.pin);
+    let mut script = script.replace("10.0.0.1:6443", &net.cluster.address()).replace(&zeros, &token.pin);
     script = script.replace("root=/dev/vda", &format!("{} root={root}", Board::Pc.console()));
     if root == "tmpfs" {
         script = script.replace("\nboot\n", "\ninitrd ${base}root.tar /root.tar\nboot\n");
@@ -368,6 +368,6 @@ fn network_boot(lab: &Lab, name: &str, root: &str) -> String {
             machine.on_disk(flags).unwrap().contains("--register-with-taints=example.com/pxe:NoSchedule")
         );
     }
-    assert!(lab.cluster.signing_requests().contains(&name.to_owned()));
+    assert!(net.cluster.signing_requests().contains(&name.to_owned()));
     told
 }

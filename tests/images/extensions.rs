@@ -5,21 +5,21 @@ use std::{path::Path, process::Command};
 
 use crate::{
     Boot,
-    boot_network::Lab,
+    boot_network::BootNetwork,
     harness::{node::nodestrap, process::run, scratch::Scratch},
     machine::Machine,
 };
 
 /// Systemd 252 does not load units of an extension without being told.
 pub const BOOTS: &[Boot] = &[
-    ("systemd 257: a system extension", |lab| joins(lab, "trixie", "extension257")),
-    ("systemd 262: a system extension", |lab| joins(lab, "forky", "extension262")),
-    ("systemd 257: a system extension, and exit code 2", |lab| fails(lab, "trixie", "extension-fails257")),
+    ("systemd 257: a system extension", |net| joins(net, "trixie", "extension257")),
+    ("systemd 262: a system extension", |net| joins(net, "forky", "extension262")),
+    ("systemd 257: a system extension, and exit code 2", |net| fails(net, "trixie", "extension-fails257")),
 ];
 
 /// A machine whose /usr has no nodestrap, with the extension beside it.
-fn machine(lab: &Lab, system: &str, name: &str) -> Machine {
-    let machine = Machine::without_nodestrap(lab, system, name);
+fn machine(net: &BootNetwork, system: &str, name: &str) -> Machine {
+    let machine = Machine::without_nodestrap(net, system, name);
     let scratch = Scratch::new();
     let image = scratch.file("nodestrap.raw");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/sysext");
@@ -31,15 +31,15 @@ fn machine(lab: &Lab, system: &str, name: &str) -> Machine {
     machine
 }
 
-fn joins(lab: &Lab, system: &str, name: &str) -> String {
-    crate::systemd::joins(lab, &machine(lab, system, name), &[lab.join_credential()])
+fn joins(net: &BootNetwork, system: &str, name: &str) -> String {
+    crate::systemd::joins(net, &machine(net, system, name), &[net.join_credential()])
 }
 
 /// What no repetition heals is tried once, although a target upholds what starts it.
-fn fails(lab: &Lab, system: &str, name: &str) -> String {
-    let machine = machine(lab, system, name);
+fn fails(net: &BootNetwork, system: &str, name: &str) -> String {
+    let machine = machine(net, system, name);
     machine.arguments("--no-such-flag");
-    let mut boot = machine.boot(&[lab.join_credential()]);
+    let mut boot = machine.boot(&[net.join_credential()]);
     boot.journal_with("nodestrap.service", "code=exited, status=2/");
     boot.journal_with("nodestrap-start.service", "Finished nodestrap-start.service");
     std::thread::sleep(std::time::Duration::from_secs(5));

@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, process::Command};
 
 use crate::{
-    boot_network::{Lab, rootfs},
+    boot_network::{BootNetwork, rootfs},
     early_boot::{by_unit_of, parameter, system},
     harness::process::run,
     machine::Machine,
@@ -13,33 +13,33 @@ use crate::{
 };
 
 pub const BOOTS: &[crate::Boot] = &[
-    ("initramfs-tools: joins before systemd starts", |lab| {
-        before_systemd(lab, Generator::InitramfsTools, "tools")
+    ("initramfs-tools: joins before systemd starts", |net| {
+        before_systemd(net, Generator::InitramfsTools, "tools")
     }),
-    ("nightly: initramfs-tools: without a network there, the unit joins", |lab| {
-        unit_instead(lab, Generator::InitramfsTools, "tools-late", "ip=off")
+    ("nightly: initramfs-tools: without a network there, the unit joins", |net| {
+        unit_instead(net, Generator::InitramfsTools, "tools-late", "ip=off")
     }),
-    ("nightly: initramfs-tools: what is mounted later is left to the unit", |lab| {
-        mounted_later(lab, Generator::InitramfsTools, "tools-mount")
+    ("nightly: initramfs-tools: what is mounted later is left to the unit", |net| {
+        mounted_later(net, Generator::InitramfsTools, "tools-mount")
     }),
-    ("dracut: joins before systemd starts", |lab| before_systemd(lab, Generator::Dracut, "dracut")),
-    ("dracut 112: joins before systemd starts", |lab| {
-        before_systemd(lab, Generator::DracutForky, "dracut112")
+    ("dracut: joins before systemd starts", |net| before_systemd(net, Generator::Dracut, "dracut")),
+    ("dracut 112: joins before systemd starts", |net| {
+        before_systemd(net, Generator::DracutForky, "dracut112")
     }),
-    ("nightly: dracut, network-legacy: joins before systemd starts", |lab| {
-        before_systemd(lab, Generator::DracutLegacy, "dracut-legacy")
+    ("nightly: dracut, network-legacy: joins before systemd starts", |net| {
+        before_systemd(net, Generator::DracutLegacy, "dracut-legacy")
     }),
-    ("nightly: dracut: without a network there, the unit joins", |lab| {
-        unit_instead(lab, Generator::Dracut, "dracut-late", NO_CARD)
+    ("nightly: dracut: without a network there, the unit joins", |net| {
+        unit_instead(net, Generator::Dracut, "dracut-late", NO_CARD)
     }),
-    ("nightly: dracut 112: without a network there, the unit joins", |lab| {
-        unit_instead(lab, Generator::DracutForky, "dracut112-late", NO_CARD)
+    ("nightly: dracut 112: without a network there, the unit joins", |net| {
+        unit_instead(net, Generator::DracutForky, "dracut112-late", NO_CARD)
     }),
-    ("nightly: dracut, network-legacy: without a network there, the unit joins", |lab| {
-        unit_instead(lab, Generator::DracutLegacy, "legacy-late", NO_CARD)
+    ("nightly: dracut, network-legacy: without a network there, the unit joins", |net| {
+        unit_instead(net, Generator::DracutLegacy, "legacy-late", NO_CARD)
     }),
-    ("nightly: dracut: what is mounted later is left to the unit", |lab| {
-        mounted_later(lab, Generator::Dracut, "dracut-mount")
+    ("nightly: dracut: what is mounted later is left to the unit", |net| {
+        mounted_later(net, Generator::Dracut, "dracut-mount")
     }),
 ];
 
@@ -123,11 +123,16 @@ pub fn generated(machine: &Emulated, generator: Generator) -> PathBuf {
 }
 
 /// A machine that boots `system` with `ip=` and a join line, through an initramfs of `generator`.
-fn generated_boot<'l>(lab: &'l Lab, generator: Generator, system: &Machine, network: &str) -> Emulated<'l> {
-    let machine = Emulated::new(lab, Board::Pc, &system.name);
+fn generated_boot<'n>(
+    net: &'n BootNetwork,
+    generator: Generator,
+    system: &Machine,
+    network: &str,
+) -> Emulated<'n> {
+    let machine = Emulated::new(net, Board::Pc, &system.name);
     let initramfs = generated(&machine, generator);
     // An unreachable API server does not hold the boot for as long as it would without a word.
-    let line = format!("root=/dev/vda ro {network} {}", parameter(lab, "--discovery-timeout 20s"));
+    let line = format!("root=/dev/vda ro {network} {}", parameter(net, "--discovery-timeout 20s"));
     machine.disk(&system.root()).kernel(&initramfs, &line)
 }
 
@@ -141,11 +146,11 @@ NO_PROXY='10.99.0.1'";
 const WEAKER: &str = "HTTPS_PROXY=http://127.0.0.1:1\nNODESTRAP_ARGS=--no-such-flag \\";
 
 /// The settings in the root's own file hold, which is no shell's.
-fn before_systemd(lab: &Lab, generator: Generator, name: &str) -> String {
-    let system = system(lab, "bookworm", name);
+fn before_systemd(net: &BootNetwork, generator: Generator, name: &str) -> String {
+    let system = system(net, "bookworm", name);
     system.put("/etc/default/nodestrap", 0o600, VARIABLES);
     system.put("/etc/sysconfig/nodestrap", 0o600, WEAKER);
-    let machine = generated_boot(lab, generator, &system, "ip=dhcp");
+    let machine = generated_boot(net, generator, &system, "ip=dhcp");
     let mut boot = machine.boot();
     boot.line_with("the kubelet starts");
     let report = boot.report("report: ");
@@ -158,26 +163,26 @@ fn before_systemd(lab: &Lab, generator: Generator, name: &str) -> String {
     figures(&report)
 }
 
-fn unit_instead(lab: &Lab, generator: Generator, name: &str, network: &str) -> String {
-    let machine = generated_boot(lab, generator, &system(lab, "bookworm", name), network);
+fn unit_instead(net: &BootNetwork, generator: Generator, name: &str, network: &str) -> String {
+    let machine = generated_boot(net, generator, &system(net, "bookworm", name), network);
     let mut boot = machine.boot();
     boot.line_with("not joined before the boot, exit code 3; the boot goes on");
     by_unit_of(&machine, &mut boot)
 }
 
 /// A place of the node's files is another file system, and nothing is hidden below it.
-fn mounted_later(lab: &Lab, generator: Generator, name: &str) -> String {
-    let system = system(lab, "bookworm", name);
+fn mounted_later(net: &BootNetwork, generator: Generator, name: &str) -> String {
+    let system = system(net, "bookworm", name);
     let later = "tmpfs /var/lib/kubelet tmpfs mode=0700 0 0\n";
     let fstab = fs::read_to_string(system.file("/etc/fstab")).unwrap() + later;
     system.put("/etc/fstab", 0o644, fstab);
-    let machine = generated_boot(lab, generator, &system, "ip=dhcp");
+    let machine = generated_boot(net, generator, &system, "ip=dhcp");
     let mut boot = machine.boot();
     boot.line_with("nodestrap: not joined before the boot: /var/lib/kubelet is not mounted yet");
     boot.line_with("the kubelet starts");
     assert_eq!(boot.report("unit's report: ")["outcome"], "joined");
     boot.ends();
-    let requests = lab.cluster.signing_requests();
+    let requests = net.cluster.signing_requests();
     assert_eq!(requests.iter().filter(|node| *node == name).count(), 1, "one request for both");
     assert_eq!(machine.on_disk(|root| fs::read_dir(root.join("var/lib/kubelet")).unwrap().count()), 0);
     String::new()

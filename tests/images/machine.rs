@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    boot_network::{Lab, Network},
+    boot_network::{BootNetwork, Network},
     control_group::ControlGroup,
     disk::Disk,
     harness::{
@@ -80,8 +80,8 @@ pub struct Machine {
 
 impl Machine {
     /// A machine that has never booted, with the image's files in place.
-    pub fn new(lab: &Lab, system: &str, name: &str) -> Self {
-        let machine = Self::without_nodestrap(lab, system, name);
+    pub fn new(net: &BootNetwork, system: &str, name: &str) -> Self {
+        let machine = Self::without_nodestrap(net, system, name);
         machine.put("/usr/bin/nodestrap", 0o755, fs::read(nodestrap()).unwrap());
         machine.copy("systemd/nodestrap.service", "/usr/lib/systemd/system");
         machine.copy("systemd/kubelet.service.d/20-nodestrap.conf", "/usr/lib/systemd/system");
@@ -90,8 +90,8 @@ impl Machine {
     }
 
     /// A machine that has never booted, with a kubelet.
-    pub fn without_nodestrap(lab: &Lab, system: &str, name: &str) -> Self {
-        let (network, disk) = (lab.network(), Disk::new(system));
+    pub fn without_nodestrap(net: &BootNetwork, system: &str, name: &str) -> Self {
+        let (network, disk) = (net.network(), Disk::new(system));
         let machine =
             Self { name: name.into(), network, disk, read: Cell::default(), scratch: Scratch::new() };
         machine.put("/usr/lib/systemd/system/kubelet.service", 0o644, KUBELET_UNIT);
@@ -230,8 +230,8 @@ impl Machine {
     }
 
     /// Asserts that the API server takes the machine's identity for the node of its name.
-    pub fn assert_joined(&self, lab: &Lab) {
-        Node::on(&self.name, self.root()).assert_known(&lab.cluster);
+    pub fn assert_joined(&self, net: &BootNetwork) {
+        Node::on(&self.name, self.root()).assert_known(&net.cluster);
     }
 }
 

@@ -35,20 +35,20 @@ use std::{
     time::Instant,
 };
 
-use boot_network::Lab;
+use boot_network::BootNetwork;
 
 /// A boot: its name, and what happens. What it returns is printed beside its time. Names of those that take more than
 /// about 40 seconds begin with `nightly: `.
-type Boot = (&'static str, fn(&Lab) -> String);
+type Boot = (&'static str, fn(&BootNetwork) -> String);
 
 /// A boot for each systemd that is booted, oldest first: with the name of its root file system and its version.
 macro_rules! each_systemd {
     ($what:literal, $boot:expr) => {{
-        const BOOT: fn(&$crate::boot_network::Lab, &str, &str) -> String = $boot;
+        const BOOT: fn(&$crate::boot_network::BootNetwork, &str, &str) -> String = $boot;
         const BOOTS: [$crate::Boot; 3] = [
-            (concat!("systemd 252: ", $what), |lab| BOOT(lab, "bookworm", "252")),
-            (concat!("systemd 257: ", $what), |lab| BOOT(lab, "trixie", "257")),
-            (concat!("systemd 262: ", $what), |lab| BOOT(lab, "forky", "262")),
+            (concat!("systemd 252: ", $what), |net| BOOT(net, "bookworm", "252")),
+            (concat!("systemd 257: ", $what), |net| BOOT(net, "trixie", "257")),
+            (concat!("systemd 262: ", $what), |net| BOOT(net, "forky", "262")),
         ];
         BOOTS
     }};
@@ -81,14 +81,14 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     control_group::sweep();
-    let lab = Lab::start();
+    let net = BootNetwork::start();
     let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some((name, boot)) = boots.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let start = Instant::now();
-                    match catch_unwind(AssertUnwindSafe(|| boot(&lab))) {
+                    match catch_unwind(AssertUnwindSafe(|| boot(&net))) {
                         Ok(told) => {
                             let seconds = start.elapsed().as_secs_f32();
                             println!("ok      | {name} | {} | {seconds:.1} s | {told}", versions::noted());
@@ -106,7 +106,7 @@ fn main() -> ExitCode {
     let failed = failed.into_inner().unwrap();
     println!("{} boots, {} failed: {failed:?}", boots.len(), failed.len());
     if !failed.is_empty() {
-        eprintln!("{}", lab.cluster.logs());
+        eprintln!("{}", net.cluster.logs());
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS

@@ -3,7 +3,7 @@
 use std::{fs, path::Path, process::Command};
 
 use crate::{
-    boot_network::Lab,
+    boot_network::BootNetwork,
     early_boot::{DISK, KUBELET, by_unit, parameter, smbios, system},
     harness::process::run,
     initramfs::{Generator, generated},
@@ -14,15 +14,15 @@ use crate::{
 pub const BOOTS: &[crate::Boot] = &[
     ("nightly: cloud-init: user-data and network of a NoCloud disk", cloud_init),
     ("nightly: dracut and Ignition: unit, drop-in and credential onto a disk", ignition),
-    ("nightly: SELinux enforcing: joined by the unit", |lab| {
-        let told = enforcing(lab, "selinux-unit", "", &["-smbios", &smbios(lab)]);
+    ("nightly: SELinux enforcing: joined by the unit", |net| {
+        let told = enforcing(net, "selinux-unit", "", &["-smbios", &smbios(net)]);
         // As in this policy's every file that a service makes in /etc.
         assert_eq!(told, ["etc_runtime_t", "etc_runtime_t", "var_lib_t"]);
         told.join(" ")
     }),
-    ("nightly: SELinux enforcing: joined before there was a policy", |lab| {
-        let line = format!("{DISK} {}", parameter(lab, ""));
-        let told = enforcing(lab, "selinux-early", &line, &[]);
+    ("nightly: SELinux enforcing: joined before there was a policy", |net| {
+        let line = format!("{DISK} {}", parameter(net, ""));
+        let told = enforcing(net, "selinux-early", &line, &[]);
         assert_eq!(told, ["etc_t", "etc_t", "var_lib_t"]);
         told.join(" ")
     }),
@@ -31,20 +31,20 @@ pub const BOOTS: &[crate::Boot] = &[
 /// cloud-init's own network, in version 2 of its format; the card's name is that of q35's first slot.
 const NETWORK: &str = "version: 2\nethernets: {enp0s1: {addresses: [10.99.0.15/24]}}\n";
 
-fn cloud_init(lab: &Lab) -> String {
+fn cloud_init(net: &BootNetwork) -> String {
     let name = "cloud-disk";
-    let system = system(lab, "cloud", name);
+    let system = system(net, "cloud", name);
     fs::remove_file(system.file("/etc/systemd/network/10-ethernet.network")).unwrap();
     system.copy("systemd/nodestrap.service.d/30-remove-credentials.conf", "/usr/lib/systemd/system");
     // The root file system has no locales.
-    system.put("/etc/cloud/cloud.cfg.d/99-lab.cfg", 0o644, "datasource_list: [NoCloud]\nlocale: false\n");
-    let machine = Emulated::new(lab, Board::Pc, name);
+    system.put("/etc/cloud/cloud.cfg.d/99-net.cfg", 0o644, "datasource_list: [NoCloud]\nlocale: false\n");
+    let machine = Emulated::new(net, Board::Pc, name);
     let seed = machine.scratch.path().join("seed");
     fs::create_dir(&seed).unwrap();
     fs::write(seed.join("meta-data"), format!("instance-id: i-1\nlocal-hostname: {name}\n")).unwrap();
     fs::write(seed.join("network-config"), NETWORK).unwrap();
     let user_data = fs::read_to_string(image("cloud-init/user-data")).unwrap();
-    fs::write(seed.join("user-data"), filled(lab, &user_data)).unwrap();
+    fs::write(seed.join("user-data"), filled(net, &user_data)).unwrap();
     let disk = machine.scratch.file("seed.iso");
     run(Command::new("genisoimage").args(["-quiet", "-J", "-r", "-V", "cidata", "-o", &disk]).arg(&seed));
     let drive = format!("id=seed,if=none,format=raw,readonly=on,file={disk}");
@@ -54,13 +54,13 @@ fn cloud_init(lab: &Lab) -> String {
     by_unit(&machine)
 }
 
-fn ignition(lab: &Lab) -> String {
+fn ignition(net: &BootNetwork) -> String {
     let name = "ignition-disk";
-    let system = system(lab, "bookworm", name);
+    let system = system(net, "bookworm", name);
     leave_to_ignition(&system);
-    let machine = Emulated::new(lab, Board::Pc, name);
+    let machine = Emulated::new(net, Board::Pc, name);
     let config = machine.scratch.file("config.ign");
-    fs::write(&config, ignition_config(lab)).unwrap();
+    fs::write(&config, ignition_config(net)).unwrap();
     let initramfs = generated(&machine, Generator::DracutWithIgnition);
     let line = "root=/dev/vda ro ignition.firstboot ignition.platform.id=qemu";
     let machine = machine.disk(&system.root()).kernel(&initramfs, line);
@@ -81,13 +81,13 @@ dmesg | grep 'avc:  denied' >/dev/console
 
 /// A machine that enforces Debian's policy, with the kernel's and QEMU's arguments by which it joins: the types of
 /// `kubelet.conf`, `ca.crt` and the client pair.
-fn enforcing(lab: &Lab, name: &str, line: &str, firmware: &[&str]) -> Vec<String> {
-    let system = system(lab, "selinux", name);
+fn enforcing(net: &BootNetwork, name: &str, line: &str, firmware: &[&str]) -> Vec<String> {
+    let system = system(net, "selinux", name);
     system.put("/usr/bin/kubelet", 0o755, KUBELET.replace("#!/bin/sh\n", SECURITY));
     system.put("/etc/selinux/config", 0o644, "SELINUX=enforcing\nSELINUXTYPE=default\n");
     system.follow("#### SELinux");
     system.assert_verified("nodestrap-relabel.service");
-    let machine = Emulated::new(lab, Board::Pc, name);
+    let machine = Emulated::new(net, Board::Pc, name);
     // systemd finds the firmware's strings by this.
     let initramfs = machine.initramfs("dmi-sysfs");
     let machine = machine.disk(&system.root()).with(firmware);

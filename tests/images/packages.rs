@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     Boot,
-    boot_network::Lab,
+    boot_network::BootNetwork,
     each_systemd,
     harness::{node::nodestrap, process::run, scratch::Scratch},
     machine::Machine,
@@ -101,8 +101,8 @@ fn states(machine: &Machine, install: &dyn Fn(&str), remove: &dyn Fn(), purge: &
     }
 }
 
-fn deb_states(lab: &Lab, system: &str, version: &str) -> String {
-    let machine = Machine::without_nodestrap(lab, system, &format!("deb{version}"));
+fn deb_states(net: &BootNetwork, system: &str, version: &str) -> String {
+    let machine = Machine::without_nodestrap(net, system, &format!("deb{version}"));
     let packages = Packages::build("deb");
     for version in [OLD, NEW] {
         machine.put(&format!("/{version}.deb"), 0o644, fs::read(packages.file(version)).unwrap());
@@ -115,8 +115,8 @@ fn deb_states(lab: &Lab, system: &str, version: &str) -> String {
     String::new()
 }
 
-fn rpm_states(lab: &Lab) -> String {
-    let machine = Machine::without_nodestrap(lab, "bookworm", "rpm");
+fn rpm_states(net: &BootNetwork) -> String {
+    let machine = Machine::without_nodestrap(net, "bookworm", "rpm");
     let packages = Packages::build("rpm");
     let rpm = |words: &[&str]| {
         let mut command = Command::new("rpm");
@@ -137,8 +137,8 @@ fn rpm_states(lab: &Lab) -> String {
 }
 
 /// The kubelet requires nodestrap's unit, and is the same process from the join on until the package has gone.
-fn beside_a_kubelet(lab: &Lab, system: &str, version: &str) -> String {
-    let machine = Machine::without_nodestrap(lab, system, &format!("running{version}"));
+fn beside_a_kubelet(net: &BootNetwork, system: &str, version: &str) -> String {
+    let machine = Machine::without_nodestrap(net, system, &format!("running{version}"));
     let packages = Packages::build("deb");
     for version in [OLD, NEW] {
         machine.put(&format!("/{version}.deb"), 0o644, fs::read(packages.file(version)).unwrap());
@@ -147,7 +147,7 @@ fn beside_a_kubelet(lab: &Lab, system: &str, version: &str) -> String {
     machine.put("/etc/systemd/system/kubelet.service.d/50-somebody.conf", 0o644, drop_in);
     run(Command::new("chroot").arg(machine.root()).args(["dpkg", "--install", "/0.1.0.deb"]));
     machine.enable();
-    let mut boot = machine.boot(&[lab.join_credential()]);
+    let mut boot = machine.boot(&[net.join_credential()]);
     boot.kubelet();
     let process = ["systemctl", "show", "--property=ActiveState,MainPID", "kubelet.service"];
     let kubelet = boot.run(&process);

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::{
     Boot,
-    boot_network::{Lab, SERVER},
+    boot_network::{BootNetwork, SERVER},
     each_systemd,
     harness::{cluster::free_port, process::run},
     machine::Machine,
@@ -14,9 +14,9 @@ use crate::{
 
 pub fn boots() -> Vec<Boot> {
     let kubeadm: [Boot; 2] = [
-        ("systemd 252: kubeadm join instead", |lab| kubeadm(lab, "kubeadm252", false)),
-        ("systemd 252: kubeadm join instead, nodestrap enabled without a cluster", |lab| {
-            kubeadm(lab, "kubeadm-enabled252", true)
+        ("systemd 252: kubeadm join instead", |net| kubeadm(net, "kubeadm252", false)),
+        ("systemd 252: kubeadm join instead, nodestrap enabled without a cluster", |net| {
+            kubeadm(net, "kubeadm-enabled252", true)
         }),
     ];
     [
@@ -53,12 +53,12 @@ fn is_enabled(machine: &Machine) -> bool {
 }
 
 /// The kubelet starts as if there were no nodestrap.
-fn not_enabled(lab: &Lab, system: &str, version: &str) -> String {
-    let machine = Machine::new(lab, system, &format!("preset{version}"));
+fn not_enabled(net: &BootNetwork, system: &str, version: &str) -> String {
+    let machine = Machine::new(net, system, &format!("preset{version}"));
     machine.systemctl(&["disable", "nodestrap.service"]);
     first_boot(&machine);
     installed(&machine);
-    let mut boot = machine.boot(&[lab.join_credential()]);
+    let mut boot = machine.boot(&[net.join_credential()]);
     boot.journal_with("kubelet.service", "Started kubelet.service");
     boot.journal_with("kubelet.service", "Main process exited");
     assert!(!machine.journal("nodestrap.service").contains("nodestrap.service"), "it was not started");
@@ -69,8 +69,8 @@ fn not_enabled(lab: &Lab, system: &str, version: &str) -> String {
 
 /// An image whose unit is enabled, on a machine that nobody told what to join: the kubelet starts as if there were no
 /// nodestrap.
-fn nothing_given(lab: &Lab, system: &str, version: &str) -> String {
-    let machine = Machine::new(lab, system, &format!("nothing{version}"));
+fn nothing_given(net: &BootNetwork, system: &str, version: &str) -> String {
+    let machine = Machine::new(net, system, &format!("nothing{version}"));
     machine.arguments("--with-kubelet-config");
     let mut boot = machine.boot(&[]);
     boot.journal_with("nodestrap.service", "code=exited, status=2/");
@@ -95,17 +95,17 @@ fn nothing_given(lab: &Lab, system: &str, version: &str) -> String {
 }
 
 /// What an image's maker has enabled stays so, also where the package comes later.
-fn enabled(lab: &Lab, system: &str, version: &str) -> String {
-    let machine = Machine::new(lab, system, &format!("enabled{version}"));
+fn enabled(net: &BootNetwork, system: &str, version: &str) -> String {
+    let machine = Machine::new(net, system, &format!("enabled{version}"));
     first_boot(&machine);
     installed(&machine);
-    joins(lab, &machine, &[lab.join_credential()])
+    joins(net, &machine, &[net.join_credential()])
 }
 
 /// A preset that sorts before the package's counts; it holds also where presets are applied in full, which undoes a plain
 /// enable.
-fn enabled_by_preset(lab: &Lab, system: &str, version: &str) -> String {
-    let machine = Machine::new(lab, system, &format!("own{version}"));
+fn enabled_by_preset(net: &BootNetwork, system: &str, version: &str) -> String {
+    let machine = Machine::new(net, system, &format!("own{version}"));
     first_boot(&machine);
     machine.systemctl(&["preset", "nodestrap.service"]);
     assert!(!is_enabled(&machine), "a preset in full disables it");
@@ -113,19 +113,19 @@ fn enabled_by_preset(lab: &Lab, system: &str, version: &str) -> String {
     machine.systemctl(&["preset", "nodestrap.service"]);
     assert!(is_enabled(&machine), "unless the image has a preset");
     machine.systemctl(&["disable", "nodestrap.service"]);
-    joins(lab, &machine, &[lab.join_credential()])
+    joins(net, &machine, &[net.join_credential()])
 }
 
 /// The neighbour on the same machine, whose image has nodestrap in it but does not enable it, at a first boot by
 /// machine-id(5), where presets are applied: kubeadm and the kubelet's own bootstrap. Somebody has tried nodestrap by hand before, in vain: the lock that it leaves in /run is no sign of the unit.
-fn kubeadm(lab: &Lab, name: &str, is_enabled: bool) -> String {
-    let machine = Machine::new(lab, "bookworm", name);
+fn kubeadm(net: &BootNetwork, name: &str, is_enabled: bool) -> String {
+    let machine = Machine::new(net, "bookworm", name);
     machine.real_kubelet();
     machine.real("kubeadm");
-    let line = lab.cluster.token().arguments.join(" ");
+    let line = net.cluster.token().arguments.join(" ");
     let unit = format!(
         "[Service]\nType=oneshot\nExecStart=/usr/bin/kubeadm join {line} --cri-socket={} \\\n --ignore-preflight-errors=all\n",
-        lab.runtime()
+        net.runtime()
     );
     machine.put("/usr/lib/systemd/system/kubeadm.service", 0o644, unit);
     if is_enabled {
@@ -144,7 +144,7 @@ fn kubeadm(lab: &Lab, name: &str, is_enabled: bool) -> String {
     machine.put("/etc/token", 0o600, "abcdef.0123456789abcdef");
     machine.put("/usr/lib/systemd/system/by-hand.service", 0o644, by_hand);
     machine.systemctl(&["add-requires", "kubeadm.service", "by-hand.service"]);
-    let mut boot = machine.boot(&lab.for_kubelet());
+    let mut boot = machine.boot(&net.for_kubelet());
     boot.journal_with("kubeadm.service", "This node has joined the cluster");
     boot.journal_with("kubelet.service", "Successfully registered node");
     assert_eq!(machine.journal("nodestrap.service").contains("status=2/"), is_enabled);

@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    boot_network::{Lab, rootfs},
+    boot_network::{BootNetwork, rootfs},
     harness::{node::nodestrap, process::run, scratch::Scratch},
     machine::Machine,
     readme::{block, of},
@@ -30,9 +30,9 @@ pub fn image(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("image").join(name)
 }
 
-/// The example's join line with this lab's address, token and pin in place of its own.
-pub fn filled(lab: &Lab, text: &str) -> String {
-    let token = lab.cluster.token();
+/// The example's join line with this net's address, token and pin in place of its own.
+pub fn filled(net: &BootNetwork, text: &str) -> String {
+    let token = net.cluster.token();
     let filled = text
         .replace("10.0.0.1:6443", &token.arguments[0])
         .replace("abcdef.0123456789abcdef", &token.value)
@@ -41,7 +41,7 @@ pub fn filled(lab: &Lab, text: &str) -> String {
     filled
 }
 
-fn cloud_init(lab: &Lab) -> String {
+fn cloud_init(net: &BootNetwork) -> String {
     let user_data = fs::read_to_string(image("cloud-init/user-data")).unwrap();
     assert!(user_data.len() < 16 * 1024);
     let is_comment = |line: &str| line.trim_start().starts_with("# ");
@@ -53,7 +53,7 @@ fn cloud_init(lab: &Lab) -> String {
     );
     let short = of("README.md", "## Quick start: cloud-init", 0);
     assert!(shown.replace(&"0".repeat(64), "…").starts_with(&short), "README.md shows how it begins");
-    let machine = Machine::new(lab, "cloud", "cloud1");
+    let machine = Machine::new(net, "cloud", "cloud1");
     machine.copy("systemd/nodestrap.service.d/30-remove-credentials.conf", "/usr/lib/systemd/system");
     machine.put("/tmp/user-data", 0o600, &user_data);
     let schema = ["cloud-init", "schema", "--config-file", "/tmp/user-data"];
@@ -62,11 +62,11 @@ fn cloud_init(lab: &Lab) -> String {
 
     let seed = "/var/lib/cloud/seed/nocloud";
     machine.put(&format!("{seed}/meta-data"), 0o644, "instance-id: i-1\nlocal-hostname: cloud1\n");
-    machine.put(&format!("{seed}/user-data"), 0o600, filled(lab, &user_data));
-    // Nobody gives out addresses in the lab, and the root file system has no locales.
+    machine.put(&format!("{seed}/user-data"), 0o600, filled(net, &user_data));
+    // Nobody gives out addresses in the net, and the root file system has no locales.
     let local = "datasource_list: [NoCloud]\nnetwork: {config: disabled}\nlocale: false\n";
-    machine.put("/etc/cloud/cloud.cfg.d/99-lab.cfg", 0o644, local);
-    let figures = joins(lab, &machine, &[]);
+    machine.put("/etc/cloud/cloud.cfg.d/99-net.cfg", 0o644, local);
+    let figures = joins(net, &machine, &[]);
     assert!(!machine.file("/etc/credstore/nodestrap.join").exists(), "the token is gone");
     assert!(machine.file("/var/lib/kubelet/config.yaml").exists(), "as --with-kubelet-config");
     let report = machine.boot(&[]).kubelet();
@@ -74,8 +74,8 @@ fn cloud_init(lab: &Lab) -> String {
     figures
 }
 
-/// The example for Ignition, with this lab's join line in it.
-pub fn ignition_config(lab: &Lab) -> String {
+/// The example for Ignition, with this net's join line in it.
+pub fn ignition_config(net: &BootNetwork) -> String {
     const ENCODED: [(&str, &str); 3] = [(" ", "%20"), (":", "%3A"), ("\n", "%0A")];
     let mut config: Value = serde_json::from_slice(&fs::read(image("ignition/config.ign")).unwrap()).unwrap();
     let validate = rootfs("ignition").join("usr/bin/ignition-validate");
@@ -90,7 +90,7 @@ pub fn ignition_config(lab: &Lab) -> String {
     let source = &mut config["storage"]["files"][0]["contents"]["source"];
     let line = source.as_str().and_then(|source| source.strip_prefix("data:,")).unwrap().to_owned();
     let line = ENCODED.iter().fold(line, |line, (plain, encoded)| line.replace(encoded, plain));
-    let line = ENCODED.iter().fold(filled(lab, &line), |line, (plain, encoded)| line.replace(plain, encoded));
+    let line = ENCODED.iter().fold(filled(net, &line), |line, (plain, encoded)| line.replace(plain, encoded));
     *source = format!("data:,{line}").into();
     config.to_string()
 }
@@ -145,12 +145,12 @@ pub fn leave_to_ignition(machine: &Machine) {
 }
 
 /// Ignition's stages as its initramfs runs them, onto a disk without the unit.
-fn ignition(lab: &Lab) -> String {
+fn ignition(net: &BootNetwork) -> String {
     let ignition = rootfs("ignition").join("usr/lib/dracut/modules.d/30ignition/ignition");
-    let machine = Machine::new(lab, "bookworm", "ignition1");
+    let machine = Machine::new(net, "bookworm", "ignition1");
     assert_butane_makes_the_same();
     leave_to_ignition(&machine);
-    machine.put("/config.ign", 0o600, ignition_config(lab));
+    machine.put("/config.ign", 0o600, ignition_config(net));
     let script = r#"
 cd "$2"
 for stage in fetch-offline fetch kargs disks mount files umount; do
@@ -160,12 +160,12 @@ done
 rm -r /run/ignition
 "#;
     run(Command::new("sh").args(["-euc", script, "sh"]).arg(ignition).arg(machine.root()));
-    joins(lab, &machine, &[])
+    joins(net, &machine, &[])
 }
 
 /// The layer is built as the Containerfile says, and its files lie where an image has them.
-fn container(lab: &Lab) -> String {
-    let machine = Machine::without_nodestrap(lab, "bookworm", "container1");
+fn container(net: &BootNetwork) -> String {
+    let machine = Machine::without_nodestrap(net, "bookworm", "container1");
     let build = Scratch::new();
     let script = r#"
 context=$1/context
@@ -184,35 +184,35 @@ cp -a "$layer/." "$4"
         .arg(image(""))
         .arg(machine.root()));
     machine.enable();
-    joins(lab, &machine, &[lab.join_credential()])
+    joins(net, &machine, &[net.join_credential()])
 }
 
 /// What image/README.md tells to do on a system, done there.
-fn installed(lab: &Lab) -> String {
-    let machine = Machine::without_nodestrap(lab, "trixie", "readme1");
+fn installed(net: &BootNetwork) -> String {
+    let machine = Machine::without_nodestrap(net, "trixie", "readme1");
     machine.follow("## systemd");
-    joins(lab, &machine, &[lab.join_credential()])
+    joins(net, &machine, &[net.join_credential()])
 }
 
 /// What README.md tells first, in an image with the package's files, and its join command as a file.
-fn quick_start(lab: &Lab) -> String {
+fn quick_start(net: &BootNetwork) -> String {
     const TITLE: &str = "## Quick start: systemd";
-    let machine = Machine::without_nodestrap(lab, "trixie", "quick1");
+    let machine = Machine::without_nodestrap(net, "trixie", "quick1");
     machine.put("/usr/bin/nodestrap", 0o755, fs::read(nodestrap()).unwrap());
     machine.copy("systemd/nodestrap.service", "/usr/lib/systemd/system");
     machine.copy("systemd/50-nodestrap.preset", "/usr/lib/systemd/system-preset");
     machine.copy("systemd/kubelet.service.d/20-nodestrap.conf", "/usr/lib/systemd/system");
-    machine.put("/root/join-command", 0o600, lab.cluster.token().join_line());
+    machine.put("/root/join-command", 0o600, net.cluster.token().join_line());
     let command = of("README.md", TITLE, 1);
     let (made, given) = command.split_once('\n').unwrap();
     assert!(made.starts_with("kubeadm token create "), "{made}");
     machine.type_there(&format!("{}\ncd /root\n{given}", of("README.md", TITLE, 0)));
-    joins(lab, &machine, &[])
+    joins(net, &machine, &[])
 }
 
 /// What image/README.md tells to do to a root file system, and what it leaves to the machine.
-fn golden(lab: &Lab) -> String {
-    let machine = Machine::without_nodestrap(lab, "bookworm", "golden1");
+fn golden(net: &BootNetwork) -> String {
+    let machine = Machine::without_nodestrap(net, "bookworm", "golden1");
     let clone = Scratch::new();
     let folder = clone.path();
     std::os::unix::fs::symlink(image(""), folder.join("image")).unwrap();
@@ -220,5 +220,5 @@ fn golden(lab: &Lab) -> String {
     let mut command = Command::new("sh");
     command.args(["-euc", &block("## A golden image", 0)]).current_dir(folder);
     run(command.env("IMAGE", machine.root()));
-    joins(lab, &machine, &[lab.join_credential()])
+    joins(net, &machine, &[net.join_credential()])
 }

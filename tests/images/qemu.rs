@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    boot_network::{Lab, SERVER},
+    boot_network::{BootNetwork, SERVER},
     harness::{
         node::{Node, nodestrap},
         process::{Daemon, run, tethered},
@@ -102,10 +102,10 @@ pub enum Gate {
 }
 
 /// A machine, before it is switched on.
-pub struct Emulated<'l> {
+pub struct Emulated<'n> {
     pub name: String,
     pub board: Board,
-    lab: &'l Lab,
+    net: &'n BootNetwork,
     pub scratch: Scratch,
     arguments: Vec<String>,
     /// What follows the network's name in the device that drives it.
@@ -113,11 +113,11 @@ pub struct Emulated<'l> {
     tftp: String,
 }
 
-impl<'l> Emulated<'l> {
-    pub fn new(lab: &'l Lab, board: Board, name: &str) -> Self {
+impl<'n> Emulated<'n> {
+    pub fn new(net: &'n BootNetwork, board: Board, name: &str) -> Self {
         let card = if board == Board::Pc { ",romfile=" } else { "" };
         let (scratch, arguments) = (Scratch::new(), Vec::new());
-        Self { name: name.into(), board, lab, scratch, arguments, card, tftp: String::new() }
+        Self { name: name.into(), board, net, scratch, arguments, card, tftp: String::new() }
     }
 
     /// More of QEMU's arguments.
@@ -214,7 +214,7 @@ impl<'l> Emulated<'l> {
     /// Switches it on.
     pub fn boot(&self) -> Run {
         let mut command = self.board.command();
-        let port = self.lab.cluster.port;
+        let port = self.net.cluster.port;
         let server = self.forward(port, Gate::Server, &format!("nc {SERVER} {port}"));
         let nothing = self.forward(1, Gate::Nothing, "true");
         let network = format!("user,id=net,net=10.99.0.0/24,host=10.99.0.254,restrict=on,{server},{nothing}");
@@ -240,13 +240,13 @@ impl<'l> Emulated<'l> {
             for path in ["etc/kubernetes", "var/lib/kubelet"] {
                 assert!(root.join(path).is_dir(), "{} has no files of a node", self.name);
             }
-            Node::on(&self.name, root.to_owned()).assert_known(&self.lab.cluster);
+            Node::on(&self.name, root.to_owned()).assert_known(&self.net.cluster);
         });
     }
 
     /// Asserts that the API server has never been asked for this node.
     pub fn assert_never_asked(&self) {
-        assert!(!self.lab.cluster.signing_requests().contains(&self.name), "{} asked", self.name);
+        assert!(!self.net.cluster.signing_requests().contains(&self.name), "{} asked", self.name);
     }
 }
 

@@ -5,7 +5,7 @@ use std::{fs, thread, time::Duration};
 
 use crate::{
     Boot,
-    boot_network::{Lab, SERVER},
+    boot_network::{BootNetwork, SERVER},
     each_systemd,
     harness::{
         cluster::{MANUAL, free_port},
@@ -17,20 +17,20 @@ use crate::{
 
 pub fn boots() -> Vec<Boot> {
     [
-        each_systemd!("the kubelet's unit says nothing of nodestrap's", |lab, system, version| {
-            first_and_second(lab, system, version, "")
+        each_systemd!("the kubelet's unit says nothing of nodestrap's", |net, system, version| {
+            first_and_second(net, system, version, "")
         }),
-        each_systemd!("Requires= in the kubelet's unit", |lab, system, version| {
-            first_and_second(lab, system, version, "Requires")
+        each_systemd!("Requires= in the kubelet's unit", |net, system, version| {
+            first_and_second(net, system, version, "Requires")
         }),
-        each_systemd!("Wants= in the kubelet's unit", |lab, system, version| {
-            first_and_second(lab, system, version, "Wants")
+        each_systemd!("Wants= in the kubelet's unit", |net, system, version| {
+            first_and_second(net, system, version, "Wants")
         }),
-        each_systemd!("Upholds= in the kubelet's unit", |lab, system, version| {
-            first_and_second(lab, system, version, "Upholds")
+        each_systemd!("Upholds= in the kubelet's unit", |net, system, version| {
+            first_and_second(net, system, version, "Upholds")
         }),
-        each_systemd!("BindsTo= in the kubelet's unit", |lab, system, version| {
-            first_and_second(lab, system, version, "BindsTo")
+        each_systemd!("BindsTo= in the kubelet's unit", |net, system, version| {
+            first_and_second(net, system, version, "BindsTo")
         }),
         each_systemd!("no end that is final is tried for ever", final_ends),
         each_systemd!("a serving certificate that is pending", serving_pending),
@@ -73,11 +73,11 @@ fn settle() {
 }
 
 /// The first boot has an attempt that fails, the second one an identity.
-fn first_and_second(lab: &Lab, system: &str, version: &str, dependency: &str) -> String {
-    let machine = Machine::new(lab, system, &format!("{}-{version}", dependency.to_lowercase() + "unit"));
+fn first_and_second(net: &BootNetwork, system: &str, version: &str, dependency: &str) -> String {
+    let machine = Machine::new(net, system, &format!("{}-{version}", dependency.to_lowercase() + "unit"));
     depend(&machine, dependency);
     hurry(&machine);
-    let (token, port) = (lab.cluster.token(), free_port());
+    let (token, port) = (net.cluster.token(), free_port());
     // What both files set, the second one decides.
     machine.put("/etc/sysconfig/nodestrap", 0o600, "NODESTRAP_ARGS=--no-such-flag\n");
     machine.arguments("--discovery-timeout=1s");
@@ -85,7 +85,7 @@ fn first_and_second(lab: &Lab, system: &str, version: &str, dependency: &str) ->
     let credential = [format!("--set-credential=nodestrap.join:{line}")];
     let mut boot = machine.boot(&credential);
     boot.journal_with("nodestrap.service", "status=3/");
-    relay(port, lab.cluster.port);
+    relay(port, net.cluster.port);
     assert_eq!(boot.kubelet()["outcome"], "joined");
     settle();
     let tried = attempts(&machine);
@@ -93,7 +93,7 @@ fn first_and_second(lab: &Lab, system: &str, version: &str, dependency: &str) ->
     assert_eq!(boot.run(&["systemctl", "is-active", "nodestrap.service"]), "active\n");
     let credentials = boot.run(&["sh", "-c", "ls -A /run/credentials/nodestrap.service 2>/dev/null; true"]);
     assert_eq!(credentials.is_empty(), system != "bookworm", "{credentials}");
-    machine.assert_joined(lab);
+    machine.assert_joined(net);
     boot.shut_down();
 
     let mut boot = machine.boot(&credential);
@@ -106,14 +106,14 @@ fn first_and_second(lab: &Lab, system: &str, version: &str, dependency: &str) ->
 }
 
 /// Exit code 2 on a machine that has an identity: the kubelet starts, unless its unit requires the other one.
-fn final_ends(lab: &Lab, system: &str, version: &str) -> String {
+fn final_ends(net: &BootNetwork, system: &str, version: &str) -> String {
     let mut told = Vec::new();
     for (dependency, starts) in [("", true), ("Wants", true), ("Upholds", true), ("Requires", false)] {
-        let machine = Machine::new(lab, system, &format!("final{}-{version}", dependency.to_lowercase()));
+        let machine = Machine::new(net, system, &format!("final{}-{version}", dependency.to_lowercase()));
         depend(&machine, dependency);
-        joins(lab, &machine, &[lab.join_credential()]);
+        joins(net, &machine, &[net.join_credential()]);
         machine.arguments("--no-such-flag");
-        let mut boot = machine.boot(&[lab.join_credential()]);
+        let mut boot = machine.boot(&[net.join_credential()]);
         boot.journal_with("nodestrap.service", "code=exited, status=2/");
         if starts {
             boot.kubelet();
@@ -132,12 +132,12 @@ fn final_ends(lab: &Lab, system: &str, version: &str) -> String {
 }
 
 /// Exit code 11 is a joined machine.
-fn serving_pending(lab: &Lab, system: &str, version: &str) -> String {
-    let machine = Machine::new(lab, system, &format!("serving{version}"));
+fn serving_pending(net: &BootNetwork, system: &str, version: &str) -> String {
+    let machine = Machine::new(net, system, &format!("serving{version}"));
     depend(&machine, "Requires");
     let arguments = "NODESTRAP_ARGS=--with-serving-cert --serving-timeout=1s\n";
     machine.put("/etc/sysconfig/nodestrap", 0o600, arguments);
-    let mut boot = machine.boot(&[lab.join_credential()]);
+    let mut boot = machine.boot(&[net.join_credential()]);
     assert_eq!(boot.kubelet()["exitCode"], 11);
     settle();
     assert_eq!((attempts(&machine), kubelet_starts(&machine)), (1, 1));
@@ -147,11 +147,11 @@ fn serving_pending(lab: &Lab, system: &str, version: &str) -> String {
 }
 
 /// Nothing starts the kubelet of a machine that goes down while it joins.
-fn shut_down_meanwhile(lab: &Lab, system: &str, version: &str) -> String {
+fn shut_down_meanwhile(net: &BootNetwork, system: &str, version: &str) -> String {
     for dependency in ["", "Requires"] {
-        let machine = Machine::new(lab, system, &format!("down{}-{version}", dependency.to_lowercase()));
+        let machine = Machine::new(net, system, &format!("down{}-{version}", dependency.to_lowercase()));
         depend(&machine, dependency);
-        let token = lab.cluster.token_with(Wanted { group: MANUAL, ..Wanted::default() });
+        let token = net.cluster.token_with(Wanted { group: MANUAL, ..Wanted::default() });
         let line = format!("--set-credential=nodestrap.join:{}", token.join_line());
         let mut boot = machine.boot(&[line]);
         boot.journal_with("nodestrap.service", "is pending; to approve it");
@@ -162,9 +162,9 @@ fn shut_down_meanwhile(lab: &Lab, system: &str, version: &str) -> String {
 }
 
 /// The machine has joined, and one attempt is enough.
-fn without_kubelet(lab: &Lab, system: &str, version: &str) -> String {
+fn without_kubelet(net: &BootNetwork, system: &str, version: &str) -> String {
     for masked in [false, true] {
-        let machine = Machine::new(lab, system, &format!("nokubelet{masked}-{version}"));
+        let machine = Machine::new(net, system, &format!("nokubelet{masked}-{version}"));
         hurry(&machine);
         if masked {
             machine.systemctl(&["mask", "kubelet.service"]);
@@ -175,11 +175,11 @@ fn without_kubelet(lab: &Lab, system: &str, version: &str) -> String {
                 let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
             }
         }
-        let mut boot = machine.boot(&[lab.join_credential()]);
+        let mut boot = machine.boot(&[net.join_credential()]);
         boot.journal_with("nodestrap.service", "Finished nodestrap.service");
         settle();
         assert_eq!(attempts(&machine), 1, "masked: {masked}");
-        machine.assert_joined(lab);
+        machine.assert_joined(net);
         boot.shut_down();
     }
     String::new()
@@ -187,11 +187,11 @@ fn without_kubelet(lab: &Lab, system: &str, version: &str) -> String {
 
 /// What an administrator types: `start` does nothing on a joined machine, `restart` runs nodestrap again, and with it the
 /// kubelet where its unit requires the other one.
-fn by_hand(lab: &Lab, system: &str, version: &str) -> String {
+fn by_hand(net: &BootNetwork, system: &str, version: &str) -> String {
     for dependency in ["", "Requires"] {
-        let machine = Machine::new(lab, system, &format!("hand{}-{version}", dependency.to_lowercase()));
+        let machine = Machine::new(net, system, &format!("hand{}-{version}", dependency.to_lowercase()));
         depend(&machine, dependency);
-        let mut boot = machine.boot(&[lab.join_credential()]);
+        let mut boot = machine.boot(&[net.join_credential()]);
         boot.kubelet();
         let expect = |boot: &mut Running, words: &[&str], expected: (usize, usize)| {
             boot.run(words);

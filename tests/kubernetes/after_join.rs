@@ -23,20 +23,20 @@ const UPGRADE: [&str; 3] = ["upgrade", "node", "--ignore-preflight-errors=System
 const RESET: [&str; 3] = ["reset", "-f", "--cleanup-tmp-dir"];
 
 /// A cluster whose kubelets run on this machine.
-struct Lab {
+struct Setup {
     cluster: Cluster,
     runtime: Containerd,
     // Where those kubelets write.
     scratch: Scratch,
 }
 
-impl Lab {
+impl Setup {
     fn new() -> Self {
         let cluster = Cluster::start(Options { algorithm: "ECDSA-P256", ..Options::default() });
         let (runtime, scratch) = (Containerd::start(), Scratch::new());
-        let lab = Self { cluster, runtime, scratch };
-        lab.cluster.publish_kubelet_config(&lab.configuration());
-        lab
+        let setup = Self { cluster, runtime, scratch };
+        setup.cluster.publish_kubelet_config(&setup.configuration());
+        setup
     }
 
     fn configuration(&self) -> String {
@@ -95,56 +95,56 @@ fn files(node: &Node) -> [String; 4] {
 /// joins again.
 #[test]
 fn a_node_is_upgraded_reset_and_joined_again() {
-    let lab = Lab::new();
+    let setup = Setup::new();
     let node = Node::new("kept-up");
-    lab.join_whole(&node);
-    let kubelet = lab.run(programs(), &node, "");
+    setup.join_whole(&node);
+    let kubelet = setup.run(programs(), &node, "");
     let before = files(&node);
-    lab.upgrade(&node);
+    setup.upgrade(&node);
     assert_eq!(files(&node), before);
     drop(kubelet);
-    drop(lab.run(programs(), &node, ""));
-    assert_eq!(lab.cluster.signing_requests(), ["kept-up"], "the kubelet wanted no certificate of its own");
+    drop(setup.run(programs(), &node, ""));
+    assert_eq!(setup.cluster.signing_requests(), ["kept-up"], "the kubelet wanted no certificate of its own");
 
-    lab.reset(&node);
-    lab.delete(&node);
-    lab.join_whole(&node);
-    let _kubelet = lab.run(programs(), &node, "");
-    node.assert_known(&lab.cluster);
+    setup.reset(&node);
+    setup.delete(&node);
+    setup.join_whole(&node);
+    let _kubelet = setup.run(programs(), &node, "");
+    node.assert_known(&setup.cluster);
 }
 
 /// The cluster is upgraded first, then kubeadm on the node, then its kubelet.
 #[test]
 fn a_node_of_the_version_before_is_upgraded() {
     let Some(older) = older_programs() else { return };
-    let lab = Lab::new();
+    let setup = Setup::new();
     let node = Node::new("moved-up");
-    lab.join_whole(&node);
-    let kubelet = lab.run(older, &node, "");
+    setup.join_whole(&node);
+    let kubelet = setup.run(older, &node, "");
     let before = files(&node);
-    lab.upgrade(&node);
+    setup.upgrade(&node);
     assert_eq!(files(&node), before);
     drop(kubelet);
-    drop(lab.run(programs(), &node, ""));
-    assert_eq!(lab.cluster.signing_requests(), ["moved-up"]);
-    lab.reset(&node);
+    drop(setup.run(programs(), &node, ""));
+    assert_eq!(setup.cluster.signing_requests(), ["moved-up"]);
+    setup.reset(&node);
 }
 
 /// Without the kubelet's configuration the kubelet has one of the image's. kubeadm takes it away, unless it
 /// is told not to: from 1.37 on it writes the cluster's in its place; before, it fails where no kubeadm-flags.env is.
 #[test]
 fn without_the_kubelets_configuration_an_upgrade_replaces_it_or_fails() {
-    let lab = Lab::new();
+    let setup = Setup::new();
     let node = Node::new("images-own");
     fs::create_dir_all(node.file("/var/lib/kubelet")).unwrap();
-    let own = format!("{}maxPods: 42\n", lab.configuration());
+    let own = format!("{}maxPods: 42\n", setup.configuration());
     fs::write(node.file(CONFIG), &own).unwrap();
-    lab.join(&node, &[]);
-    let kubelet = lab.run(programs(), &node, "--hostname-override=images-own");
+    setup.join(&node, &[]);
+    let kubelet = setup.run(programs(), &node, "--hostname-override=images-own");
     let spared = [&UPGRADE[..], &["--skip-phases=kubelet-config"]].concat();
-    lab.kubeadm(&node, &spared).unwrap_or_else(|e| panic!("{e}"));
+    setup.kubeadm(&node, &spared).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(node.read(CONFIG), own);
-    let upgraded = lab.kubeadm(&node, &UPGRADE);
+    let upgraded = setup.kubeadm(&node, &UPGRADE);
     drop(kubelet);
     if ["v1.34.", "v1.35.", "v1.36."].iter().any(|old| version().starts_with(old)) {
         let failure = upgraded.unwrap_err();
@@ -154,5 +154,5 @@ fn without_the_kubelets_configuration_an_upgrade_replaces_it_or_fails() {
         assert!(!node.read(CONFIG).contains("maxPods: 42"), "the cluster's is in its place");
         assert!(node.read(INSTANCE).contains("/containerd.sock"), "{}", node.read(INSTANCE));
     }
-    lab.reset(&node);
+    setup.reset(&node);
 }

@@ -1,4 +1,4 @@
-//! A fleet that joins one real control plane, each node by a process of its own, beside the same fleet of naive
+//! A fleet that joins one real control plane, each node by a process of its own, beside the same fleet of polling
 //! clients: the controller manager with its own rates and with raised ones.
 //!
 //! usage: fleet [NODES]
@@ -15,7 +15,7 @@ use std::{
 
 use harness::{
     cluster::{Cluster, Options},
-    load::{Herd, densest, histogram},
+    load::{Load, densest, histogram},
     node::nodestrap,
     process::tethered,
     token::Token,
@@ -44,7 +44,7 @@ enum Client {
     Nodestrap,
     /// With a splay of so many seconds.
     Splayed(u32),
-    Naive,
+    Polling,
 }
 
 fn fleet(nodes: usize) {
@@ -57,7 +57,7 @@ fn fleet(nodes: usize) {
     println!("|---|---|--:|--:|--:|--:|--:|--:|--:|");
     for raised_rates in [false, true] {
         let cluster = Cluster::start(Options { raised_rates, algorithm: "ECDSA-P256", ..Options::default() });
-        for client in [Client::Nodestrap, Client::Splayed(30), Client::Naive] {
+        for client in [Client::Nodestrap, Client::Splayed(30), Client::Polling] {
             joins(&cluster, client, nodes);
         }
     }
@@ -68,18 +68,18 @@ fn joins(cluster: &Cluster, client: Client, nodes: usize) {
     let (name, prefix) = match client {
         Client::Nodestrap => ("nodestrap".to_owned(), "ours"),
         Client::Splayed(seconds) => (format!("nodestrap --splay {seconds}s"), "splayed"),
-        Client::Naive => ("naive, polling every second".to_owned(), "naive"),
+        Client::Polling => ("polling every second".to_owned(), "polling-client"),
     };
     let mark = cluster.mark();
-    let mut herd = Herd::new(prefix);
+    let mut load = Load::new(prefix);
     let start = Instant::now();
-    while herd.len() < nodes {
-        let running = herd.len() - herd.ended();
-        let room = (AT_ONCE - running).min(nodes - herd.len());
-        herd.start(room, |node| command(client, &token, node));
-        herd.wait_for(herd.len().saturating_sub(AT_ONCE) + 1, PATIENCE);
+    while load.len() < nodes {
+        let running = load.len() - load.ended();
+        let room = (AT_ONCE - running).min(nodes - load.len());
+        load.start(room, |node| command(client, &token, node));
+        load.wait_for(load.len().saturating_sub(AT_ONCE) + 1, PATIENCE);
     }
-    herd.wait_for(nodes, PATIENCE);
+    load.wait_for(nodes, PATIENCE);
     let last = start.elapsed();
 
     let mut requests = cluster.requests_since(&mark);
@@ -88,7 +88,7 @@ fn joins(cluster: &Cluster, client: Client, nodes: usize) {
     let rejected = requests.iter().filter(|request| request.code == 429 || request.code >= 500).count();
     let mut came: Vec<_> = requests.iter().map(|request| request.came).collect();
     let together = densest(&mut came, STRETCH);
-    let times = herd.times();
+    let times = load.times();
     let share = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64();
     println!(
         "| {name} | {} | {} | {:.2} | {rejected} | {:.1} | {:.2} | {:.2} | {together} |",
@@ -107,7 +107,7 @@ fn joins(cluster: &Cluster, client: Client, nodes: usize) {
 
 fn command(client: Client, token: &Token, node: &harness::node::Node) -> Command {
     match client {
-        Client::Naive => {
+        Client::Polling => {
             let mut command = tethered(env::current_exe().unwrap());
             command.arg(polling_client::WORD).args([&token.arguments[0], &token.value, &node.name]);
             command

@@ -130,13 +130,13 @@ impl Drop for Machine {
 }
 
 /// A cluster whose kubelets run here, one at a time, and their container runtime.
-struct Ground {
+struct Setup {
     cluster: Cluster,
     runtime: Containerd,
     _scratch: Scratch,
 }
 
-impl Ground {
+impl Setup {
     fn new() -> Self {
         let cluster = Cluster::start(Options { algorithm: "ECDSA-P256", ..Options::default() });
         let (scratch, runtime) = (Scratch::new(), Containerd::start());
@@ -201,33 +201,33 @@ fn assert_registered(machine: &Machine, cluster: &Cluster) {
 /// The sentinel says that a kubelet runs, with all that the KubeadmConfig asks for.
 #[test]
 fn cluster_apis_user_data_makes_a_node_with_its_taint_and_label() {
-    let ground = Ground::new();
-    let token = ground.cluster.token();
+    let setup = Setup::new();
+    let token = setup.cluster.token();
     let machine = Machine::new("capi-cloud-init");
-    let script = cloud_init(&machine, &ground.fill(CLOUD_INIT, &token, "capi-cloud-init"));
+    let script = cloud_init(&machine, &setup.fill(CLOUD_INIT, &token, "capi-cloud-init"));
     let output = machine.run(&script).unwrap();
     assert!(machine.has(SENTINEL), "{output}");
     assert_eq!(machine.node.read("/run/commands"), "before\nafter\n");
-    assert_registered(&machine, &ground.cluster);
+    assert_registered(&machine, &setup.cluster);
     drop(machine);
 
     let machine = Machine::new("capi-ignition");
     let config = IGNITION.replace("%3A%2F%2F%2Frun%2Ffixture.sock", ":///run/fixture.sock");
     let config =
         config.replace("fixture.invalid%3A6443", "fixture.invalid:6443").replace("sha256%3A0", "sha256:0");
-    ignite(&machine, &ground.fill(&config, &token, "capi-ignition"));
+    ignite(&machine, &setup.fill(&config, &token, "capi-ignition"));
     // Not into the host's /tmp.
     let script = machine.node.read("/etc/kubeadm.sh").replace(" /tmp/", " /run/");
     machine.run(&script).unwrap();
     assert!(machine.has(SENTINEL) && machine.has("/run/kubeadm.yml"));
-    assert_registered(&machine, &ground.cluster);
+    assert_registered(&machine, &setup.cluster);
 }
 
 #[test]
 fn a_join_or_a_kubelet_that_fails_leaves_no_sentinel() {
-    let ground = Ground::new();
-    let token = ground.cluster.token();
-    let user_data = ground.fill(CLOUD_INIT, &token, "capi-failing");
+    let setup = Setup::new();
+    let token = setup.cluster.token();
+    let user_data = setup.fill(CLOUD_INIT, &token, "capi-failing");
 
     let machine = Machine::new("capi-failing");
     let script =
@@ -254,15 +254,15 @@ fn a_join_or_a_kubelet_that_fails_leaves_no_sentinel() {
 /// As kubespray's role and kind's action write and run them.
 #[test]
 fn kubesprays_and_kinds_commands_make_nodes() {
-    let ground = Ground::new();
-    let token = ground.cluster.token();
+    let setup = Setup::new();
+    let token = setup.cluster.token();
     let discovery = json!({
         "bootstrapToken": {"apiServerEndpoint": token.arguments[0], "token": token.value, "caCertHashes": [token.pin]},
         "tlsBootstrapToken": token.value,
     });
     let registration = |name: &str| {
         json!({
-            "name": name, "criSocket": ground.runtime.endpoint(),
+            "name": name, "criSocket": setup.runtime.endpoint(),
             "kubeletExtraArgs": [{"name": "node-labels", "value": "example.com/rack=r1"}],
         })
     };
@@ -290,7 +290,7 @@ fn kubesprays_and_kinds_commands_make_nodes() {
             "---\napiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nclusterName: kind\n---\n";
         machine.write(file, format!("{others}{}\n", document(name)));
         machine.run(command).unwrap();
-        let node = machine.registered(&ground.cluster);
+        let node = machine.registered(&setup.cluster);
         assert_eq!(node["metadata"]["labels"]["example.com/rack"], "r1", "{name}");
     }
 }

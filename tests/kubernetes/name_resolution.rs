@@ -10,7 +10,7 @@ use std::thread;
 
 use serde_json::Value;
 
-use crate::dns::lookup::{self, Found, Ground};
+use crate::dns::lookup::{self, Found, Resolver};
 use crate::dns::{Case, answers, files, search};
 use crate::harness::{node, scratch::Scratch};
 
@@ -76,11 +76,11 @@ fn build(scratch: &Scratch) -> String {
 /// What is not the same in both, where it should be.
 fn beside(case: &Case, number: usize, folder: &Path, go: &Path) -> Option<String> {
     // Servers of its own for each: some count.
-    let ground = Ground::new(case, 1, number, folder);
-    let ours = ground.look(&node::nodestrap());
-    ground.check(&ours);
-    let ground = Ground::new(case, 2, number, folder);
-    let mut command = ground.command();
+    let resolver = Resolver::new(case, 1, number, folder);
+    let ours = resolver.look(&node::nodestrap());
+    resolver.check(&ours);
+    let resolver = Resolver::new(case, 2, number, folder);
+    let mut command = resolver.command();
     command.arg(go).arg(case.host).env("GODEBUG", "netdns=go").stdin(Stdio::null());
     let output = command.output().expect("unshare");
     let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");

@@ -15,7 +15,7 @@ use std::{
 
 use crate::harness::{
     cluster::{Cluster, Options},
-    load::{Herd, densest, histogram},
+    load::{Load, densest, histogram},
     node::nodestrap,
     process::{run, tethered},
     wait_for,
@@ -36,8 +36,8 @@ const STRETCH: Duration = Duration::from_millis(250);
 /// What goes wrong, how it begins and ends, and how long it lasts in the short and the long form.
 struct Fault {
     name: &'static str,
-    begin: fn(&Ground),
-    end: fn(&Ground),
+    begin: fn(&Linked),
+    end: fn(&Linked),
     seconds: [u64; 2],
     /// All nodes that are not done meet it, and so come back by their own pauses.
     spreads: bool,
@@ -46,36 +46,36 @@ struct Fault {
 const FAULTS: [Fault; 6] = [
     Fault {
         name: "too-many-requests",
-        begin: Ground::reject,
-        end: |ground| drop(ground.hog.lock().unwrap().take()),
+        begin: Linked::reject,
+        end: |linked| drop(linked.hog.lock().unwrap().take()),
         seconds: [4, 20],
         spreads: true,
     },
     Fault {
         name: "api-server-restarts",
-        begin: |ground| ground.cluster.stop_api_server(),
-        end: |ground| ground.cluster.start_api_server(),
+        begin: |linked| linked.cluster.stop_api_server(),
+        end: |linked| linked.cluster.start_api_server(),
         seconds: [3, 10],
         spreads: true,
     },
     Fault {
         name: "api-server-stands-still",
-        begin: |ground| ground.cluster.signal_api_server("STOP"),
-        end: |ground| ground.cluster.signal_api_server("CONT"),
+        begin: |linked| linked.cluster.signal_api_server("STOP"),
+        end: |linked| linked.cluster.signal_api_server("CONT"),
         seconds: [4, 30],
         spreads: false,
     },
     Fault {
         name: "etcd-is-gone",
-        begin: |ground| ground.cluster.stop_etcd(),
-        end: |ground| ground.cluster.start_etcd(),
+        begin: |linked| linked.cluster.stop_etcd(),
+        end: |linked| linked.cluster.start_etcd(),
         seconds: [4, 30],
         spreads: false,
     },
     Fault {
         name: "controllers-are-gone",
-        begin: |ground| ground.cluster.stop_controllers(),
-        end: |ground| ground.cluster.start_controllers(),
+        begin: |linked| linked.cluster.stop_controllers(),
+        end: |linked| linked.cluster.start_controllers(),
         seconds: [8, 90],
         spreads: false,
     },
@@ -102,14 +102,14 @@ fn all_join_whatever_fails_meanwhile() {
 #[ignore = "needs a network namespace of its own: all_join_whatever_fails_meanwhile runs it there"]
 fn inside() {
     let nodes = env::var("NODES").map_or(NODES, |text| text.parse().expect("a number of nodes"));
-    let ground = Ground::new();
+    let linked = Linked::new();
     for fault in &FAULTS {
-        ground.joins_despite(fault, nodes);
+        linked.joins_despite(fault, nodes);
     }
 }
 
 /// A cluster, and nodes behind a link.
-struct Ground {
+struct Linked {
     cluster: Cluster,
     /// Holds the nodes' network namespace.
     holder: Tied,
@@ -128,7 +128,7 @@ impl Drop for Tied {
     }
 }
 
-impl Ground {
+impl Linked {
     fn new() -> Self {
         let mut holder = tethered("unshare");
         holder.args(["--net", "sh", "-c", "ip link set lo up && echo && exec sleep infinity"]);
@@ -195,9 +195,9 @@ impl Ground {
         let token = self.cluster.token();
         let lasts = Duration::from_secs(fault.seconds[usize::from(nodes >= MANY)]);
         let net = format!("--net=/proc/{}/ns/net", self.holder.0.id());
-        let mut herd = Herd::new(fault.name);
-        let start = |herd: &mut Herd, count| {
-            herd.start(count, |node| {
+        let mut load = Load::new(fault.name);
+        let start = |load: &mut Load, count| {
+            load.start(count, |node| {
                 let mut program = tethered("nsenter");
                 program.arg(&net).arg(nodestrap());
                 let mut command = node.command(program, &token.arguments);
@@ -207,17 +207,17 @@ impl Ground {
         };
         let mark = self.cluster.mark();
         // One half has begun, the other begins during the fault.
-        start(&mut herd, nodes / 2);
-        herd.wait_for(nodes / 10, PATIENCE);
+        start(&mut load, nodes / 2);
+        load.wait_for(nodes / 10, PATIENCE);
         (fault.begin)(self);
-        let before = herd.ended();
-        start(&mut herd, nodes - nodes / 2);
+        let before = load.ended();
+        start(&mut load, nodes - nodes / 2);
         thread::sleep(lasts);
         (fault.end)(self);
-        let (healed, ended) = (Instant::now(), herd.ended());
+        let (healed, ended) = (Instant::now(), load.ended());
         assert!(ended < nodes, "{}: nobody was left to meet the fault", fault.name);
         let back = now();
-        herd.wait_for(nodes, PATIENCE);
+        load.wait_for(nodes, PATIENCE);
         let last = healed.elapsed();
 
         let mut requests = self.cluster.requests_since(&mark);
@@ -241,7 +241,7 @@ impl Ground {
             fault.name,
             histogram(&after, back),
         );
-        self.assert_one_request_each(&herd, fault.name);
+        self.assert_one_request_each(&load, fault.name);
         if fault.name == "too-many-requests" {
             assert!(count(|code| code == 429) > 0, "nobody was rejected");
             self.cluster.kubectl(&["delete", "flowschema,prioritylevelconfiguration", "joining"]);
@@ -250,11 +250,11 @@ impl Ground {
     }
 
     /// In etcd there is one request for each node, whatever was answered.
-    fn assert_one_request_each(&self, herd: &Herd, name: &str) {
+    fn assert_one_request_each(&self, load: &Load, name: &str) {
         let mut made = self.cluster.signing_requests();
         made.retain(|node| node.starts_with(name));
         made.sort();
-        let mut names: Vec<_> = herd.names().collect();
+        let mut names: Vec<_> = load.names().collect();
         names.sort_unstable();
         assert_eq!(made, names, "one request each");
     }

@@ -7,14 +7,14 @@ use serde_json::Value;
 use crate::protocol::{CLUSTER_INFO, Connection, REQUESTS, answer, ask, connect, request, text};
 
 /// The first argument that makes the fleet's executable such a client.
-pub const WORD: &str = "naive";
+pub const WORD: &str = "polling-client";
 /// What it calls itself.
-pub const AGENT: &str = "naive";
+pub const AGENT: &str = "polling-client";
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Joins as `naive HOST:PORT TOKEN NODE-NAME`, on one connection while that lasts.
+/// Joins as `polling-client HOST:PORT TOKEN NODE-NAME`, on one connection while that lasts.
 pub fn main(arguments: &[String]) {
-    let [address, token, name] = arguments else { panic!("naive HOST:PORT TOKEN NODE-NAME") };
+    let [address, token, name] = arguments else { panic!("polling-client HOST:PORT TOKEN NODE-NAME") };
     let mut line = Line { address, connection: None };
     let anonymous = format!("Host: {address}\r\nUser-Agent: {AGENT}\r\n");
     line.until(&format!("GET {CLUSTER_INFO} HTTP/1.1\r\n{anonymous}\r\n"), |object| {

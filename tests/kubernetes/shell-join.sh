@@ -1,5 +1,5 @@
 #!/bin/sh
-# Joins a node with what a distribution has at hand: curl, jq, openssl and kubectl. The benchmark's third neighbour.
+# Joins a node with what a distribution has at hand: curl, jq, openssl and kubectl. The third alternative in the benchmark.
 #
 # It does what nodestrap does on its happy path, and checks what can be checked with these tools: the signature of
 # cluster-info, the pin, and TLS against the pinned CA. It has no retries, and no way back after a crash.

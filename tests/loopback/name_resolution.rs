@@ -10,7 +10,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 
 use crate::support::api::{Api, Reply, Route, Setup};
-use crate::support::dns::lookup::{self, Ground};
+use crate::support::dns::lookup::{self, Resolver};
 use crate::support::dns::{Asked, Case, Expected, Says, answers, files, search};
 use crate::support::node::Node;
 use crate::support::pki::Authority;
@@ -31,8 +31,8 @@ fn check(cases: &[Case]) {
             some,
             |(_, case)| case.name.to_owned(),
             |(number, case)| {
-                let ground = Ground::new(case, 1, *number, scratch.path());
-                ground.check(&ground.look(&run::program()));
+                let resolver = Resolver::new(case, 1, *number, scratch.path());
+                resolver.check(&resolver.look(&run::program()));
             },
         );
     }
@@ -90,11 +90,11 @@ fn one_family_is_enough_for_a_join_with_and_without_a_dot_at_the_end() {
     }
     let (scratch, api) = (Scratch::new(), api());
     let case = servers("nameserver S1\n", half);
-    let ground = Ground::new(&case, 1, 0, scratch.path());
+    let resolver = Resolver::new(&case, 1, 0, scratch.path());
     for name in [NAME, "API.lab."] {
         let node = Node::new();
         let endpoint = format!("{name}:6443");
-        node.join(&api).endpoint(endpoint).with_cert().through(ground.words()).run().expect("joined");
+        node.join(&api).endpoint(endpoint).with_cert().through(resolver.words()).run().expect("joined");
         assert_eq!(api.connections().last().and_then(|seen| seen.sni.clone()).as_deref(), Some(NAME));
     }
 }
@@ -120,7 +120,7 @@ fn a_silent_name_server_costs_no_more_than_the_deadline() {
         &cases,
         |(_, (case, way))| format!("{:?} {way:?}", case.resolv_conf),
         |(number, (case, (flag, value)))| {
-            let (ground, node) = (Ground::new(case, 1, *number, scratch.path()), Node::new());
+            let (resolver, node) = (Resolver::new(case, 1, *number, scratch.path()), Node::new());
             let mut join = node.join(&api).endpoint(format!("{NAME}:6443")).args("--timeout 2s");
             match *flag {
                 "" => {}
@@ -130,7 +130,7 @@ fn a_silent_name_server_costs_no_more_than_the_deadline() {
             if *flag == "--discovery-file" {
                 join = join.pins(&[]);
             }
-            let run = join.through(ground.words()).run();
+            let run = join.through(resolver.words()).run();
             run.expect("unreachable").says(&["cannot resolve ", "did not respond"]);
             run.check(
                 run.elapsed < Duration::from_millis(4500),
@@ -151,11 +151,11 @@ fn proxies_and_urls_are_resolved_like_endpoints() {
         "proxy.corp.example" | "files.corp.example" | NAME => half(asked),
         _ => asked.code(3),
     });
-    let ground = Ground::new(&case, 1, 0, scratch.path());
+    let resolver = Resolver::new(&case, 1, 0, scratch.path());
     let proxy = Proxy::to(api.address());
     let url = format!("http://{}", proxy.endpoint().replace("127.0.0.1", "proxy"));
     let node = Node::new();
-    let join = node.join(&api).endpoint(format!("{NAME}:6443")).with_cert().through(ground.words());
+    let join = node.join(&api).endpoint(format!("{NAME}:6443")).with_cert().through(resolver.words());
     join.env("HTTPS_PROXY", url).run().expect("joined");
 
     let authority = Arc::new(Authority::new("web"));
@@ -168,7 +168,7 @@ fn proxies_and_urls_are_resolved_like_endpoints() {
     fs::write(node.beside("web.pem"), web.authority.pem()).expect("a CA");
     let flags =
         format!("--discovery-file https://files/a --discovery-ca {}", node.beside("web.pem").display());
-    let join = node.join(&api).endpoint("").pins(&[]).with_cert().through(ground.words());
+    let join = node.join(&api).endpoint("").pins(&[]).with_cert().through(resolver.words());
     join.args(&flags).run().expect("joined");
 }
 
@@ -192,13 +192,14 @@ fn resolv_conf_is_read_for_each_lookup() {
     let (scratch, api) = (Scratch::new(), api());
     let case =
         servers("nameserver S1\n", |asked| if asked.server == 1 { asked.code(5) } else { half(asked) });
-    let ground = Ground::new(&case, 1, 0, scratch.path());
-    let other = Ground::new(&servers("nameserver S2\n", case.says), 1, 1, scratch.path()).folder().to_owned();
+    let resolver = Resolver::new(&case, 1, 0, scratch.path());
+    let other =
+        Resolver::new(&servers("nameserver S2\n", case.says), 1, 1, scratch.path()).folder().to_owned();
     let node = Node::new();
-    let join = node.join(&api).endpoint(format!("{NAME}:6443")).with_cert().through(ground.words());
+    let join = node.join(&api).endpoint(format!("{NAME}:6443")).with_cert().through(resolver.words());
     let running = join.start();
     std::thread::sleep(Duration::from_secs(1));
-    fs::copy(other.join("resolv.conf"), ground.folder().join("resolv.conf")).expect("another resolv.conf");
+    fs::copy(other.join("resolv.conf"), resolver.folder().join("resolv.conf")).expect("another resolv.conf");
     running.finish().expect("joined").says(&["name server 127.1.0.1 responded with REFUSED; check the name"]);
 }
 

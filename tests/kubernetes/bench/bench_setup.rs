@@ -25,7 +25,7 @@ const CURRENT: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 const IMAGE: [&str; 2] = ["/etc/kubernetes/manifests", "/var/lib/kubelet"];
 
 /// One cluster, one token, one container runtime.
-pub struct Ground {
+pub struct BenchSetup {
     pub cluster: Cluster,
     pub token: Token,
     runtime: Containerd,
@@ -43,10 +43,10 @@ pub struct Round {
     pub kubeadm: Taken,
     pub kubelet: Taken,
     pub shell: Taken,
-    pub bare: Taken,
+    pub baseline: Taken,
 }
 
-impl Ground {
+impl BenchSetup {
     pub fn new() -> Self {
         let cluster = Cluster::start(Options::default());
         let token = cluster.token();
@@ -54,22 +54,22 @@ impl Ground {
         Self { cluster, token, runtime: Containerd::start(), scratch: Scratch::new(), path }
     }
 
-    /// Runs every contender once, nodestrap and the bare client one behind the other, which of them first by turns.
+    /// Runs every contender once, nodestrap and the baseline client one behind the other, which of them first by turns.
     pub fn round(&self, name: &str, turn: usize) -> Round {
         let node = new_node(&format!("nodestrap-{name}"));
-        let bare = || self.run(&self.bare(&format!("bare-{name}")));
-        let (nodestrap, bare) = if turn.is_multiple_of(2) {
+        let baseline = || self.run(&self.baseline(&format!("baseline-{name}")));
+        let (nodestrap, baseline) = if turn.is_multiple_of(2) {
             let nodestrap = self.run(&self.nodestrap(&node));
-            (nodestrap, bare())
+            (nodestrap, baseline())
         } else {
-            let bare = bare();
-            (self.run(&self.nodestrap(&node)), bare)
+            let baseline = baseline();
+            (self.run(&self.nodestrap(&node)), baseline)
         };
         let again = self.run(&self.nodestrap(&node));
         let in_memory = self.in_memory(&format!("memory-{name}"));
         let (kubeadm, kubelet) = self.kubeadm_and_kubelet(&format!("kubeadm-{name}"), || {});
         let shell = self.run(&self.shell(&new_node(&format!("shell-{name}"))));
-        Round { nodestrap, again, in_memory, kubeadm, kubelet, shell, bare }
+        Round { nodestrap, again, in_memory, kubeadm, kubelet, shell, baseline }
     }
 
     fn in_memory(&self, name: &str) -> Taken {
@@ -116,9 +116,9 @@ impl Ground {
         command
     }
 
-    /// The bare client's command for a node of this name.
-    pub fn bare(&self, name: &str) -> Command {
-        let mut command = Command::new(bare());
+    /// The baseline client's command for a node of this name.
+    pub fn baseline(&self, name: &str) -> Command {
+        let mut command = Command::new(baseline());
         command.args([&self.token.arguments[0], &self.token.value, name]);
         command
     }
@@ -162,15 +162,15 @@ fn prepared(node: Node) -> Node {
     node
 }
 
-/// The executables of nodestrap, kubeadm, the kubelet, the shell's way and the bare client.
+/// The executables of nodestrap, kubeadm, the kubelet, the shell's way and the baseline client.
 pub fn executables() -> [Vec<PathBuf>; 5] {
     let tool = |name: &str| programs().join(name);
     let shell = ["curl", "jq", "openssl"].map(installed).into_iter().chain([tool("kubectl")]);
-    [vec![nodestrap()], vec![tool("kubeadm")], vec![tool("kubelet")], shell.collect(), vec![bare()]]
+    [vec![nodestrap()], vec![tool("kubeadm")], vec![tool("kubelet")], shell.collect(), vec![baseline()]]
 }
 
-/// The bare client, which is built beside this program.
-fn bare() -> PathBuf {
+/// The baseline client, which is built beside this program.
+fn baseline() -> PathBuf {
     let path = env::current_exe().unwrap().with_file_name("baseline_client");
     assert!(path.is_file(), "{} is missing: build the example `baseline_client`", path.display());
     path

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::{
-    figures::{BARE, Figures, KUBEADM_AND_KUBELET, NODESTRAP, SHELL, precise},
+    figures::{BASELINE, Figures, KUBEADM_AND_KUBELET, NODESTRAP, SHELL, precise},
     measure::Taken,
 };
 
@@ -12,7 +12,7 @@ const BARS: [(usize, &str); 4] = [
     (NODESTRAP, "nodestrap"),
     (KUBEADM_AND_KUBELET, "kubeadm + kubelet"),
     (SHELL, "curl, jq, kubectl …"),
-    (BARE, "bare client"),
+    (BASELINE, "baseline client"),
 ];
 
 // Pixels.
@@ -28,7 +28,7 @@ const VALUES: f64 = 92.0;
 /// What one panel shows of the contender at a place.
 type Value<'a> = &'a dyn Fn(usize) -> f64;
 
-/// Readable on light and on dark ground: the text takes the viewer's scheme, the ground is whatever is behind.
+/// Readable on light and on dark setup: the text takes the viewer's scheme, the setup is whatever is behind.
 const STYLE: &str = "text{font:12px system-ui,sans-serif;fill:#24292f}.t{font-weight:600}.v{font-variant-numeric:\
     tabular-nums}.o{fill:#0969da}.n{fill:#8c959f}@media(prefers-color-scheme:dark){text{fill:#e6edf3}.o{fill:#58a6ff}\
     .n{fill:#6e7681}}";

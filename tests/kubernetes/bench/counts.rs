@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    bench_setup::{Ground, new_node},
+    bench_setup::{BenchSetup, new_node},
     harness::{node::Node, process::run},
 };
 
@@ -20,7 +20,7 @@ pub struct Facts {
     pub calls_when_joined: usize,
     /// Instructions outside of the kernel, as callgrind counts them.
     pub instructions: u64,
-    pub bare_instructions: u64,
+    pub baseline_instructions: u64,
 }
 
 /// Calls of fsync(2), by what else goes on.
@@ -33,31 +33,31 @@ pub struct Syncs {
 }
 
 impl Facts {
-    pub fn of(ground: &Ground) -> Self {
+    pub fn of(setup: &BenchSetup) -> Self {
         let node = new_node("audited");
-        let mark = ground.cluster.mark();
-        let report = ground.file("report.json");
-        run(ground.nodestrap(&node).arg("--report").arg(&report));
-        let requests = ground.cluster.joins_since(&mark).len();
+        let mark = setup.cluster.mark();
+        let report = setup.file("report.json");
+        run(setup.nodestrap(&node).arg("--report").arg(&report));
+        let requests = setup.cluster.joins_since(&mark).len();
         let report: Value = serde_json::from_slice(&fs::read(report).unwrap()).unwrap();
-        let bare = ground.bare("counted-bare");
+        let baseline = setup.baseline("counted-baseline");
         Self {
             requests,
             handshakes: report["handshakes"].as_u64().unwrap(),
-            syncs: syncs(&calls(ground, "fsync,fdatasync,sendto,recvfrom", &new_node("traced"))),
-            calls_when_joined: calls(ground, "%network", &node).len(),
-            instructions: instructions(ground, &ground.nodestrap(&new_node("counted"))),
-            bare_instructions: instructions(ground, &bare),
+            syncs: syncs(&calls(setup, "fsync,fdatasync,sendto,recvfrom", &new_node("traced"))),
+            calls_when_joined: calls(setup, "%network", &node).len(),
+            instructions: instructions(setup, &setup.nodestrap(&new_node("counted"))),
+            baseline_instructions: instructions(setup, &baseline),
         }
     }
 }
 
 /// The traced system calls of a join, by name, in order.
-fn calls(ground: &Ground, which: &str, node: &Node) -> Vec<String> {
-    let log = ground.file("strace.log");
+fn calls(setup: &BenchSetup, which: &str, node: &Node) -> Vec<String> {
+    let log = setup.file("strace.log");
     let mut strace = Command::new("strace");
     strace.arg("-o").arg(&log).args(["-e", &format!("trace={which}")]);
-    run(behind(&mut strace, &ground.nodestrap(node)));
+    run(behind(&mut strace, &setup.nodestrap(node)));
     let log = fs::read_to_string(log).unwrap();
     log.lines().filter_map(|line| line.split_once('(')).map(|(call, _)| call.to_owned()).collect()
 }
@@ -74,8 +74,8 @@ fn syncs(calls: &[String]) -> Syncs {
     }
 }
 
-fn instructions(ground: &Ground, command: &Command) -> u64 {
-    let log = ground.file("callgrind.log");
+fn instructions(setup: &BenchSetup, command: &Command) -> u64 {
+    let log = setup.file("callgrind.log");
     let mut callgrind = Command::new("valgrind");
     callgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
     callgrind.arg(format!("--log-file={}", log.display()));

@@ -55,11 +55,14 @@ pub struct Far {
 pub const NODESTRAP: usize = 0;
 pub const KUBEADM_AND_KUBELET: usize = 3;
 pub const SHELL: usize = 4;
-pub const BARE: usize = 5;
+pub const BASELINE: usize = 5;
 
 /// The contenders of these rounds, with the bytes of the executables of nodestrap, kubeadm, the kubelet, the shell's way
-/// and the bare client.
-pub fn contenders(rounds: &[Round], [nodestrap, kubeadm, kubelet, shell, bare]: [u64; 5]) -> Vec<Contender> {
+/// and the baseline client.
+pub fn contenders(
+    rounds: &[Round],
+    [nodestrap, kubeadm, kubelet, shell, baseline]: [u64; 5],
+) -> Vec<Contender> {
     let contender = |name: &str, bytes, taken: fn(&Round) -> Taken| Contender {
         name: name.to_owned(),
         bytes,
@@ -72,7 +75,7 @@ pub fn contenders(rounds: &[Round], [nodestrap, kubeadm, kubelet, shell, bare]: 
         // A node needs both before its kubelet can work.
         contender("kubeadm and kubelet", kubeadm + kubelet, |round| round.kubeadm.then(round.kubelet)),
         contender("curl, jq, openssl, kubectl", shell, |round| round.shell),
-        contender("bare client, the floor", bare, |round| round.bare),
+        contender("baseline client, the floor", baseline, |round| round.baseline),
     ]
 }
 

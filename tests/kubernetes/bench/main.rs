@@ -1,4 +1,4 @@
-//! nodestrap beside its neighbours: the same join, against one control plane, in turn, in one run; and nodestrap held
+//! nodestrap beside the alternatives: the same join, against one control plane, in turn, in one run; and nodestrap held
 //! against its budgets.
 //!
 //! Every round runs each contender once, for a node of its own, so that what the machine does meanwhile hits all alike;
@@ -22,7 +22,7 @@ use std::{env, fs, net::SocketAddr, path::Path, process::Command, time::Duration
 
 use serde_json::json;
 
-use bench_setup::{Ground, executables, new_node};
+use bench_setup::{BenchSetup, executables, new_node};
 use counts::Facts;
 use figures::{Cold, Far, Figures, contenders};
 use harness::{components::version, node::nodestrap, process::run, wait_for};
@@ -52,15 +52,15 @@ fn main() {
 }
 
 fn measured(rounds: usize) -> Figures {
-    let ground = Ground::new();
+    let setup = BenchSetup::new();
     // What was written before, by builds for one, would be written beside the joins that wait for the disk.
     run(&mut Command::new("sync"));
     eprintln!("{rounds} rounds");
-    let rounds: Vec<_> = (0..=rounds).map(|turn| ground.round(&turn.to_string(), turn)).skip(1).collect();
+    let rounds: Vec<_> = (0..=rounds).map(|turn| setup.round(&turn.to_string(), turn)).skip(1).collect();
     eprintln!("{COLD_JOINS} joins with nothing in the page cache");
-    let cold = (0..COLD_JOINS).map(|turn| cold(&ground, turn)).collect();
+    let cold = (0..COLD_JOINS).map(|turn| cold(&setup, turn)).collect();
     eprintln!("requests, system calls, instructions");
-    let facts = Facts::of(&ground);
+    let facts = Facts::of(&setup);
     eprintln!("{FAR_JOINS} joins over each long way");
     Figures {
         kubernetes: version().to_owned(),
@@ -74,11 +74,11 @@ fn measured(rounds: usize) -> Figures {
         in_memory: rounds.iter().map(|round| round.in_memory).collect(),
         cold,
         facts,
-        far: far(&ground),
+        far: far(&setup),
     }
 }
 
-fn cold(ground: &Ground, turn: usize) -> Cold {
+fn cold(setup: &BenchSetup, turn: usize) -> Cold {
     let forget = || {
         run(&mut Command::new("sync"));
         fs::write("/proc/sys/vm/drop_caches", "3").expect("root may drop the page cache");
@@ -87,26 +87,26 @@ fn cold(ground: &Ground, turn: usize) -> Cold {
         let node = new_node(&format!("{name}-{turn}"));
         forget();
         prepare(&nodestrap());
-        ground.run(&ground.nodestrap(&node))
+        setup.run(&setup.nodestrap(&node))
     };
     // The directories on the way to the executable are known in both, so that the difference is what is read of it.
     let ours = join("cold", |executable| assert!(executable.is_file()));
     let beside_the_executable = join("cached", |executable| assert!(fs::read(executable).is_ok()));
-    let (kubeadm, kubelet) = ground.kubeadm_and_kubelet(&format!("cold-kubeadm-{turn}"), forget);
+    let (kubeadm, kubelet) = setup.kubeadm_and_kubelet(&format!("cold-kubeadm-{turn}"), forget);
     Cold { nodestrap: ours, beside_the_executable, kubeadm_and_kubelet: kubeadm.then(kubelet) }
 }
 
 /// Joins over relays, by which cluster-info names the API server from here on.
-fn far(ground: &Ground) -> Vec<Far> {
-    let link = Link::to(SocketAddr::from(([127, 0, 0, 1], ground.cluster.port)));
+fn far(setup: &BenchSetup) -> Vec<Far> {
+    let link = Link::to(SocketAddr::from(([127, 0, 0, 1], setup.cluster.port)));
     let names = |port: u16| format!("https://localhost:{port}");
     let cluster_info =
-        || ground.cluster.json(&["get", "configmap", "cluster-info", "--namespace=kube-public"]);
+        || setup.cluster.json(&["get", "configmap", "cluster-info", "--namespace=kube-public"]);
     let before = cluster_info();
     let kubeconfig = before["data"]["kubeconfig"].as_str().unwrap();
-    let kubeconfig = kubeconfig.replace(&names(ground.cluster.port), &names(link.port));
+    let kubeconfig = kubeconfig.replace(&names(setup.cluster.port), &names(link.port));
     let patch = json!({"data": {"kubeconfig": kubeconfig}}).to_string();
-    ground.cluster.kubectl(&[
+    setup.cluster.kubectl(&[
         "patch",
         "configmap",
         "cluster-info",
@@ -114,7 +114,7 @@ fn far(ground: &Ground) -> Vec<Far> {
         "--patch",
         &patch,
     ]);
-    let signature = format!("jws-kubeconfig-{}", ground.token.id());
+    let signature = format!("jws-kubeconfig-{}", setup.token.id());
     wait_for("the new signature", || {
         (cluster_info()["data"][&signature] != before["data"][&signature]).then_some(())
     });
@@ -130,7 +130,7 @@ fn far(ground: &Ground) -> Vec<Far> {
         };
         for turn in 0..FAR_JOINS {
             let node = new_node(&format!("far-{round_trip}-{turn}"));
-            far.wall_ms.push(ground.run(&ground.nodestrap_by(&endpoint, &node)).wall_ms);
+            far.wall_ms.push(setup.run(&setup.nodestrap_by(&endpoint, &node)).wall_ms);
             let passed = link.passed();
             far.round_trips = far.round_trips.max(passed.round_trips);
             far.connections = far.connections.max(passed.connections);

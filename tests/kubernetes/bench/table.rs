@@ -2,7 +2,8 @@
 
 use crate::{
     figures::{
-        BARE, Cold, Contender, Far, Figures, KUBEADM_AND_KUBELET, NODESTRAP, SHELL, median, precise, ratio,
+        BASELINE, Cold, Contender, Far, Figures, KUBEADM_AND_KUBELET, NODESTRAP, SHELL, median, precise,
+        ratio,
     },
     measure::Taken,
 };
@@ -59,7 +60,7 @@ fn read(taken: &Taken) -> f64 {
 }
 
 fn lines(figures: &Figures) -> Vec<Line> {
-    let [ours, bare] = [NODESTRAP, BARE].map(|place| &figures.contenders[place]);
+    let [ours, baseline] = [NODESTRAP, BASELINE].map(|place| &figures.contenders[place]);
     let facts = &figures.facts;
     let mut lines = Vec::new();
     let mut line = |what: &str, budget: &str, measured: String, met: bool| {
@@ -71,20 +72,20 @@ fn lines(figures: &Figures) -> Vec<Line> {
         line(&what, &format!("at most {SIZE} bytes"), measured, size.is_some_and(|size| size <= SIZE));
     }
 
-    let (on_disk, in_memory) = (ours.ratio(bare, wall), ratio(&figures.in_memory, &bare.taken, wall));
+    let (on_disk, in_memory) = (ours.ratio(baseline, wall), ratio(&figures.in_memory, &baseline.taken, wall));
     line(
-        "time of a join, for that of the bare client",
+        "time of a join, for that of the baseline client",
         "at most 1.15",
         format!("{on_disk:.2} ({:.1} ms); {in_memory:.2} with the node's disk in memory", ours.median(wall)),
         on_disk <= 1.15,
     );
     for (figure, what, least) in [(wall as fn(&Taken) -> f64, "time", 20.0), (cpu, "processor time", 30.0)] {
-        for neighbour in [KUBEADM_AND_KUBELET, SHELL].map(|place| &figures.contenders[place]) {
+        for alternative in [KUBEADM_AND_KUBELET, SHELL].map(|place| &figures.contenders[place]) {
             line(
-                &format!("{what} of {}, for ours", neighbour.name),
+                &format!("{what} of {}, for ours", alternative.name),
                 &format!("at least {least}"),
-                beside_the_floor(neighbour, ours, bare, figure),
-                neighbour.ratio(ours, figure) >= least,
+                beside_the_floor(alternative, ours, baseline, figure),
+                alternative.ratio(ours, figure) >= least,
             );
         }
     }
@@ -141,23 +142,23 @@ fn lines(figures: &Figures) -> Vec<Line> {
         facts.requests == 3 && facts.handshakes == 1,
     );
     line(
-        "instructions of a join, beside the bare client's",
+        "instructions of a join, beside the baseline client's",
         "held by the tests to 2 %",
-        format!("{} and {}", facts.instructions, facts.bare_instructions),
+        format!("{} and {}", facts.instructions, facts.baseline_instructions),
         true,
     );
     lines
 }
 
-/// A neighbour's ratio to us, and to what no client can beat.
+/// An alternative's ratio to us, and to what no client can beat.
 fn beside_the_floor(
-    neighbour: &Contender,
+    alternative: &Contender,
     ours: &Contender,
-    bare: &Contender,
+    baseline: &Contender,
     figure: fn(&Taken) -> f64,
 ) -> String {
-    let [of_ours, of_the_floor] = [ours, bare].map(|client| neighbour.ratio(client, figure));
-    format!("{of_ours:.1} ({of_the_floor:.1} for the bare client's)")
+    let [of_ours, of_the_floor] = [ours, baseline].map(|client| alternative.ratio(client, figure));
+    format!("{of_ours:.1} ({of_the_floor:.1} for the baseline client's)")
 }
 
 fn least(values: impl Iterator<Item = f64>) -> f64 {

@@ -7,8 +7,8 @@ use nodestrap::testing::trust::CaBundle;
 use serde_json::json;
 
 use super::ca_bundles::Bundles;
-use super::corruption::Damage;
-use super::diff_report::{Case, Refusal, Tally};
+use super::corruption::Corruption;
+use super::diff_report::{Case, DiffReport, Refusal};
 use super::oracle::{Oracle, bytes, given_text};
 use super::random::{Random, count};
 use super::trust::{self, Published};
@@ -38,7 +38,7 @@ fn verify() {
     let (mut random, mut oracle) = (Random::of("verify"), Oracle::start());
     let (bundles, folder) = (Bundles::make(&mut random), Scratch::new());
     let file = folder.path().join("cluster-info.json");
-    let mut tally = Tally::<Published, _>::new("the program's verify", trust::CLASSES);
+    let mut diff = DiffReport::<Published, _>::new("the program's verify", trust::CLASSES);
     for _ in 0..count() / SAMPLE {
         let input = trust::draw(&mut random, &bundles);
         fs::write(&file, json!({"data": input.data}).to_string()).expect("a file");
@@ -54,9 +54,9 @@ fn verify() {
             |text: &str| text.lines().find_map(|line| line.strip_prefix("server: ")).map(str::to_owned);
         let ours = said(&finished).map(|text| (server(text).expect("a server"), String::new()));
         let theirs = trust::discover(&mut oracle, &input).map(|(server, _)| (server, String::new()));
-        tally.hold(&Case { ours, theirs, input });
+        diff.hold(&Case { ours, theirs, input });
     }
-    tally.finish();
+    diff.finish();
 }
 
 #[test]
@@ -64,10 +64,10 @@ fn ca_hash() {
     let (mut random, mut oracle) = (Random::of("ca-hash"), Oracle::start());
     let (bundles, folder) = (Bundles::make(&mut random), Scratch::new());
     let file = folder.path().join("ca.crt");
-    let mut tally = Tally::new("the program's ca-hash", trust::HASHES);
+    let mut diff = DiffReport::new("the program's ca-hash", trust::HASHES);
     for _ in 0..count() / SAMPLE {
         let (pem, _) = bundles.draw(&mut random);
-        let pem = if random.once_in(2) { Damage::pem(&mut random, &pem) } else { pem };
+        let pem = if random.once_in(2) { Corruption::pem(&mut random, &pem) } else { pem };
         fs::write(&file, &pem).expect("a file");
         let finished = finished(&["ca-hash".to_owned(), file.display().to_string()], &folder);
         let ours: Result<Vec<String>, _> =
@@ -81,7 +81,7 @@ fn ca_hash() {
             .ask("hashes", &bytes(&pem))
             .map(|value| value.as_array().expect("a list").iter().map(given_text).collect());
         let input = String::from_utf8_lossy(&pem).into_owned();
-        tally.hold(&Case { ours, theirs, input });
+        diff.hold(&Case { ours, theirs, input });
     }
-    tally.finish();
+    diff.finish();
 }

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::ca_bundles::block;
 use super::certificates::{authority, leaf, name_of};
-use super::diff_report::{Case, Class, Refusal, Tally};
+use super::diff_report::{Case, Class, DiffReport, Refusal};
 use super::keys::{Key, Keys, Shared, ask};
 use super::network::{InMemory, system};
 use super::oracle::{Oracle, bytes};
@@ -249,11 +249,11 @@ fn chains() {
     let keys = Keys::make(&oracle);
     let now = SystemTime::now();
     let seconds = now.duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs();
-    let mut tally = Tally::new("certificate chains", CLASSES);
+    let mut diff = DiffReport::new("certificate chains", CLASSES);
     for _ in 0..count() {
         let input = draw(&mut random, &keys);
         let theirs = theirs(&oracle, &input, &input.chain, &input.roots, seconds);
-        tally.hold(&Case { ours: ours(&input, &Pins::None, now), theirs, input });
+        diff.hold(&Case { ours: ours(&input, &Pins::None, now), theirs, input });
     }
-    tally.finish();
+    diff.finish();
 }

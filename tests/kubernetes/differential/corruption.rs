@@ -7,9 +7,9 @@ use super::random::Random;
 use crate::support::pki::pem_text;
 
 /// Ways of damage.
-pub struct Damage;
+pub struct Corruption;
 
-impl Damage {
+impl Corruption {
     /// Something of YAML that JSON does not have, or that both parsers could take for something else.
     pub fn yaml(random: &mut Random, text: &str) -> String {
         let lines: Vec<&str> = text.lines().collect();

@@ -91,7 +91,7 @@ macro_rules! refused {
 pub(super) use refused;
 
 /// The outcome of one question's cases.
-pub struct Tally<I: 'static, V: 'static> {
+pub struct DiffReport<I: 'static, V: 'static> {
     question: &'static str,
     classes: &'static [Class<I, V>],
     explained: Vec<usize>,
@@ -110,7 +110,7 @@ fn shown<I: Debug, V: Debug>(case: &Case<I, V>) -> String {
 /// So many unexplained differences are shown.
 const SHOWN: usize = 10;
 
-impl<I: Debug, V: Debug + PartialEq> Tally<I, V> {
+impl<I: Debug, V: Debug + PartialEq> DiffReport<I, V> {
     pub fn new(question: &'static str, classes: &'static [Class<I, V>]) -> Self {
         let explained = vec![0; classes.len()];
         Self { question, classes, explained, accepted: 0, refused: 0, unexplained: Vec::new() }

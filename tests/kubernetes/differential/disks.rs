@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use nodestrap::testing::kubeconfig;
 
-use super::corruption::Damage;
+use super::corruption::Corruption;
 use super::random::Random;
 use crate::support::node::{CA, CURRENT, KUBELET_CONF, Node, PKI};
 use crate::support::pki::{Authority, DAY, valid};
@@ -65,7 +65,7 @@ pub fn draw(random: &mut Random, authority: &Authority) -> (Node, Traits) {
     let mut ca = authority.pem().into_bytes();
     if random.once_in(12) {
         traits.push("a damaged CA");
-        ca = Damage::pem(random, &ca);
+        ca = Corruption::pem(random, &ca);
     }
     let link = format!("/{CURRENT}");
     let mut conf = kubeconfig::kubelet("https://api.example:6443", &BASE64_STANDARD.encode(&ca), &link);
@@ -77,7 +77,7 @@ pub fn draw(random: &mut Random, authority: &Authority) -> (Node, Traits) {
         }
         1 => {
             traits.push("a damaged kubeconfig");
-            conf = Damage::yaml(random, &conf);
+            conf = Corruption::yaml(random, &conf);
         }
         2 => {
             let data = |text: &str| BASE64_STANDARD.encode(text);
@@ -91,7 +91,7 @@ pub fn draw(random: &mut Random, authority: &Authority) -> (Node, Traits) {
         3 => conf = conf.replace(&link, "../../var/lib/kubelet/pki/kubelet-client-current.pem"),
         4 => {
             traits.push("a damaged pair");
-            text = String::from_utf8_lossy(&Damage::pem(random, text.as_bytes())).into_owned();
+            text = String::from_utf8_lossy(&Corruption::pem(random, text.as_bytes())).into_owned();
         }
         5 => {
             traits.push("a damaged pair");

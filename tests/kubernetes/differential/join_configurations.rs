@@ -15,8 +15,8 @@ use nodestrap::testing::secret::Secret;
 use serde_json::{Value, json};
 
 use super::ca_bundles::Bundles;
-use super::corruption::Damage;
-use super::diff_report::{Case, Class, Refusal, Tally, refused};
+use super::corruption::Corruption;
+use super::diff_report::{Case, Class, DiffReport, Refusal, refused};
 use super::oracle::{Oracle, given_text};
 use super::random::{Random, count};
 use super::yaml;
@@ -206,7 +206,7 @@ fn draw(random: &mut Random, file: &str) -> String {
     yaml::with_a_null(random, &mut config);
     let mut text = yaml::write(random, &config);
     match random.below(16) {
-        0 => text = Damage::yaml(random, &text),
+        0 => text = Corruption::yaml(random, &text),
         1 => text = random.slips(&text),
         2 => {
             text = format!(
@@ -349,7 +349,7 @@ fn join_configurations() {
         .replace("current-context: \"\"", "current-context: c");
     fs::write(&file, kubeconfig).expect("a file");
     let file = file.display().to_string();
-    let mut tally = Tally::new("JoinConfigurations", CLASSES);
+    let mut diff = DiffReport::new("JoinConfigurations", CLASSES);
     // Where nothing is said, kubeadm looks at the machine, and nodestrap does when it joins.
     let nobody =
         oracles[0].ask("node name", &json!("")).map(|value| given_text(&value["name"])).expect("a name");
@@ -365,7 +365,7 @@ fn join_configurations() {
                 theirs.cri_socket.clear();
             }
         }
-        tally.hold(&Case { ours: ours(&input), theirs, input });
+        diff.hold(&Case { ours: ours(&input), theirs, input });
     }
-    tally.finish();
+    diff.finish();
 }

@@ -15,8 +15,8 @@ use nodestrap::testing::limits::DISCOVERY as LIMIT;
 use serde_json::{Value, json};
 
 use super::ca_bundles::Bundles;
-use super::corruption::Damage;
-use super::diff_report::{Case, Class, Refusal, Tally, refused};
+use super::corruption::Corruption;
+use super::diff_report::{Case, Class, DiffReport, Refusal, refused};
 use super::oracle::{Oracle, given_bytes, given_text};
 use super::random::{Random, count};
 use super::yaml;
@@ -156,7 +156,7 @@ fn cluster(random: &mut Random, bundles: &Bundles) -> Value {
     let pem = if random.once_in(3) { pem } else { bundles.good(random).pem().into_bytes() };
     let mut cluster = json!({
         "server": random.pick(&["https://api.example:6443", "https://10.0.0.1:6443", "https://api.example:6443", "https://[fd00::1]/k8s"]),
-        "certificate-authority-data": if random.once_in(6) { Damage::base64(random, &pem) } else { BASE64_STANDARD.encode(&pem) },
+        "certificate-authority-data": if random.once_in(6) { Corruption::base64(random, &pem) } else { BASE64_STANDARD.encode(&pem) },
     });
     let mut change = |field: &str, value: Value| cluster[field] = value;
     match random.below(30) {
@@ -266,7 +266,7 @@ fn draw(random: &mut Random, bundles: &Bundles, pair: &(String, String)) -> Stri
     yaml::with_a_null(random, &mut config);
     let text = yaml::write(random, &config);
     match random.below(8) {
-        0 => Damage::yaml(random, &text),
+        0 => Corruption::yaml(random, &text),
         1 => random.slips(&text),
         _ => text,
     }
@@ -324,13 +324,13 @@ fn compare(name: &'static str, flag: &str, question: &str) {
         fs::write(folder.path().join(name), content).expect("a file");
     }
     let path = folder.path().join("kubeconfig");
-    let mut tally = Tally::new(name, CLASSES);
+    let mut diff = DiffReport::new(name, CLASSES);
     for _ in 0..count() {
         let input = draw(&mut random, &bundles, &pair);
         fs::write(&path, &input).expect("a file");
-        tally.hold(&Case { ours: ours(flag, &path), theirs: theirs(&mut oracle, question, &path), input });
+        diff.hold(&Case { ours: ours(flag, &path), theirs: theirs(&mut oracle, question, &path), input });
     }
-    tally.finish();
+    diff.finish();
 }
 
 #[test]

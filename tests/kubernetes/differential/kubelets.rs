@@ -11,8 +11,8 @@ use nodestrap::testing::log::Log;
 use nodestrap::testing::node_name::NodeName;
 use serde_json::{Value, json};
 
-use super::corruption::Damage;
-use super::diff_report::{Case, Class, Refusal, Tally};
+use super::corruption::Corruption;
+use super::diff_report::{Case, Class, DiffReport, Refusal};
 use super::network::{Trusted, system};
 use super::oracle::{Oracle, given_text};
 use super::random::{Random, count};
@@ -60,7 +60,7 @@ fn draw(random: &mut Random) -> Wanted {
     let mut config = TEXT.to_owned();
     match random.below(6) {
         0 => config = random.slips(&config),
-        1 => config = Damage::yaml(random, &config),
+        1 => config = Corruption::yaml(random, &config),
         _ => {}
     }
     let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
@@ -136,7 +136,7 @@ fn kubelet_files() {
     let (mut random, mut oracle) = (Random::of("kubelet files"), Oracle::start());
     let server = Trusted::new();
     let hostname = given_text(&oracle.ask("node name", &json!("")).expect("a name")["name"]);
-    let mut tally = Tally::new("kubelet files", CLASSES);
+    let mut diff = DiffReport::new("kubelet files", CLASSES);
     for _ in 0..count() / 2 {
         let input = draw(&mut random);
         let question = json!({
@@ -148,7 +148,7 @@ fn kubelet_files() {
                 .map(|name| given_text(&written[name]));
             (shape(config, &input), instance, flags)
         });
-        tally.hold(&Case { ours: ours(&input, &hostname, &server), theirs, input });
+        diff.hold(&Case { ours: ours(&input, &hostname, &server), theirs, input });
     }
-    tally.finish();
+    diff.finish();
 }

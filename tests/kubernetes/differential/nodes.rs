@@ -13,7 +13,7 @@ use nodestrap::testing::node::{Layout, NodeFiles, NodeState};
 use nodestrap::testing::node_name::NodeName;
 use serde_json::json;
 
-use super::diff_report::{Case, Class, Refusal, Tally};
+use super::diff_report::{Case, Class, DiffReport, Refusal};
 use super::disks::{Traits, draw, has};
 use super::oracle::{Oracle, bytes, given_bytes, given_text};
 use super::random::{Random, count};
@@ -69,16 +69,16 @@ fn identities() {
     ];
     let (mut random, mut oracle) = (Random::of("identities"), Oracle::start());
     let authority = Authority::new("kubernetes");
-    let mut tally = Tally::new("identities", CLASSES);
+    let mut diff = DiffReport::new("identities", CLASSES);
     for _ in 0..count() / 4 {
         let (node, input) = draw(&mut random, &authority);
         let existing = files(&node).state(&name("n1"), SystemTime::now());
         let ours = existing.map(|found| !matches!(found, NodeState::None | NodeState::Unusable(_)));
         let question = json!({"root": node.root(), "kubeconfig": format!("/{KUBELET_CONF}")});
         let theirs = oracle.ask("is valid", &question).map(|value| value == json!(true));
-        tally.hold(&Case { ours: ours.map_err(Refusal::from), theirs, input });
+        diff.hold(&Case { ours: ours.map_err(Refusal::from), theirs, input });
     }
-    tally.finish();
+    diff.finish();
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn stored_pairs() {
     ];
     let (mut random, mut oracle) = (Random::of("stored pairs"), Oracle::start());
     let authority = Authority::new("kubernetes");
-    let mut tally = Tally::new("stored pairs", CLASSES);
+    let mut diff = DiffReport::new("stored pairs", CLASSES);
     for _ in 0..count() / 4 {
         let (node, input) = draw(&mut random, &authority);
         let stored = files(&node).stored(&CertificateTemplate::client(&name("n1")), SystemTime::now());
@@ -125,15 +125,15 @@ fn stored_pairs() {
             stored.map_err(Refusal::from).and_then(|found| found.map(|leaf| leaf.der).ok_or(Refusal::BARE));
         let question = json!({"root": node.root(), "directory": format!("/{PKI}"), "name": CertificateKind::CLIENT.file_prefix});
         let theirs = oracle.ask("current pair", &question).map(|chain| given_bytes(&chain[0]));
-        tally.hold(&Case { ours, theirs, input });
+        diff.hold(&Case { ours, theirs, input });
     }
-    tally.finish();
+    diff.finish();
 }
 
 #[test]
 fn request_names() {
     let (mut random, mut oracle) = (Random::of("request names"), Oracle::start());
-    let mut tally = Tally::new("request names", &[]);
+    let mut diff = DiffReport::new("request names", &[]);
     for _ in 0..count() {
         let length = 1 + random.below(63);
         let input = format!("n{}", random.text("abc019", length));
@@ -142,9 +142,9 @@ fn request_names() {
             CertificateRequest::new(&key, &CertificateTemplate::client(&name(&input))).expect("a request");
         let question = json!({"publicKey": bytes(key.spki()), "node": input});
         let theirs = oracle.ask("request name", &question).map(|value| given_text(&value));
-        tally.hold(&Case { ours: Ok(request.name().to_owned()), theirs, input });
+        diff.hold(&Case { ours: Ok(request.name().to_owned()), theirs, input });
     }
-    tally.finish();
+    diff.finish();
 }
 
 /// What nodestrap leaves behind is what a kubelet starts from, rotates, and leaves behind for nodestrap in turn.

@@ -13,7 +13,7 @@ use nodestrap::testing::node::{Layout, NodeFiles};
 use nodestrap::testing::node_name::NodeName;
 use serde_json::{Map, Value, json};
 
-use super::diff_report::{Case, Class, Refusal, Tally};
+use super::diff_report::{Case, Class, DiffReport, Refusal};
 use super::network::{Trusted, system};
 use super::oracle::{Oracle, given_text};
 use super::random::{Random, count};
@@ -340,7 +340,7 @@ fn ours(patches: &Files, server: &Trusted) -> Result<Value, Refusal> {
 fn patches() {
     let (mut random, mut oracle) = (Random::of("patches"), Oracle::start());
     let server = Trusted::new();
-    let mut tally = Tally::new("patches", CLASSES);
+    let mut diff = DiffReport::new("patches", CLASSES);
     for _ in 0..count() {
         let input = draw(&mut random);
         let patches: Vec<Value> =
@@ -350,7 +350,7 @@ fn patches() {
         });
         let theirs = oracle.ask("write kubelet files", &question);
         let theirs = theirs.map(|written| said(&given_text(&written["config.yaml"])));
-        tally.hold(&Case { ours: ours(&input, &server), theirs, input });
+        diff.hold(&Case { ours: ours(&input, &server), theirs, input });
     }
-    tally.finish();
+    diff.finish();
 }

@@ -12,7 +12,7 @@ use rustls::pki_types::CertificateDer;
 
 use super::ca_bundles::block;
 use super::chains::{self, Shown, theirs};
-use super::diff_report::{Case, Class, Tally};
+use super::diff_report::{Case, Class, DiffReport};
 use super::oracle::Oracle;
 use super::random::{Random, count};
 use crate::support::pki::{Authority, DAY, valid};
@@ -87,8 +87,8 @@ fn pinned_chains() {
     let (mut random, oracle) = (Random::of("pinned chains"), Arc::new(Mutex::new(Oracle::start())));
     let now = SystemTime::now();
     let seconds = now.duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs();
-    let mut alone = Tally::new("pinned CAs alone", chains::CLASSES);
-    let mut kubeadms = Tally::new("pinned CAs and kubeadm", CLASSES);
+    let mut alone = DiffReport::new("pinned CAs alone", chains::CLASSES);
+    let mut kubeadms = DiffReport::new("pinned CAs and kubeadm", CLASSES);
     for _ in 0..count() {
         let (mut input, pins) = draw(&mut random);
         let parsed = pins.iter().map(|pin| Pin::parse(pin).expect("a pin")).collect();
@@ -105,7 +105,7 @@ fn pinned_chains() {
         if strict.is_err() {
             input.traits.push(ALONE);
         }
-        // What Go's verifier takes otherwise than this one has its classes in the first tally.
+        // What Go's verifier takes otherwise than this one has its classes in the first diff.
         if ours.is_ok() == strict.is_ok() {
             kubeadms.hold(&Case { ours: ours.clone(), theirs: kubeadm, input: input.clone() });
         }

@@ -13,8 +13,8 @@ use nodestrap::testing::key::Key;
 use nodestrap::testing::node_name::NodeName;
 use serde_json::{Value, json};
 
-use super::corruption::Damage;
-use super::diff_report::{Case, Class, Refusal, Tally};
+use super::corruption::Corruption;
+use super::diff_report::{Case, Class, DiffReport, Refusal};
 use super::network::{Trusted, system};
 use super::oracle::{Oracle, bytes, given_bytes};
 use super::random::{Random, count};
@@ -105,7 +105,7 @@ fn draw(random: &mut Random, oracle: &mut Oracle, own: &Own, posted: &Value) -> 
     let input = json!({"key": bytes(key.pem().expose()), "organization": organization, "commonName": common_name, "hosts": hosts});
     let mut request = given_bytes(&oracle.ask("request", &input).expect("a request"));
     if odd(random, "damage") {
-        request = Damage::pem(random, &request);
+        request = Corruption::pem(random, &request);
     }
     let signer = if odd(random, "no signer") { "" } else { "kubernetes.io/kube-apiserver-client-kubelet" };
     let signer = if odd(random, "another signer") { "kubernetes.io/kubelet-serving" } else { signer };
@@ -134,7 +134,7 @@ fn draw(random: &mut Random, oracle: &mut Oracle, own: &Own, posted: &Value) -> 
             2 => {
                 traits.push("certificate");
                 certificate =
-                    String::from_utf8_lossy(&Damage::pem(random, certificate.as_bytes())).into_owned();
+                    String::from_utf8_lossy(&Corruption::pem(random, certificate.as_bytes())).into_owned();
             }
             3 => {
                 traits.push("certificate");
@@ -194,7 +194,7 @@ fn requests_that_are_there_already() {
     let server = Trusted::new();
     let nothing = Found { traits: Vec::new(), spec: json!({}), status: json!({}) };
     let (_, posted) = ours(&own, &nothing, &server);
-    let mut tally = Tally::new("requests that are there already", CLASSES);
+    let mut diff = DiffReport::new("requests that are there already", CLASSES);
     for _ in 0..count() / 2 {
         let input = draw(&mut random, &mut oracle, &own, &posted);
         let (ours, posted) = ours(&own, &input, &server);
@@ -203,7 +203,7 @@ fn requests_that_are_there_already() {
             "key": bytes(own.key.pem().expose()),
         });
         let theirs = oracle.ask("takes up", &question).map(|_| ());
-        tally.hold(&Case { ours, theirs, input });
+        diff.hold(&Case { ours, theirs, input });
     }
-    tally.finish();
+    diff.finish();
 }

@@ -7,7 +7,7 @@ use nodestrap::testing::node_name::NodeName;
 use nodestrap::testing::trust::{Pin, Token};
 use serde_json::json;
 
-use super::diff_report::{Case, Class, Refusal, Tally};
+use super::diff_report::{Case, Class, DiffReport, Refusal};
 use super::oracle::{Oracle, given_text};
 use super::random::{Random, count};
 
@@ -20,13 +20,13 @@ pub fn compare<V: std::fmt::Debug + PartialEq>(
     mut theirs: impl FnMut(&mut Oracle, &str) -> Result<V, String>,
 ) {
     let (mut random, mut oracle) = (Random::of(question), Oracle::start());
-    let mut tally = Tally::new(question, classes);
+    let mut diff = DiffReport::new(question, classes);
     for _ in 0..count() {
         let input = draw(&mut random);
         let case = Case { ours: ours(&input), theirs: theirs(&mut oracle, &input), input };
-        tally.hold(&case);
+        diff.hold(&case);
     }
-    tally.finish();
+    diff.finish();
 }
 
 /// A value that is not there, as a refusal without words.

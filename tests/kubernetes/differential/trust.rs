@@ -7,8 +7,8 @@ use nodestrap::testing::trust::{self, ClusterInfo, Pin, Pins, Token, UnverifiedC
 use serde_json::{Value, json};
 
 use super::ca_bundles::Bundles;
-use super::corruption::Damage;
-use super::diff_report::{Case, Class, Refusal, Tally};
+use super::corruption::Corruption;
+use super::diff_report::{Case, Class, DiffReport, Refusal};
 use super::oracle::{Oracle, bytes, given_bytes, given_text};
 use super::random::{Random, count};
 use super::yaml;
@@ -126,7 +126,7 @@ pub fn draw(random: &mut Random, bundles: &Bundles) -> Published {
     let mut kubeconfig = jws::kubeconfig(&String::from_utf8_lossy(&pem), server);
     match random.below(12) {
         0 => kubeconfig = kubeconfig.replace("name: \"\"", "name: other"),
-        1 => kubeconfig = Damage::yaml(random, &kubeconfig),
+        1 => kubeconfig = Corruption::yaml(random, &kubeconfig),
         2 => kubeconfig = random.slips(&kubeconfig),
         _ => {}
     }
@@ -155,19 +155,19 @@ pub fn draw(random: &mut Random, bundles: &Bundles) -> Published {
 fn cluster_infos() {
     let (mut random, mut oracle) = (Random::of("cluster-infos"), Oracle::start());
     let bundles = Bundles::make(&mut random);
-    let mut tally = Tally::new("cluster-infos", CLASSES);
+    let mut diff = DiffReport::new("cluster-infos", CLASSES);
     for _ in 0..count() {
         let input = draw(&mut random, &bundles);
         let (ours, theirs) = (decide(&input, SystemTime::now()), discover(&mut oracle, &input));
-        tally.hold(&Case { ours, theirs, input });
+        diff.hold(&Case { ours, theirs, input });
     }
-    tally.finish();
+    diff.finish();
 }
 
 #[test]
 fn signatures() {
     let (mut random, mut oracle) = (Random::of("signatures"), Oracle::start());
-    let mut tally = Tally::<_, bool>::new("signatures", &[]);
+    let mut diff = DiffReport::<_, bool>::new("signatures", &[]);
     for _ in 0..count() {
         let token = random.token();
         let length = random.below(300);
@@ -193,9 +193,9 @@ fn signatures() {
                 // What is signed is no kubeconfig.
                 Err(_) | Ok(_) => Ok(true),
             };
-        tally.hold(&Case { input: (token, content, signature), ours, theirs });
+        diff.hold(&Case { input: (token, content, signature), ours, theirs });
     }
-    tally.finish();
+    diff.finish();
 }
 
 /// What is a bundle of CAs here and not to Kubernetes, or the other way round.
@@ -226,17 +226,17 @@ pub const HASHES: &[Class<String, Vec<String>>] = &[
 fn hashes_of_certificates() {
     let (mut random, mut oracle) = (Random::of("hashes"), Oracle::start());
     let bundles = Bundles::make(&mut random);
-    let mut tally = Tally::<String, _>::new("hashes of certificates", HASHES);
+    let mut diff = DiffReport::<String, _>::new("hashes of certificates", HASHES);
     for _ in 0..count() {
         let (pem, _) = bundles.draw(&mut random);
-        let input = if random.once_in(2) { Damage::pem(&mut random, &pem) } else { pem };
+        let input = if random.once_in(2) { Corruption::pem(&mut random, &pem) } else { pem };
         let ours =
             trust::CaBundle::from_pem(input.clone()).map(|bundle| bundle.pins()).map_err(Refusal::from);
         let theirs = oracle
             .ask("hashes", &bytes(&input))
             .map(|value| value.as_array().expect("a list").iter().map(given_text).collect());
         let input = String::from_utf8_lossy(&input).into_owned();
-        tally.hold(&Case { ours, theirs, input });
+        diff.hold(&Case { ours, theirs, input });
     }
-    tally.finish();
+    diff.finish();
 }

@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use nodestrap::testing::kubeconfig::{self, BootstrapUser};
 use serde_json::json;
 
-use super::diff_report::{Case, Class, Tally};
+use super::diff_report::{Case, Class, DiffReport};
 use super::oracle::{Oracle, bytes, given_text};
 use super::random::{Random, count};
 
@@ -34,7 +34,7 @@ fn server(random: &mut Random) -> &'static str {
 #[test]
 fn bootstrap_kubelet_confs() {
     let (mut random, mut oracle) = (Random::of("bootstrap-kubelet.confs"), Oracle::start());
-    let mut tally = Tally::new("bootstrap-kubelet.confs", CLASSES);
+    let mut diff = DiffReport::new("bootstrap-kubelet.confs", CLASSES);
     for _ in 0..count() {
         let length = 1 + random.below(400);
         let (server, ca) = (server(&mut random), random.bytes(length));
@@ -86,15 +86,15 @@ fn bootstrap_kubelet_confs() {
             let found = read_again(&mut oracle, &text, server, &token);
             (text, found)
         });
-        tally.hold(&Case { ours: Ok(ours), theirs: Ok(theirs), input: token });
+        diff.hold(&Case { ours: Ok(ours), theirs: Ok(theirs), input: token });
     }
-    tally.finish();
+    diff.finish();
 }
 
 #[test]
 fn bootstrap_kubelet_confs_with_certificates() {
     let (mut random, mut oracle) = (Random::of("bootstrap-kubelet.confs with certificates"), Oracle::start());
-    let mut tally = Tally::new("bootstrap-kubelet.confs with certificates", &[]);
+    let mut diff = DiffReport::new("bootstrap-kubelet.confs with certificates", &[]);
     for _ in 0..count() / 4 {
         let (server, ca) = (server(&mut random), random.bytes(300));
         let certificate = random.text("abcdefgh\n", 400);
@@ -105,15 +105,15 @@ fn bootstrap_kubelet_confs_with_certificates() {
         let theirs = given_text(
             &oracle.ask("write bootstrap-kubelet.conf with a certificate", &input).expect("a text"),
         );
-        tally.hold(&Case { ours: Ok(ours), theirs: Ok(theirs), input });
+        diff.hold(&Case { ours: Ok(ours), theirs: Ok(theirs), input });
     }
-    tally.finish();
+    diff.finish();
 }
 
 #[test]
 fn kubelet_confs() {
     let (mut random, mut oracle) = (Random::of("kubelet.confs"), Oracle::start());
-    let mut tally = Tally::new("kubelet.confs", &[]);
+    let mut diff = DiffReport::new("kubelet.confs", &[]);
     for _ in 0..count() {
         let length = 1 + random.below(400);
         let (server, ca) = (server(&mut random), random.bytes(length));
@@ -122,7 +122,7 @@ fn kubelet_confs() {
         let ours = kubeconfig::kubelet(server, &BASE64_STANDARD.encode(&ca), &pair);
         let input = json!({"server": server, "ca": bytes(&ca), "pair": pair});
         let theirs = given_text(&oracle.ask("write kubelet.conf", &input).expect("a text"));
-        tally.hold(&Case { ours: Ok(ours), theirs: Ok(theirs), input });
+        diff.hold(&Case { ours: Ok(ours), theirs: Ok(theirs), input });
     }
-    tally.finish();
+    diff.finish();
 }

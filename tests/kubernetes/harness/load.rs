@@ -21,7 +21,7 @@ use super::{
 const LOOK: Duration = Duration::from_millis(10);
 
 /// The nodes, in the order in which they were started. Their processes and files go with it.
-pub struct Herd {
+pub struct Load {
     name: String,
     members: Vec<Member>,
     scratch: Scratch,
@@ -36,7 +36,7 @@ struct Member {
     log: PathBuf,
 }
 
-impl Herd {
+impl Load {
     /// Nobody yet; the nodes' names will begin with this.
     pub fn new(name: &str) -> Self {
         Self { name: name.into(), members: Vec::new(), scratch: Scratch::new() }
@@ -107,7 +107,7 @@ impl Herd {
     }
 }
 
-impl Drop for Herd {
+impl Drop for Load {
     fn drop(&mut self) {
         for member in &mut self.members {
             // Both fail only when it has ended.

@@ -72,12 +72,12 @@ pub fn defaults() {
 }
 
 /// A case among its files, and with its servers.
-pub struct Ground<'a> {
+pub struct Resolver<'a> {
     case: &'a Case,
     folder: PathBuf,
 }
 
-impl<'a> Ground<'a> {
+impl<'a> Resolver<'a> {
     /// Starts the servers of the case with this number, in this one of the networks 127.0.0.0/16 to 127.255.0.0/16, and
     /// writes its files into a folder.
     pub fn new(case: &'a Case, network: u8, number: usize, folder: &Path) -> Self {
