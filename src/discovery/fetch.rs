@@ -76,7 +76,7 @@ impl RemoteFile {
                 404 => ("not found", "correct the URL, or publish the file"),
                 _ => ("no file", CHECK_URL),
             };
-            return Err(refusal(self.url.as_str(), &reply, "the server", meaning));
+            return Err(refusal(self.url.as_str(), &reply, "the server", Some("check that server"), meaning));
         }
         if reply.body.len() > limits::FILE_BYTES {
             return Err(self.unusable("responded with more than 1 MiB"));
@@ -113,7 +113,7 @@ pub fn cluster_info(peer: &Unverified, token_id: &str, timeout: Duration) -> Res
             ),
             _ => ("no cluster-info", CHECK_SERVER),
         };
-        return Err(refusal(peer.endpoint(), &reply, "the API server", meaning));
+        return Err(refusal(peer.endpoint(), &reply, "the API server", None, meaning));
     }
     ClusterInfo::from_json(&reply.body, token_id)
         .filter(|info| info.kubeconfig().is_some() || is_config_map(&reply))
@@ -130,12 +130,19 @@ fn is_config_map(reply: &Reply) -> bool {
 
 /// A response that is no success: busy servers and missing files alike are retryable. Nobody is trusted yet, so that
 /// Retry-After counts for no longer than a pause of our own.
-fn refusal(who: impl Display, reply: &Reply, server: &str, meaning: (&str, &'static str)) -> Error {
+fn refusal(
+    who: impl Display,
+    reply: &Reply,
+    server: &str,
+    busy_help: Option<&'static str>,
+    meaning: (&str, &'static str),
+) -> Error {
     let (status, text) = (reply.status, reply.text());
     let retry_after = reply.retry_after().map(|wanted| wanted.min(limits::BACKOFF_CAP));
     let error = if reply.is_busy() {
-        let what = format!("{who} responded with HTTP {status}: {server} is busy or restarting ({text})");
-        Error::new(Step::Discovery, ErrorKind::Unreachable, what).with_help("check the API server and etcd")
+        let (does, help) = reply.busy();
+        let what = format!("{who} responded with HTTP {status}: {server} {does} ({text})");
+        Error::new(Step::Discovery, ErrorKind::Unreachable, what).with_help(busy_help.unwrap_or(help))
     } else {
         let (meaning, help) = meaning;
         unusable(who, &format!("responded with HTTP {status}: {meaning} ({text})")).with_help(help)

@@ -184,6 +184,11 @@ impl Client {
             Problem::Kubelet => {
                 ("is a kubelet's serving certificate (O=system:nodes), not an API server's", WHO)
             }
+            Problem::Name(_) => (
+                "cannot be verified",
+                "if it is the API server of this cluster, use a name in its certificate, or add this one to it (kubeadm: \
+                 apiServer.certSANs)",
+            ),
             Problem::Wrong(_) => ("cannot be verified", WHO),
         };
         Error::new(step, failure, format!("the certificate of {self} {what}"))

@@ -28,6 +28,8 @@ pub(super) enum Problem {
     },
     /// It does not hold; a clause.
     Wrong(String),
+    /// It is for other names than the one that was dialled; a clause.
+    Name(String),
     /// It holds, and its leaf is a kubelet's serving certificate (`pkg/apis/certificates`, `ValidateKubeletServingCSR`).
     Kubelet,
 }
@@ -36,7 +38,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Time(certificate, now) => f.write_str(&certificate.describe_validity(*now)),
-            Self::Limit { what: words, .. } | Self::Wrong(words) => f.write_str(words),
+            Self::Limit { what: words, .. } | Self::Wrong(words) | Self::Name(words) => f.write_str(words),
             Self::Kubelet => write!(f, "its organization is {ORGANIZATION}"),
         }
     }
@@ -130,7 +132,7 @@ pub(super) fn of_chain(
         E::RequiredEkuNotFoundContext(_) => wrong(NOT_FOR_SERVERS),
         E::CertNotValidForName(context) => {
             let name = context.expected.to_str().into_owned();
-            Problem::Wrong(format!("it is valid for {}, not for {name}", leaf.alt_names))
+            Problem::Name(format!("it is valid for {}, not for {name}", leaf.alt_names))
         }
         E::UnknownIssuer => {
             let expected: Vec<_> = roots.iter().map(|root| root.subject.to_string()).collect();

@@ -120,6 +120,17 @@ impl Reply {
         matches!(self.status, 429 | 500..=599)
     }
 
+    /// What an API server that has no time does, to stand behind its name, and what can be done.
+    pub fn busy(&self) -> (&'static str, &'static str) {
+        match self.status {
+            429 => (
+                "limits requests",
+                "let machines start at different times (--splay), or check the API server's load and its flow control",
+            ),
+            _ => ("is busy or restarting", "check the API server and etcd"),
+        }
+    }
+
     /// Whether it is a page for people, which holds nothing secret.
     pub fn is_page(&self) -> bool {
         is_page(&self.body)
@@ -167,7 +178,8 @@ impl Reply {
                 "the credential lacks permission",
                 "bind the group of the token or certificate to a role that allows it (kubeadm: system:node-bootstrapper)",
             ),
-            429 | 500..=599 => ("API server is busy or restarting", "check the API server and etcd"),
+            429 => ("API server limits requests", self.busy().1),
+            500..=599 => ("API server is busy or restarting", self.busy().1),
             422 => ("invalid request", "contact the cluster administrator"),
             404 => ("path not found", "check the server's URL and version"),
             300..=399 => ("redirects are not followed", "use the API server's own address"),

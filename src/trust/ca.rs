@@ -75,7 +75,7 @@ impl CaBundle {
                 .with_help("publish the cluster's CA certificate in cluster-info"));
         };
         if !roots.iter().any(|root| root.is_valid_at(now)) {
-            let what = ["the CA certificate of ", &first.describe_validity(now)].concat();
+            let what = ["the cluster's CA certificate ", &first.describe_validity(now)].concat();
             return Err(Error::new(Step::Trust, ErrorKind::Clock, what)
                 .with_help("set the clock; a CA that has expired is renewed in the cluster")
                 .with_retry(Retry::UntilDeadline(None)));

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
+use super::token::{Token, is_plain};
 use crate::json;
+use crate::limits;
 use crate::yaml;
 
 /// What is used of the ConfigMap's data: the kubeconfig, and the signature of one token. A cluster has a signature for each
@@ -11,7 +13,12 @@ use crate::yaml;
 pub struct ClusterInfo {
     kubeconfig: Option<String>,
     signature: Option<String>,
+    /// The IDs of tokens that have a signature where this one has none, for people: a mistyped ID shows beside them.
+    signed: Vec<String>,
 }
+
+/// Begins the name of a signature (`k8s.io/cluster-bootstrap/token/api/types.go`, `JWSSignatureKeyPrefix`).
+const SIGNATURE: &str = "jws-kubeconfig-";
 
 impl ClusterInfo {
     /// Reads the API server's JSON, with the signature of the token with this ID, which is empty without a token. Not
@@ -19,6 +26,11 @@ impl ClusterInfo {
     ///
     /// `None` for what is not a ConfigMap; one that has `data`, the kubeconfig or the signature twice is none.
     pub fn from_json(json: &[u8], token_id: &str) -> Option<Self> {
+        Self::read(json, token_id, json)
+    }
+
+    /// Reads JSON, which is made of `text` or the same.
+    fn read(json: &[u8], token_id: &str, text: &[u8]) -> Option<Self> {
         let [kubeconfig, signature] = names(token_id);
         let mut object = json::tree(json, &["data", &kubeconfig, &signature]).filter(Value::is_object)?;
         json::field(json::field(&object, "data")?, "")?;
@@ -28,7 +40,9 @@ impl ClusterInfo {
             Value::Null => Some(None),
             _ => None,
         };
-        Some(Self { kubeconfig: take(&kubeconfig)?, signature: take(&signature)? })
+        let (kubeconfig, signature) = (take(&kubeconfig)?, take(&signature)?);
+        let signed = if signature.is_some() { Vec::new() } else { signed(text) };
+        Some(Self { kubeconfig, signature, signed })
     }
 
     /// Reads the ConfigMap as `kubectl get -o json` or `-o yaml` prints it, whoever wrote it, as [`Self::from_json`] does.
@@ -45,12 +59,18 @@ impl ClusterInfo {
         }
         let [kubeconfig, signature] = names(token_id);
         let json = yaml::entries(text, "data", &[&kubeconfig, &signature])?;
-        Self::from_json(json.as_bytes(), token_id).ok_or_else(|| "it is another kind of object".into())
+        Self::read(json.as_bytes(), token_id, text.as_bytes())
+            .ok_or_else(|| "it is another kind of object".into())
     }
 
     /// The signed text, untouched.
     pub(crate) fn kubeconfig(&self) -> Option<&str> {
         self.kubeconfig.as_deref()
+    }
+
+    /// The tokens whose signatures are there where the own one is missing.
+    pub(super) fn signed(&self) -> &[String] {
+        &self.signed
     }
 
     /// The detached JWS of the token.
@@ -59,8 +79,25 @@ impl ClusterInfo {
     }
 }
 
-/// The keys of the kubeconfig and of the signature (`k8s.io/cluster-bootstrap/token/api/types.go`, `KubeConfigKey` and
-/// `JWSSignatureKeyPrefix`).
+/// The keys of the kubeconfig and of the signature (`k8s.io/cluster-bootstrap/token/api/types.go`, `KubeConfigKey`).
 fn names(token_id: &str) -> [String; 2] {
-    ["kubeconfig".to_owned(), ["jws-kubeconfig-", token_id].concat()]
+    ["kubeconfig".to_owned(), [SIGNATURE, token_id].concat()]
+}
+
+/// The IDs behind [`SIGNATURE`] anywhere in a text, the first [`limits::SHOWN_TOKENS`] of them. Not trusted: of the shape of
+/// an ID, and no more.
+fn signed(text: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(text);
+    let mut ids: Vec<String> = Vec::new();
+    for (at, _) in text.match_indices(SIGNATURE) {
+        let rest = &text[at + SIGNATURE.len()..];
+        let id = rest.get(..Token::ID_LENGTH).filter(|id| is_plain(id));
+        if let Some(id) = id
+            && ids.len() < limits::SHOWN_TOKENS
+            && !ids.iter().any(|known| known == id)
+        {
+            ids.push(id.to_owned());
+        }
+    }
+    ids
 }

@@ -22,10 +22,17 @@ pub(super) fn verify<'a>(info: &'a ClusterInfo, token: &Token) -> Result<&'a str
     let id = token.id();
     let kubeconfig = kubeconfig(info)?;
     let signature = info.signature().ok_or_else(|| {
-        missing(
-            &format!("signature for token {id}"),
-            "the token is mistyped, has expired or lacks usage \"signing\": create one with `kubeadm token create`",
-        )
+        let what = format!("signature for token {id}");
+        match info.signed() {
+            [] => missing(
+                &format!("{what}, nor for any other"),
+                "create a token with `kubeadm token create`; if it stays unsigned, check that kube-controller-manager runs bootstrapsigner",
+            ),
+            others => missing(
+                &format!("{what}, only for {}", others.join(", ")),
+                "the token is mistyped, has expired or lacks usage \"signing\": create one with `kubeadm token create`",
+            ),
+        }
     })?;
     if is_signed(signature, kubeconfig, id, token.secret()) {
         return Ok(kubeconfig);

@@ -10,12 +10,14 @@ pub struct Token {
 }
 
 impl Token {
+    /// The length of an ID, in bytes.
+    pub(super) const ID_LENGTH: usize = 6;
+
     /// Takes a token, the whole text, without trimming (`BootstrapTokenPattern`). `None` for anything else: the text
     /// may be a secret with a slip of the pen, so no error repeats it.
     pub fn parse(text: &str) -> Option<Self> {
         let (id, secret) = text.split_once('.')?;
-        let plain = |part: &str| part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        (id.len() == 6 && secret.len() == 16 && plain(id) && plain(secret))
+        (id.len() == Self::ID_LENGTH && secret.len() == 16 && is_plain(id) && is_plain(secret))
             .then(|| Self { id: id.to_owned(), bearer: Secret::new(text.to_owned()) })
     }
 
@@ -33,6 +35,11 @@ impl Token {
     pub fn as_bearer(&self) -> &Secret<String> {
         &self.bearer
     }
+}
+
+/// Whether a text has only those characters that tokens are made of.
+pub(super) fn is_plain(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
 #[cfg(test)]

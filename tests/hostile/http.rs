@@ -283,7 +283,7 @@ pub fn cases() -> Vec<Case> {
     let rows = LENGTHS.into_iter().chain(CHUNKS).chain(HEADERS).chain(LINES).chain(CONVERSATIONS);
     let mut cases: Vec<Case> = rows.map(|(name, expect, answer)| case(name, expect, answer)).collect();
     for wish in WISHES {
-        let expect = waits("unreachable", "HTTP 429: the API server is busy");
+        let expect = waits("unreachable", "HTTP 429: the API server limits requests");
         cases.push(case(format!("429 and Retry-After: {wish}"), expect, |_| {
             Reply::status(429, "TooManyRequests").header("Retry-After", wish)
         }));

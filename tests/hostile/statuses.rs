@@ -6,6 +6,8 @@ use crate::suite::{Case, Expect, JOINED, Stage, ends, waits};
 use crate::support::api::{Api, Piece, Reply, Route, TOKEN, status_object};
 
 const BUSY: Expect = waits("unreachable", "API server is busy or restarting; check the API server and etcd");
+const LIMITED: Expect =
+    waits("unreachable", "API server limits requests; let machines start at different times (--splay)");
 const NOT_TAKEN: Expect = ends("denied", "unexpected status; check the server's URL and version");
 const REFUSED: Expect = waits("refused", "cannot be created: HTTP 40");
 const MOVED: Expect = ends("denied", "redirects are not followed; use the API server's own address");
@@ -68,7 +70,7 @@ const CREATE: [(u16, Expect); 24] = [
     (413, NOT_TAKEN),
     (415, NOT_TAKEN),
     (422, ends("denied", "invalid request; contact the cluster administrator")),
-    (429, BUSY),
+    (429, LIMITED),
     (500, BUSY),
     (502, BUSY),
     (503, BUSY),
@@ -85,7 +87,7 @@ const LOOKS: [(u16, Expect); 9] = [
     (403, waits("refused", "the credential lacks permission; bind the group")),
     (404, ends("denied", "cannot be watched: HTTP 404, path not found; check")),
     (409, ends("denied", "cannot be watched: HTTP 409, unexpected status; check")),
-    (429, BUSY),
+    (429, LIMITED),
     (503, BUSY),
 ];
 
@@ -178,7 +180,8 @@ pub fn cases() -> Vec<Case> {
         }));
     }
     for status in BUSY_STATUSES {
-        cases.push(on(Route::Discovery, format!("{status} for cluster-info"), BUSY, move || {
+        let expect = if status == 429 { LIMITED } else { BUSY };
+        cases.push(on(Route::Discovery, format!("{status} for cluster-info"), expect, move || {
             Reply::status(status, "Reason")
         }));
     }

@@ -142,9 +142,18 @@ fn verify_tells_server_and_cas_and_asks_nobody() {
 #[test]
 fn verify_fails_as_a_join_would() {
     type Change = fn(&mut Value);
-    let cases: [(&str, &str, Change); 6] = [
-        ("not-published", "no signature for token abcdef", |info| {
+    let cases: [(&str, &str, Change); 8] = [
+        ("not-published", "no signature for token abcdef, nor for any other", |info| {
             info["data"] = json!({"kubeconfig": "x"});
+        }),
+        ("not-published", "no signature for token abcdef, only for 012345, fedcba\n", |info| {
+            let [one, other] = ["fedcba", "012345"].map(|id| format!("jws-kubeconfig-{id}"));
+            info["metadata"] = json!({"managedFields": [{"fieldsV1": {"f:data": {format!("f:{one}"): {}}}}]});
+            info["data"] = json!({"kubeconfig": "x", one: "y", other: "z", "jws-kubeconfig-\u{1b}[31m": "z"});
+        }),
+        ("not-published", "only for 000000, 000001, 000002, 000003\n", |info| {
+            let signed = (0..8000).map(|id| (format!("jws-kubeconfig-{id:06}"), json!("x")));
+            info["data"] = signed.chain([("kubeconfig".to_owned(), json!("x"))]).collect();
         }),
         ("not-published", "no kubeconfig", |info| info["data"] = Value::Null),
         ("not-trusted", "does not match the secret of token", |info| {

@@ -72,7 +72,11 @@ const STRANGERS: [Stranger; 12] = [
         "too many requests in plain text",
         || Reply::text(429, "text/plain", "Too many requests"),
         "unreachable",
-        &["HTTP 429: the API server is busy", "(text/plain from CN=edge-7.example: Too many requests)"],
+        &[
+            "HTTP 429: the API server limits requests",
+            "help: let machines start at different times (--splay)",
+            "(text/plain from CN=edge-7.example: Too many requests)",
+        ],
     ),
     (
         "a page instead of an answer",
