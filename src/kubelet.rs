@@ -14,13 +14,14 @@ pub use registration::{CERT_DIR, KUBECONFIG, NodeRegistration};
 use serde_json::Value;
 
 use crate::clock::{Clock, Deadline};
-use crate::error::{Error, ErrorKind, Result, Step, sanitize};
+use crate::error::{Error, ErrorKind, Result, Step};
 use crate::http::{Bearer, Verified};
 use crate::json;
 use crate::limits;
 use crate::log::Log;
 use crate::node_name::NodeName;
 use crate::retry::Backoff;
+use crate::sanitize::sanitize;
 
 /// The container runtimes that kubeadm looks for, and the one that it takes when there is none
 /// (`cmd/kubeadm/app/constants/constants_unix.go`, `DefaultCRISocket`).

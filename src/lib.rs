@@ -26,6 +26,7 @@ mod read;
 mod json;
 mod secret;
 mod pem_blocks;
+mod sanitize;
 mod error;
 mod retry;
 mod sd_notify;

@@ -12,9 +12,10 @@ use std::rc::Rc;
 
 use rustix::fs::fstat;
 
-use crate::error::{Error, ErrorKind, Result, Step, one_line};
+use crate::error::{Error, ErrorKind, Result, Step};
 use crate::mask::masked;
 use crate::retry::Pause;
+use crate::sanitize::one_line;
 use crate::sd_notify::Notify;
 use crate::secret::{Hidden, Secret};
 

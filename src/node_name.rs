@@ -23,7 +23,7 @@ impl NodeName {
     /// which a machine is called before it has a name: two of them would share one Node.
     pub fn new(given: &str) -> Result<Self> {
         Self::parse(given).map_err(|problem| {
-            let shown = crate::error::sanitize(given);
+            let shown = crate::sanitize::sanitize(given);
             Error::new(Step::Options, ErrorKind::Usage, format!("node name {shown:?} {problem}"))
                 .with_help("set --node-name, or the hostname (with --root, its /etc/hostname)")
         })

@@ -9,10 +9,12 @@
 mod ca;
 mod cluster_info;
 mod jws;
+mod pins;
 mod token;
 
-pub use ca::{CaBundle, Pin, Pins, share_a_key};
+pub use ca::{CaBundle, share_a_key};
 pub use cluster_info::ClusterInfo;
+pub use pins::{Pin, Pins};
 pub use token::Token;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

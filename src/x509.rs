@@ -42,7 +42,7 @@ impl std::fmt::Display for Name {
         let mut parts = Vec::new();
         parts.extend(self.organizations.iter().map(|o| format!("O={o}")));
         parts.extend(self.common_names.iter().map(|cn| format!("CN={cn}")));
-        f.write_str(&crate::error::sanitize(&parts.join(", ")))
+        f.write_str(&crate::sanitize::sanitize(&parts.join(", ")))
     }
 }
 

@@ -7,7 +7,8 @@ use lexopt::{Arg, Parser, ValueExt as _};
 use super::flags::{Flag, Kind};
 use super::settings::{Form, Origin, Settings};
 use super::words::{self, Rules};
-use crate::error::{Error, Result, sanitize, usage};
+use crate::error::{Error, Result, usage};
+use crate::sanitize::sanitize;
 
 /// What the words ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

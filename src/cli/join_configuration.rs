@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::flags::Flag;
 use super::settings::{Form, Origin, Settings};
-use crate::error::{Error, Result, sanitize, usage};
+use crate::error::{Error, Result, usage};
+use crate::sanitize::sanitize;
 use crate::yaml;
 
 const CHECK: &str = "correct it; kubeadm config validate --config FILE checks it";

@@ -17,7 +17,7 @@ use serde_json::Value;
 use self::places::{PLACES, Place};
 use self::secrets::holds_secret;
 use crate::disk::{Root, Seen, TEMPORARIES};
-use crate::error::{Error, ErrorKind, Result, Step, sanitize};
+use crate::error::{Error, ErrorKind, Result, Step};
 use crate::kubeconfig::Kubeconfig;
 use crate::limits;
 use crate::log::Log;
@@ -26,6 +26,7 @@ use crate::node::{
     is_moved_aside, path,
 };
 use crate::report::{Finding, Level, Report, Success};
+use crate::sanitize::sanitize;
 use crate::secret::Secret;
 use crate::yaml;
 

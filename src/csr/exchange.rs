@@ -13,11 +13,12 @@ use super::issued::IssuedCertificate;
 use super::object::{CsrStatus, FIELDS, Object, resource_version};
 use super::request::CertificateRequest;
 use crate::clock::{Clock, Deadline};
-use crate::error::{Error, Result, Retry, Step, sanitize};
+use crate::error::{Error, Result, Retry, Step};
 use crate::http::{self, Bearer, Next, Reply, Verified, Watch};
 use crate::json;
 use crate::limits;
 use crate::retry::Backoff;
+use crate::sanitize::sanitize;
 
 /// The collection of all requests (`k8s.io/api/certificates/v1`).
 const PATH: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";

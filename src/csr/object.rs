@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::issued::IssuedCertificate;
 use super::request::CertificateRequest;
-use crate::error::{Error, ErrorKind, Result, Step, sanitize};
+use crate::error::{Error, ErrorKind, Result, Step};
 use crate::json;
+use crate::sanitize::sanitize;
 
 /// The fields of requests, lists, watch events (`k8s.io/apimachinery/pkg/apis/meta/v1/watch.go`) and the Status in an
 /// event of an error that are read.

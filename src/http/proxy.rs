@@ -17,9 +17,10 @@ use zeroize::Zeroizing;
 use super::address::Endpoint;
 use super::reply::{Reply, first_words};
 use super::retry_after;
-use crate::error::{Error, ErrorKind, Result, Retry, Step, sanitize};
+use crate::error::{Error, ErrorKind, Result, Retry, Step};
 use crate::limits;
 use crate::read;
+use crate::sanitize::sanitize;
 use crate::secret::{Hidden, Secret};
 
 /// `User-Agent`, in the form that Kubernetes' own components use: name/version (os/architecture), with Go's names. A

@@ -7,10 +7,11 @@ use ureq::http::Response;
 use ureq::http::header::{AsHeaderName, CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
 
 use super::retry_after;
-use crate::error::{Error, ErrorKind, Retry, Step, sanitize};
+use crate::error::{Error, ErrorKind, Retry, Step};
 use crate::json;
 use crate::limits;
 use crate::read;
+use crate::sanitize::sanitize;
 use crate::x509::Certificate;
 
 /// A status and a body of at most [`limits::BODY_BYTES`].

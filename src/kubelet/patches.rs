@@ -11,8 +11,9 @@ use std::mem;
 use serde_json::{Map, Value};
 
 use super::config::{self, Problem};
-use crate::error::{Error, ErrorKind, Result, Step, sanitize};
+use crate::error::{Error, ErrorKind, Result, Step};
 use crate::limits;
+use crate::sanitize::sanitize;
 use crate::yaml::{self, Document};
 
 /// The target that a join of a worker writes.

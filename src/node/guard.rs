@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::{KUBELET, KUBERNETES, Layout, NodeFiles, failed};
 use crate::clock::{Clock, Deadline};
 use crate::disk::{Examined, Lock, Stranger};
-use crate::error::{Error, ErrorKind, Result, Step, reason};
+use crate::error::{Error, ErrorKind, Result, Step};
 use crate::log::Log;
+use crate::sanitize::reason;
 use crate::secret::Secret;
 
 /// How often a second run looks whether the first has ended.

@@ -1,6 +1,6 @@
 //! Where the node's files are, as far as a kubelet can be told other places than its own.
 
-use super::{path, pending_key};
+use super::path;
 use crate::csr::CertificateKind;
 use crate::kubelet::{CERT_DIR, KUBECONFIG};
 use crate::limits;
@@ -128,6 +128,16 @@ pub(super) fn move_order(name: &str) -> Option<u8> {
         _ if of(CertificateKind::CLIENT) => Some(if is_link { 2 } else { 4 }),
         _ => None,
     }
+}
+
+/// The key of a request that is not decided (`pkg/kubelet/certificate/bootstrap`, `tmpPrivateKeyFile`).
+pub(super) fn pending_key(kind: &CertificateKind) -> String {
+    format!("{}.key.tmp", kind.file_prefix)
+}
+
+/// The link to the pair in use (`k8s.io/client-go/util/certificate/certificate_store.go`).
+pub(super) fn current(kind: &CertificateKind) -> String {
+    format!("{}-current.pem", kind.file_prefix)
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use std::fmt::{self, Display, Formatter};
 use std::time::SystemTime;
 
 use crate::clock::distance;
-use crate::error::sanitize;
 use crate::http::ServerUrl;
 use crate::kubeconfig::{Cluster, KubeconfigError};
+use crate::sanitize::sanitize;
 use crate::x509::{Certificate, utc};
 
 /// An identity that a kubelet could not start from.

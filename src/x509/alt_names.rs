@@ -113,7 +113,7 @@ fn general_name(name: &AltName) -> Vec<u8> {
 impl fmt::Display for AltNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<String> = self.0.iter().map(ToString::to_string).collect();
-        f.write_str(&crate::error::sanitize(&names.join(", ")))
+        f.write_str(&crate::sanitize::sanitize(&names.join(", ")))
     }
 }
 

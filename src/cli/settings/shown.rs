@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use super::{Origin, Setting, Settings};
 use crate::cli::flags::{Flag, Kind};
-use crate::error::{Result, one_line, usage};
+use crate::error::{Result, usage};
 use crate::input::STANDARD_INPUT;
+use crate::sanitize::one_line;
 use crate::secret::Secret;
 
 /// The settings that name a file to be read.

@@ -10,8 +10,8 @@ use super::config::Config;
 use super::conversation::Conversation;
 use super::packet::{Answer, Question};
 use crate::clock::Clock;
-use crate::error::reason;
 use crate::limits;
+use crate::sanitize::reason;
 
 /// The middle between two moments: so much of the time is for one of two, that the other gets its part.
 pub(super) fn half(from: Instant, until: Instant) -> Instant {
