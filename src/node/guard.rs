@@ -33,17 +33,16 @@ impl NodeFiles {
                         Error::new(Step::Files, ErrorKind::Files, what).with_help("wait for it, or stop it")
                     );
                 }
-                Err(e) if place.is_some() => {
+                Err(e) => {
+                    let Some(runtime) = place.take() else {
+                        let message = "cannot lock the root directory";
+                        return Err(Error::new(Step::Files, ErrorKind::Files, message).caused_by(e));
+                    };
                     let runtime = runtime.display();
                     log.info(&format!(
                         "lock: cannot use {runtime} ({}); locking the root directory instead, which any user can block",
                         reason(&e)
                     ));
-                    place = None;
-                }
-                Err(e) => {
-                    let message = "cannot lock the root directory";
-                    return Err(Error::new(Step::Files, ErrorKind::Files, message).caused_by(e));
                 }
             }
         }

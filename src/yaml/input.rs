@@ -101,3 +101,18 @@ impl Input for Bounded<'_, '_> {
         self.text.fetch_while_is_yaml_non_space(out)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_ends_behind_the_most_tokens_and_no_earlier() {
+        for (count, next) in [(limits::YAML_TOKENS, '['), (limits::YAML_TOKENS + 1, '\0')] {
+            let tokens = Cell::new(count);
+            let mut input = Bounded::new("[a", &tokens);
+            input.lookahead(1);
+            assert_eq!((input.peek(), input.buflen() > 0), (next, true), "{count}");
+        }
+    }
+}

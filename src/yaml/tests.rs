@@ -124,6 +124,15 @@ fn what_the_scanner_holds_is_bounded_and_legal_flow_style_is_read() {
 }
 
 #[test]
+fn the_scanner_may_hold_as_much_as_the_limit_says_and_not_one_token_more() {
+    // A directive holds its parameters.
+    let directive = |parameters: usize| to_json(&format!("%X{}\n--- a\n", " a".repeat(parameters)));
+    assert_eq!(directive(limits::YAML_TOKENS - 3).as_deref(), Ok("\"a\""));
+    let error = directive(limits::YAML_TOKENS - 2).unwrap_err();
+    assert_eq!(error.problem, "too much in brackets or braces: write it in lines");
+}
+
+#[test]
 fn of_a_map_only_the_named_entries_are_kept_and_counted() {
     let many: Vec<_> = (0..20_000).map(|n| format!("  k{n}: [x, {{y: z}}]\n")).collect();
     let many = many.concat();

@@ -171,7 +171,8 @@ mod tests {
 
     /// A file of this text, for as long as it is looked at.
     fn with<T>(text: &str, look: impl FnOnce(NameSources) -> T) -> T {
-        let file = std::env::temp_dir().join(format!("nodestrap-names-{:?}", std::thread::current().id()));
+        let (process, thread) = (std::process::id(), std::thread::current().id());
+        let file = std::env::temp_dir().join(format!("nodestrap-names-{process}-{thread:?}"));
         std::fs::write(&file, text).unwrap();
         let hostname = || "n1.corp.example".to_owned();
         let found = look(NameSources { hosts: file.clone(), resolv_conf: file.clone(), hostname, port: 53 });

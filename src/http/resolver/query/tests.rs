@@ -1,6 +1,6 @@
 //! Servers on a port of their own, and which of them is asked when.
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -149,6 +149,48 @@ fn servers_are_asked_in_their_order_until_one_is_of_use() {
         for record in [A, AAAA] {
             assert_eq!(order(&asked, record), servers_asked, "{options} {expected}");
         }
+    }
+}
+
+#[test]
+fn of_two_answers_in_one_moment_the_first_counts() {
+    let (sources, _) = servers(2, "attempts:1", |server, _| Some(if server == 1 { 0 } else { 3 }));
+    let (config, clock) = (Config::read(&sources), SystemClock::start());
+    let _ = std::fs::remove_file(&sources.resolv_conf);
+    let mut query = Query::new(&clock, &config, Question { name: "api.lab.", record: A }, 0);
+    let now = Instant::now();
+    query.advance(now, now + config.timeout);
+    query.next = now;
+    query.advance(now, now + config.timeout);
+    assert_eq!(query.open.len(), 2);
+    for conversation in &query.open {
+        poll(&mut [conversation.readiness()], None).unwrap();
+    }
+    query.receive(now);
+    assert_eq!((query.found, query.words), (vec!["10.0.0.1".parse().unwrap()], vec![]));
+}
+
+/// What is truncated is asked for again over TCP, and that has a turn of its own.
+#[test]
+fn the_next_server_waits_for_the_whole_of_a_truncated_answer() {
+    let whole = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let first = UdpSocket::bind(whole.local_addr().unwrap()).unwrap();
+    let second = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let servers = [&first, &second].map(|server| server.local_addr().unwrap()).into();
+    let (config, clock) = (Config { servers, attempts: 1, ..Config::default() }, SystemClock::start());
+    let mut query = Query::new(&clock, &config, Question { name: "api.lab.", record: A }, 0);
+    let now = Instant::now();
+    query.advance(now, now + config.timeout);
+    let (mut buffer, step) = ([0; 512], query.step);
+    let (length, from) = first.recv_from(&mut buffer).unwrap();
+    let mut truncated = answer(&buffer[..length], 0);
+    truncated[2] |= 2;
+    first.send_to(&truncated, from).unwrap();
+    poll(&mut [query.open[0].readiness()], None).unwrap();
+    query.receive(now);
+    for (later, asked) in [(step / 2, 1), (step, 2)] {
+        query.advance(now + later, now + config.timeout);
+        assert_eq!(query.asked, asked, "{later:?} of {step:?}");
     }
 }
 
