@@ -59,7 +59,7 @@ pub mod oid {
 }
 
 /// The fields of one constructed value, in order: those that were not read yet. Foreign input.
-pub struct Fields<'a>(&'a [u8]);
+pub struct Reader<'a>(&'a [u8]);
 
 /// One field.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +72,7 @@ pub struct Field<'a> {
     pub raw: &'a [u8],
 }
 
-impl<'a> Fields<'a> {
+impl<'a> Reader<'a> {
     /// Begins to read the fields that `bytes` holds.
     pub fn of(bytes: &'a [u8]) -> Self {
         Self(bytes)
@@ -123,8 +123,8 @@ impl<'a> Fields<'a> {
 
 impl<'a> Field<'a> {
     /// The fields that it is made of.
-    pub fn fields(self) -> Fields<'a> {
-        Fields::of(self.value)
+    pub fn fields(self) -> Reader<'a> {
+        Reader::of(self.value)
     }
 
     /// The bytes of a BIT STRING that is made of whole bytes, as keys and signatures are.
@@ -140,12 +140,12 @@ impl<'a> Field<'a> {
 }
 
 /// The tag of `[number]`, constructed.
-pub const fn context(number: u32) -> Tag {
+pub const fn ctx_constructed(number: u32) -> Tag {
     Tag::ContextSpecific { constructed: true, number: TagNumber(number) }
 }
 
 /// The tag of `[number]`, primitive, as implicit tagging makes it.
-pub const fn implicit(number: u32) -> Tag {
+pub const fn ctx_primitive(number: u32) -> Tag {
     Tag::ContextSpecific { constructed: false, number: TagNumber(number) }
 }
 
@@ -178,7 +178,7 @@ mod tests {
             if der.len() > 65_539 {
                 continue; // the sequence around it no longer fits
             }
-            assert_eq!(Fields::of_sequence(&der).unwrap().any().unwrap().value, value);
+            assert_eq!(Reader::of_sequence(&der).unwrap().any().unwrap().value, value);
         }
     }
 
@@ -192,7 +192,7 @@ mod tests {
             &[0x31, 0x00],                 // another tag
             &[],
         ] {
-            assert!(Fields::of_sequence(bad).is_err(), "{bad:x?}");
+            assert!(Reader::of_sequence(bad).is_err(), "{bad:x?}");
         }
     }
 

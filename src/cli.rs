@@ -77,8 +77,8 @@ impl Invocation {
     pub(crate) fn reader(&self) -> Result<Reader> {
         let Some(clock) = self.clock.clone() else { return Ok(Reader::of_files()) };
         let cap = self.settings.duration(Flag::Timeout)?.map(Deadline::at);
-        let patience = self.settings.duration(Flag::DiscoveryTimeout)?.unwrap_or(limits::DISCOVERY);
-        let deadline = Deadline::after(&*clock, patience).earlier(cap);
+        let timeout = self.settings.duration(Flag::DiscoveryTimeout)?.unwrap_or(limits::DISCOVERY);
+        let deadline = Deadline::after(&*clock, timeout).earlier(cap);
         Ok(Reader::waiting(Wait { clock, deadline }))
     }
 

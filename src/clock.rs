@@ -17,10 +17,10 @@ pub trait Clock: Send + Sync {
     /// A number drawn evenly from all that there are. Nothing secret may hang on it.
     fn random(&self) -> u32;
 
-    /// A duration drawn evenly from nothing to `most`, in microseconds.
-    fn jitter(&self, most: Duration) -> Duration {
-        let most = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
-        Duration::from_micros(most.saturating_mul(self.random().into()) / u64::from(u32::MAX))
+    /// A duration drawn evenly from nothing to `max`, in microseconds.
+    fn jitter(&self, max: Duration) -> Duration {
+        let max = u64::try_from(max.as_micros()).unwrap_or(u64::MAX);
+        Duration::from_micros(max.saturating_mul(self.random().into()) / u64::from(u32::MAX))
     }
 }
 
@@ -222,9 +222,9 @@ mod tests {
     #[test]
     fn jitter_stays_below_the_most_and_varies() {
         let clock = SystemClock::start();
-        let most = Duration::from_secs(5);
-        let drawn: Vec<_> = (0..64).map(|_| clock.jitter(most)).collect();
-        assert!(drawn.iter().all(|d| *d <= most));
+        let max = Duration::from_secs(5);
+        let drawn: Vec<_> = (0..64).map(|_| clock.jitter(max)).collect();
+        assert!(drawn.iter().all(|d| *d <= max));
         assert!(drawn.iter().any(|d| *d != drawn[0]));
         assert!(
             drawn.iter().max().unwrap().saturating_sub(*drawn.iter().min().unwrap()) > Duration::from_secs(1)

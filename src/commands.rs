@@ -1,4 +1,4 @@
-//! The commands beside `join`, for whoever prepares it: they ask nobody and write nothing but their answer.
+//! The commands beside `join`, for whoever prepares it: they ask nobody and write nothing but their output.
 
 mod check;
 
@@ -20,7 +20,7 @@ pub use check::check;
 /// (`cmd/kubeadm/app/util/pubkeypin`).
 ///
 /// # Errors
-/// [`crate::error::ErrorKind::Files`] when the answer cannot be printed.
+/// [`crate::error::ErrorKind::Files`] when the output cannot be printed.
 pub fn ca_hash(authorities: &CaBundle, log: &Log, report: &mut Report) -> Result<Success> {
     report.ca_hashes = authorities.pins();
     log.print(&(report.ca_hashes.join("\n") + "\n"))?;
@@ -31,7 +31,7 @@ pub fn ca_hash(authorities: &CaBundle, log: &Log, report: &mut Report) -> Result
 /// pin, subject and validity. `info` is as little trusted as in a join.
 ///
 /// # Errors
-/// Why a join would not trust it, at once: nothing is waited for. [`crate::error::ErrorKind::Files`] when the answer cannot
+/// Why a join would not trust it, at once: nothing is waited for. [`crate::error::ErrorKind::Files`] when the output cannot
 /// be printed.
 pub fn verify(
     info: &UnverifiedClusterInfo,
@@ -46,9 +46,9 @@ pub fn verify(
     let now = clock.now();
     check_not_before_build_date(now)?;
     let cluster = info.verify(now)?.without_peer()?;
-    let mut answer = format!("server: {}\n", cluster.server().as_str());
+    let mut output = format!("server: {}\n", cluster.server().as_str());
     for certificate in cluster.ca().certificates() {
-        let unfit = if !(certificate.may_issue && certificate.for_servers) {
+        let unfit = if !(certificate.can_sign_certs && certificate.allows_server_auth) {
             "; not a CA".to_owned()
         } else if !certificate.is_valid_at(now) {
             format!("; not valid now: {}", certificate.describe_validity(now))
@@ -60,19 +60,19 @@ pub fn verify(
         };
         let (from, until) = (utc(certificate.not_before), utc(certificate.not_after));
         let (pin, subject) = (certificate.pin(), &certificate.subject);
-        let _ = writeln!(answer, "ca: {pin} {subject}, valid from {from} until {until}{unfit}");
+        let _ = writeln!(output, "ca: {pin} {subject}, valid from {from} until {until}{unfit}");
     }
     report.server = Some(cluster.server().as_str().to_owned());
     log.show_name(cluster.server().endpoint().host());
     report.ca_hashes = cluster.ca().pins();
-    log.print(&answer)?;
+    log.print(&output)?;
     Ok(Success::Verified)
 }
 
 /// `--print-config`: prints the settings, which `text` has already, if a join with them would begin.
 ///
 /// # Errors
-/// What a join would refuse before it asks anybody; [`crate::error::ErrorKind::Files`] when the answer cannot be printed.
+/// What a join would refuse before it asks anybody; [`crate::error::ErrorKind::Files`] when the output cannot be printed.
 pub fn print_config(
     options: &JoinConfig,
     text: &str,

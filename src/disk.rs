@@ -5,9 +5,9 @@
 //! `openat2` with `RESOLVE_IN_ROOT` needs Linux 5.6.
 
 mod directory;
-mod judge;
+mod ownership;
 mod lock;
-mod outside;
+mod caller_file;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -22,10 +22,10 @@ use rustix::io::Errno;
 use rustix::process;
 
 use crate::limits;
+pub use caller_file::{open_caller_file, remove_caller_file, write_caller_file};
 pub use directory::{Directory, Staged, TEMPORARIES};
-pub use judge::{Examined, Exposed, Stranger};
 pub use lock::{Lock, RUNTIME};
-pub use outside::{open_outside, remove_outside, write_outside};
+pub use ownership::{Examined, Exposed, Stranger};
 
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -35,7 +35,7 @@ const ENTRIES_BYTES: usize = 8192;
 
 /// Has files and directories made with the modes that are given for them, whatever umask the process was started with: a
 /// mode that was set later would be the wrong one until then, and stay so after a crash.
-pub fn take_modes_literally() {
+pub fn clear_umask() {
     process::umask(Mode::empty());
 }
 
@@ -188,7 +188,7 @@ impl Root {
     fn walk(&self, path: &str, goal: Goal) -> io::Result<(Directory, OsString)> {
         let is_judged = !matches!(goal, Goal::Sight);
         if is_judged {
-            self.judge(self.fd.as_fd(), &[])?;
+            self.check(self.fd.as_fd(), &[])?;
         }
         let mut names: Vec<OsString> = Vec::new();
         let mut rest: VecDeque<OsString> = components(OsStr::new(path)).collect();
@@ -216,7 +216,7 @@ impl Root {
                     }
                     names.push(name);
                     if is_judged {
-                        self.judge(next.as_fd(), &names)?;
+                        self.check(next.as_fd(), &names)?;
                     }
                     opened.push(next);
                     continue;

@@ -135,14 +135,14 @@ impl ErrorKind {
 pub enum Retry {
     /// Never: the same attempt fails again.
     Never,
-    /// Until the stage's deadline; not before the server's own wish, where it named one.
+    /// Until the stage's deadline; not before the server's Retry-After, where it sent one.
     UntilDeadline(Option<Duration>),
     /// For [`crate::limits::REFUSAL_GRACE`] only: a token or a role binding may just have been made, a cluster-info changed.
     Briefly(Option<Duration>),
 }
 
 impl Retry {
-    /// What heals one of two: as long as one of them is worth waiting for, it is, and not before the later wish.
+    /// What heals one of two: as long as one of them is worth waiting for, it is, and not before the later Retry-After.
     pub fn beside(self, other: Self) -> Self {
         match (self, other) {
             (Self::Never, retry) | (retry, Self::Never) => retry,

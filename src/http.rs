@@ -14,7 +14,7 @@ mod connection;
 mod network;
 mod problem;
 mod proxy;
-mod reply;
+mod response;
 mod resolver;
 mod retry_after;
 mod signatures;
@@ -33,10 +33,10 @@ pub use chain::Roots;
 pub use client_auth::{Bearer, ClientIdentity, HandshakeSignature, SignsHandshake};
 pub use network::{Network, Socket, SystemNetwork};
 pub use proxy::Proxies;
-pub use reply::{Reply, first_words, unreadable};
 pub use resolver::NameSources;
+pub use response::{Response, first_words, unreadable};
 pub use signatures::checks_key;
-pub use watch::{Next, Watch};
+pub use watch::{Watch, WatchEvent};
 
 use crate::clock::{Clock, shuffle};
 use crate::error::{Error, ErrorKind, Result, Retry, Step};
@@ -86,16 +86,16 @@ impl Unverified {
     /// # Errors
     /// A usage error when one is to be reached through a proxy that cannot be used.
     pub fn to_each(system: &System, endpoints: &[Endpoint]) -> Result<Vec<Self>> {
-        let hurry = endpoints.len() > 1;
-        let prepare = |endpoint| Self::to_one(system, endpoint, hurry);
+        let has_fallback = endpoints.len() > 1;
+        let prepare = |endpoint| Self::to_one(system, endpoint, has_fallback);
         let mut peers = endpoints.iter().map(prepare).collect::<Result<Vec<_>>>()?;
         shuffle(&*system.clock, &mut peers);
         Ok(peers)
     }
 
-    fn to_one(system: &System, endpoint: &Endpoint, hurry: bool) -> Result<Self> {
-        let config = tls::client_config(ServerCertificate::Recorded, None, system.clock.clone());
-        Ok(Self(Client::new(system, endpoint, "", config.map_err(internal)?, hurry)?))
+    fn to_one(system: &System, endpoint: &Endpoint, has_fallback: bool) -> Result<Self> {
+        let config = tls::client_config(ServerCertificate::Unverified, None, system.clock.clone());
+        Ok(Self(Client::new(system, endpoint, "", config.map_err(internal)?, has_fallback)?))
     }
 
     /// Another one to the same endpoint, which dials with its first request.
@@ -103,8 +103,8 @@ impl Unverified {
     /// # Errors
     /// A usage error when it is to be reached through a proxy that cannot be used.
     pub fn without_connection(&self) -> Result<Self> {
-        let Client { line, system, .. } = &self.0;
-        Self::to_one(system, line.endpoint(), line.hurry())
+        let Client { peer, system, .. } = &self.0;
+        Self::to_one(system, peer.endpoint(), peer.has_fallback())
     }
 
     /// Fetches `path`. What comes back may be forged.
@@ -112,7 +112,7 @@ impl Unverified {
     /// # Errors
     /// Any failure to get a whole answer within `timeout`, until the deadline: [`ErrorKind::Unreachable`], or
     /// [`ErrorKind::NotTrusted`] when the peer does not hold the key of its certificate. A proxy's 407 is final.
-    pub fn get(&self, path: &str, timeout: Duration) -> Result<Reply> {
+    pub fn get(&self, path: &str, timeout: Duration) -> Result<Response> {
         self.0.send(Method::GET, path, None, None, timeout).and_then(|answer| self.0.read(answer)).map_err(
             |e| {
                 match self.0.failure(Step::Discovery, &e) {
@@ -128,12 +128,12 @@ impl Unverified {
 
     /// The endpoint that is dialled.
     pub fn endpoint(&self) -> &Endpoint {
-        self.0.line.endpoint()
+        self.0.peer.endpoint()
     }
 
     /// Whether it is reached through a proxy.
     pub fn is_proxied(&self) -> bool {
-        self.0.line.proxy().is_some()
+        self.0.peer.proxy().is_some()
     }
 
     /// The endpoint and the proxy on the way to it, for people.
@@ -147,10 +147,10 @@ impl Unverified {
     /// [`ErrorKind::NotTrusted`] when the chain does not lead to `roots` or does not name the endpoint;
     /// [`ErrorKind::Clock`] when only the time is wrong.
     pub fn check_chain(&self, roots: &Roots) -> Result<()> {
-        let line = &self.0.line;
-        let name = line.endpoint().server_name();
+        let peer = &self.0.peer;
+        let name = peer.endpoint().server_name();
         let now = self.0.system.clock.now();
-        (roots.0.verify(&line.chain(), &name, now))
+        (roots.0.verify(&peer.chain(), &name, now))
             .map_err(|problem| self.0.certificate_failure(Step::Trust, &problem))
     }
 
@@ -163,7 +163,7 @@ impl Unverified {
         self.check_chain(roots)?;
         let verified = ServerCertificate::Verified(roots.0.clone());
         self.0
-            .line
+            .peer
             .switch(tls::client_config(verified, None, self.0.system.clock.clone()).map_err(internal)?);
         let mut client = self.0;
         client.base.push_str(path.path());
@@ -206,7 +206,7 @@ impl Verified {
     /// # Errors
     /// What ends a request without a response.
     pub fn local_address(&self, step: Step, timeout: Duration) -> Result<Option<IpAddr>> {
-        self.0.line.open_ahead(timeout).map_err(|e| self.0.failure(step, &e.into()))
+        self.0.peer.preconnect(timeout).map_err(|e| self.0.failure(step, &e.into()))
     }
 
     /// Sends one request, with a bearer token where one is given, and reads the whole answer, whatever its status.
@@ -221,18 +221,18 @@ impl Verified {
         bearer: Option<&Bearer>,
         body: Option<Vec<u8>>,
         timeout: Duration,
-    ) -> Result<Reply> {
+    ) -> Result<Response> {
         let method = if body.is_some() { Method::POST } else { Method::GET };
         let authorization = bearer.map(Bearer::header).transpose()?;
         let has_jwt = client_auth::has_jwt(authorization.as_ref());
         self.0
             .send(method, path, authorization, body, timeout)
             .and_then(|answer| self.0.read(answer))
-            .map(|reply| reply.with_jwt(has_jwt))
+            .map(|response| response.with_jwt(has_jwt))
             .map_err(|e| self.0.failure(step, &e))
     }
 
-    /// Begins a watch: the answer's lines come one by one. Any status but 200 is returned as a whole reply.
+    /// Begins a watch: the answer's lines come one by one. Any status but 200 is returned as a whole response.
     ///
     /// # Errors
     /// What ends a request without a response.
@@ -242,16 +242,16 @@ impl Verified {
         path: &str,
         bearer: Option<&Bearer>,
         timeout: Duration,
-    ) -> Result<std::result::Result<Watch, Reply>> {
+    ) -> Result<std::result::Result<Watch, Response>> {
         let authorization = bearer.map(Bearer::header).transpose()?;
         let has_jwt = client_auth::has_jwt(authorization.as_ref());
         let response = (self.0.send(Method::GET, path, authorization, None, timeout))
             .map_err(|e| self.0.failure(step, &e))?;
         if response.status() == 200 {
-            return Ok(Ok(Watch::new(response.into_body(), self.0.line.clone())));
+            return Ok(Ok(Watch::new(response.into_body(), self.0.peer.clone())));
         }
-        let reply = self.0.read(response).map_err(|e| self.0.failure(step, &e))?;
-        Ok(Err(reply.with_jwt(has_jwt)))
+        let response = self.0.read(response).map_err(|e| self.0.failure(step, &e))?;
+        Ok(Err(response.with_jwt(has_jwt)))
     }
 }
 

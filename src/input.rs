@@ -137,7 +137,7 @@ impl Reader {
         let file = if path == Path::new(STANDARD_INPUT) {
             io::stdin().as_fd().try_clone_to_owned().map(File::from)
         } else {
-            disk::open_outside(path)
+            disk::open_caller_file(path)
         };
         let bytes = match file.and_then(|file| self.bytes(&file)) {
             Ok(bytes) => bytes,

@@ -288,7 +288,7 @@ fn discard_key(
 /// The node has its identity: that the token stays is no failure of the join.
 fn remove_token_file(file: &Path, log: &Log) {
     let shown = file.display();
-    match disk::remove_outside(file) {
+    match disk::remove_caller_file(file) {
         Ok(true) => {}
         Ok(false) => log.warn(&format!("files: {shown} is not a regular file; not removed")),
         Err(e) => {

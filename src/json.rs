@@ -28,9 +28,9 @@ pub fn whole(json: &str) -> Option<Value> {
     read(json, None, usize::MAX)
 }
 
-fn read(json: &str, names: Option<&[&str]>, most: usize) -> Option<Value> {
+fn read(json: &str, names: Option<&[&str]>, max: usize) -> Option<Value> {
     let mut parser = serde_json::Deserializer::from_str(json);
-    let mut left = Some(most);
+    let mut left = Some(max);
     let tree = Tree { names, left: &mut left, conditions: false }.deserialize(&mut parser).ok()?;
     parser.end().ok()?;
     left.map(|_| tree)

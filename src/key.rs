@@ -9,7 +9,7 @@ use der::Tag;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 
-use crate::asn1::{self, Fields, Malformed, context, oid, tlv};
+use crate::asn1::{self, Malformed, Reader, ctx_constructed, oid, tlv};
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::http::{HandshakeSignature, SignsHandshake};
 use crate::pem_blocks::{self, PKCS8_LABEL};
@@ -80,7 +80,7 @@ impl Key {
 
     /// Whether a SubjectPublicKeyInfo is that of a P-256 key, the only kind that this program makes.
     pub fn is_p256(spki: &[u8]) -> bool {
-        let first = Fields::of_sequence(spki).and_then(|mut fields| fields.any());
+        let first = Reader::of_sequence(spki).and_then(|mut fields| fields.any());
         first.is_ok_and(|field| field.raw == algorithm())
     }
 
@@ -121,13 +121,13 @@ fn p256() -> Vec<u8> {
 fn sec1_key(scalar: &[u8], point: &[u8]) -> Vec<u8> {
     let version = tlv(Tag::Integer, &[&[1]]);
     let scalar = Secret::new(tlv(Tag::OctetString, &[scalar]));
-    let point = tlv(context(1), &[&tlv(Tag::BitString, &[&[0], point])]);
-    tlv(Tag::Sequence, &[&version, scalar.expose(), &tlv(context(0), &[&p256()]), &point])
+    let point = tlv(ctx_constructed(1), &[&tlv(Tag::BitString, &[&[0], point])]);
+    tlv(Tag::Sequence, &[&version, scalar.expose(), &tlv(ctx_constructed(0), &[&p256()]), &point])
 }
 
 /// The scalar and the point inside PKCS#8 (RFC 5958, section 2).
 fn sec1_of_pkcs8(der: &[u8]) -> asn1::Result<(&[u8], &[u8])> {
-    let mut fields = Fields::of_sequence(der)?;
+    let mut fields = Reader::of_sequence(der)?;
     fields.expect(Tag::Integer)?; // version
     is(fields.any()?.raw, &algorithm())?;
     parse_sec1(fields.expect(Tag::OctetString)?.value, false)
@@ -135,17 +135,21 @@ fn sec1_of_pkcs8(der: &[u8]) -> asn1::Result<(&[u8], &[u8])> {
 
 /// ECPrivateKey (RFC 5915, section 3) with its public half; `named` when the curve must be named inside.
 fn parse_sec1(der: &[u8], named: bool) -> asn1::Result<(&[u8], &[u8])> {
-    let mut fields = Fields::of_sequence(der)?;
+    let mut fields = Reader::of_sequence(der)?;
     is(fields.expect(Tag::Integer)?.value, &[1])?; // version
     let scalar = fields.expect(Tag::OctetString)?.value;
     let mut half = fields.any()?;
-    if half.tag == context(0) {
+    if half.tag == ctx_constructed(0) {
         is(half.value, &p256())?;
         half = fields.any()?;
     } else if named {
         return Err(Malformed);
     }
-    if half.tag == context(1) { Ok((scalar, half.fields().any()?.bit_string()?)) } else { Err(Malformed) }
+    if half.tag == ctx_constructed(1) {
+        Ok((scalar, half.fields().any()?.bit_string()?))
+    } else {
+        Err(Malformed)
+    }
 }
 
 fn is(found: &[u8], expected: &[u8]) -> asn1::Result<()> {
@@ -223,10 +227,12 @@ mod tests {
         let (scalar, point) = parse_sec1(&der, true).unwrap();
         let version = tlv(Tag::Integer, &[&[1]]);
         let scalar = tlv(Tag::OctetString, &[scalar]);
-        let half = tlv(context(1), &[&tlv(Tag::BitString, &[&[0], point])]);
+        let half = tlv(ctx_constructed(1), &[&tlv(Tag::BitString, &[&[0], point])]);
         let nameless = tlv(Tag::Sequence, &[&version, &scalar, &half]);
         assert!(parse_sec1(&nameless, false).is_ok() && read(&nameless).is_none());
-        assert!(read(&tlv(Tag::Sequence, &[&version, &scalar, &tlv(context(0), &[&p256()])])).is_none());
+        assert!(
+            read(&tlv(Tag::Sequence, &[&version, &scalar, &tlv(ctx_constructed(0), &[&p256()])])).is_none()
+        );
         assert!(read(&tlv(Tag::Sequence, &[&version, &scalar])).is_none());
     }
 

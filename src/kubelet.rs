@@ -154,12 +154,14 @@ impl ClusterQuery<'_> {
         loop {
             let timeout = self.deadline.left(self.clock).unwrap_or_default().min(limits::REQUEST);
             let error = match self.api.call(Step::Cluster, path, self.bearer, None, timeout) {
-                Ok(reply) if reply.status == 404 => return Ok(None),
-                Ok(reply) if reply.status == 200 => match reply.json(&FIELDS).as_ref().and_then(&read) {
-                    Some(found) => return Ok(Some(found)),
-                    None => reply.unreadable(Step::Cluster, &format!("{what}: the answer")),
-                },
-                Ok(reply) => reply.failure(Step::Cluster, what),
+                Ok(response) if response.status == 404 => return Ok(None),
+                Ok(response) if response.status == 200 => {
+                    match response.json(&FIELDS).as_ref().and_then(&read) {
+                        Some(found) => return Ok(Some(found)),
+                        None => response.unreadable(Step::Cluster, &format!("{what}: the answer")),
+                    }
+                }
+                Ok(response) => response.failure(Step::Cluster, what),
                 Err(error) => error,
             };
             let pause = backoff.next(error, "")?;

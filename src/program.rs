@@ -27,7 +27,7 @@ const VERSION: &str = concat!("nodestrap ", env!("CARGO_PKG_VERSION"), " (", env
 #[inline(never)]
 #[must_use]
 pub fn run() -> ExitCode {
-    disk::take_modes_literally();
+    disk::clear_umask();
     // A token and a key are in this memory: no core is made of it, wherever cores go, and no other process of the same
     // user looks into it (prctl(2), PR_SET_DUMPABLE). A kernel that does not know how is no reason to stop.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
@@ -38,7 +38,7 @@ pub fn run() -> ExitCode {
     let mut report = Report::new();
     let result = invocation.read(std::env::args_os().skip(1), &SettingSources::of_process(clock.clone()));
     // What is wrong in itself was meant for this machine.
-    tell_kubelet_unit(result.is_err() || invocation.names_cluster(), &log);
+    mark_kubelet_unit(result.is_err() || invocation.names_cluster(), &log);
     let system = System {
         clock: clock.clone(),
         network: Arc::new(SystemNetwork::new(clock.clone(), NameSources::of_system())),
@@ -85,13 +85,16 @@ pub fn run() -> ExitCode {
 /// Tells the kubelet's unit whether it has to wait for this machine to be joined, by a file that its condition looks
 /// for. `RUNTIME_DIRECTORY` is that of nodestrap.service (systemd.exec(5)): nobody waits for a run by hand, and without
 /// anything to join by the kubelet is somebody else's.
-fn tell_kubelet_unit(waits: bool, log: &Log) {
+fn mark_kubelet_unit(waits: bool, log: &Log) {
     if std::env::var_os("RUNTIME_DIRECTORY").is_none_or(|directory| directory != disk::RUNTIME) {
         return;
     }
     let file = Path::new(disk::RUNTIME).join("kubelet-waits");
-    let result =
-        if waits { disk::write_outside(&file, 0o644, b"") } else { disk::remove_outside(&file).map(|_| ()) };
+    let result = if waits {
+        disk::write_caller_file(&file, 0o644, b"")
+    } else {
+        disk::remove_caller_file(&file).map(|_| ())
+    };
     if let Err(error) = result {
         log.warn(&format!("cannot tell the kubelet's unit to wait: {}: {error}", file.display()));
     }
@@ -102,7 +105,7 @@ fn print(text: &str, log: &Log) -> ExitCode {
 }
 
 fn write_report(report: &Report, path: &Path, log: &Log) -> Result<()> {
-    disk::write_outside(path, 0o644, report.json(log)?.as_bytes()).map_err(|e| {
+    disk::write_caller_file(path, 0o644, report.json(log)?.as_bytes()).map_err(|e| {
         let shown = if path.is_absolute() { format!(" {}", path.display()) } else { String::new() };
         let message = format!("the report{shown} cannot be written");
         Error::new(Step::Files, ErrorKind::Files, message).caused_by(e)

@@ -6,15 +6,15 @@ use std::io::{self, Read};
 /// What is read at once.
 const PIECE: usize = 4096;
 
-/// Reads all that is left into `bytes`, which is empty, but no more than `most`. Where it has room for all of it, it does not
+/// Reads all that is left into `bytes`, which is empty, but no more than `max`. Where it has room for all of it, it does not
 /// grow, which would leave copies behind.
 ///
 /// # Errors
 /// The source's. What came before is in `bytes`.
-pub fn to_end(source: &mut dyn Read, bytes: &mut Vec<u8>, most: usize) -> io::Result<()> {
+pub fn to_end(source: &mut dyn Read, bytes: &mut Vec<u8>, max: usize) -> io::Result<()> {
     let mut piece = [0; PIECE];
-    while bytes.len() < most {
-        let room = PIECE.min(most - bytes.len());
+    while bytes.len() < max {
+        let room = PIECE.min(max - bytes.len());
         match source.read(&mut piece[..room]) {
             Ok(0) => break,
             Ok(length) => bytes.extend_from_slice(&piece[..length]),
@@ -36,11 +36,11 @@ mod tests {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             assert!(!buffer.is_empty(), "a source may take that for a read behind its end");
             self.1 = !self.1;
-            let most = buffer.len().min(7);
+            let max = buffer.len().min(7);
             match (self.1, self.2) {
                 (true, _) => Err(io::ErrorKind::Interrupted.into()),
                 (false, Some(failure)) if self.0.is_empty() => Err(failure.into()),
-                _ => self.0.read(&mut buffer[..most]),
+                _ => self.0.read(&mut buffer[..max]),
             }
         }
     }
@@ -50,13 +50,10 @@ mod tests {
         let all: Vec<u8> = (0..=255).cycle().take(3 * PIECE).collect();
         for length in [0, 1, 7, PIECE, PIECE + 1, 3 * PIECE] {
             for room in [0, length, 2 * length, PIECE] {
-                for most in [0, 1, length, length + 1, 4 * PIECE] {
+                for max in [0, 1, length, length + 1, 4 * PIECE] {
                     let mut bytes = Vec::with_capacity(room);
-                    to_end(&mut Slow(&all[..length], false, None), &mut bytes, most).unwrap();
-                    assert!(
-                        bytes == all[..length.min(most)],
-                        "{length} bytes, {room} of room, {most} at most"
-                    );
+                    to_end(&mut Slow(&all[..length], false, None), &mut bytes, max).unwrap();
+                    assert!(bytes == all[..length.min(max)], "{length} bytes, {room} of room, {max} at most");
                     assert!(room < length || bytes.capacity() == room, "{length} bytes, {room} of room");
                 }
             }

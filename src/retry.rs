@@ -24,7 +24,7 @@ pub struct Backoff<'a> {
     furthest: Option<Error>,
     /// What the round before came to.
     last: Option<Error>,
-    /// The one attempt is made that a server's wish beyond the deadline leaves.
+    /// The one attempt is made that a server's Retry-After beyond the deadline leaves.
     last_made: bool,
 }
 
@@ -41,8 +41,8 @@ pub struct Pause {
     pub news: Option<String>,
     /// What is waited for.
     retry: Retry,
-    /// The server's wish, where it is kept.
-    wish: Option<Duration>,
+    /// The server's Retry-After, where it is kept.
+    retry_after: Option<Duration>,
     /// How long this kind of failure is retried from now on.
     left: Duration,
 }
@@ -55,10 +55,10 @@ impl Pause {
 
     /// What comes next, for people. Drawn pauses are not shown.
     pub fn prospect(&self) -> String {
-        match (self.wish.unwrap_or_default().as_secs(), self.retry) {
+        match (self.retry_after.unwrap_or_default().as_secs(), self.retry) {
             (0, Retry::Briefly(_)) => format!("retrying for {}", short(self.left)),
             (0, _) => format!("retrying until the deadline ({})", short(self.left)),
-            (wish, _) => format!("retrying in {wish} s, as the server asks"),
+            (retry_after, _) => format!("retrying in {retry_after} s, as the server asks"),
         }
     }
 }
@@ -112,7 +112,7 @@ impl<'a> Backoff<'a> {
         let error = self.with_furthest(error);
         let retry = error.retry();
         self.furthest = Some(error);
-        Ok(Pause { delay: Duration::ZERO, news, retry, wish: None, left })
+        Ok(Pause { delay: Duration::ZERO, news, retry, retry_after: None, left })
     }
 
     /// One failure for all of a round, so that it does not hang on the order of the endpoints: each of them can be what
@@ -133,7 +133,7 @@ impl<'a> Backoff<'a> {
     /// The pause is drawn from nothing to a cap that doubles each time (full jitter, which spreads a fleet that failed
     /// at the same moment), and lies behind the server's Retry-After where there is one: that is the same for all whom
     /// the server turned away, so the cap is at least as long. Towards the deadline pauses
-    /// take half of what is left, so that the time is used to its end. Where the wish goes beyond, one last attempt is
+    /// take half of what is left, so that the time is used to its end. Where Retry-After goes beyond, one last attempt is
     /// made near the end, so that no server's word takes the time that is there; another one where its jitter, which
     /// spreads a fleet, has left time for that.
     ///
@@ -146,35 +146,35 @@ impl<'a> Backoff<'a> {
         let news = self.news(&error, subject);
         let is_final = error.retry() == Retry::Never;
         let error = self.with_furthest(error);
-        let (wish, deadline) = match error.retry() {
+        let (retry_after, deadline) = match error.retry() {
             _ if is_final => return Err(error.with_retry(Retry::Never)),
             Retry::Never => return Err(error),
-            Retry::UntilDeadline(wish) => {
+            Retry::UntilDeadline(retry_after) => {
                 self.end_refusal();
-                (wish, self.deadline)
+                (retry_after, self.deadline)
             }
-            Retry::Briefly(wish) => {
+            Retry::Briefly(retry_after) => {
                 if self.refused_since.is_none() {
                     self.last_made = false;
                 }
                 let since = *self.refused_since.get_or_insert(self.clock.elapsed());
                 let spent = self.clock.elapsed().saturating_sub(since);
                 let grace = Deadline::after(self.clock, limits::REFUSAL_GRACE.saturating_sub(spent));
-                (wish, self.deadline.earlier(Some(grace)))
+                (retry_after, self.deadline.earlier(Some(grace)))
             }
         };
-        let asked = wish.unwrap_or_default();
-        let wish = asked.min(limits::RETRY_AFTER_CAP);
+        let asked = retry_after.unwrap_or_default();
+        let retry_after = asked.min(limits::RETRY_AFTER_CAP);
         let cap = limits::BACKOFF_START.saturating_mul(1 << self.attempts.min(16));
-        let cap = cap.max(wish).min(limits::BACKOFF_CAP);
+        let cap = cap.max(retry_after).min(limits::BACKOFF_CAP);
         self.attempts += 1;
         let Some(left) = deadline.left(self.clock) else {
             let last = self.last.take().unwrap_or(error);
             return Err(self.given_up(last, deadline));
         };
-        let spare = left.checked_sub(wish).filter(|spare| *spare > limits::LAST_ATTEMPT);
-        let (wish, delay) = match spare {
-            Some(spare) => (Some(asked), wish + self.clock.jitter(cap.min(spare / 2))),
+        let spare = left.checked_sub(retry_after).filter(|spare| *spare > limits::LAST_ATTEMPT);
+        let (retry_after, delay) = match spare {
+            Some(spare) => (Some(asked), retry_after + self.clock.jitter(cap.min(spare / 2))),
             None if left > if self.last_made { 4 } else { 1 } * limits::LAST_ATTEMPT => {
                 self.last_made = true;
                 let end = (2 * limits::LAST_ATTEMPT).min(left / 2);
@@ -184,10 +184,10 @@ impl<'a> Backoff<'a> {
         };
         self.failed.swap(0, 1);
         self.failed[0].clear();
-        let wish = wish.filter(|wish| *wish <= delay);
+        let retry_after = retry_after.filter(|retry_after| *retry_after <= delay);
         let retry = error.retry();
         self.last = Some(error);
-        Ok(Pause { delay, news, retry, wish, left })
+        Ok(Pause { delay, news, retry, retry_after, left })
     }
 
     fn given_up(&self, error: Error, deadline: Deadline) -> Error {

@@ -2,7 +2,7 @@
 //! by name. The feature `testing` has it, which this package's tests switch on; the program is built without it.
 
 pub mod asn1 {
-    pub use crate::asn1::{Fields, context, tlv};
+    pub use crate::asn1::{Reader, ctx_constructed, tlv};
 }
 pub mod cli {
     pub use crate::cli::{Invocation, SettingSources};

@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use der::{DateTime, Tag};
 use ring::digest;
 
-use crate::asn1::{self, Field, Fields, Malformed, context, oid};
+use crate::asn1::{self, Field, Malformed, Reader, ctx_constructed, oid};
 use crate::clock::distance;
 use crate::limits;
 use crate::pem_blocks::blocks;
@@ -71,11 +71,11 @@ pub struct Certificate {
     /// keyUsage, where a bit of it is set, allows it, and no critical extension is unknown (RFC 5280, section 6.1.4 (k),
     /// (n) and (o)). webpki asks the second of nobody and the third of no root; Go asks both of each issuer
     /// (`crypto/x509`, `CheckSignatureFrom`).
-    pub may_issue: bool,
+    pub can_sign_certs: bool,
     /// There is a critical extension that Go does not know: no API server takes the certificate.
     pub unknown_critical: bool,
     /// extKeyUsage, where there is one, holds serverAuth or any. webpki asks it of intermediates, Go of roots too.
-    pub for_servers: bool,
+    pub allows_server_auth: bool,
     /// extKeyUsage is there and empty: Go takes that for no limit, webpki takes it of roots only.
     pub empty_usages: bool,
     /// How many CAs may stand between this CA and the last certificate of a chain, where it says so.
@@ -99,7 +99,7 @@ impl Certificate {
         if der.len() > limits::CERTIFICATE_BYTES {
             return Err(Malformed);
         }
-        let mut fields = Fields::of_sequence(der)?;
+        let mut fields = Reader::of_sequence(der)?;
         let tbs = fields.expect(Tag::Sequence)?;
         let outer_algorithm = fields.any()?.raw;
         fields.any()?.bit_string()?;
@@ -107,7 +107,7 @@ impl Certificate {
         let mut tbs = tbs.fields();
         let first = tbs.any()?;
         let mut has_extensions = false;
-        if first.tag == context(0) {
+        if first.tag == ctx_constructed(0) {
             has_extensions = match first.fields().expect(Tag::Integer)?.value {
                 [0 | 1] => false,
                 [2] => true,
@@ -126,7 +126,7 @@ impl Certificate {
         let mut extensions = Extensions::default();
         while let Some(field) = tbs.read()? {
             // Go passes over them in older versions (`crypto/x509`, `parseCertificate`).
-            if has_extensions && field.tag == context(3) {
+            if has_extensions && field.tag == ctx_constructed(3) {
                 extensions = Extensions::read(field)?;
             }
         }
@@ -141,10 +141,10 @@ impl Certificate {
             not_after,
             is_ca: extensions.ca,
             unknown_critical: extensions.unknown_critical,
-            may_issue: (extensions.ca || !has_extensions)
+            can_sign_certs: (extensions.ca || !has_extensions)
                 && extensions.cert_sign.unwrap_or(true)
                 && !extensions.unknown_critical,
-            for_servers: extensions.for_servers.unwrap_or(true),
+            allows_server_auth: extensions.allows_server_auth.unwrap_or(true),
             empty_usages: extensions.empty_usages,
             path_length: extensions.path_length,
             name_constraints: extensions.name_constraints,
@@ -213,8 +213,8 @@ pub fn is_certificate(block: &pem::Pem) -> bool {
 /// # Errors
 /// Whatever is not strict DER of the expected shape, up to the subject's end.
 pub fn is_of_organization(der: &[u8], organization: &str) -> asn1::Result<bool> {
-    let mut tbs = Fields::of_sequence(der)?.expect(Tag::Sequence)?.fields();
-    if tbs.any()?.tag == context(0) {
+    let mut tbs = Reader::of_sequence(der)?.expect(Tag::Sequence)?.fields();
+    if tbs.any()?.tag == ctx_constructed(0) {
         tbs.any()?; // serialNumber
     }
     for _ in ["signature", "issuer", "validity"] {
@@ -248,7 +248,7 @@ struct Extensions {
     ca: bool,
     path_length: Option<usize>,
     cert_sign: Option<bool>,
-    for_servers: Option<bool>,
+    allows_server_auth: Option<bool>,
     empty_usages: bool,
     name_constraints: Option<Vec<u8>>,
     unknown_critical: bool,
@@ -262,7 +262,7 @@ impl Extensions {
     fn read(field: Field<'_>) -> asn1::Result<Self> {
         let mut found = Self::default();
         let mut ids = Vec::new();
-        let mut extensions = Fields::of_sequence(field.value)?;
+        let mut extensions = Reader::of_sequence(field.value)?;
         while let Some(extension) = extensions.read()? {
             let mut fields = extension.fields();
             let id = fields.expect(Tag::ObjectIdentifier)?.value;
@@ -281,7 +281,7 @@ impl Extensions {
             }
             match id {
                 oid::BASIC_CONSTRAINTS => {
-                    let mut constraints = Fields::of_sequence(value.value)?;
+                    let mut constraints = Reader::of_sequence(value.value)?;
                     let ca = constraints.read()?;
                     found.ca = ca.is_some_and(|ca| ca.tag == Tag::Boolean && ca.value == [0xff]);
                     // No chain is as long as a number of more bytes.
@@ -298,14 +298,16 @@ impl Extensions {
                         bits.iter().any(|byte| *byte != 0).then(|| bits.first().is_some_and(is_set));
                 }
                 oid::EXTENDED_KEY_USAGE => {
-                    let mut purposes = Fields::of_sequence(value.value)?;
+                    let mut purposes = Reader::of_sequence(value.value)?;
                     found.empty_usages = true;
                     while let Some(purpose) = purposes.read()? {
                         found.empty_usages = false;
                         found.client_auth |= purpose.value == oid::CLIENT_AUTH;
                         found.server_auth |= purpose.value == oid::SERVER_AUTH;
-                        let for_servers = [oid::SERVER_AUTH, oid::ANY_PURPOSE].contains(&purpose.value);
-                        found.for_servers = Some(for_servers || found.for_servers == Some(true));
+                        let allows_server_auth =
+                            [oid::SERVER_AUTH, oid::ANY_PURPOSE].contains(&purpose.value);
+                        found.allows_server_auth =
+                            Some(allows_server_auth || found.allows_server_auth == Some(true));
                     }
                 }
                 oid::SUBJECT_ALT_NAME => found.alt_names = AltNames::from_der(value.value)?,

@@ -239,7 +239,7 @@ fn kubelet_arguments(
             .iter()
             .enumerate()
             .map(|(at, item)| {
-                tell_unknown(&format!("{path}[{at}]"), item, &["name", "value"], settings);
+                warn_unknown(&format!("{path}[{at}]"), item, &["name", "value"], settings);
                 Some((text(item.get("name"))?, text(item.get("value"))?))
             })
             .collect(),
@@ -270,7 +270,7 @@ fn taints(path: &str, value: &Value, origin: Origin, settings: &mut Settings) ->
         if !matches!(item, Value::Object(_) | Value::Null) {
             return Err(wrong());
         }
-        tell_unknown(&format!("{path}[{at}]"), item, &["key", "value", "effect", "timeAdded"], settings);
+        warn_unknown(&format!("{path}[{at}]"), item, &["key", "value", "effect", "timeAdded"], settings);
         let part = |name: &str| text(item.get(name)).ok_or_else(wrong);
         let [key, value, effect] = [part("key")?, part("value")?, part("effect")?];
         if !(key.is_empty() && value.is_empty() && effect.is_empty()) {
@@ -280,7 +280,7 @@ fn taints(path: &str, value: &Value, origin: Origin, settings: &mut Settings) ->
     Ok(())
 }
 
-fn tell_unknown(path: &str, item: &Value, known: &[&str], settings: &mut Settings) {
+fn warn_unknown(path: &str, item: &Value, known: &[&str], settings: &mut Settings) {
     let keys = item.as_object().into_iter().flat_map(|map| map.keys());
     let unknown = keys.filter(|key| !known.contains(&key.as_str()));
     settings.unknown.extend(unknown.map(|key| sanitize(&format!("{path}.{key}"))));

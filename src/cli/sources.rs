@@ -70,7 +70,7 @@ impl SettingSources {
         };
         let [token, join, config] =
             ["NODESTRAP_TOKEN", "NODESTRAP_JOIN", "NODESTRAP_CONFIG"].map(&mut variable);
-        let line = disk::open_outside(Path::new(KERNEL_COMMAND_LINE))
+        let line = disk::open_caller_file(Path::new(KERNEL_COMMAND_LINE))
             .and_then(|file| Reader::of_files().bytes(&file));
         let line = line.map(|line| line.expose().clone()).unwrap_or_default();
         // Without settings of ours, other people's bytes do not matter.

@@ -4,7 +4,7 @@
 //! will miss, is a warning. The image is foreign: a link in it never leads out of it, nothing in it is written, and no
 //! content of it is shown.
 
-mod places;
+mod locations;
 mod secrets;
 
 use std::ffi::OsStr;
@@ -14,7 +14,7 @@ use std::path::Path;
 use rustix::fs::FileType;
 use serde_json::Value;
 
-use self::places::{PLACES, Place};
+use self::locations::{LOCATIONS, Location};
 use self::secrets::holds_secret;
 use crate::disk::{Root, Seen, TEMPORARIES};
 use crate::error::{Error, ErrorKind, Result, Step};
@@ -66,10 +66,10 @@ pub fn check(root: &Path, log: &Log, report: &mut Report) -> Result<Success> {
         let level = level.name();
         format!("{level}: {path}: {message}; {help}\n")
     });
-    let answer = lines.collect::<String>();
+    let output = lines.collect::<String>();
     let errors = findings.iter().filter(|finding| finding.level == Level::Error).count();
     report.findings = Some(findings);
-    log.print(&answer)?;
+    log.print(&output)?;
     if errors == 0 {
         return Ok(Success::Checked);
     }
@@ -103,7 +103,7 @@ impl Image<'_> {
     }
 
     /// What could not be looked at may hold anything.
-    fn unseen<T: Default>(&mut self, path: &str, looked: std::io::Result<T>) -> T {
+    fn unreadable<T: Default>(&mut self, path: &str, looked: std::io::Result<T>) -> T {
         looked.unwrap_or_else(|e| {
             let message = format!("cannot be read ({})", sanitize(&e.to_string()));
             self.error(path, &message, "repair or remove it");
@@ -114,14 +114,14 @@ impl Image<'_> {
     /// The names in a directory, sorted; none where there is no such directory.
     fn names(&mut self, directory: &str) -> Vec<String> {
         let names = self.root.names(directory);
-        let names = self.unseen(directory, names);
+        let names = self.unreadable(directory, names);
         names.iter().map(|name| name.to_string_lossy().into_owned()).collect()
     }
 
     /// The text of a file, where it is there.
     fn text(&mut self, path: &str) -> Option<Secret<String>> {
         let bytes = self.root.read(path);
-        let bytes = Secret::new(self.unseen(path, bytes)?);
+        let bytes = Secret::new(self.unreadable(path, bytes)?);
         Some(Secret::new(String::from_utf8_lossy(bytes.expose()).into_owned()))
     }
 
@@ -192,66 +192,66 @@ impl Image<'_> {
         }
     }
 
-    /// Tokens and keys in all places where images have them.
+    /// Tokens and keys in all locations where images have them.
     fn secrets(&mut self) {
-        for (place, paths) in PLACES {
+        for (location, paths) in LOCATIONS {
             for path in paths {
-                self.search(place, path);
+                self.search(location, path);
             }
         }
     }
 
     /// Looks into a file, or into all files below a directory. Links are followed inside the image, and nothing is looked
     /// at twice.
-    fn search(&mut self, place: Place, path: &str) {
+    fn search(&mut self, location: Location, path: &str) {
         let mut rest = vec![(path.to_owned(), limits::CHECKED_DEPTH)];
         while let Some((path, depth)) = rest.pop() {
             let found = match self.root.look(&path) {
                 Err(e) if e.kind() == io::ErrorKind::NotADirectory => continue, // nothing is below a file
                 found => found,
             };
-            let Some(Seen { kind, size, id }) = self.unseen(&path, found) else { continue };
+            let Some(Seen { kind, size, id }) = self.unreadable(&path, found) else { continue };
             let Err(at) = self.seen.binary_search(&id) else { continue };
             if self.seen.len() == limits::CHECKED_FILES {
-                return self.unseen(&path, Err(std::io::Error::other("too many files")));
+                return self.unreadable(&path, Err(std::io::Error::other("too many files")));
             }
             self.seen.insert(at, id);
             match kind {
                 FileType::Directory => {
                     let names = self.root.names(&path);
-                    for name in self.unseen(&path, names).iter().rev() {
+                    for name in self.unreadable(&path, names).iter().rev() {
                         match name.to_str().map(|name| self::path(&path, name)) {
                             // Volumes of pods are nobody's image.
                             Some(path) if depth > 0 && path != PODS => rest.push((path, depth - 1)),
                             Some(_) => {}
-                            None => self.find_unread(place, &self::path(&path, &name.to_string_lossy())),
+                            None => self.find_unread(location, &self::path(&path, &name.to_string_lossy())),
                         }
                     }
                 }
-                FileType::RegularFile if place != Place::Boot || size <= limits::FILE_BYTES as u64 => {
-                    self.judge(place, &path);
+                FileType::RegularFile if location != Location::Boot || size <= limits::FILE_BYTES as u64 => {
+                    self.check_file(location, &path);
                 }
                 FileType::RegularFile => {}
-                _ if place == Place::Settings => self.find_unread(place, &path),
+                _ if location == Location::Settings => self.find_unread(location, &path),
                 _ => {}
             }
         }
     }
 
     /// What cannot be read may hold anything, unless it lies where much else does.
-    fn find_unread(&mut self, place: Place, path: &str) {
-        if place != Place::Boot {
+    fn find_unread(&mut self, location: Location, path: &str) {
+        if location != Location::Boot {
             self.error(path, "cannot be read", REMOVE);
         }
     }
 
     /// Looks into one file. What was found by its name is not told twice.
-    fn judge(&mut self, place: Place, path: &str) {
+    fn check_file(&mut self, location: Location, path: &str) {
         let shown = sanitize(path);
         if self.findings.iter().any(|finding| finding.level == Level::Error && finding.path == shown) {
             return;
         }
-        if place == Place::Node && is_moved_aside(path) {
+        if location == Location::Node && is_moved_aside(path) {
             return if path.contains(".crt.old-") {
                 self.warning(path, "moved aside by --replace", REMOVE);
             } else {
@@ -261,20 +261,20 @@ impl Image<'_> {
         let Some(text) = self.text(path) else { return };
         let text = text.expose();
         // A kubeconfig's token has no shape of its own.
-        let is_kubeconfig = place != Place::Boot && text.contains("users");
+        let is_kubeconfig = location != Location::Boot && text.contains("users");
         let holds_secret = holds_secret(text)
             || is_kubeconfig && Kubeconfig::parse(text).is_ok_and(|config| config.holds_secret())
-            || place == Place::Node && is_of_api_server(path, text);
-        match place {
-            Place::Boot if !holds_secret && is_packed(path, text) => {
+            || location == Location::Node && is_of_api_server(path, text);
+        match location {
+            Location::Boot if !holds_secret && is_packed(path, text) => {
                 self.warning(path, "compressed, may hold a token or a key", "look into it");
             }
             _ if !holds_secret => {}
-            Place::Node => {
+            Location::Node => {
                 let message = "holds a token or a private key that every machine of this image would have";
                 self.error(path, message, REMOVE);
             }
-            Place::Settings | Place::Boot => {
+            Location::Settings | Location::Boot => {
                 let message = "holds a token or a private key that anyone with the image can use";
                 self.warning(path, message, "provide it at boot");
             }
@@ -328,5 +328,5 @@ fn is_of_api_server(path: &str, text: &str) -> bool {
 /// logs have such files of their own.
 fn is_packed(path: &str, text: &str) -> bool {
     let packed = text.starts_with("\u{1f}\u{fffd}\u{8}") || text.contains("H4sIA");
-    packed && !["/boot/", "/efi/", "/var/log/"].iter().any(|place| path.starts_with(place))
+    packed && !["/boot/", "/efi/", "/var/log/"].iter().any(|location| path.starts_with(location))
 }

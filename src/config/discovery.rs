@@ -22,7 +22,7 @@ const METHODS: [Flag; 5] =
 ///
 /// # Errors
 /// A usage error for what is wrong in itself: contradictory, or malformed.
-pub(super) fn decide(
+pub(super) fn discovery_method(
     settings: &Settings,
     pins: &Pins,
     token_file: Option<TokenFile>,
@@ -38,7 +38,7 @@ pub(super) fn decide(
             "--discovery-ca is valid only with an https:// URL in --discovery-file or --cluster-info",
         ));
     }
-    let decided = match flag {
+    let method = match flag {
         Flag::Endpoint if is_without_bootstrap_token(settings, token_file.as_ref()) => {
             return Ok((None, by_pin(value, settings, pins, token_file, reader)?));
         }
@@ -49,7 +49,7 @@ pub(super) fn decide(
         _ => by_kubeconfig(flag, value, settings, reader)?,
     };
     needs_pin(settings, pins, matches!(flag, Flag::Endpoint | Flag::ClusterInfo), reader);
-    Ok(decided)
+    Ok(method)
 }
 
 /// The setting of the method that the source of highest precedence names, if any.

@@ -1,8 +1,8 @@
-//! The discovery method, decided when a run needs it: a joined node needs nothing that only a join does.
+//! The discovery method, method when a run needs it: a joined node needs nothing that only a join does.
 
 use std::cell::OnceCell;
 
-use super::discovery::{self, decide};
+use super::discovery::{self, discovery_method};
 use crate::cli::Settings;
 use crate::discovery::Method;
 use crate::error::{Error, Result, usage};
@@ -67,5 +67,5 @@ fn read(settings: &Settings, pins: &Pins, reader: &mut Reader) -> Result<(Option
     let token_file = discovery::token_file(&mut settings);
     settings.read_secrets(reader)?;
     settings.refuse_secrets_in_the_open()?;
-    decide(&settings, pins, token_file, reader)
+    discovery_method(&settings, pins, token_file, reader)
 }

@@ -17,9 +17,9 @@ use crate::trust::{Pins, Token};
 
 const PIN: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-fn parse_in(line: &str, surroundings: &SettingSources) -> Result<Command> {
+fn parse_in(line: &str, sources: &SettingSources) -> Result<Command> {
     let mut invocation = Invocation::default();
-    invocation.read(line.split_whitespace().map(OsString::from), surroundings)?;
+    invocation.read(line.split_whitespace().map(OsString::from), sources)?;
     Command::of(&invocation)
 }
 
@@ -50,11 +50,11 @@ fn token_id(join: &JoinConfig) -> &str {
 }
 
 /// What a run that needs all of it is told.
-fn needed(line: &str, surroundings: &SettingSources) -> Result<Command> {
-    let command = parse_in(line, surroundings)?;
+fn needed(line: &str, sources: &SettingSources) -> Result<Command> {
+    let command = parse_in(line, sources)?;
     if let Command::Join(join) | Command::PrintConfig(join, _) = &command {
         let deadline = Deadline::at(limits::DISCOVERY);
-        join.method.get(Wait { clock: surroundings.clock.clone(), deadline })?;
+        join.method.get(Wait { clock: sources.clock.clone(), deadline })?;
     }
     Ok(command)
 }
@@ -268,8 +268,8 @@ fn configured(text: &str) -> SettingSources {
     SettingSources { config: Some(Secret::new(text.replace("@PIN@", PIN))), ..SettingSources::default() }
 }
 
-fn join_in(line: &str, surroundings: &SettingSources) -> JoinConfig {
-    match parse_in(line, surroundings).unwrap() {
+fn join_in(line: &str, sources: &SettingSources) -> JoinConfig {
+    match parse_in(line, sources).unwrap() {
         Command::Join(join) => *join,
         other => panic!("{other:?}"),
     }
@@ -327,17 +327,17 @@ fn the_stronger_source_wins_field_by_field() {
     let line = format!(
         "nodestrap.join=\"kubeadm join kernel:1 --token bbbbbb.0123456789abcdef --discovery-token-ca-cert-hash {PIN}\""
     );
-    let mut surroundings = configured(CONFIGURATION);
-    surroundings.kernel_command_line = Some(Secret::new(line));
+    let mut sources = configured(CONFIGURATION);
+    sources.kernel_command_line = Some(Secret::new(line));
     // The configuration comes by the environment, which is stronger than the kernel command line.
-    let join = join_in("join", &surroundings);
+    let join = join_in("join", &sources);
     assert_eq!((by_token(&join).0.as_str(), by_token(&join).1.id()), ("config:6443", "cccccc"));
-    surroundings.config = None;
-    let join = join_in("join", &surroundings);
+    sources.config = None;
+    let join = join_in("join", &sources);
     assert_eq!((by_token(&join).0.as_str(), by_token(&join).1.id()), ("kernel:1", "bbbbbb"));
     assert!(join.warnings[0].contains("kernel command line"));
-    surroundings.token = Some(Secret::new("eeeeee.0123456789abcdef".to_owned()));
-    let join = join_in("join flags:1 --tls-bootstrap-token ffffff.0123456789abcdef", &surroundings);
+    sources.token = Some(Secret::new("eeeeee.0123456789abcdef".to_owned()));
+    let join = join_in("join flags:1 --tls-bootstrap-token ffffff.0123456789abcdef", &sources);
     assert_eq!(by_token(&join).0, "flags:1");
     assert_eq!((by_token(&join).1.id(), token_id(&join)), ("eeeeee", "ffffff"));
 }
@@ -347,11 +347,11 @@ fn a_join_line_may_be_broken_over_lines() {
     let join = format!(
         "kubeadm join h:1 --token bbbbbb.0123456789abcdef \\\n   --discovery-token-ca-cert-hash {PIN} \n"
     );
-    let surroundings = SettingSources { join: Some(Secret::new(join)), ..SettingSources::default() };
-    assert_eq!(by_token(&join_in("join", &surroundings)).0, "h:1");
-    let surroundings =
+    let sources = SettingSources { join: Some(Secret::new(join)), ..SettingSources::default() };
+    assert_eq!(by_token(&join_in("join", &sources)).0, "h:1");
+    let sources =
         SettingSources { join: Some(Secret::new("hunter2".to_owned())), ..SettingSources::default() };
-    assert!(!parse_in("join", &surroundings).unwrap_err().to_string().contains("hunter2"));
+    assert!(!parse_in("join", &sources).unwrap_err().to_string().contains("hunter2"));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::object::{CsrStatus, FIELDS, Object, resource_version};
 use super::request::CertificateRequest;
 use crate::clock::{Clock, Deadline};
 use crate::error::{Error, Result, Retry, Step};
-use crate::http::{self, Bearer, Next, Reply, Verified, Watch};
+use crate::http::{self, Bearer, Response, Verified, Watch, WatchEvent};
 use crate::json;
 use crate::limits;
 use crate::retry::Backoff;
@@ -156,11 +156,11 @@ impl<'a> Exchange<'a> {
     }
 
     fn post(&mut self) -> Result<Option<Progress>> {
-        let reply = self.call(Step::Request, PATH, Some(self.request.body()))?;
-        match reply.status {
+        let response = self.call(Step::Request, PATH, Some(self.request.body()))?;
+        match response.status {
             200..=299 => {
-                let object = reply.json(&FIELDS).and_then(|object| Object::read(&object));
-                let object = object.ok_or_else(|| reply.unreadable(Step::Approval, "the created CSR"))?;
+                let object = response.json(&FIELDS).and_then(|object| Object::read(&object));
+                let object = object.ok_or_else(|| response.unreadable(Step::Approval, "the created CSR"))?;
                 self.ours = Some(object.uid.clone());
                 self.state = State::Created(object);
                 Ok(Some(Progress::Submitted))
@@ -169,7 +169,10 @@ impl<'a> Exchange<'a> {
                 self.state = State::List;
                 Ok(Some(Progress::Resumed))
             }
-            _ => Err(reply.failure(Step::Request, &format!("CSR {} cannot be created", self.request.name()))),
+            _ => {
+                Err(response
+                    .failure(Step::Request, &format!("CSR {} cannot be created", self.request.name())))
+            }
         }
     }
 
@@ -183,16 +186,17 @@ impl<'a> Exchange<'a> {
     fn list(&mut self) -> Result<Option<Progress>> {
         let name = self.request.name();
         let path = format!("{PATH}?fieldSelector=metadata.name%3D{name}");
-        let reply = self.call(Step::Approval, &path, None)?;
-        if reply.status != 200 {
-            return Err(self.refusal(&reply));
+        let response = self.call(Step::Approval, &path, None)?;
+        if response.status != 200 {
+            return Err(self.refusal(&response));
         }
         let read = |list: Value| {
             let objects = json::list(&list, "items")?.iter().map(Object::read).collect::<Option<Vec<_>>>()?;
             Some((objects, resource_version(&list)?))
         };
-        let list = reply.json(&FIELDS).and_then(read);
-        let (objects, version) = list.ok_or_else(|| reply.unreadable(Step::Approval, "the list of CSRs"))?;
+        let list = response.json(&FIELDS).and_then(read);
+        let (objects, version) =
+            list.ok_or_else(|| response.unreadable(Step::Approval, "the list of CSRs"))?;
         match objects.into_iter().find(|object| object.name == name) {
             Some(mut object) => {
                 object.resource_version = version;
@@ -243,17 +247,17 @@ impl<'a> Exchange<'a> {
                 self.watch = Some(OpenWatch { watch, silence, circle });
                 Ok(Some(Progress::Watching))
             }
-            Err(reply) if reply.status == 410 => {
+            Err(response) if response.status == 410 => {
                 Ok(Some(self.start_over(State::List, "the resource version is too old")))
             }
-            Err(reply) => Err(self.refusal(&reply)),
+            Err(response) => Err(self.refusal(&response)),
         }
     }
 
     /// Waits for the next event of the watch. One that leads elsewhere, and a failure, close it.
     fn read(&mut self, mut open: OpenWatch) -> Result<Option<Progress>> {
         match open.watch.wait() {
-            Next::Event(line) => {
+            WatchEvent::Event(line) => {
                 open.silence = Deadline::after(self.clock, limits::WATCH_SILENCE);
                 let progress = self.event(&line)?;
                 if progress.is_none() {
@@ -261,7 +265,7 @@ impl<'a> Exchange<'a> {
                 }
                 Ok(progress)
             }
-            Next::Quiet => {
+            WatchEvent::Quiet => {
                 self.left()?;
                 // One that is dead is opened again, from the version where it was.
                 if open.silence.left(self.clock).is_some() {
@@ -270,7 +274,7 @@ impl<'a> Exchange<'a> {
                 let is_first = !mem::replace(&mut self.was_pending, true);
                 Ok(Some(Progress::StillPending { is_first }))
             }
-            Next::Ended => {
+            WatchEvent::Ended => {
                 if open.circle.left(self.clock).is_none() {
                     self.backoff.reset();
                 }
@@ -318,13 +322,13 @@ impl<'a> Exchange<'a> {
         self.check(object)
     }
 
-    fn call(&mut self, step: Step, path: &str, body: Option<Vec<u8>>) -> Result<Reply> {
+    fn call(&mut self, step: Step, path: &str, body: Option<Vec<u8>>) -> Result<Response> {
         let timeout = self.left()?.min(limits::REQUEST);
-        let reply = self.api.call(step, path, self.bearer, body, timeout)?;
-        if !matches!(reply.status, 401 | 403) {
+        let response = self.api.call(step, path, self.bearer, body, timeout)?;
+        if !matches!(response.status, 401 | 403) {
             self.backoff.accepted();
         }
-        Ok(reply)
+        Ok(response)
     }
 
     /// Something came between: after a pause, so that no server makes the program run in circles.
@@ -361,7 +365,7 @@ impl<'a> Exchange<'a> {
             .with_retry(Retry::UntilDeadline(None))
     }
 
-    fn refusal(&self, reply: &Reply) -> Error {
-        reply.failure(Step::Approval, &format!("CSR {} cannot be watched", self.request.name()))
+    fn refusal(&self, response: &Response) -> Error {
+        response.failure(Step::Approval, &format!("CSR {} cannot be watched", self.request.name()))
     }
 }

@@ -7,7 +7,7 @@ use ring::digest;
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 
 use super::kind::CertificateTemplate;
-use crate::asn1::{context, oid, tlv};
+use crate::asn1::{ctx_constructed, oid, tlv};
 use crate::error::Result;
 use crate::key::Key;
 use crate::node_name::ORGANIZATION;
@@ -112,7 +112,7 @@ fn request_info(organization: &str, common_name: &str, spki: &[u8], names: &AltN
         attributes = tlv(Tag::Sequence, &[&id, &tlv(Tag::Set, &[&extensions])]);
     }
     let version = tlv(Tag::Integer, &[&[0]]);
-    tlv(Tag::Sequence, &[&version, &subject, spki, &tlv(context(0), &[&attributes])])
+    tlv(Tag::Sequence, &[&version, &subject, spki, &tlv(ctx_constructed(0), &[&attributes])])
 }
 
 /// CertificationRequest (RFC 2986, section 4.2) with an ECDSA signature.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::object::{CsrStatus, Object};
 use super::*;
-use crate::asn1::{Fields, tlv};
+use crate::asn1::{Reader, tlv};
 use crate::credentials::{ClientPair, Credentials};
 use crate::error::{Error, ErrorKind, Retry};
 use crate::http::{HandshakeSignature, SignsHandshake as _};
@@ -314,11 +314,11 @@ fn rsa_spki(modulus: &[u8]) -> Vec<u8> {
 fn an_rsa_key_of_an_image_is_read_in_either_form_and_in_the_sizes_that_sign() {
     let pkcs8 = include_str!("../../tests/vectors/rsa-2048.pem");
     let (_, der) = pem_blocks::private_key(pkcs8.as_bytes()).unwrap();
-    let mut fields = Fields::of_sequence(der.expose()).unwrap();
+    let mut fields = Reader::of_sequence(der.expose()).unwrap();
     fields.any().unwrap(); // version
     fields.any().unwrap(); // algorithm
     let pkcs1 = fields.any().unwrap().value;
-    let mut numbers = Fields::of_sequence(pkcs1).unwrap();
+    let mut numbers = Reader::of_sequence(pkcs1).unwrap();
     numbers.any().unwrap(); // version
     let modulus = numbers.any().unwrap().value.strip_prefix(&[0]).unwrap();
     let certificate = issued(&rsa_spki(modulus), &[], unchanged);

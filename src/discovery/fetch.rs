@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result, Retry, Step};
-use crate::http::{Reply, Roots, ServerUrl, System, Unverified, Verified};
+use crate::http::{Response, Roots, ServerUrl, System, Unverified, Verified};
 use crate::limits;
 use crate::secret::Secret;
 use crate::trust::{CaBundle, ClusterInfo};
@@ -33,9 +33,9 @@ impl RemoteFile {
     /// but text with status 200, [`ErrorKind::NotTrusted`] and [`ErrorKind::Clock`] when the handshake does not verify the
     /// server.
     pub(super) fn text(&self, system: &System, timeout: Duration) -> Result<(Secret<String>, String)> {
-        let reply = self.reply(system, timeout)?;
-        let who = format!("HTTP {}, {}", reply.status, reply.answerer());
-        String::from_utf8(reply.body)
+        let response = self.response(system, timeout)?;
+        let who = format!("HTTP {}, {}", response.status, response.answerer());
+        String::from_utf8(response.body)
             .map(|text| (Secret::new(text), who))
             .map_err(|_| self.unusable("did not respond with UTF-8 text"))
     }
@@ -51,40 +51,46 @@ impl RemoteFile {
         system: &System,
         timeout: Duration,
     ) -> Result<ClusterInfo> {
-        let reply = self.reply(system, timeout)?;
-        let text = std::str::from_utf8(&reply.body).ok();
+        let response = self.response(system, timeout)?;
+        let text = std::str::from_utf8(&response.body).ok();
         let info = text.and_then(|text| ClusterInfo::from_text(text, token_id).ok());
         info.filter(|info| info.kubeconfig().is_some()).ok_or_else(|| {
             // It may be another file than was meant, with a token in it: nothing of it is shown.
             let what = "did not respond with a ConfigMap (JSON or YAML) that has a kubeconfig";
-            self.unusable(&format!("{what} (HTTP {}, {})", reply.status, reply.answerer()))
+            self.unusable(&format!("{what} (HTTP {}, {})", response.status, response.answerer()))
         })
     }
 
     /// No connection is kept between attempts: what was wrong with one may be its server.
-    fn reply(&self, system: &System, timeout: Duration) -> Result<Reply> {
+    fn response(&self, system: &System, timeout: Duration) -> Result<Response> {
         let roots = match &self.ca {
             Some(ca) => ca.roots(system.clock.now())?,
             None => Roots::public(),
         };
         let server = Verified::dial(system, &self.url, &roots, None)?;
-        let reply = server.call(Step::Discovery, self.url.tail(), None, None, timeout)?;
-        if reply.status != 200 {
-            let meaning = match reply.status {
+        let response = server.call(Step::Discovery, self.url.tail(), None, None, timeout)?;
+        if response.status != 200 {
+            let meaning = match response.status {
                 300..=399 => ("redirects are not followed", "use the URL that they lead to"),
                 401 | 403 => ("the file is not public", "serve it without authentication"),
                 404 => ("not found", "correct the URL, or publish the file"),
                 _ => ("no file", CHECK_URL),
             };
-            return Err(refusal(self.url.as_str(), &reply, "the server", Some("check that server"), meaning));
+            return Err(refusal(
+                self.url.as_str(),
+                &response,
+                "the server",
+                Some("check that server"),
+                meaning,
+            ));
         }
-        if reply.body.len() > limits::FILE_BYTES {
+        if response.body.len() > limits::FILE_BYTES {
             return Err(self.unusable("responded with more than 1 MiB"));
         }
-        if reply.is_page() {
-            return Err(self.unusable(&with_words("responded with an HTML page", &reply)));
+        if response.is_page() {
+            return Err(self.unusable(&with_words("responded with an HTML page", &response)));
         }
-        Ok(reply)
+        Ok(response)
     }
 
     fn unusable(&self, what: &str) -> Error {
@@ -99,9 +105,9 @@ impl RemoteFile {
 /// than a ConfigMap. Both are retryable: an API server that starts responds with 403 for a moment, one without cluster-info
 /// does so for good.
 pub fn cluster_info(peer: &Unverified, token_id: &str, timeout: Duration) -> Result<ClusterInfo> {
-    let reply = peer.get(PATH, timeout)?;
-    if reply.status != 200 {
-        let meaning = match reply.status {
+    let response = peer.get(PATH, timeout)?;
+    if response.status != 200 {
+        let meaning = match response.status {
             300..=399 => ("redirects are not followed", "use the API server's own address"),
             401 => (
                 "anonymous requests are disabled",
@@ -113,34 +119,34 @@ pub fn cluster_info(peer: &Unverified, token_id: &str, timeout: Duration) -> Res
             ),
             _ => ("no cluster-info", CHECK_SERVER),
         };
-        return Err(refusal(peer.endpoint(), &reply, "the API server", None, meaning));
+        return Err(refusal(peer.endpoint(), &response, "the API server", None, meaning));
     }
-    ClusterInfo::from_json(&reply.body, token_id)
-        .filter(|info| info.kubeconfig().is_some() || is_config_map(&reply))
+    ClusterInfo::from_json(&response.body, token_id)
+        .filter(|info| info.kubeconfig().is_some() || is_config_map(&response))
         .ok_or_else(|| {
-            unusable(peer.endpoint(), &with_words("did not respond with a ConfigMap", &reply))
+            unusable(peer.endpoint(), &with_words("did not respond with a ConfigMap", &response))
                 .with_help(CHECK_SERVER)
         })
 }
 
 /// Whether an answer says that it is a ConfigMap, if only one without content.
-fn is_config_map(reply: &Reply) -> bool {
-    reply.json(&["kind"]).is_some_and(|object| object["kind"] == "ConfigMap")
+fn is_config_map(response: &Response) -> bool {
+    response.json(&["kind"]).is_some_and(|object| object["kind"] == "ConfigMap")
 }
 
 /// A response that is no success: busy servers and missing files alike are retryable. Nobody is trusted yet, so that
 /// Retry-After counts for no longer than a pause of our own.
 fn refusal(
     who: impl Display,
-    reply: &Reply,
+    response: &Response,
     server: &str,
     busy_help: Option<&'static str>,
     meaning: (&str, &'static str),
 ) -> Error {
-    let (status, text) = (reply.status, reply.text());
-    let retry_after = reply.retry_after().map(|wanted| wanted.min(limits::BACKOFF_CAP));
-    let error = if reply.is_busy() {
-        let (does, help) = reply.busy();
+    let (status, text) = (response.status, response.text());
+    let retry_after = response.retry_after().map(|wanted| wanted.min(limits::BACKOFF_CAP));
+    let error = if response.is_busy() {
+        let (does, help) = response.busy();
         let what = format!("{who} responded with HTTP {status}: {server} {does} ({text})");
         Error::new(Step::Discovery, ErrorKind::Unreachable, what).with_help(busy_help.unwrap_or(help))
     } else {
@@ -150,8 +156,8 @@ fn refusal(
     error.with_retry(Retry::UntilDeadline(retry_after))
 }
 
-fn with_words(what: &str, reply: &Reply) -> String {
-    format!("{what} (HTTP {}, {})", reply.status, reply.text())
+fn with_words(what: &str, response: &Response) -> String {
+    format!("{what} (HTTP {}, {})", response.status, response.text())
 }
 
 /// A response that is unusable for discovery; another one may be usable.

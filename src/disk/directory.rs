@@ -19,7 +19,7 @@ use crate::secret::Secret;
 /// key, is overwritten by the next write there, whatever its name.
 const TEMPORARY: &str = ".nodestrap.new";
 
-/// The ending of a file that waits for its moment ([`Directory::stage`]).
+/// The suffix of a file that waits for its moment ([`Directory::stage`]).
 const STAGED: &str = ".nodestrap.staged";
 
 /// Why a file does not get its name.
@@ -71,19 +71,19 @@ impl Directory {
     /// # Errors
     /// The system's, and for anything but a regular file, and a larger one.
     pub fn read_private(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        let found = self.read_with_facts(OsStr::new(name))?;
-        Ok(found.and_then(|(_, facts, bytes)| is_private(&facts).then_some(bytes)))
+        let found = self.read_with_metadata(OsStr::new(name))?;
+        Ok(found.and_then(|(_, metadata, bytes)| is_private(&metadata).then_some(bytes)))
     }
 
     /// Whether `name` is a regular file of this user's with exactly this mode and content.
     pub fn has_contents(&self, name: &str, mode: u32, bytes: &[u8]) -> bool {
-        let Ok(Some((_, facts, found))) = self.read_with_facts(OsStr::new(name)) else { return false };
+        let Ok(Some((_, metadata, found))) = self.read_with_metadata(OsStr::new(name)) else { return false };
         let found = Secret::new(found);
-        is_own(&facts) && facts.st_mode & 0o7777 == mode && found.expose() == bytes
+        is_own(&metadata) && metadata.st_mode & 0o7777 == mode && found.expose() == bytes
     }
 
     /// Reads a regular file likewise, whoever knows it.
-    pub(super) fn read_with_facts(&self, name: &OsStr) -> io::Result<Option<(File, Stat, Vec<u8>)>> {
+    pub(super) fn read_with_metadata(&self, name: &OsStr) -> io::Result<Option<(File, Stat, Vec<u8>)>> {
         let Some((file, found)) = open_regular(&self.fd, name)? else { return Ok(None) };
         let file = File::from(file);
         let size = usize::try_from(found.st_size).unwrap_or_default();
@@ -166,18 +166,18 @@ impl Directory {
         Err(self.refuse_stranger(name))
     }
 
-    /// Renames `name`, a link itself and not its target, durably to `name` with this ending, and a number behind it
+    /// Renames `name`, a link itself and not its target, durably to `name` with this suffix, and a number behind it
     /// where that is taken: nothing is overwritten, whoever makes a file of that name meanwhile. Returns the new name;
     /// `None` when there was none of the old.
     ///
     /// # Errors
     /// The system's, and when [`limits::ENTRIES`] of them are taken.
-    pub fn move_aside(&self, name: &str, ending: &str) -> io::Result<Option<String>> {
+    pub fn move_aside(&self, name: &str, suffix: &str) -> io::Result<Option<String>> {
         if !self.has(name)? {
             return Ok(None);
         }
-        let numbered = (2..=limits::ENTRIES).map(|number| format!("{name}{ending}-{number}"));
-        for aside in iter::once(format!("{name}{ending}")).chain(numbered) {
+        let numbered = (2..=limits::ENTRIES).map(|number| format!("{name}{suffix}-{number}"));
+        for aside in iter::once(format!("{name}{suffix}")).chain(numbered) {
             match self.rename_to_new(name, &aside) {
                 Ok(()) => {
                     self.sync()?;

@@ -1,6 +1,6 @@
-mod judge;
+mod ownership;
 mod lock;
-mod outside;
+mod caller_file;
 mod renames;
 mod user;
 
@@ -159,7 +159,7 @@ fn a_file_of_another_user_is_not_ones_own() {
     } else {
         (Root::open(Path::new("/etc")).unwrap().directory("/", None).unwrap(), "passwd")
     };
-    let text = directory.read_with_facts(name.as_ref()).unwrap().unwrap().2;
+    let text = directory.read_with_metadata(name.as_ref()).unwrap().unwrap().2;
     assert_eq!(directory.read_private(name).unwrap(), None);
     assert!(![0o600, 0o644].into_iter().any(|mode| directory.has_contents(name, mode, &text)));
 }
@@ -223,12 +223,12 @@ fn as_much_as_the_limit_says_is_read() {
         assert_eq!(root.read("/f").ok(), taken.then(|| Some(bytes.clone())), "{size}");
         assert_eq!(directory.read_private("f").ok(), taken.then_some(Some(bytes)), "{size}");
     }
-    assert!(directory.read_with_facts("none".as_ref()).unwrap().is_none());
+    assert!(directory.read_with_metadata("none".as_ref()).unwrap().is_none());
     assert_eq!(directory.read_private("none").unwrap(), None);
     symlink("f", scratch.path("root/l")).unwrap();
     std::fs::write(scratch.path("root/f"), "x").unwrap();
     assert!(
-        directory.read_with_facts("l".as_ref()).is_err(),
+        directory.read_with_metadata("l".as_ref()).is_err(),
         "a link is not followed where a path is not walked"
     );
 }

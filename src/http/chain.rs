@@ -12,7 +12,7 @@ use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
 use super::problem::{self, Problem};
 use super::signatures::SIGNATURES;
-use crate::asn1::Fields;
+use crate::asn1::Reader;
 use crate::node_name::ORGANIZATION;
 use crate::x509::{Certificate, is_of_organization};
 
@@ -79,11 +79,11 @@ impl Anchors {
         let Some((leaf, others)) = chain.split_first() else {
             return Err(Problem::Wrong("the server presented no certificate".to_owned()));
         };
-        self.judge(leaf, others, server_name, unix(now))
+        self.check(leaf, others, server_name, unix(now))
     }
 
     /// Judges a chain that a server has shown, as a handshake asks.
-    pub(super) fn judge(
+    pub(super) fn check(
         &self,
         leaf: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
@@ -93,7 +93,7 @@ impl Anchors {
         let time = UNIX_EPOCH + Duration::from_secs(now.as_secs());
         // A path through a root is one to that root; webpki would tell what is wrong behind it.
         let is_no_root = |other: &&CertificateDer<'_>| {
-            !self.roots.iter().any(|root| root.may_issue && root.der == other.as_ref())
+            !self.roots.iter().any(|root| root.can_sign_certs && root.der == other.as_ref())
         };
         // webpki tries a bounded number of paths, more of them for each certificate that is there twice.
         let between = self.between.iter().filter(|own| !others.contains(own));
@@ -124,7 +124,7 @@ impl Anchors {
     fn check_path(&self, path: &VerifiedPath<'_>, now: UnixTime) -> Result<(), webpki::Error> {
         let mut below = 0;
         for authority in path.intermediate_certificates() {
-            if !Certificate::from_der(&authority.der()).is_ok_and(|authority| authority.may_issue) {
+            if !Certificate::from_der(&authority.der()).is_ok_and(|authority| authority.can_sign_certs) {
                 return Err(webpki::Error::EndEntityUsedAsCa);
             }
             below += 1;
@@ -148,8 +148,8 @@ impl Anchors {
 
 /// A root as an issuer of others, if it may be one.
 fn anchor(root: &Certificate) -> Option<TrustAnchor<'_>> {
-    let spki = Fields::of(&root.spki).any().ok()?;
-    (root.may_issue && root.for_servers).then(|| TrustAnchor {
+    let spki = Reader::of(&root.spki).any().ok()?;
+    (root.can_sign_certs && root.allows_server_auth).then(|| TrustAnchor {
         subject: root.raw_subject.as_slice().into(),
         subject_public_key_info: spki.value.into(),
         name_constraints: root.name_constraints.as_deref().map(Into::into),
@@ -166,7 +166,7 @@ fn alone(root: &Certificate, now: SystemTime) -> Result<(), Problem> {
     if !root.is_valid_at(now) {
         return Err(Problem::Time(Box::new(root.clone()), now));
     }
-    if !root.for_servers {
+    if !root.allows_server_auth {
         return Err(Problem::Wrong(problem::NOT_FOR_SERVERS.to_owned()));
     }
     Ok(())

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use rustls::{AlertDescription, CertificateError, ClientConfig, InvalidMessage, OtherError};
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use ureq::http::{Method, Request, Response};
+use ureq::http::{self, Method, Request};
 
 use super::System;
 use super::address::Endpoint;
-use super::connection::{Dialler, Line, NoLookup, Reached};
+use super::connection::{NoLookup, Peer, Reached, TlsConnector};
 use super::problem::{self, Problem};
 use super::proxy::{Refusal, USER_AGENT};
-use super::reply::Reply;
 use super::resolver::Unresolved;
+use super::response::Response;
 use crate::error::{Error, ErrorKind, Result, Retry, Step};
 use crate::limits;
 
@@ -24,7 +24,7 @@ use crate::limits;
 #[derive(Debug)]
 pub(super) struct Client {
     agent: ureq::Agent,
-    pub(super) line: Arc<Line>,
+    pub(super) peer: Arc<Peer>,
     pub(super) system: System,
     /// What stands before every path.
     pub(super) base: String,
@@ -33,8 +33,8 @@ pub(super) struct Client {
 /// What errors call the server: its URL, and the proxy on the way.
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.line.endpoint().fmt(f)?;
-        match self.line.proxy() {
+        self.peer.endpoint().fmt(f)?;
+        match self.peer.proxy() {
             Some(proxy) => write!(f, " via proxy {proxy}"),
             None => Ok(()),
         }
@@ -42,15 +42,15 @@ impl fmt::Display for Client {
 }
 
 impl Client {
-    /// Prepares to talk to `endpoint`; the first request dials. With `hurry` there are others to try.
+    /// Prepares to talk to `endpoint`; the first request dials. With `has_fallback` there are others to try.
     pub(super) fn new(
         system: &System,
         endpoint: &Endpoint,
         path: &str,
         config: Arc<ClientConfig>,
-        hurry: bool,
+        has_fallback: bool,
     ) -> Result<Self> {
-        let line = Line::new(endpoint.clone(), system, config, hurry)?;
+        let peer = Peer::new(endpoint.clone(), system, config, has_fallback)?;
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .https_only(true)
@@ -65,9 +65,9 @@ impl Client {
             .max_idle_connections_per_host(1)
             .max_idle_age(limits::WATCH)
             .build();
-        let agent = ureq::Agent::with_parts(config, Dialler(line.clone()), NoLookup);
+        let agent = ureq::Agent::with_parts(config, TlsConnector(peer.clone()), NoLookup);
         let base = format!("https://{endpoint}{path}");
-        Ok(Self { agent, line, system: system.clone(), base })
+        Ok(Self { agent, peer, system: system.clone(), base })
     }
 
     /// Sends one request and waits for the answer's header.
@@ -78,8 +78,8 @@ impl Client {
         authorization: Option<HeaderValue>,
         body: Option<Vec<u8>>,
         timeout: Duration,
-    ) -> std::result::Result<Response<ureq::Body>, ureq::Error> {
-        self.line.forget_answer();
+    ) -> std::result::Result<http::Response<ureq::Body>, ureq::Error> {
+        self.peer.forget_answer();
         // A watch lasts long; its connection and its header must not.
         let head = Some(timeout.min(limits::REQUEST));
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
@@ -102,9 +102,12 @@ impl Client {
     }
 
     /// Reads a whole answer.
-    pub(super) fn read(&self, answer: Response<ureq::Body>) -> std::result::Result<Reply, ureq::Error> {
-        let chain = self.line.chain();
-        Reply::read(answer, chain.first().map(AsRef::as_ref), self.system.clock.now())
+    pub(super) fn read(
+        &self,
+        answer: http::Response<ureq::Body>,
+    ) -> std::result::Result<Response, ureq::Error> {
+        let chain = self.peer.chain();
+        Response::read(answer, chain.first().map(AsRef::as_ref), self.system.clock.now())
     }
 
     /// What a request that got no whole answer means.
@@ -128,9 +131,9 @@ impl Client {
         {
             return self.certificate_failure(step, problem);
         }
-        let first_line = self.line.first_line();
+        let first_line = self.peer.first_line();
         let begins = |what: &str| format!("{what} (it begins with: {first_line})");
-        let (what, help) = match self.line.reached() {
+        let (what, help) = match self.peer.reached() {
             Reached::Nothing => (format!("cannot connect to {self}"), "check the address and the network"),
             Reached::Connected => {
                 (format!("TLS handshake with {self} failed"), "check the address and the port")

@@ -22,13 +22,13 @@ use super::address::Endpoint;
 use super::buffers::HeaderBuffers;
 use super::network::Socket;
 use super::proxy::Proxy;
-use super::reply::first_words;
+use super::response::first_words;
 use crate::error;
 use crate::limits;
 
-/// What all connections to one endpoint share.
+/// The peer: what all connections to one endpoint share.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct Peer {
     endpoint: Endpoint,
     proxy: Option<Proxy>,
     system: System,
@@ -41,13 +41,13 @@ pub(super) struct Line {
 struct State {
     config: Arc<ClientConfig>,
     /// There are other endpoints to try.
-    hurry: bool,
+    has_fallback: bool,
     /// The chain that the peer of the last dialled connection showed.
     chain: Vec<CertificateDer<'static>>,
     /// The longest that one read may wait, where a caller wants to look up in between.
-    tick: Option<Duration>,
-    /// A connection that was made ahead of the request that will use it.
-    ahead: Option<Stream>,
+    wake_interval: Option<Duration>,
+    /// A connection that was made before the request that will use it.
+    preconnected: Option<Stream>,
     /// The first bytes of the last answer, for people.
     began: Vec<u8>,
     reached: Reached,
@@ -64,10 +64,10 @@ pub(super) enum Reached {
     Handshaken,
 }
 
-type Stream = StreamOwned<ClientConnection, Bounded>;
+type Stream = StreamOwned<ClientConnection, DeadlineStream>;
 
-impl Line {
-    /// A line to `endpoint` whose handshakes follow `config`. With `hurry` there are other endpoints to try.
+impl Peer {
+    /// A peer at `endpoint` whose handshakes follow `config`. With `has_fallback` there are other endpoints to try.
     ///
     /// # Errors
     /// A usage error when there is a proxy on the way that cannot be used.
@@ -75,15 +75,15 @@ impl Line {
         endpoint: Endpoint,
         system: &System,
         config: Arc<ClientConfig>,
-        hurry: bool,
+        has_fallback: bool,
     ) -> error::Result<Arc<Self>> {
         let proxy = system.proxies.towards(&endpoint)?;
         let state = State {
             config,
-            hurry,
+            has_fallback,
             chain: Vec::new(),
-            tick: None,
-            ahead: None,
+            wake_interval: None,
+            preconnected: None,
             began: Vec::new(),
             reached: Reached::Nothing,
         };
@@ -97,8 +97,8 @@ impl Line {
     }
 
     /// Whether there are other endpoints to try.
-    pub(super) fn hurry(&self) -> bool {
-        self.state().hurry
+    pub(super) fn has_fallback(&self) -> bool {
+        self.state().has_fallback
     }
 
     /// The endpoint that is dialled.
@@ -134,39 +134,42 @@ impl Line {
     pub(super) fn switch(&self, config: Arc<ClientConfig>) {
         let mut state = self.state();
         state.config = config;
-        state.hurry = false;
+        state.has_fallback = false;
     }
 
-    /// From now on a read that waits longer than `tick` fails with a time-out and can be repeated.
-    pub(super) fn tick(&self, tick: Option<Duration>) {
-        self.state().tick = tick;
+    /// From now on a read that waits longer than `interval` fails with a timeout and can be repeated.
+    pub(super) fn set_wake_interval(&self, interval: Option<Duration>) {
+        self.state().wake_interval = interval;
     }
 
     /// Makes the next request's connection now, and tells this machine's own address on it.
-    pub(super) fn open_ahead(&self, timeout: Duration) -> io::Result<Option<IpAddr>> {
+    pub(super) fn preconnect(&self, timeout: Duration) -> io::Result<Option<IpAddr>> {
         let stream = self.dial(timeout)?;
         let address = stream.sock.socket.local_address();
-        self.state().ahead = Some(stream);
+        self.state().preconnected = Some(stream);
         Ok(address)
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        // One thread only: the lock is never poisoned, and its content is whole at every point.
+        // One thread only: the lock is never poisoned, and its content is complete at every point.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn dial(&self, timeout: Duration) -> io::Result<Stream> {
-        let (config, hurry) = {
+        let (config, has_fallback) = {
             let state = self.state();
-            (state.config.clone(), state.hurry)
+            (state.config.clone(), state.has_fallback)
         };
-        let timeout = if hurry { timeout.min(limits::DIAL_ONE_OF_MANY) } else { timeout };
+        let timeout = if has_fallback { timeout.min(limits::DIAL_ONE_OF_MANY) } else { timeout };
         let until = Instant::now() + timeout;
         let next = self.proxy.as_ref().map_or(&self.endpoint, Proxy::endpoint);
         self.forget_answer();
         self.state().reached = Reached::Nothing;
-        let mut sock =
-            Bounded { socket: self.system.network.connect(next, timeout, hurry)?, until, began: Vec::new() };
+        let mut sock = DeadlineStream {
+            socket: self.system.network.connect(next, timeout, has_fallback)?,
+            until,
+            began: Vec::new(),
+        };
         if let Some(proxy) = &self.proxy {
             proxy.tunnel(&mut sock, &self.endpoint)?;
             sock.began.clear();
@@ -193,45 +196,49 @@ impl Line {
     }
 }
 
-/// ureq's connector: every connection that it makes is TLS to the line's endpoint.
-pub(super) struct Dialler(pub(super) Arc<Line>);
+/// ureq's connector: every connection that it makes is TLS to the peer's endpoint.
+pub(super) struct TlsConnector(pub(super) Arc<Peer>);
 
-impl fmt::Debug for Dialler {
+impl fmt::Debug for TlsConnector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Dialler")
+        f.write_str("TlsConnector")
     }
 }
 
-impl Connector for Dialler {
-    type Out = Wire;
+impl Connector for TlsConnector {
+    type Out = TlsTransport;
 
-    fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Wire>, ureq::Error> {
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        _: Option<()>,
+    ) -> Result<Option<TlsTransport>, ureq::Error> {
         let timeout = duration(&details.timeout);
-        let ahead = self.0.state().ahead.take();
-        let stream = match ahead {
+        let preconnected = self.0.state().preconnected.take();
+        let stream = match preconnected {
             Some(stream) => stream,
             None => self.0.dial(timeout).map_err(|e| as_ureq(e, &details.timeout))?,
         };
         let number = self.0.current.fetch_add(1, Ordering::Relaxed) + 1;
         let buffers = HeaderBuffers::new();
-        Ok(Some(Wire { buffers, stream, number, line: self.0.clone(), received: 0 }))
+        Ok(Some(TlsTransport { buffers, stream, number, peer: self.0.clone(), received: 0 }))
     }
 }
 
 /// One TLS connection, as ureq's transport.
-pub(super) struct Wire {
+pub(super) struct TlsTransport {
     buffers: HeaderBuffers,
     stream: Stream,
     number: u32,
-    line: Arc<Line>,
+    peer: Arc<Peer>,
     /// Bytes that came since something was sent.
     received: usize,
 }
 
-impl Wire {
+impl TlsTransport {
     /// The chain that was verified is that of the last dialled connection; an older one must not speak again.
     fn begin(&mut self, timeout: &NextTimeout) -> io::Result<()> {
-        if self.number != self.line.current.load(Ordering::Relaxed) {
+        if self.number != self.peer.current.load(Ordering::Relaxed) {
             return Err(io::Error::new(
                 io::ErrorKind::NotConnected,
                 "a newer connection has replaced this one",
@@ -242,7 +249,7 @@ impl Wire {
     }
 }
 
-impl Transport for Wire {
+impl Transport for TlsTransport {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
     }
@@ -260,17 +267,17 @@ impl Transport for Wire {
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         let timeout = timeout.for_read();
         self.begin(&timeout)?;
-        let tick = self.line.state().tick;
-        if let Some(tick) = tick {
+        let interval = self.peer.state().wake_interval;
+        if let Some(interval) = interval {
             let sock = &mut self.stream.sock;
-            sock.until = sock.until.min(Instant::now() + tick);
+            sock.until = sock.until.min(Instant::now() + interval);
         } else if self.received > limits::ANSWER_BYTES {
             return Err(ureq::Error::Io(io::Error::other("the answer is longer than any that is read")));
         }
         let input = self.buffers.input_append_buf();
         let amount = self.stream.read(input).map_err(|e| as_ureq(e, &timeout))?;
         if self.received < limits::FOREIGN_TEXT {
-            self.line.state().began.extend_from_slice(&input[..amount.min(limits::FOREIGN_TEXT)]);
+            self.peer.state().began.extend_from_slice(&input[..amount.min(limits::FOREIGN_TEXT)]);
         }
         self.buffers.input_appended(amount);
         self.received = self.received.saturating_add(amount);
@@ -287,29 +294,29 @@ impl Transport for Wire {
 }
 
 /// Without the buffers, which can hold a token.
-impl fmt::Debug for Wire {
+impl fmt::Debug for TlsTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Wire")
+        f.write_str("TlsTransport")
     }
 }
 
 /// A socket whose every operation ends by one moment, however small the pieces that a peer sends.
 #[derive(Debug)]
-struct Bounded {
+struct DeadlineStream {
     socket: Box<dyn Socket>,
     until: Instant,
     /// The first bytes that came.
     began: Vec<u8>,
 }
 
-impl Bounded {
+impl DeadlineStream {
     fn left(&self) -> io::Result<Duration> {
         let left = self.until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero());
         left.ok_or_else(|| io::ErrorKind::TimedOut.into())
     }
 }
 
-impl Read for Bounded {
+impl Read for DeadlineStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.left()?;
         self.socket.bound_reads(left)?;
@@ -321,7 +328,7 @@ impl Read for Bounded {
     }
 }
 
-impl Write for Bounded {
+impl Write for DeadlineStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let left = self.left()?;
         self.socket.bound_writes(left)?;
@@ -333,7 +340,7 @@ impl Write for Bounded {
     }
 }
 
-/// The dialler looks names up, once for each connection; ureq would ask before each request, from a thread.
+/// The connector looks names up, once for each connection; ureq would ask before each request, from a thread.
 #[derive(Debug)]
 pub(super) struct NoLookup;
 
@@ -351,7 +358,7 @@ impl Resolver for NoLookup {
 fn duration(timeout: &NextTimeout) -> Duration {
     match timeout.after {
         time::Duration::Exact(after) => after,
-        // Every request is given a time-out, so that this is no way to wait for ever.
+        // Every request is given a timeout, so that this is no way to wait for ever.
         time::Duration::NotHappening => limits::REQUEST,
     }
 }

@@ -15,12 +15,17 @@ use crate::limits;
 
 /// A way to open connections.
 pub trait Network: Send + Sync {
-    /// Opens a connection to one of the endpoint's addresses within `timeout`. With `hurry` there are other endpoints
+    /// Opens a connection to one of the endpoint's addresses within `timeout`. With `has_fallback` there are other endpoints
     /// to try: an address that does not answer soon is given up.
     ///
     /// # Errors
     /// When the name has no address or none of the addresses accepts.
-    fn connect(&self, endpoint: &Endpoint, timeout: Duration, hurry: bool) -> io::Result<Box<dyn Socket>>;
+    fn connect(
+        &self,
+        endpoint: &Endpoint,
+        timeout: Duration,
+        has_fallback: bool,
+    ) -> io::Result<Box<dyn Socket>>;
 }
 
 impl fmt::Debug for dyn Network {
@@ -66,10 +71,15 @@ impl SystemNetwork {
 
 impl Network for SystemNetwork {
     /// Looks the name up once and tries its addresses in turn.
-    fn connect(&self, endpoint: &Endpoint, timeout: Duration, hurry: bool) -> io::Result<Box<dyn Socket>> {
+    fn connect(
+        &self,
+        endpoint: &Endpoint,
+        timeout: Duration,
+        has_fallback: bool,
+    ) -> io::Result<Box<dyn Socket>> {
         let until = Instant::now() + timeout;
         let addresses = self.resolver.lookup(endpoint.host(), endpoint.port(), until)?;
-        let stream = connect_one(&spread(&*self.clock, &addresses), until, hurry)?;
+        let stream = connect_one(&shuffle_within_family(&*self.clock, &addresses), until, has_fallback)?;
         stream.set_nodelay(true)?;
         Ok(Box::new(stream))
     }
@@ -77,7 +87,7 @@ impl Network for SystemNetwork {
 
 /// Shuffles addresses, so that a fleet does not lean on the first of them. The family that the resolver prefers stays in
 /// front: the other one may lead nowhere (RFC 6724, section 6).
-fn spread(clock: &dyn Clock, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+fn shuffle_within_family(clock: &dyn Clock, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let preferred = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let mut order = Vec::with_capacity(addresses.len());
     for ipv6 in [preferred, !preferred] {
@@ -93,8 +103,8 @@ fn spread(clock: &dyn Clock, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 /// Where there are several, or other endpoints, the first round gives each of them [`limits::CONNECT_ONE_OF_MANY`], so
 /// that one that swallows packets does not eat the time of the next. Unless there are other endpoints, a second round
 /// gives each an equal share of what is left.
-fn connect_one(addresses: &[SocketAddr], until: Instant, hurry: bool) -> io::Result<TcpStream> {
-    let patient = !hurry && addresses.len() == 1;
+fn connect_one(addresses: &[SocketAddr], until: Instant, has_fallback: bool) -> io::Result<TcpStream> {
+    let patient = !has_fallback && addresses.len() == 1;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no address found");
     for round in 0..2 {
         let mut silent = false;
@@ -118,7 +128,7 @@ fn connect_one(addresses: &[SocketAddr], until: Instant, hurry: bool) -> io::Res
             }
         }
         // Only silence is worth a second, longer try; a refusal is an answer.
-        if patient || hurry || !silent {
+        if patient || has_fallback || !silent {
             break;
         }
     }
@@ -168,7 +178,11 @@ mod tests {
             ("10.0.0.1:1 [fd00::1]:1 10.0.0.2:1", u32::MAX, "10.0.0.1:1 10.0.0.2:1 [fd00::1]:1"),
         ] {
             let clock = FakeClock::at(SystemTime::UNIX_EPOCH).drawing(drawn);
-            assert_eq!(spread(&clock, &addresses(given)), addresses(tried), "{given} with {drawn}");
+            assert_eq!(
+                shuffle_within_family(&clock, &addresses(given)),
+                addresses(tried),
+                "{given} with {drawn}"
+            );
         }
     }
 
@@ -201,9 +215,9 @@ mod tests {
         }
         let budget = Duration::from_secs(3);
         // Why nothing came of it, and whether all the time was taken for that.
-        let failure = |addresses: &[SocketAddr], hurry| {
+        let failure = |addresses: &[SocketAddr], has_fallback| {
             let began = Instant::now();
-            let error = connect_one(addresses, began + budget, hurry).unwrap_err();
+            let error = connect_one(addresses, began + budget, has_fallback).unwrap_err();
             (error.kind(), began.elapsed() >= budget)
         };
         assert_eq!(failure(&[full.2], true), (TimedOut, false), "others wait");

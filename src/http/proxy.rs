@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::address::Endpoint;
-use super::reply::{Reply, first_words};
+use super::response::{Response, first_words};
 use super::retry_after;
 use crate::error::{Error, ErrorKind, Result, Retry, Step};
 use crate::limits;
@@ -245,16 +245,16 @@ impl Proxy {
             500..=599 => ("the proxy cannot reach the API server", "check the address and the proxy".into()),
             _ => ("no tunnel", NO_TUNNEL.into()),
         };
-        let said = Reply::of_proxy(status, body, header(head, "content-type"), header(head, "location"));
+        let said = Response::of_proxy(status, body, header(head, "content-type"), header(head, "location"));
         let words = self.masked(&format!("{}; {}", sanitize(reason), said.text()));
-        // Nobody vouches for it: its wish counts for no longer than a pause of our own.
+        // Nobody vouches for it: its Retry-After counts for no longer than a pause of our own.
         let sent = retry_after::moment(&header(head, "date"));
-        let wish =
-            retry_after::delay(&header(head, "retry-after"), sent).map(|wish| wish.min(limits::BACKOFF_CAP));
+        let retry_after = retry_after::delay(&header(head, "retry-after"), sent)
+            .map(|retry_after| retry_after.min(limits::BACKOFF_CAP));
         Refusal {
             what: format!("proxy {self} responded with HTTP {status} for {target}: {meaning} ({words})"),
             help,
-            retry: if status == 407 { Retry::Never } else { Retry::UntilDeadline(wish) },
+            retry: if status == 407 { Retry::Never } else { Retry::UntilDeadline(retry_after) },
         }
     }
 
@@ -347,10 +347,10 @@ fn read_head(stream: &mut impl Read, head: &mut Vec<u8>) -> io::Result<()> {
 
 /// The beginning of what comes behind the header of a refusal; nothing more is asked on that connection.
 fn read_body(stream: &mut impl Read, head: &[u8]) -> Vec<u8> {
-    let most = header(head, "content-length").parse().unwrap_or(usize::MAX).min(limits::PAGE_TEXT);
+    let max = header(head, "content-length").parse().unwrap_or(usize::MAX).min(limits::PAGE_TEXT);
     let mut body = Vec::new();
     // What is there when the time is over, or the connection, is what it says.
-    let _ = read::to_end(stream, &mut body, most);
+    let _ = read::to_end(stream, &mut body, max);
     if !header(head, "transfer-encoding").is_empty() {
         // The size of the first chunk.
         let size = body.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);

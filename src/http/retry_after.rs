@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn a_wish_is_seconds_or_a_moment_in_any_of_three_forms() {
         let sent = UNIX_EPOCH + Duration::from_secs(784_111_777 - 90);
-        for (text, wish) in [
+        for (text, retry_after) in [
             ("0", Some(0)),
             ("120", Some(120)),
             (" 120 ", Some(120)),
@@ -79,7 +79,7 @@ mod tests {
             ("soon", None),
             ("\u{0663}", None),
         ] {
-            assert_eq!(delay(text, Some(sent)), wish.map(Duration::from_secs), "{text:?}");
+            assert_eq!(delay(text, Some(sent)), retry_after.map(Duration::from_secs), "{text:?}");
         }
         assert_eq!(moment("Sat, 31 Dec 2016 23:59:60 GMT"), moment("Sat, 31 Dec 2016 23:59:59 GMT"));
         assert_eq!(moment("Fri, 01-Jan-69 00:00:00 GMT"), moment("Tue, 01 Jan 2069 00:00:00 GMT"));

@@ -1,6 +1,6 @@
 //! TLS: which algorithms there are, and the two ways in which a server's certificate is taken.
 //!
-//! Until the cluster is trusted the chain is only recorded ([`ServerCertificate::Recorded`]), while the handshake's
+//! Until the cluster is trusted the chain is only recorded ([`ServerCertificate::Unverified`]), while the handshake's
 //! signature is checked in both: the peer holds the key of the certificate that it shows. Afterwards the recorded chain
 //! is judged by [`Anchors`], which also judge every later handshake.
 
@@ -69,7 +69,7 @@ impl KeyProvider for Ring {
 /// How a server's certificate is taken during the handshake.
 pub(super) enum ServerCertificate {
     /// Any certificate whose key signs the handshake. Nothing secret may travel on such a connection.
-    Recorded,
+    Unverified,
     /// Only a chain that ends at one of these roots and names the host.
     Verified(Arc<Anchors>),
 }
@@ -90,9 +90,9 @@ impl ServerCertVerifier for ServerCertificate {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         match self {
-            Self::Recorded => Ok(ServerCertVerified::assertion()),
+            Self::Unverified => Ok(ServerCertVerified::assertion()),
             Self::Verified(anchors) => anchors
-                .judge(end_entity, intermediates, server_name, now)
+                .check(end_entity, intermediates, server_name, now)
                 .map(|()| ServerCertVerified::assertion())
                 .map_err(problem::to_tls),
         }

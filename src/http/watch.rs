@@ -3,13 +3,13 @@
 use std::io::{self, Read as _};
 use std::sync::Arc;
 
-use super::connection::Line;
+use super::connection::Peer;
 use crate::limits;
 
 /// The open answer to a watch request.
 pub struct Watch {
     reader: ureq::BodyReader<'static>,
-    line: Arc<Line>,
+    peer: Arc<Peer>,
     buffer: Vec<u8>,
     /// How much of the buffer is known to hold no line break.
     searched: usize,
@@ -17,7 +17,7 @@ pub struct Watch {
 
 /// What a look at the watch brought.
 #[derive(Debug)]
-pub enum Next {
+pub enum WatchEvent {
     /// One whole event.
     Event(Vec<u8>),
     /// Nothing for [`limits::WATCH_TICK`].
@@ -27,32 +27,32 @@ pub enum Next {
 }
 
 impl Watch {
-    pub(super) fn new(body: ureq::Body, line: Arc<Line>) -> Self {
-        line.tick(Some(limits::WATCH_TICK));
+    pub(super) fn new(body: ureq::Body, peer: Arc<Peer>) -> Self {
+        peer.set_wake_interval(Some(limits::WATCH_TICK));
         let reader = body.into_with_config().limit(u64::MAX).reader();
-        Self { reader, line, buffer: Vec::new(), searched: 0 }
+        Self { reader, peer, buffer: Vec::new(), searched: 0 }
     }
 
     /// Waits for the next event, however many pieces it comes in.
-    pub fn wait(&mut self) -> Next {
+    pub fn wait(&mut self) -> WatchEvent {
         loop {
             if let Some(end) = self.buffer[self.searched..].iter().position(|b| *b == b'\n') {
                 let rest = self.buffer.split_off(self.searched + end + 1);
                 let mut event = std::mem::replace(&mut self.buffer, rest);
                 self.searched = 0;
                 event.pop();
-                return Next::Event(event);
+                return WatchEvent::Event(event);
             }
             self.searched = self.buffer.len();
             if self.searched > limits::EVENT_BYTES {
-                return Next::Ended;
+                return WatchEvent::Ended;
             }
             let mut piece = [0; 4096];
             match self.reader.read(&mut piece) {
-                Ok(0) => return Next::Ended,
+                Ok(0) => return WatchEvent::Ended,
                 Ok(n) => self.buffer.extend_from_slice(&piece[..n]),
-                Err(e) if is_timeout(&e) => return Next::Quiet,
-                Err(_) => return Next::Ended,
+                Err(e) if is_timeout(&e) => return WatchEvent::Quiet,
+                Err(_) => return WatchEvent::Ended,
             }
         }
     }
@@ -60,7 +60,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.line.tick(None);
+        self.peer.set_wake_interval(None);
     }
 }
 

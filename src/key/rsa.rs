@@ -5,7 +5,7 @@ use ring::rand::SystemRandom;
 use ring::rsa::KeyPair;
 use ring::signature::{RSA_PKCS1_SHA256, RSA_PSS_SHA256};
 
-use crate::asn1::Fields;
+use crate::asn1::Reader;
 use crate::http::{HandshakeSignature, SignsHandshake};
 use crate::pem_blocks::{self, PKCS8_LABEL};
 use crate::secret::Secret;
@@ -47,7 +47,7 @@ impl RsaKey {
 
     /// Whether a SubjectPublicKeyInfo is that of its public half.
     pub fn is_of(&self, spki: &[u8]) -> bool {
-        let public = Fields::of_sequence(spki).and_then(|mut fields| {
+        let public = Reader::of_sequence(spki).and_then(|mut fields| {
             fields.any()?; // algorithm
             fields.any()?.bit_string()
         });

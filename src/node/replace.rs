@@ -23,7 +23,7 @@ const OLD: &str = ".old-";
 /// The files that have to go before the node can join, in the order in which they go.
 ///
 /// What tells whose they are goes last, so that the next run after a crash finds the rest of them: first the keys
-/// that name nobody, then links, without which no kubelet uses a pair, then pairs, which name their node, then ca.crt and
+/// that name nobody, then links, without which no kubelet uses a pair, then cert_dir_files, which name their node, then ca.crt and
 /// kubelet.conf, which name the cluster.
 #[derive(Debug)]
 pub struct Replacement {
@@ -76,7 +76,7 @@ impl NodeFiles {
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Files`] when there is anything and it is not to be replaced: a working identity of
-    /// another node or in another cluster, pairs of another node, or a ca.crt with a key that is not the cluster's, which
+    /// another node or in another cluster, cert_dir_files of another node, or a ca.crt with a key that is not the cluster's, which
     /// kubeadm would silently keep; and for files that cannot be read.
     pub fn replacement(
         &self,
@@ -198,11 +198,11 @@ impl NodeFiles {
             .names(at)
             .map_err(|e| failed(format!("directory {} cannot be read", self.shown(at)), super::CHECK, e))?;
         let names: Vec<String> = names.into_iter().filter_map(|name| name.into_string().ok()).collect();
-        let mut pairs = Vec::new();
+        let mut cert_dir_files = Vec::new();
         for rank in 0..5 {
-            pairs.extend(names.iter().filter(|name| move_order(name) == Some(rank)).cloned());
+            cert_dir_files.extend(names.iter().filter(|name| move_order(name) == Some(rank)).cloned());
         }
-        Ok(pairs)
+        Ok(cert_dir_files)
     }
 }
 

@@ -178,8 +178,8 @@ fn retry_after_is_kept_before_a_jitter_as_long() {
     let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
     let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_hours(1)));
     let mut pause = |seconds| {
-        let (before, wish) = (clock.elapsed(), Duration::from_secs(seconds));
-        pause(&mut backoff, &clock, error(Retry::UntilDeadline(Some(wish)))).unwrap();
+        let (before, retry_after) = (clock.elapsed(), Duration::from_secs(seconds));
+        pause(&mut backoff, &clock, error(Retry::UntilDeadline(Some(retry_after)))).unwrap();
         clock.elapsed().saturating_sub(before).as_millis()
     };
     let pauses = [1, 1, 1, 1, 4, 60].map(&mut pause);
@@ -188,23 +188,23 @@ fn retry_after_is_kept_before_a_jitter_as_long() {
 
 #[test]
 fn retry_after_leaves_half_of_what_is_spare() {
-    let wish = Duration::from_secs(29);
+    let retry_after = Duration::from_secs(29);
     // 29 s and the cap of 5 s; 26 s are left, of which one second and an eighth of them stay for the last attempt: time for
     // another one.
-    let (attempts, elapsed) = spent(Retry::UntilDeadline(Some(wish)));
+    let (attempts, elapsed) = spent(Retry::UntilDeadline(Some(retry_after)));
     assert_eq!((attempts, elapsed.as_millis()), (3, 58_468));
 }
 
 #[test]
 fn a_wish_beyond_the_deadline_leaves_one_last_attempt_near_the_end() {
-    for wish in [60, 61, 120, 86_400, u64::MAX] {
+    for retry_after in [60, 61, 120, 86_400, u64::MAX] {
         for (drawn, end) in [(0, 59), (u32::MAX, 54)] {
             let clock = FakeClock::at(SystemTime::UNIX_EPOCH).drawing(drawn);
             let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
-            let wish = Retry::UntilDeadline(Some(Duration::from_secs(wish)));
-            pause(&mut backoff, &clock, error(wish)).unwrap();
-            assert_eq!(clock.elapsed(), Duration::from_secs(end), "{wish:?}");
-            let attempts = (0..9).take_while(|_| pause(&mut backoff, &clock, error(wish)).is_ok());
+            let retry_after = Retry::UntilDeadline(Some(Duration::from_secs(retry_after)));
+            pause(&mut backoff, &clock, error(retry_after)).unwrap();
+            assert_eq!(clock.elapsed(), Duration::from_secs(end), "{retry_after:?}");
+            let attempts = (0..9).take_while(|_| pause(&mut backoff, &clock, error(retry_after)).is_ok());
             assert_eq!(attempts.count(), usize::from(end < 58), "only where time was left");
             assert!(clock.elapsed() >= Duration::from_secs(58), "{:?}", clock.elapsed());
         }
@@ -216,17 +216,18 @@ fn a_wish_beyond_the_deadline_leaves_one_last_attempt_near_the_end() {
 #[test]
 fn no_wish_ends_a_run_while_there_is_time() {
     for seconds in [1, 2, 3, 5, 8, 30, 120, 300] {
-        for wish in [1, 4, 29, 119, 120, 3600] {
+        for retry_after in [1, 4, 29, 119, 120, 3600] {
             for drawn in [0, u32::MAX / 2, u32::MAX] {
                 let clock = FakeClock::at(SystemTime::UNIX_EPOCH).drawing(drawn);
                 let time = Duration::from_secs(seconds);
                 let mut backoff = Backoff::new(&clock, Deadline::after(&clock, time));
-                let wish = Retry::UntilDeadline(Some(Duration::from_secs(wish)));
-                let mut pauses = (0..999).take_while(|_| pause(&mut backoff, &clock, error(wish)).is_ok());
-                assert!(pauses.next().is_some(), "{seconds} {wish:?}");
+                let retry_after = Retry::UntilDeadline(Some(Duration::from_secs(retry_after)));
+                let mut pauses =
+                    (0..999).take_while(|_| pause(&mut backoff, &clock, error(retry_after)).is_ok());
+                assert!(pauses.next().is_some(), "{seconds} {retry_after:?}");
                 pauses.for_each(drop);
                 let left = time.saturating_sub(clock.elapsed());
-                assert!(left <= Duration::from_secs(2), "{seconds} {wish:?}: {left:?}");
+                assert!(left <= Duration::from_secs(2), "{seconds} {retry_after:?}: {left:?}");
             }
         }
     }
@@ -250,10 +251,10 @@ fn what_cannot_heal_is_returned_at_once() {
 #[test]
 fn as_much_as_a_last_attempt_takes_is_left_for_it_and_less_is_no_time() {
     let last = limits::LAST_ATTEMPT;
-    let wish = |left: Duration, wish: Option<Duration>| {
+    let retry_after = |left: Duration, retry_after: Option<Duration>| {
         let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
         let mut backoff = Backoff::new(&clock, Deadline::after(&clock, left));
-        pause(&mut backoff, &clock, error(Retry::UntilDeadline(wish))).ok().map(|()| clock.elapsed())
+        pause(&mut backoff, &clock, error(Retry::UntilDeadline(retry_after))).ok().map(|()| clock.elapsed())
     };
     let long = Some(Duration::MAX);
     for (left, expected) in [
@@ -266,10 +267,10 @@ fn as_much_as_a_last_attempt_takes_is_left_for_it_and_less_is_no_time() {
         // Twice the time of an attempt, and an eighth of it drawn.
         (8 * last, Some(5 * last)),
     ] {
-        assert_eq!(wish(left, long), expected, "{left:?}");
-        assert_eq!(wish(left, None).is_some(), expected.is_some(), "{left:?}");
+        assert_eq!(retry_after(left, long), expected, "{left:?}");
+        assert_eq!(retry_after(left, None).is_some(), expected.is_some(), "{left:?}");
     }
-    // What is beyond the wish has to be more than that, too.
-    assert_eq!(wish(9 * last, Some(8 * last)), Some(47 * last / 8));
-    assert!(wish(9 * last, Some(15 * last / 2)).is_some_and(|time| time > 15 * last / 2));
+    // What is beyond Retry-After has to be more than that, too.
+    assert_eq!(retry_after(9 * last, Some(8 * last)), Some(47 * last / 8));
+    assert!(retry_after(9 * last, Some(15 * last / 2)).is_some_and(|time| time > 15 * last / 2));
 }

@@ -80,7 +80,7 @@ impl CaBundle {
                 .with_help("set the clock; a CA that has expired is renewed in the cluster")
                 .with_retry(Retry::UntilDeadline(None)));
         }
-        let stands_between = |c: &&Certificate| !is_root(c) && c.may_issue && c.is_valid_at(now);
+        let stands_between = |c: &&Certificate| !is_root(c) && c.can_sign_certs && c.is_valid_at(now);
         Ok(Roots::new(roots, self.certificates.iter().filter(stands_between)))
     }
 
@@ -120,7 +120,7 @@ pub fn share_a_key(some: &[Certificate], others: &[Certificate]) -> bool {
 /// and `checkChainForKeyUsage`).
 fn ends_chains(certificate: &Certificate) -> bool {
     let is_servers_own = !certificate.unknown_critical && !certificate.alt_names.as_slice().is_empty();
-    certificate.for_servers && (certificate.may_issue || is_servers_own)
+    certificate.allows_server_auth && (certificate.can_sign_certs || is_servers_own)
 }
 
 #[cfg(test)]
@@ -168,7 +168,8 @@ pub(super) mod tests {
         let names = std::mem::take(&mut one.alt_names);
         for number in 0..16 {
             let is_set = |bit: u32| number >> bit & 1 == 1;
-            (one.for_servers, one.may_issue, one.unknown_critical) = (is_set(0), is_set(1), is_set(2));
+            (one.allows_server_auth, one.can_sign_certs, one.unknown_critical) =
+                (is_set(0), is_set(1), is_set(2));
             one.alt_names = if is_set(3) { names.clone() } else { AltNames::default() };
             // The bits, from the lowest: what it is for, that it issues, what is unknown in it, that it names a server.
             let ends = matches!(number, 0b0011 | 0b0111 | 0b1001 | 0b1011 | 0b1111);

@@ -3,7 +3,7 @@
 
 use der::Tag;
 
-use crate::asn1::Fields;
+use crate::asn1::Reader;
 
 /// OIDs, as the value of their field, and what they are called: signatures (RFC 5758, section 3.2; RFC 8017,
 /// appendix C; RFC 8410, section 3; RFC 9881, section 2), curves (RFC 5480, section 2.1.1.1; SEC 2) and keys.
@@ -43,7 +43,7 @@ const RSA: &str = "RSA";
 /// The name of an algorithm, as an AlgorithmIdentifier's content has it: that of the curve, where one is named.
 pub fn algorithm_name(identifier: &[u8]) -> &'static str {
     let mut name = "an unknown algorithm";
-    let mut fields = Fields::of(identifier);
+    let mut fields = Reader::of(identifier);
     while let Ok(Some(field)) = fields.read() {
         let known = NAMES.iter().find(|(id, _)| field.tag == Tag::ObjectIdentifier && *id == field.value);
         name = known.map_or(name, |known| known.1);
@@ -53,7 +53,7 @@ pub fn algorithm_name(identifier: &[u8]) -> &'static str {
 
 /// The algorithm that a certificate is signed with, an AlgorithmIdentifier's content. Empty where it makes no sense.
 pub fn signature_algorithm(certificate: &[u8]) -> &[u8] {
-    let algorithm = Fields::of_sequence(certificate).and_then(|mut fields| {
+    let algorithm = Reader::of_sequence(certificate).and_then(|mut fields| {
         fields.any()?; // tbsCertificate
         fields.expect(Tag::Sequence)
     });
@@ -62,7 +62,7 @@ pub fn signature_algorithm(certificate: &[u8]) -> &[u8] {
 
 /// The algorithm of a SubjectPublicKeyInfo, an AlgorithmIdentifier's content. Empty where it makes no sense.
 pub fn key_algorithm(spki: &[u8]) -> &[u8] {
-    let algorithm = Fields::of_sequence(spki).and_then(|mut fields| fields.expect(Tag::Sequence));
+    let algorithm = Reader::of_sequence(spki).and_then(|mut fields| fields.expect(Tag::Sequence));
     algorithm.map(|field| field.value).unwrap_or_default()
 }
 
@@ -81,9 +81,9 @@ pub fn is_rsa(spki: &[u8]) -> bool {
 
 /// The length of an RSA key's modulus.
 pub fn rsa_bits(spki: &[u8]) -> Option<usize> {
-    let mut fields = Fields::of_sequence(spki).ok()?;
+    let mut fields = Reader::of_sequence(spki).ok()?;
     fields.any().ok()?;
-    let mut numbers = Fields::of_sequence(fields.any().ok()?.bit_string().ok()?).ok()?;
+    let mut numbers = Reader::of_sequence(fields.any().ok()?.bit_string().ok()?).ok()?;
     let modulus = numbers.expect(Tag::Integer).ok()?.value;
     let first = modulus.iter().position(|byte| *byte != 0)?;
     Some((modulus.len() - first) * 8 - usize::try_from(modulus[first].leading_zeros()).ok()?)

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use der::Tag;
 
-use crate::asn1::{self, Fields, implicit, tlv};
+use crate::asn1::{self, Reader, ctx_primitive, tlv};
 use crate::limits;
 
 /// dNSName and iPAddress of a GeneralName.
@@ -75,7 +75,7 @@ impl AltNames {
     /// Whatever is not strict DER of that shape.
     pub(super) fn from_der(der: &[u8]) -> asn1::Result<Self> {
         let mut names = Self::default();
-        let mut fields = Fields::of_sequence(der)?;
+        let mut fields = Reader::of_sequence(der)?;
         while let Some(field) = fields.read()? {
             let address = match (<[u8; 4]>::try_from(field.value), <[u8; 16]>::try_from(field.value)) {
                 (Ok(v4), _) => Some(IpAddr::from(Ipv4Addr::from(v4))),
@@ -83,10 +83,10 @@ impl AltNames {
                 _ => None,
             };
             names.add(match address {
-                _ if field.tag == implicit(DNS_NAME) => {
+                _ if field.tag == ctx_primitive(DNS_NAME) => {
                     AltName::Dns(std::str::from_utf8(field.value)?.to_ascii_lowercase())
                 }
-                Some(address) if field.tag == implicit(IP_ADDRESS) => AltName::Ip(address),
+                Some(address) if field.tag == ctx_primitive(IP_ADDRESS) => AltName::Ip(address),
                 _ => AltName::Other,
             });
         }
@@ -103,9 +103,9 @@ impl AltNames {
 
 fn general_name(name: &AltName) -> Vec<u8> {
     match name {
-        AltName::Dns(name) => tlv(implicit(DNS_NAME), &[name.as_bytes()]),
-        AltName::Ip(IpAddr::V4(address)) => tlv(implicit(IP_ADDRESS), &[&address.octets()]),
-        AltName::Ip(IpAddr::V6(address)) => tlv(implicit(IP_ADDRESS), &[&address.octets()]),
+        AltName::Dns(name) => tlv(ctx_primitive(DNS_NAME), &[name.as_bytes()]),
+        AltName::Ip(IpAddr::V4(address)) => tlv(ctx_primitive(IP_ADDRESS), &[&address.octets()]),
+        AltName::Ip(IpAddr::V6(address)) => tlv(ctx_primitive(IP_ADDRESS), &[&address.octets()]),
         AltName::Other => Vec::new(),
     }
 }
@@ -159,13 +159,13 @@ mod tests {
 
     #[test]
     fn another_type_of_name_is_seen() {
-        let mail = tlv(Tag::Sequence, &[&tlv(implicit(1), &[b"a@b"])]);
+        let mail = tlv(Tag::Sequence, &[&tlv(ctx_primitive(1), &[b"a@b"])]);
         assert_ne!(AltNames::from_der(&mail).unwrap(), AltNames::default());
         // As long as an address, and none.
-        let mail = tlv(Tag::Sequence, &[&tlv(implicit(1), &[b"a@bc"])]);
+        let mail = tlv(Tag::Sequence, &[&tlv(ctx_primitive(1), &[b"a@bc"])]);
         assert_eq!(AltNames::from_der(&mail).unwrap().as_slice(), [AltName::Other]);
         // An address of a length that no address has.
-        let odd = tlv(Tag::Sequence, &[&tlv(implicit(IP_ADDRESS), &[&[1; 5]])]);
+        let odd = tlv(Tag::Sequence, &[&tlv(ctx_primitive(IP_ADDRESS), &[&[1; 5]])]);
         assert_eq!(AltNames::from_der(&odd).unwrap().as_slice(), [AltName::Other]);
         assert!(AltNames::from_der(b"\x30\x80").is_err());
     }

@@ -3,7 +3,7 @@
 use der::Tag;
 
 use super::{AltNames, Extensions, Name, name};
-use crate::asn1::{self, Fields, oid};
+use crate::asn1::{self, Reader, oid};
 
 /// A PKCS#10 request, as far as it is compared with our own.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl<'a> Request<'a> {
     /// # Errors
     /// Whatever is not strict DER of that shape.
     pub fn from_der(der: &'a [u8]) -> asn1::Result<Self> {
-        let mut fields = Fields::of_sequence(der)?;
+        let mut fields = Reader::of_sequence(der)?;
         let info = fields.expect(Tag::Sequence)?;
         fields.any()?; // signatureAlgorithm
         let signature = fields.any()?.bit_string()?;

@@ -29,9 +29,9 @@ fn extension(id: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
 fn certificate(version: Option<u8>, subject: &[Vec<u8>], extensions: &[Vec<u8>]) -> Vec<u8> {
     let algorithm = sequence(&[&tlv(Tag::ObjectIdentifier, &[oid::ECDSA_SHA256])]);
     let validity = TIMES.map(|(time, _)| tlv(Tag::UtcTime, &[time.as_bytes()])).concat();
-    let listed = tlv(context(3), &[&sequence(&[&extensions.concat()])]);
+    let listed = tlv(ctx_constructed(3), &[&sequence(&[&extensions.concat()])]);
     let tbs = [
-        version.map_or_else(Vec::new, |number| tlv(context(0), &[&tlv(Tag::Integer, &[&[number]])])),
+        version.map_or_else(Vec::new, |number| tlv(ctx_constructed(0), &[&tlv(Tag::Integer, &[&[number]])])),
         tlv(Tag::Integer, &[&[1]]),
         algorithm.clone(),
         sequence(&[&attribute(oid::COMMON_NAME, Tag::Utf8String, b"issuer")]),
@@ -80,11 +80,14 @@ fn a_certificate_older_than_extensions_is_a_ca_and_has_none() {
     let no_ca = [constraints(&[]), purposes(&[oid::CLIENT_AUTH])];
     for version in [None, Some(0), Some(1)] {
         let old = Certificate::from_der(&certificate(version, &[], &no_ca)).unwrap();
-        assert!(old.may_issue && !old.is_ca && old.for_servers && !old.client_auth, "{version:?}");
+        assert!(
+            old.can_sign_certs && !old.is_ca && old.allows_server_auth && !old.client_auth,
+            "{version:?}"
+        );
     }
     let of_today = read(&no_ca);
-    assert!(!of_today.may_issue && !of_today.for_servers && of_today.client_auth);
-    assert!(!read(&[]).may_issue);
+    assert!(!of_today.can_sign_certs && !of_today.allows_server_auth && of_today.client_auth);
+    assert!(!read(&[]).can_sign_certs);
     assert!(Certificate::from_der(&certificate(Some(3), &[], &[])).is_err());
     assert!(Certificate::from_der(&certificate(Some(0xff), &[], &[])).is_err());
 }
@@ -112,7 +115,7 @@ fn a_ca_says_so_with_the_one_true_value() {
         (&[&number(&[0xff])[..]][..], false),
     ] {
         let read = read(&[constraints(parts)]);
-        assert_eq!((read.is_ca, read.may_issue), (is_ca, is_ca), "{parts:x?}");
+        assert_eq!((read.is_ca, read.can_sign_certs), (is_ca, is_ca), "{parts:x?}");
     }
     // Not DER; whoever reads it so, no CA comes out of it.
     assert!(
@@ -132,7 +135,7 @@ fn a_ca_says_so_with_the_one_true_value() {
 #[test]
 fn a_key_usage_forbids_to_sign_where_a_bit_of_it_is_set() {
     let (sign, others) = (KEY_CERT_SIGN, 0xff - KEY_CERT_SIGN);
-    for (bits, may_issue) in [
+    for (bits, can_sign_certs) in [
         (&[sign][..], true),
         (&[0xff], true),
         (&[others], false),
@@ -142,15 +145,15 @@ fn a_key_usage_forbids_to_sign_where_a_bit_of_it_is_set() {
         (&[0], true),
         (&[], true),
     ] {
-        assert_eq!(read(&[ca(), usage(bits)]).may_issue, may_issue, "{bits:x?}");
-        assert!(!read(&[usage(bits)]).may_issue, "no CA: {bits:x?}");
+        assert_eq!(read(&[ca(), usage(bits)]).can_sign_certs, can_sign_certs, "{bits:x?}");
+        assert!(!read(&[usage(bits)]).can_sign_certs, "no CA: {bits:x?}");
     }
 }
 
 #[test]
 fn purposes_are_for_servers_wherever_one_of_them_is() {
     let (server, client, any, other) = (oid::SERVER_AUTH, oid::CLIENT_AUTH, oid::ANY_PURPOSE, &[0x2a, 3][..]);
-    for (ids, for_servers) in [
+    for (ids, allows_server_auth) in [
         (&[server][..], true),
         (&[any], true),
         (&[client, server], true),
@@ -162,28 +165,28 @@ fn purposes_are_for_servers_wherever_one_of_them_is() {
     ] {
         let read = read(&[purposes(ids)]);
         let named = |id| ids.contains(&id);
-        assert_eq!(read.for_servers, for_servers, "{ids:x?}");
+        assert_eq!(read.allows_server_auth, allows_server_auth, "{ids:x?}");
         assert_eq!(
             (read.server_auth, read.client_auth, read.empty_usages),
             (named(server), named(client), ids.is_empty()),
             "{ids:x?}"
         );
     }
-    assert!(read(&[]).for_servers && !read(&[]).empty_usages);
+    assert!(read(&[]).allows_server_auth && !read(&[]).empty_usages);
 }
 
 #[test]
 fn a_critical_extension_that_go_does_not_know_makes_no_issuer() {
     for last in [14, 31, 32, 33, 35, 36, 54] {
         let read = read(&[ca(), extension(&[0x55, 0x1d, last], true, &[])]);
-        assert!(read.may_issue && !read.unknown_critical, "{last}");
+        assert!(read.can_sign_certs && !read.unknown_critical, "{last}");
     }
     for (id, critical, known) in
         [(UNKNOWN, true, false), (UNKNOWN, false, true), (&[0x55, 0x1e, 14], true, false)]
     {
         for listed in [[ca(), extension(id, critical, &[])], [extension(id, critical, &[]), ca()]] {
             let read = read(&listed);
-            assert_eq!((read.may_issue, read.unknown_critical), (known, !known), "{id:x?} {critical}");
+            assert_eq!((read.can_sign_certs, read.unknown_critical), (known, !known), "{id:x?} {critical}");
         }
     }
     let last = extension(&[0x55, 0x1d, 99], false, &[]);
@@ -193,7 +196,7 @@ fn a_critical_extension_that_go_does_not_know_makes_no_issuer() {
 
 #[test]
 fn name_constraints_are_kept_for_the_verifier() {
-    let inside = tlv(context(0), &[b"anything"]);
+    let inside = tlv(ctx_constructed(0), &[b"anything"]);
     let read_back = read(&[extension(oid::NAME_CONSTRAINTS, true, &sequence(&[&inside]))]);
     assert_eq!(read_back.name_constraints, Some(inside));
     assert!(!read_back.unknown_critical);

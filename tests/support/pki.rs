@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use der::Tag;
-use nodestrap::testing::asn1::{Fields, context, tlv};
+use nodestrap::testing::asn1::{Reader, ctx_constructed, tlv};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose,
     IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SigningKey as _, date_time_ymd,
@@ -225,7 +225,7 @@ impl ServerIdentity {
 /// What a certificate says without its extensions, as one of version 1 or 2, signed by `key` (RFC 5280, section 4.1).
 /// What openssl(1) makes of `x509 -req -signkey` depends on its age.
 pub fn old(der: &[u8], version: u8, key: &KeyPair) -> Vec<u8> {
-    let mut certificate = Fields::of_sequence(der).expect("a certificate");
+    let mut certificate = Reader::of_sequence(der).expect("a certificate");
     let mut tbs = certificate.any().expect("what is signed").fields();
     let algorithm = certificate.any().expect("an algorithm").raw;
     let mut kept = match version {
@@ -233,7 +233,7 @@ pub fn old(der: &[u8], version: u8, key: &KeyPair) -> Vec<u8> {
         _ => vec![0xa0, 3, 2, 1, version - 1],
     };
     while let Some(field) = tbs.read().expect("a field") {
-        let is_numbered = [context(0), context(3)].contains(&field.tag);
+        let is_numbered = [ctx_constructed(0), ctx_constructed(3)].contains(&field.tag);
         kept.extend_from_slice(if is_numbered { &[] } else { field.raw });
     }
     let tbs = tlv(Tag::Sequence, &[&kept]);

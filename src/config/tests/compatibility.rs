@@ -59,12 +59,12 @@ fn no_effect(join: &JoinConfig) -> Option<&str> {
 #[test]
 fn what_has_no_effect_is_named_in_one_line_in_every_source() {
     let scratch = crate::disk::Scratch::new("compatibility-named");
-    for (line, surroundings, source) in sources(&format!("{LINE} {OTHERS}"), &scratch) {
-        let join = join_in(&line, &surroundings);
+    for (line, sources, source) in sources(&format!("{LINE} {OTHERS}"), &scratch) {
+        let join = join_in(&line, &sources);
         let named = NAMED.map(|flag| format!("{flag}{source}")).join(", ");
         assert_eq!(no_effect(&join), Some(named.as_str()));
         assert!(!join.warnings.concat().contains("0123456789abcdefabcdef"), "a key is not shown");
-        let strict = join_in(&format!("{line} --strict"), &surroundings);
+        let strict = join_in(&format!("{line} --strict"), &sources);
         assert_eq!(strict.warnings, join.warnings, "what kubeadm itself writes is no mistake");
     }
     let nothing = "--ignore-preflight-errors= --skip-phases= --vmodule= --control-plane=false --rootfs=";
@@ -80,8 +80,8 @@ fn what_cannot_be_left_out_is_refused_by_name_in_every_source() {
         ("--skip-phases preflight,kubelet-start", "--skip-phases", "kubelet-start cannot be skipped"),
         ("--skip-phases hunter2", "--skip-phases", "not a phase of kubeadm join"),
     ] {
-        for (line, surroundings, source) in sources(&format!("{LINE} {flags}"), &scratch) {
-            let error = parse_in(&line, &surroundings).unwrap_err();
+        for (line, sources, source) in sources(&format!("{LINE} {flags}"), &scratch) {
+            let error = parse_in(&line, &sources).unwrap_err();
             assert!(error.help().is_some() && error.kind() == ErrorKind::Usage);
             let text = error.to_string();
             assert!(text.contains(&format!("{shown}{source}")) && text.contains(words), "{text}");
@@ -113,7 +113,7 @@ fn phases_that_do_not_exist_here_may_be_skipped() {
 #[test]
 fn the_role_is_told_from_flags_and_configuration() {
     let config = |line: &str| configured(&CONFIGURATION.replace("patches: null", line));
-    for (line, surroundings, role) in [
+    for (line, sources, role) in [
         (LINE, SettingSources::default(), Some("worker")),
         ("join h:1", SettingSources::default(), Some("worker")),
         ("kubeadm join h:1 -v5 --token-file /nonexistent", SettingSources::default(), Some("worker")),
@@ -134,7 +134,7 @@ fn the_role_is_told_from_flags_and_configuration() {
         ("join h:1 --unknown", SettingSources::default(), None),
         ("join phase preflight", SettingSources::default(), None),
     ] {
-        let said = match parse_in(&format!("{line} --print-role"), &surroundings) {
+        let said = match parse_in(&format!("{line} --print-role"), &sources) {
             Ok(Command::PrintRole(role)) => Some(role),
             Ok(other) => panic!("{other:?}"),
             Err(_) => None,
@@ -191,7 +191,7 @@ fn document(path: &str) -> String {
 
 /// What one row says of a join with it: the settings, the line of what has no effect, or the error.
 fn said(name: &str) -> Result<(String, String)> {
-    let (line, surroundings) = match name.strip_prefix("--").or(name.strip_prefix('-')) {
+    let (line, sources) = match name.strip_prefix("--").or(name.strip_prefix('-')) {
         Some(flag) => {
             let is_switch = Flag::named(flag).is_none_or(|(flag, _)| flag.row().kind == Kind::Switch);
             let value = match flag {
@@ -209,7 +209,7 @@ fn said(name: &str) -> Result<(String, String)> {
         None => ("join --with-kubelet-config".to_owned(), configured(&document(name))),
     };
     let mut invocation = Invocation::default();
-    invocation.read(line.split_whitespace().map(OsString::from), &surroundings)?;
+    invocation.read(line.split_whitespace().map(OsString::from), &sources)?;
     let settings = invocation.settings.print();
     match Command::of(&invocation)? {
         Command::Join(join) => Ok((settings, no_effect(&join).unwrap_or_default().to_owned())),

@@ -32,9 +32,9 @@ fn a_url_is_not_read_before_the_join() {
 #[test]
 fn a_join_line_that_is_none_is_told_with_its_source() {
     for line in ["h:1 --token abcdef.0123456789abcdef", "check", "", "kubeadm token list"] {
-        let surroundings =
+        let sources =
             SettingSources { join: Some(Secret::new(line.to_owned())), ..SettingSources::default() };
-        let text = parse_in("join", &surroundings).unwrap_err().to_string();
+        let text = parse_in("join", &sources).unwrap_err().to_string();
         assert!(text.contains("NODESTRAP_JOIN: expected a \"kubeadm join\" command"), "{line}: {text}");
     }
 }

@@ -6,7 +6,7 @@ use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_gid, set_thread_res_uid};
 
 use super::*;
-use crate::disk::outside::may_follow;
+use crate::disk::caller_file::may_follow;
 
 /// The user of these tests, and another one.
 const USER: u32 = 65_534;
@@ -41,7 +41,7 @@ fn links_of_root_and_of_the_users_own_are_followed_where_everybody_may_write() {
     std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o1777)).unwrap();
     for (name, _, is_followed) in links {
         let path = shared.join(name);
-        let opened = as_user(move || open_outside(&path).is_ok());
+        let opened = as_user(move || open_caller_file(&path).is_ok());
         assert!(opened.is_none_or(|opened| opened == is_followed), "{name}");
     }
 }

@@ -281,7 +281,7 @@ fn a_refusal_shows_no_credentials_and_its_wish_is_bounded() {
     };
     let shown = failure("HTTP/1.1 503 Basic dXNlcjpodW50ZXIyMg== is user:hunter22, hunter22\r\n\r\n");
     assert!(shown.chain()[0].ends_with("(Basic *** is ***, ***; empty response)"), "{shown}");
-    for (headers, wish) in [
+    for (headers, retry_after) in [
         ("Retry-After: 2", Some(2)),
         ("retry-after: 3600", Some(5)),
         ("Retry-After: 99999999999999999999999", Some(5)),
@@ -290,7 +290,7 @@ fn a_refusal_shows_no_credentials_and_its_wish_is_bounded() {
         ("Retry-After: soon", None),
     ] {
         let retry = failure(&format!("HTTP/1.1 429 Busy\r\n{headers}\r\n\r\n")).retry();
-        assert_eq!(retry, Retry::UntilDeadline(wish.map(std::time::Duration::from_secs)), "{headers}");
+        assert_eq!(retry, Retry::UntilDeadline(retry_after.map(std::time::Duration::from_secs)), "{headers}");
     }
 }
 

@@ -263,8 +263,8 @@ mod tests {
     #[test]
     fn a_line_that_is_too_long_ends_the_file() {
         let line = |length: usize| format!("10.0.0.1 {} api\n10.0.0.2 api\n", "x".repeat(length));
-        let most = usize::try_from(limits::HOSTS_LINE).unwrap() - "10.0.0.1  api\n".len();
-        assert_eq!(with(&line(most - 1), |sources| hosts(&sources, "api")).len(), 2);
-        assert_eq!(with(&line(most), |sources| hosts(&sources, "api")).len(), 0);
+        let max = usize::try_from(limits::HOSTS_LINE).unwrap() - "10.0.0.1  api\n".len();
+        assert_eq!(with(&line(max - 1), |sources| hosts(&sources, "api")).len(), 2);
+        assert_eq!(with(&line(max), |sources| hosts(&sources, "api")).len(), 0);
     }
 }

@@ -5,7 +5,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use ring::digest::{Context, SHA512_256};
 use serde_json::Value;
 
-use nodestrap::testing::asn1::{Fields, tlv};
+use nodestrap::testing::asn1::{Reader, tlv};
 use nodestrap::testing::csr::{CertificateRequest, CertificateTemplate};
 use nodestrap::testing::http::{Bearer, ServerUrl};
 use nodestrap::testing::kubeconfig::{self, BootstrapUser, Kubeconfig};
@@ -162,7 +162,7 @@ fn der(choices: &mut Choices<'_>) {
     let value = vec![choices.one(); length];
     let inner = tlv(der::Tag::OctetString, &[&value]);
     let outer = tlv(der::Tag::Sequence, &[&inner, &inner[..0], &tlv(der::Tag::Null, &[])]);
-    let mut fields = Fields::of_sequence(&outer).expect("what is written is read");
+    let mut fields = Reader::of_sequence(&outer).expect("what is written is read");
     let field = fields.expect(der::Tag::OctetString).expect("the octets");
     assert_eq!((field.value, field.raw), (&value[..], &inner[..]));
     assert_eq!(fields.expect(der::Tag::Null).expect("null").value, b"");

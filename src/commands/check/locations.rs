@@ -1,8 +1,8 @@
 //! Where secrets lie in images, beside the node's own files.
 
-/// What a secret in a place means.
+/// What a secret in a location means.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Location {
     /// The node's own: every machine of the image would have it.
     Node,
     /// Where nodestrap reads settings, or systemd its credentials: it may be meant.
@@ -13,10 +13,10 @@ pub(super) enum Place {
 }
 
 /// All of them, each a file or a directory. Where two lead to one file, the first decides.
-pub(super) const PLACES: [(Place, &[&str]); 3] = [
-    (Place::Node, &["/etc/kubernetes", "/var/lib/kubelet"]),
+pub(super) const LOCATIONS: [(Location, &[&str]); 3] = [
+    (Location::Node, &["/etc/kubernetes", "/var/lib/kubelet"]),
     (
-        Place::Settings,
+        Location::Settings,
         &[
             "/etc/nodestrap",
             "/etc/default/nodestrap",
@@ -33,7 +33,7 @@ pub(super) const PLACES: [(Place, &[&str]); 3] = [
         ],
     ),
     (
-        Place::Boot,
+        Location::Boot,
         &[
             // Units, their drop-ins, and what the manager gives all of them (systemd.unit(5), environment.d(5)).
             "/etc/systemd",

@@ -91,7 +91,7 @@ impl Root {
     ///
     /// # Errors
     /// A [`Stranger`] that others may write to, unless the root is only looked at, when it is noted as well.
-    pub(super) fn judge(&self, directory: BorrowedFd<'_>, names: &[OsString]) -> io::Result<()> {
+    pub(super) fn check(&self, directory: BorrowedFd<'_>, names: &[OsString]) -> io::Result<()> {
         let found = fs::fstat(directory)?;
         let owner = if others_can_write(directory, &found) {
             None
@@ -127,13 +127,13 @@ impl Root {
     /// Reads a regular file as [`Self::read`] does, and judges it.
     pub fn examine(&self, path: &str) -> io::Result<Option<Examined>> {
         let found = match self.walk(path, Goal::File) {
-            Ok((directory, name)) => directory.read_with_facts(&name)?,
+            Ok((directory, name)) => directory.read_with_metadata(&name)?,
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(e) => return Err(e),
         };
-        Ok(found.map(|(file, facts, bytes)| {
-            let is_safe = self.trusts(&facts) && !others_can_write(file.as_fd(), &facts);
-            let exposed = (facts.st_mode & 0o077 != 0).then_some(Exposed(file));
+        Ok(found.map(|(file, metadata, bytes)| {
+            let is_safe = self.trusts(&metadata) && !others_can_write(file.as_fd(), &metadata);
+            let exposed = (metadata.st_mode & 0o077 != 0).then_some(Exposed(file));
             Examined { bytes, is_safe, exposed }
         }))
     }

@@ -5,17 +5,17 @@ use super::*;
 const SERVER: &[u8] = include_bytes!("../../../tests/fuzz/pki/server.pem");
 const NODE: &[u8] = include_bytes!("../../../tests/fuzz/pki/node.pem");
 
-fn reply(status: u16, body: &[u8]) -> Reply {
-    Reply::of_proxy(status, body.to_vec(), String::new(), String::new())
+fn response(status: u16, body: &[u8]) -> Response {
+    Response::of_proxy(status, body.to_vec(), String::new(), String::new())
 }
 
 /// What comes of an answer with these headers.
-fn read(status: u16, headers: &[(&str, &str)], body: Vec<u8>) -> Result<Reply, ureq::Error> {
-    let mut response = Response::builder().status(status);
+fn read(status: u16, headers: &[(&str, &str)], body: Vec<u8>) -> Result<Response, ureq::Error> {
+    let mut response = http::Response::builder().status(status);
     for (name, value) in headers {
         response = response.header(*name, *value);
     }
-    Reply::read(response.body(ureq::Body::builder().data(body)).unwrap(), None, UNIX_EPOCH)
+    Response::read(response.body(ureq::Body::builder().data(body)).unwrap(), None, UNIX_EPOCH)
 }
 
 #[test]
@@ -35,13 +35,13 @@ fn a_body_is_read_up_to_the_limit_and_of_what_is_no_content_the_beginning() {
         (201, text(most + 2), Some(most)),
     ] {
         let is = (status, body.len());
-        assert_eq!(read(status, &[], body).map(|reply| reply.body.len()).ok(), length, "{is:?}");
+        assert_eq!(read(status, &[], body).map(|response| response.body.len()).ok(), length, "{is:?}");
     }
 }
 
 #[test]
 fn a_wish_is_that_of_the_header_or_else_of_the_status() {
-    let wish = |seconds: &str| {
+    let retry_after = |seconds: &str| {
         format!(r#"{{"kind":"Status","details":{{"retryAfterSeconds":{seconds}}}}}"#).into_bytes()
     };
     let header = &[("retry-after", "7")][..];
@@ -49,10 +49,10 @@ fn a_wish_is_that_of_the_header_or_else_of_the_status() {
     let dated = &[date[0], ("date", "Thu, 01 Jan 1970 00:00:18 GMT")][..];
     for (headers, body, seconds) in [
         (&[][..], Vec::new(), None),
-        (&[], wish("5"), Some(5)),
-        (&[], wish("\"5\""), None),
+        (&[], retry_after("5"), Some(5)),
+        (&[], retry_after("\"5\""), None),
         (&[], br#"{"kind":"List","details":{"retryAfterSeconds":5}}"#.to_vec(), None),
-        (header, wish("5"), Some(7)),
+        (header, retry_after("5"), Some(7)),
         (header, Vec::new(), Some(7)),
         (date, Vec::new(), Some(60)),
         (dated, Vec::new(), Some(42)),
@@ -65,10 +65,11 @@ fn a_wish_is_that_of_the_header_or_else_of_the_status() {
 #[test]
 fn who_answers_is_told_by_type_certificate_and_redirect() {
     let of = |status, media_type: &str, location: &str, leaf: &[u8]| {
-        let mut reply =
-            Reply::of_proxy(status, b"words".to_vec(), media_type.to_owned(), location.to_owned());
-        reply.leaf = Certificate::chain_from_pem(leaf).map(|chain| chain[0].der.clone()).unwrap_or_default();
-        reply.answerer()
+        let mut response =
+            Response::of_proxy(status, b"words".to_vec(), media_type.to_owned(), location.to_owned());
+        response.leaf =
+            Certificate::chain_from_pem(leaf).map(|chain| chain[0].der.clone()).unwrap_or_default();
+        response.answerer()
     };
     let names = |leaf: &[u8]| Certificate::chain_from_pem(leaf).unwrap().remove(0);
     let node = names(NODE).subject.to_string();
@@ -98,10 +99,10 @@ fn a_status_speaks_for_itself_and_anything_else_by_its_first_words() {
         (b"plain  text\n", "no media type: plain text"),
         (b"", "empty response"),
     ] {
-        assert_eq!(reply(500, body).text(), expected);
+        assert_eq!(response(500, body).text(), expected);
     }
-    assert_eq!(reply(200, br#"{"a":1,"b":2}"#).json(&["a"]).unwrap(), serde_json::json!({"a": 1}));
-    assert!(reply(200, b"[1]").json(&["a"]).is_none() && reply(200, b"").json(&["a"]).is_none());
+    assert_eq!(response(200, br#"{"a":1,"b":2}"#).json(&["a"]).unwrap(), serde_json::json!({"a": 1}));
+    assert!(response(200, b"[1]").json(&["a"]).is_none() && response(200, b"").json(&["a"]).is_none());
 }
 
 #[test]
@@ -118,7 +119,7 @@ fn of_a_page_the_words_are_told_without_tags_styles_and_scripts() {
         (b"a < b > c", false, "a < b > c"),
         (b"", false, "no words"),
     ] {
-        assert_eq!((reply(200, body).is_page(), first_words(body).as_str()), (is_page, expected));
+        assert_eq!((response(200, body).is_page(), first_words(body).as_str()), (is_page, expected));
     }
     let most = "x".repeat(limits::PAGE_TEXT);
     assert_eq!(first_words(most.as_bytes()).ends_with('…'), sanitize(&most).ends_with('…'));
@@ -143,13 +144,13 @@ fn each_status_has_its_failure_and_its_end() {
         (600, ErrorKind::Denied, Retry::Never, false),
         (301, ErrorKind::Denied, Retry::Never, false),
     ] {
-        let reply = reply(status, b"");
-        let error = reply.failure(Step::Discovery, "it");
-        assert_eq!((error.kind(), error.retry(), reply.is_busy()), (failure, retry, is_busy), "{status}");
+        let response = response(status, b"");
+        let error = response.failure(Step::Discovery, "it");
+        assert_eq!((error.kind(), error.retry(), response.is_busy()), (failure, retry, is_busy), "{status}");
     }
     // The advice is one for each.
     let advice = |status| {
-        let told = reply(status, b"").failure(Step::Discovery, "it").to_string();
+        let told = response(status, b"").failure(Step::Discovery, "it").to_string();
         told.replace(&status.to_string(), "")
     };
     let all = [401, 403, 404, 409, 422, 429, 301].map(advice);

@@ -17,11 +17,11 @@ use super::directory::{Directory, identity, is_own};
 use super::{DIRECTORY, components};
 use crate::limits;
 
-/// A handle that only marks a place: a directory on the way need not be readable, and what is no directory is not opened.
-const PLACE: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+/// A handle that only marks a location (open(2), `O_PATH`): a directory on the way need not be readable, and what is no directory is not opened.
+const LOCATION: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Where a path leads.
-struct Place {
+struct Location {
     directory: OwnedFd,
     /// In the directory. Not `.`, and no link but one that the kernel itself resolves (proc(5), `/proc/PID/fd`).
     name: OsString,
@@ -31,7 +31,7 @@ struct Place {
     is_behind_link: bool,
 }
 
-impl Place {
+impl Location {
     fn has(&self, kind: FileType) -> bool {
         self.found.is_some_and(|found| FileType::from_raw_mode(found.st_mode) == kind)
     }
@@ -65,12 +65,12 @@ impl Place {
 ///
 /// # Errors
 /// The system's, and for a link of another user on the way.
-pub fn open_outside(path: &Path) -> io::Result<File> {
-    let place = walk(path, true)?;
-    if place.found.is_none() {
+pub fn open_caller_file(path: &Path) -> io::Result<File> {
+    let location = walk(path, true)?;
+    if location.found.is_none() {
         return Err(io::ErrorKind::NotFound.into());
     }
-    place.open(OFlags::RDONLY | OFlags::NONBLOCK)
+    location.open(OFlags::RDONLY | OFlags::NONBLOCK)
 }
 
 /// Writes a file that is the caller's own, not the node's: atomically where a regular file belongs, so that a power cut
@@ -79,27 +79,27 @@ pub fn open_outside(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// The system's, and for a link of another user on the way.
-pub fn write_outside(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
+pub fn write_caller_file(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
     // By descriptor: a socket, such as that of systemd's journal, cannot be opened by name.
     match path.to_str() {
         Some("-" | "/dev/stdout") => return io::stdout().write_all(bytes),
         Some("/dev/stderr") => return io::stderr().write_all(bytes),
         _ => {}
     }
-    let place = walk(path, true)?;
-    if place.found.is_some() && (place.is_behind_link || !place.has(FileType::RegularFile)) {
-        let mut file = place.open(OFlags::WRONLY | OFlags::NONBLOCK)?;
+    let location = walk(path, true)?;
+    if location.found.is_some() && (location.is_behind_link || !location.has(FileType::RegularFile)) {
+        let mut file = location.open(OFlags::WRONLY | OFlags::NONBLOCK)?;
         if file.metadata()?.is_file() {
             file.set_len(0)?;
         }
         return file.write_all(bytes);
     }
-    let name = place.name()?;
+    let name = location.name()?;
     // Several runs may report into one directory, or one file. What a killed run has left under such a name stays: the
     // directory may be shared with other machines or PID namespaces, where no look at this one's processes tells whether
     // that run still writes. It is small and holds no secret.
     let temporary = format!(".{name}.{}.new", std::process::id());
-    place.directory()?.replace_by(&temporary, name, mode, bytes)
+    location.directory()?.replace_by(&temporary, name, mode, bytes)
 }
 
 /// Removes a file that is the caller's own, durably, unless it is something else than a regular file: a FIFO, a link.
@@ -107,11 +107,11 @@ pub fn write_outside(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 /// The system's, and for a link of another user on the way. A file that is not there is no error.
-pub fn remove_outside(path: &Path) -> io::Result<bool> {
+pub fn remove_caller_file(path: &Path) -> io::Result<bool> {
     match walk(path, false) {
-        Ok(place) if place.found.is_none() => Ok(true),
-        Ok(place) if place.has(FileType::RegularFile) => {
-            place.directory()?.remove(place.name()?).map(|()| true)
+        Ok(location) if location.found.is_none() => Ok(true),
+        Ok(location) if location.has(FileType::RegularFile) => {
+            location.directory()?.remove(location.name()?).map(|()| true)
         }
         Ok(_) => Ok(false),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
@@ -120,27 +120,27 @@ pub fn remove_outside(path: &Path) -> io::Result<bool> {
 }
 
 /// Finds where a path leads; `follows` says whether a link at its end is followed.
-fn walk(path: &Path, follows: bool) -> io::Result<Place> {
-    let top = || fs::open("/", PLACE | OFlags::DIRECTORY, Mode::empty());
+fn walk(path: &Path, follows: bool) -> io::Result<Location> {
+    let top = || fs::open("/", LOCATION | OFlags::DIRECTORY, Mode::empty());
     let root = top()?;
     let owner = fs::fstat(&root)?.st_uid;
     let mut directory =
-        if path.is_absolute() { root } else { fs::open(".", PLACE | OFlags::DIRECTORY, Mode::empty())? };
+        if path.is_absolute() { root } else { fs::open(".", LOCATION | OFlags::DIRECTORY, Mode::empty())? };
     let mut rest: VecDeque<OsString> = components(path.as_os_str()).collect();
     let (mut links_left, mut is_behind_link) = (limits::LINKS, false);
     while let Some(name) = rest.pop_front() {
         let is_last = rest.is_empty();
-        let entry = match fs::openat(&directory, &name, PLACE, Mode::empty()) {
+        let entry = match fs::openat(&directory, &name, LOCATION, Mode::empty()) {
             Ok(entry) => entry,
             Err(Errno::NOENT) if is_last => {
-                return Ok(Place { directory, name, found: None, is_behind_link });
+                return Ok(Location { directory, name, found: None, is_behind_link });
             }
             Err(errno) => return Err(errno.into()),
         };
         let found = fs::fstat(&entry)?;
         let is_link = FileType::from_raw_mode(found.st_mode) == FileType::Symlink;
         if is_last && !(is_link && follows) {
-            return Ok(Place { directory, name, found: Some(found), is_behind_link });
+            return Ok(Location { directory, name, found: Some(found), is_behind_link });
         }
         if !is_link {
             directory = entry;
@@ -155,9 +155,9 @@ fn walk(path: &Path, follows: bool) -> io::Result<Place> {
         // Where those of procfs lead, their text does not say.
         if fs::fstatfs(&directory)?.f_type == PROC_SUPER_MAGIC {
             if is_last {
-                return Ok(Place { directory, name, found: Some(found), is_behind_link });
+                return Ok(Location { directory, name, found: Some(found), is_behind_link });
             }
-            directory = fs::openat(&directory, &name, PLACE.difference(OFlags::NOFOLLOW), Mode::empty())?;
+            directory = fs::openat(&directory, &name, LOCATION.difference(OFlags::NOFOLLOW), Mode::empty())?;
             continue;
         }
         let target = OsString::from_vec(fs::readlinkat(&entry, "", Vec::new())?.into_bytes());

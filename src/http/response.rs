@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
-use ureq::http::Response;
+use ureq::http;
 use ureq::http::header::{AsHeaderName, CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
 
 use super::retry_after;
@@ -16,7 +16,7 @@ use crate::x509::Certificate;
 
 /// A status and a body of at most [`limits::BODY_BYTES`].
 #[derive(Debug)]
-pub struct Reply {
+pub struct Response {
     /// The HTTP status.
     pub status: u16,
     /// The body, whole.
@@ -30,10 +30,10 @@ pub struct Reply {
     has_jwt: bool,
 }
 
-impl Reply {
+impl Response {
     /// Reads an answer whose server has shown `leaf`. `now` is for an answer that does not tell its own time.
     pub(super) fn read(
-        response: Response<ureq::Body>,
+        response: http::Response<ureq::Body>,
         leaf: Option<&[u8]>,
         now: SystemTime,
     ) -> Result<Self, ureq::Error> {
@@ -43,12 +43,12 @@ impl Reply {
         let retry_after = retry_after::delay(&text_of(headers, RETRY_AFTER), Some(sent));
         let (media_type, location) = (text_of(headers, CONTENT_TYPE), text_of(headers, LOCATION));
         // One byte more than allowed tells a body that ends at the limit from one that goes on.
-        let most = limits::BODY_BYTES + 1;
+        let max = limits::BODY_BYTES + 1;
         // In one piece where its length is told: a buffer that grows is there twice for a moment.
         let length = response.body().content_length().unwrap_or(0);
-        let mut body = Vec::with_capacity(usize::try_from(length).unwrap_or(most).min(most));
-        let mut source = response.into_body().into_with_config().limit(most as u64).reader();
-        read::to_end(&mut source, &mut body, most)?;
+        let mut body = Vec::with_capacity(usize::try_from(length).unwrap_or(max).min(max));
+        let mut source = response.into_body().into_with_config().limit(max as u64).reader();
+        read::to_end(&mut source, &mut body, max)?;
         if body.len() > limits::BODY_BYTES {
             if status == 200 && !is_page(&body) {
                 return Err(ureq::Error::BodyExceedsLimit(limits::BODY_BYTES as u64));
@@ -158,10 +158,10 @@ impl Reply {
     /// The failure that an answer to an authenticated request stands for (protocol of `k8s.io/apimachinery`'s
     /// `pkg/api/errors`): 401 and 403 may heal briefly, 429 and 5xx until the deadline, 422 and the rest never.
     pub fn failure(&self, step: Step, what: &str) -> Error {
-        let wish = self.retry_after();
+        let retry_after = self.retry_after();
         let (failure, retry) = match self.status {
-            401 | 403 => (ErrorKind::Refused, Retry::Briefly(wish)),
-            429 | 500..=599 => (ErrorKind::Unreachable, Retry::UntilDeadline(wish)),
+            401 | 403 => (ErrorKind::Refused, Retry::Briefly(retry_after)),
+            429 | 500..=599 => (ErrorKind::Unreachable, Retry::UntilDeadline(retry_after)),
             _ => (ErrorKind::Denied, Retry::Never),
         };
         let (meaning, help) = match self.status {
@@ -209,9 +209,9 @@ fn is_page(body: &[u8]) -> bool {
 
 /// The beginning of a text, fit for one line; of a page its words without the tags; never empty.
 pub fn first_words(body: &[u8]) -> String {
-    let most = body.len().min(limits::PAGE_TEXT);
-    let mut text = String::from_utf8_lossy(&body[..most]).into_owned();
-    if most < body.len() {
+    let max = body.len().min(limits::PAGE_TEXT);
+    let mut text = String::from_utf8_lossy(&body[..max]).into_owned();
+    if max < body.len() {
         text.push('…');
     }
     if is_page(body) {
