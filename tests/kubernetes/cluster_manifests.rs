@@ -13,22 +13,33 @@ use crate::{
     kubelet_check,
 };
 
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/image/cluster");
+pub const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/image/cluster");
 
-/// The commands of the README for once, and those for each token.
-fn commands() -> [String; 2] {
+/// The commands of the README: for once, for each token, and for JWTs.
+pub fn commands() -> [String; 3] {
     let readme = fs::read_to_string(format!("{FOLDER}/README.md")).unwrap();
     let mut blocks = readme.split("   ```sh\n").skip(1).map(|rest| {
         let block = rest.split("   ```\n").next().expect("a first part");
         block.lines().map(|line| line.trim_start_matches("   ")).collect::<Vec<_>>().join("\n")
     });
-    let found = [(); 2].map(|()| blocks.next().expect("two blocks"));
+    let found = [(); 3].map(|()| blocks.next().expect("three blocks"));
     assert!(blocks.next().is_none(), "each block is run");
     found
 }
 
+/// What the commands for once need to know of this cluster.
+pub fn values(cluster: &Cluster) -> String {
+    format!("server=https://{} ca={}\n", cluster.address(), cluster.scratch.file("pki/ca.crt"))
+}
+
+/// Commands with these values instead of the README's.
+pub fn with_values(values: &str, commands: &str) -> String {
+    let (_, rest) = commands.split_once('\n').expect("the values come first");
+    format!("{values}{rest}")
+}
+
 /// Runs commands in the folder, with `kubectl` for this cluster and `nodestrap`: what they print.
-fn shell(cluster: &Cluster, script: &str) -> String {
+pub fn shell(cluster: &Cluster, script: &str) -> String {
     let own = nodestrap();
     let tools = [programs(), own.parent().unwrap()].map(|folder| folder.display().to_string()).join(":");
     let mut bash = Command::new("bash");
@@ -49,10 +60,9 @@ fn a_cluster_without_kubeadm_is_joined_as_its_readme_says() {
         controllers: "*,bootstrapsigner,tokencleaner",
         ..Options::default()
     });
-    let [once, token] = commands();
-    let values = format!("server=https://{} ca={}\n", cluster.address(), cluster.scratch.file("pki/ca.crt"));
-    let (_, once) = once.split_once('\n').expect("the values come first");
-    let once = format!("{values}{once}");
+    let [once, token, _] = commands();
+    let values = values(&cluster);
+    let once = with_values(&values, &once);
     shell(&cluster, &once);
     // Once more, as somebody does who is not sure.
     shell(&cluster, &once);

@@ -94,7 +94,7 @@ impl Cluster {
             .arg("--audit-log-maxsize=100000");
         match self.options.anonymous {
             Anonymous::Any => command.arg("--anonymous-auth=true"),
-            Anonymous::ClusterInfo => {
+            Anonymous::ClusterInfo | Anonymous::By(_) => {
                 command.arg(format!("--authentication-config={}", self.scratch.file("authentication.yaml")))
             }
             Anonymous::Nothing => command.arg("--anonymous-auth=false"),
