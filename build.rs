@@ -48,7 +48,7 @@ fn main() {
     let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
     println!("cargo::rustc-env=NODESTRAP_COMMIT={commit}");
 
-    // No machine that runs this program can have an earlier time than this; see `join::after_build`.
+    // No machine that runs this program can have an earlier time than this; see `trust::check_not_before_build_date`.
     let time = std::env::var("SOURCE_DATE_EPOCH").ok().filter(|time| time.parse::<u64>().is_ok());
     let time = time.or_else(|| git(&["log", "-1", "--format=%ct"])).unwrap_or_else(|| "0".to_owned());
     println!("cargo::rustc-env=NODESTRAP_BUILD_TIME={time}");

@@ -1,7 +1,8 @@
 //! What the program is called with: flags, and the other sources of settings, before they mean anything.
 //!
-//! Flags and spellings are those of `kubeadm join` (`cmd/kubeadm/app/cmd/join.go`), so that the command that
-//! `kubeadm token create --print-join-command` prints is taken as it is. One table has them all ([`Flag`]).
+//! Flags and spellings are those of `kubeadm join` (`cmd/kubeadm/app/cmd/join.go`), so that the command that `kubeadm
+//! token create --print-join-command` prints is taken as it is. One table has them all ([`Flag`]): a flag is one row of
+//! it.
 
 mod args;
 mod duration;

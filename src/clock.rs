@@ -1,5 +1,5 @@
-//! The clock, which is passed in: wall time for certificates, a running time for deadlines, sleep, and chance, by which
-//! a fleet that boots at one moment spreads out.
+//! The clock, which is passed in: wall time for certificates, a running time for deadlines, sleep, and randomness, by which
+//! machines booting together do not ask together.
 
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime};

@@ -16,8 +16,8 @@ use crate::x509::{key_name, utc};
 
 pub use check::check;
 
-/// `ca-hash`: prints the pin of each certificate's key, in the order of the file, as `--discovery-token-ca-cert-hash` takes it
-/// (`cmd/kubeadm/app/util/pubkeypin`).
+/// `ca-hash`: prints the pin of each certificate's key, in the order of the file, as `--discovery-token-ca-cert-hash`
+/// takes it (`cmd/kubeadm/app/util/pubkeypin`).
 ///
 /// # Errors
 /// [`crate::error::ErrorKind::Files`] when the output cannot be printed.
@@ -27,8 +27,8 @@ pub fn ca_hash(authorities: &CaBundle, log: &Log, report: &mut Report) -> Result
     Ok(Success::Hashed)
 }
 
-/// `verify`: verifies signature, content and pins as a join does, and prints what they vouch for: the server, and each CA with its
-/// pin, subject and validity. `info` is as little trusted as in a join.
+/// `verify`: verifies signature, content and pins as a join does, and prints what they vouch for: the server, and each
+/// CA with its pin, subject and validity. `info` is as little trusted as in a join.
 ///
 /// # Errors
 /// Why a join would not trust it, at once: nothing is waited for. [`crate::error::ErrorKind::Files`] when the output cannot

@@ -1,4 +1,6 @@
 //! What settings mean together: the one command that is asked for, and of a join all that it goes by ([`JoinConfig`]).
+//!
+//! Each flag that a join knows is a field here, in its own type: no stage reads a setting by its name.
 
 mod discovery;
 mod method;

@@ -1,6 +1,7 @@
 //! Which cluster: found, and trusted, until the deadline.
 //!
-//! [`Method`] says how. [`find`] asks endpoints one after the other, pauses between rounds of them, and verifies what it gets
+//! [`Method`] says how: another way to find a cluster is a variant of it, which [`crate::config`] chooses by the settings and
+//! [`find`] follows. [`find`] asks endpoints one after the other, pauses between rounds of them, and verifies what it gets
 //! by the clock as it is at each attempt. What is signed and what is merely configured stay apart to the end.
 
 mod endpoints;

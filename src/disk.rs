@@ -1,4 +1,4 @@
-//! The node's disk below a root: paths that cannot lead out of it, and writes that are whole or not there at all.
+//! The node's disk below a root: paths that cannot lead out of it, and writes that are complete or not there at all.
 //!
 //! Every path is walked component by component on directory handles. Symbolic links are followed as a process inside
 //! the root would follow them: an absolute target starts at the root again, `..` stops there. Works on every kernel;

@@ -1,7 +1,9 @@
 //! What can go wrong: a failure's kind decides the exit code, its retry class decides whether time can heal it.
 //!
+//! [`ErrorKind`] and [`EXIT_CODES`] are all that has to change for a new exit code in `src/`; help and report follow.
+//!
 //! An error names the step, the thing and the next action, and keeps its cause. No error text holds a secret:
-//! messages are built from checked, public values, and what a server said is cut and cleaned by [`sanitize`].
+//! messages are built from checked, public values, and what a server sent is cut and cleaned by [`sanitize`].
 
 use std::borrow::Cow;
 use std::error::Error as StdError;

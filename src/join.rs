@@ -1,4 +1,9 @@
 //! The whole join, from top to bottom: [`join`] is the pipeline, and [`enroll`] the part of it that makes a machine a node.
+//!
+//! The stages do the work and know nothing of each other: [`crate::discovery`] finds the cluster and trusts it,
+//! [`crate::kubelet`] asks it, [`crate::csr`] gets the certificates, [`crate::node`] has the files. What comes before what
+//! is decided here and nowhere else: nothing is requested of a cluster that is not trusted, what the cluster refuses leaves
+//! no file, kubelet.conf comes last. What depends on flags is decided here too, by [`JoinConfig`].
 
 mod client_cert;
 mod run;

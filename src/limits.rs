@@ -1,4 +1,4 @@
-//! Every time-out, size and count that bounds the program's work, with the source of its value.
+//! Every timeout, size and count that bounds the program's work, with the source of its value.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

@@ -1,8 +1,10 @@
-//! The node's files: what a kubelet starts from, in the order in which they become true.
+//! The node's files: what a kubelet starts from, in the order in which they are written.
 //!
-//! The key before it is used; ca.crt, and bootstrap-kubelet.conf where it is needed; the pair and its link; kubelet.conf
-//! last, the commit point: where it is, the identity is complete. Then what is not needed any more goes. Each is durable
-//! before the next has its name.
+//! The key before it is used; ca.crt, and bootstrap-kubelet.conf where it is needed; certificate and key, and their link;
+//! kubelet.conf last, the commit point: where it is, the kubelet credentials are complete. Then what is not needed any more
+//! goes. Each is durable before the next has its name.
+//!
+//! Where each file is, [`Layout`] says. [`NodeFiles::state`] tells what is there, without any network.
 
 mod ca_file;
 mod state;

@@ -1,5 +1,5 @@
-//! The program: what a process has comes in here, time, network and environment; one command runs; one report and one exit
-//! code go out.
+//! The program: the process's arguments, environment, clock and network come in here and are passed on; one command runs; one
+//! report and one exit code go out.
 
 use std::path::Path;
 use std::process::ExitCode;

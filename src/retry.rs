@@ -1,5 +1,5 @@
-//! Retrying: for what can heal, until the deadline, with capped exponential pauses and full jitter. It computes; its callers
-//! speak and sleep.
+//! Retrying: for what is retryable, until the deadline, with capped exponential pauses and full jitter. It computes;
+//! its callers speak and sleep.
 
 use std::time::Duration;
 

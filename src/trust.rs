@@ -1,4 +1,4 @@
-//! The trust decision: from an answer that anybody may have sent to a cluster whose CA and server are known.
+//! The trust decision: from a response that anybody may have sent to a cluster whose CA and server are known.
 //!
 //! In this order: the signature with the token over the raw bytes ([`jws`]); the content, strictly; whether a CA's key is
 //! pinned ([`ca`]), which makes a [`SignedCluster`]; the chain and host name of the very connection that delivered the

@@ -1,4 +1,4 @@
-//! Settings: what was said, by whom, before it means anything.
+//! Settings: each with its value and its source, before it means anything.
 //!
 //! Every source, from a JoinConfiguration to the command line, says the same things under the same names, those of the
 //! flags. The source of higher precedence wins whatever the order in which sources are read.

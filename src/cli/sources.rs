@@ -1,7 +1,7 @@
-//! Sources beside the command line: each carries one whole thing, a token, a join line or a configuration.
+//! Sources beside the command line: each holds a complete value, a token, a join command or a configuration.
 //!
-//! There is no key per field: what a cluster's administrator hands out is one line or one file, and it is passed on as
-//! it is.
+//! There is no key per field: what a cluster's administrator hands out is one command or one file, and it is passed on
+//! as it is.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

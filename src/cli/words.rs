@@ -1,4 +1,4 @@
-//! A line to words: by a POSIX shell's rules, for join lines, and by systemd's, for `$NODESTRAP_ARGS` in its unit.
+//! A line to words: by a POSIX shell's rules, for join commands, and by systemd's, for `$NODESTRAP_ARGS` in its unit.
 
 use crate::limits;
 

@@ -1,4 +1,4 @@
-//! `check`: what an image must not hold before machines are made of it, and what it should.
+//! `check`: what an image must not contain before machines are made of it, and what it should.
 //!
 //! What makes two machines one (an identity, a key) is an error; what ties an image to one cluster, and what a kubelet
 //! will miss, is a warning. The image is foreign: a link in it never leads out of it, nothing in it is written, and no

@@ -1,4 +1,4 @@
-//! The discovery method, method when a run needs it: a joined node needs nothing that only a join does.
+//! The discovery method, decided when a run needs it: a joined node needs nothing that only a join does.
 
 use std::cell::OnceCell;
 

@@ -1,4 +1,4 @@
-//! The ways to find a cluster, each with what it needs.
+//! The discovery methods, each with what it needs.
 
 use std::time::SystemTime;
 

@@ -1,6 +1,6 @@
-//! Files that are the caller's own, not the node's: at paths of the system, which he answers for. Links on the way that
-//! another user has made are not followed: the kernel's own guard (`fs.protected_symlinks`, proc_sys_fs(5)) is off by
-//! default, and knows sticky directories only.
+//! Files that are the caller's own, not the node's: at paths of the system, for which the caller answers. Links on the
+//! way that another user has made are not followed: the kernel's own guard (`fs.protected_symlinks`, proc_sys_fs(5)) is
+//! off by default, and knows sticky directories only.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -17,7 +17,8 @@ use super::directory::{Directory, identity, is_own};
 use super::{DIRECTORY, components};
 use crate::limits;
 
-/// A handle that only marks a location (open(2), `O_PATH`): a directory on the way need not be readable, and what is no directory is not opened.
+/// A handle that only marks a location (open(2), `O_PATH`): a directory on the way need not be readable, and what is no
+/// directory is not opened.
 const LOCATION: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Where a path leads.

@@ -1,4 +1,4 @@
-//! One open directory: files that are whole or not there at all, and when they are durable.
+//! One open directory: files that are complete or not there at all, and when they are durable.
 
 use std::cell::RefCell;
 use std::ffi::OsStr;

@@ -1,7 +1,7 @@
 //! Whose the directories are that lead to the node's files, and who else may change what lies in them.
 //!
 //! A file is as safe as the directories above it: who may write to one of them can put another file in its place, while a
-//! request is pending or later. So each directory that is walked is judged, from the root on.
+//! request is pending or later. So each directory that is walked is checked, from the root on.
 
 use std::ffi::OsString;
 use std::fmt;

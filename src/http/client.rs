@@ -1,4 +1,4 @@
-//! One endpoint behind ureq: how requests are sent, and what it means when no answer comes.
+//! One endpoint behind ureq: how requests are sent, and what it means when no response comes.
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,4 @@
-//! A whole answer, and what Kubernetes means by one that is no success.
+//! A complete response, and what Kubernetes means by one that is not a success.
 
 use std::time::{Duration, SystemTime};
 
@@ -19,7 +19,7 @@ use crate::x509::Certificate;
 pub struct Response {
     /// The HTTP status.
     pub status: u16,
-    /// The body, whole.
+    /// The complete body.
     pub body: Vec<u8>,
     retry_after: Option<Duration>,
     media_type: String,

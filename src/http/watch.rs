@@ -1,4 +1,4 @@
-//! A watch: an answer that does not end, one JSON event a line (`k8s.io/apiserver/pkg/endpoints/handlers/watch.go`).
+//! A watch: a response that does not end, one JSON event a line (`k8s.io/apiserver/pkg/endpoints/handlers/watch.go`).
 
 use std::io::{self, Read as _};
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::connection::Peer;
 use crate::limits;
 
-/// The open answer to a watch request.
+/// The open response to a watch request.
 pub struct Watch {
     reader: ureq::BodyReader<'static>,
     peer: Arc<Peer>,

@@ -1,4 +1,5 @@
-//! The client certificate: requested, waited for, and handed over to the kubelet.
+//! The client certificate: requested, waited for, and handed over to the kubelet. The exchange is polled; what is written
+//! while it waits, and when, is decided here.
 
 use super::{Enrollment, Run, discard_key, log_progress, write_files};
 use crate::csr::{CertificateKind, CertificateRequest, CertificateTemplate, Exchange, Progress};

@@ -1,5 +1,5 @@
-//! The files of a node's identity, in the order in which they become true: the key before it is used;
-//! bootstrap-kubelet.conf where it is needed; the pair and its link; kubelet.conf last, the commit point.
+//! The files of a node's identity, in the order in which they are written: the key before it is used;
+//! bootstrap-kubelet.conf where it is needed; certificate and key, and their link; kubelet.conf last, the commit point.
 
 use std::io;
 

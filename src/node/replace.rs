@@ -22,9 +22,9 @@ const OLD: &str = ".old-";
 
 /// The files that have to go before the node can join, in the order in which they go.
 ///
-/// What tells whose they are goes last, so that the next run after a crash finds the rest of them: first the keys
-/// that name nobody, then links, without which no kubelet uses a pair, then cert_dir_files, which name their node, then ca.crt and
-/// kubelet.conf, which name the cluster.
+/// What tells whose they are goes last, so that the next run after a crash finds the rest of them: first the keys that
+/// name nobody, then links, without which no kubelet uses a pair, then certificate files, which name their node, then
+/// ca.crt and kubelet.conf, which name the cluster.
 #[derive(Debug)]
 pub struct Replacement {
     files: Vec<(String, String)>,
@@ -76,8 +76,8 @@ impl NodeFiles {
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Files`] when there is anything and it is not to be replaced: a working identity of
-    /// another node or in another cluster, cert_dir_files of another node, or a ca.crt with a key that is not the cluster's, which
-    /// kubeadm would silently keep; and for files that cannot be read.
+    /// another node or in another cluster, certificates of another node, or a ca.crt with a key that is not the
+    /// cluster's, which kubeadm would silently keep; and for files that cannot be read.
     pub fn replacement(
         &self,
         authorities: &CaBundle,

@@ -1,4 +1,4 @@
-//! What identity the node has: kubelet.conf and the pairs of the kubelet's stores, judged without any network.
+//! What identity the node has: kubelet.conf and the pairs of the kubelet's stores, found without any network.
 
 use std::str::Utf8Error;
 use std::sync::Arc;

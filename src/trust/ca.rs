@@ -1,4 +1,4 @@
-//! The cluster's CAs and their pins (`cmd/kubeadm/app/util/pubkeypin/pubkeypin.go`).
+//! The cluster's CAs, and what chains may end at.
 
 use std::time::SystemTime;
 

@@ -1,4 +1,4 @@
-//! Pins: which CA keys are accepted, by what the operator has given.
+//! Pins: which CA keys are accepted, by what was given (`cmd/kubeadm/app/util/pubkeypin/pubkeypin.go`).
 
 use super::CaBundle;
 use crate::error::{Error, ErrorKind, Result, Step};
