@@ -205,6 +205,25 @@ mod tests {
     }
 
     #[test]
+    fn of_two_deadlines_the_earlier_counts_and_the_first_of_equal_ones() {
+        let (first, second) = (Duration::from_secs(1), Duration::from_secs(2));
+        let earlier = |one, other: Option<Duration>| {
+            let other = other.map(|end| Deadline::at(end).set_by("other"));
+            Deadline::at(one).set_by("own").earlier(other).setting()
+        };
+        assert_eq!((earlier(first, Some(second)), earlier(second, Some(first))), ("own", "other"));
+        assert_eq!((earlier(first, Some(first)), earlier(first, None)), ("own", "own"));
+        assert_eq!(Deadline::at(first).setting(), "");
+    }
+
+    #[test]
+    fn the_systems_clock_goes_on() {
+        let clock = SystemClock::start();
+        clock.sleep(Duration::from_millis(1));
+        assert!(clock.elapsed() >= Duration::from_millis(1));
+    }
+
+    #[test]
     fn a_shuffle_follows_what_is_drawn_and_reaches_every_order() {
         let shuffled = |clock: &dyn Clock| {
             let mut items = ['a', 'b', 'c'];

@@ -90,23 +90,25 @@ mod tests {
 
     #[test]
     fn names_of_no_single_machine_are_refused() {
-        let long = "a".repeat(254);
-        for bad in [
-            "",
-            " ",
-            "(none)",
-            "localhost",
-            "LOCALHOST",
-            "a..b",
-            "-a",
-            "a-",
-            "a_b",
-            "a b",
-            "ä",
-            ".a",
-            "a.",
-            &long,
+        let (long, no_name) = ("a".repeat(254), "is not a DNS-1123 subdomain");
+        for (bad, why) in [
+            ("", "is empty"),
+            (" ", "is empty"),
+            ("(none)", "is the name of a machine without a hostname"),
+            ("localhost", "is the name of every machine for itself"),
+            ("LOCALHOST", "is the name of every machine for itself"),
+            ("localhost.localdomain", "is the name of every machine for itself"),
+            ("a..b", no_name),
+            ("-a", no_name),
+            ("a-", no_name),
+            ("a_b", no_name),
+            ("a b", no_name),
+            ("ä", no_name),
+            (".a", no_name),
+            ("a.", no_name),
+            (&long, "is longer than 253 characters"),
         ] {
+            assert!(NodeName::parse(bad).unwrap_err().starts_with(why), "{bad:?}");
             assert_eq!(NodeName::new(bad).unwrap_err().kind(), ErrorKind::Usage, "{bad:?}");
         }
     }

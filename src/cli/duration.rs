@@ -41,7 +41,7 @@ fn times(number: &str, unit: u64) -> Option<u64> {
     // From the last digit to the first: cutting off at each place is cutting off once.
     let mut part = 0;
     for digit in fraction.bytes().rev() {
-        part = (part + unit * u64::from(digit.checked_sub(b'0').filter(|digit| *digit < 10)?)) / 10;
+        part = (part + unit * u64::from(digit.checked_sub(b'0')?)) / 10;
     }
     whole.checked_mul(unit)?.checked_add(part)
 }
@@ -67,6 +67,7 @@ mod tests {
         }
         assert_eq!(parse("0.00000000009h"), Some(Duration::from_nanos(324)), "exact to the nanosecond");
         assert_eq!(parse("0.0000000002777777777777799m"), Some(Duration::from_nanos(16)));
+        assert_eq!(parse("7ns"), Some(Duration::from_nanos(7)));
         for bad in [
             "",
             "5",

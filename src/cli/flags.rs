@@ -224,6 +224,8 @@ mod tests {
         }
         assert_eq!((distance("abc", "abc"), distance("abc", "acb"), distance("", "abc")), (0, 2, 3));
         assert_eq!((distance("kitten", "sitting"), distance("abcd", "abd")), (3, 1));
+        assert_eq!((distance("abd", "abcd"), distance("abcdef", "abc")), (1, 3));
+        assert_eq!(distance("abcdefg", "abc"), 7, "too far to be compared");
     }
 
     #[test]

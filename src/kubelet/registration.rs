@@ -226,6 +226,17 @@ mod tests {
     }
 
     #[test]
+    fn a_taint_without_a_value_has_no_equals_sign() {
+        for (text, taint) in [
+            ("a=b:NoSchedule", "a=b:NoSchedule"),
+            ("a=:NoExecute", "a:NoExecute"),
+            ("a/b.c:NoExecute", "a/b.c:NoExecute"),
+        ] {
+            assert_eq!(NodeRegistration::taint(text).as_deref(), Some(taint));
+        }
+    }
+
+    #[test]
     fn what_is_no_flag_or_no_taint_is_refused() {
         for bad in ["", "=x", "--=x", "---a=x", "a", "a b=c", "a=\n", "a=\u{e4}"] {
             assert_eq!(NodeRegistration::kubelet_extra_arg(bad), None, "{bad:?}");

@@ -124,6 +124,7 @@ mod tests {
             [&[0x30, length + 25][..], &rsa, &[3, length + 8, 0], &numbers].concat()
         };
         assert_eq!(key_name(&key(&[0, 0x80, 1, 1])), "RSA-24");
+        assert!(is_rsa(&key(&[0x01, 0xff])) && !is_rsa(b"no key"));
         assert_eq!(key_name(&key(&[0x01, 0xff])), "RSA-9");
         assert_eq!(rsa_bits(&key(&[0])), None);
     }

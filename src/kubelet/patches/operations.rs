@@ -190,7 +190,13 @@ mod tests {
             ("[{op: test, path: /a/b, value: [1, 2.0]}]", document),
             ("[{op: test, path: /a, value: {c: x, b: [1, 2]}}]", document),
             ("[{op: test, path: /e, value: ~}]", document),
+            ("[{op: test, path: /a, value: {c: x, b: [1.0, 2]}}]", document),
             ("[{op: test, path: /a, value: {b: [1, 2]}}]", ""),
+            ("[{op: test, path: /a, value: {b: [1, 2], c: x, d: ~}}]", ""),
+            ("[{op: test, path: /a, value: {b: [1, 2], c: y}}]", ""),
+            ("[{op: test, path: /a/b, value: [1, 3]}]", ""),
+            ("[{op: test, path: /a/b, value: [1]}]", ""),
+            ("[{op: test, path: /a/b/0, value: 2}]", ""),
             ("[{op: test, path: /a/b/0, value: '1'}]", ""),
             ("[{op: test, path: '', value: {d: ~, a: {c: x, b: [1, 2]}}}]", document),
             ("[{op: Add, path: /e, value: 1}]", ""),
@@ -208,11 +214,39 @@ mod tests {
         let copies = "- {op: copy, from: /a, path: /a/-}\n";
         assert!(applied("a: [x, y]", &copies.repeat(3)).is_ok());
         assert_eq!(applied("a: [x, y]", &copies.repeat(30)), Err("it copies too much"));
+        let (long, twice) = (format!("a: {}", "x".repeat(3000)), "[{op: copy, from: /a, path: /b}]");
+        assert!(applied(&long, twice).is_ok());
+        assert_eq!(
+            applied(&long, &twice.replace('[', "[{op: copy, from: /a, path: /c}, ")),
+            Err("it copies too much")
+        );
         let deeper = "- {op: move, from: /a, path: /b/a}\n- {op: move, from: /b, path: /a}\n\
                       - {op: add, path: /b, value: {}}\n";
         assert!(applied("a: {}\nb: {}", &deeper.repeat(10)).is_ok());
         assert_eq!(applied("a: {}\nb: {}", &deeper.repeat(40)), Err("it nests too deeply"));
         let long = format!("[{{op: add, path: {}, value: 1}}]", "/a".repeat(100));
         assert_eq!(applied("a: {}", &long), Err("it nests too deeply"));
+        let nested =
+            |open: &str, close: &str, times: usize| format!("{}x{}", open.repeat(times), close.repeat(times));
+        let moved = "[{op: move, from: /a, path: /b}]";
+        for (open, close) in [("{c: ", "}"), ("[", "]")] {
+            let document = |times| format!("a: {}", nested(open, close, times));
+            assert!(applied(&document(limits::YAML_DEPTH - 2), moved).is_ok());
+            assert_eq!(applied(&document(limits::YAML_DEPTH - 1), moved), Err("it nests too deeply"));
+        }
+    }
+
+    /// What replaces may lie as deep as what is replaced.
+    #[test]
+    fn a_path_is_bounded() {
+        let keys = |times: usize| "/a".repeat(times);
+        let replace = |at: usize, times: usize| {
+            let value = format!("{}x{}", "{a: ".repeat(times), "}".repeat(times));
+            format!("- {{op: replace, path: {}, value: {value}}}\n", keys(at))
+        };
+        let deep = [replace(1, 20), replace(20, 20)].concat();
+        let with = |keys: String| applied("a: x", &format!("{deep}- {{op: remove, path: {keys}}}\n"));
+        assert!(with(keys(limits::YAML_DEPTH + 2)).is_ok());
+        assert_eq!(with(keys(limits::YAML_DEPTH + 3)), Err("a path is too long"));
     }
 }

@@ -143,9 +143,7 @@ fn ordered(
     let (mut list, mut rest) = (Vec::new(), rest.into_iter().peekable());
     for (_, item) in named {
         let place = rank(&item, &own);
-        while let Some((_, before)) =
-            rest.next_if(|(own, _)| own.is_some() && place.is_some() && *own < place)
-        {
+        while let Some((_, before)) = rest.next_if(|(own, _)| *own < place) {
             list.push(before);
         }
         list.push(item);
@@ -196,6 +194,8 @@ mod tests {
             ("b: {$retainKeys: [d, m], m: 1, c: ~}", "a: [x, u, z]\nb: {d: {e: 2}, m: 1}\nf: g"),
             ("b: {$retainKeys: [d], m: 1}", ""),
             ("b: {$retainKeys: d}", ""),
+            ("$retainKeys: [a]\n$deleteFromPrimitiveList/a: [u]", "a: [x, z]"),
+            ("$retainKeys: [a]\n$setElementOrder/a: [z]", "a: [x, u, z]"),
             ("$deleteFromPrimitiveList/a: [u, v]", "a: [x, z]\nb: {c: 1, d: {e: 2}}\nf: g"),
             ("$deleteFromPrimitiveList/m: [u]", document),
             ("$deleteFromPrimitiveList/f: [u]", document),
@@ -204,6 +204,7 @@ mod tests {
             ("$deleteFromPrimitiveList/a: [{}]", ""),
             ("$deleteFromPrimitiveLists: [x]", ""),
             ("$setElementOrder/a: [z, x]", "a: [u, z, x]\nb: {c: 1, d: {e: 2}}\nf: g"),
+            ("$setElementOrder/a: [x]", "a: [x, u, z]\nb: {c: 1, d: {e: 2}}\nf: g"),
             ("$setElementOrder/a: [z, w]\na: [w]", "a: [w]\nb: {c: 1, d: {e: 2}}\nf: g"),
             ("$setElementOrder/a: []\na: [w, x, z]", "a: [x, z, w]\nb: {c: 1, d: {e: 2}}\nf: g"),
             ("$setElementOrder/m: [z, w]\nm: [z]", "a: [x, u, z]\nb: {c: 1, d: {e: 2}}\nf: g\nm: [z]"),
@@ -217,5 +218,29 @@ mod tests {
             let expected = (!merged.is_empty()).then(|| shown(map(merged)));
             assert_eq!(merge(map(document), map(patch)).map(shown).ok(), expected, "{patch}");
         }
+    }
+
+    #[test]
+    fn a_list_with_a_directive_has_plain_elements_of_one_type() {
+        for (elements, expected) in [
+            ("[]", true),
+            ("[a, b]", true),
+            ("[1, 2.5]", true),
+            ("[true]", true),
+            ("[a, 1]", false),
+            ("[~, ~]", false),
+            ("[[a], [a]]", false),
+            ("[{}, {}]", false),
+        ] {
+            let elements = map(&format!("a: {elements}"))["a"].clone();
+            assert_eq!(check_elements(elements.as_array().unwrap().iter()).is_ok(), expected, "{elements}");
+        }
+    }
+
+    #[test]
+    fn what_is_the_same_keeps_its_order() {
+        let document = map("a: [1, 1.0, 2]");
+        let sorted = merge(document, map("$setElementOrder/a: [2, 1]")).map(shown);
+        assert_eq!(sorted.as_deref(), Ok(r#"{"a":[2,1,1.0]}"#));
     }
 }

@@ -114,6 +114,8 @@ fn what_was_applied_and_what_was_not_is_told_in_one_line() {
     let found = patches(&[(file, "a: 1\n---\nb: 1\n"), ("etcd.yaml", ""), ("READ\nME", "")]).unwrap();
     let told = "patches applied: /p/kubeletconfiguration.yaml; skipped, not for kubeletconfiguration: etcd.yaml, READ ME";
     assert_eq!(found.summary().as_deref(), Some(told));
+    let all = patches(&[(file, "a: 1\n")]).unwrap().summary();
+    assert_eq!(all.as_deref(), Some("patches applied: /p/kubeletconfiguration.yaml"));
     let none = patches(&[("etcd.yaml", "")]).unwrap().summary().unwrap();
     assert!(none.starts_with("patches applied: none; skipped"), "{none}");
 }
