@@ -7,7 +7,7 @@ use lexopt::{Arg, Parser, ValueExt as _};
 use super::flags::{Flag, Kind};
 use super::settings::{Form, Origin, Settings};
 use super::words::{self, Rules};
-use crate::error::{Error, Result, usage};
+use crate::error::{Result, usage};
 use crate::sanitize::sanitize;
 
 /// What the words ask for.
@@ -46,7 +46,9 @@ pub(super) fn read(
     let mut parser = Parser::from_args(arguments);
     let mut verb = None;
     let mut words = 0;
-    while let Some(argument) = parser.next().map_err(|e| syntax(&e))? {
+    // Each flag takes its value below, so that none is left over here; lexopt's own message would quote it.
+    let invalid = |_| usage("invalid command line").with_help("see nodestrap --help");
+    while let Some(argument) = parser.next().map_err(invalid)? {
         match argument {
             Arg::Short('h') | Arg::Long("help") => return Ok(Some(Verb::Help)),
             Arg::Short('V') | Arg::Long("version") => return Ok(Some(Verb::Version)),
@@ -166,14 +168,4 @@ fn option(name: &str, parser: &mut Parser, origin: Origin, settings: &mut Settin
 
 fn text(what: &str, value: OsString) -> Result<String> {
     value.string().map_err(|_| usage(format!("{what}: the value is not UTF-8")))
-}
-
-/// lexopt's own messages quote values.
-fn syntax(error: &lexopt::Error) -> Error {
-    match error {
-        lexopt::Error::UnexpectedValue { option, .. } => {
-            usage(format!("{} does not expect a value", sanitize(option)))
-        }
-        _ => usage("invalid command line").with_help("see nodestrap --help"),
-    }
 }

@@ -68,6 +68,9 @@ mod tests {
         assert_eq!(parse("0.00000000009h"), Some(Duration::from_nanos(324)), "exact to the nanosecond");
         assert_eq!(parse("0.0000000002777777777777799m"), Some(Duration::from_nanos(16)));
         assert_eq!(parse("7ns"), Some(Duration::from_nanos(7)));
+        for unit in ["us", "\u{b5}s", "\u{3bc}s"] {
+            assert_eq!(parse(&["7", unit].concat()), Some(Duration::from_micros(7)));
+        }
         for bad in [
             "",
             "5",

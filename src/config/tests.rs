@@ -232,6 +232,7 @@ fn files_lie_where_the_kubelet_is_told_that_they_lie() {
 fn help_and_version_win() {
     assert!(matches!(parse("join --help --wat"), Ok(Command::Help)));
     assert!(matches!(parse("--version"), Ok(Command::Version)));
+    assert!(matches!(parse("help"), Ok(Command::Help)));
     assert!(help().contains("10 files"));
 }
 
@@ -320,6 +321,24 @@ fn unknown_fields_warn_and_fail_when_strict() {
     assert_eq!(join.warnings, ["unknown field nodeRegistration.nmae in the JoinConfiguration", NO_EFFECT]);
     let error = parse_in("join --strict", &configured(&text)).unwrap_err();
     assert!(error.to_string().contains("nodeRegistration.nmae"));
+}
+
+#[test]
+fn what_has_no_effect_is_told_where_it_says_something() {
+    for (field, is_told) in [
+        ("imagePullPolicy: ''", false),
+        ("imagePullPolicy: Always", true),
+        ("ignorePreflightErrors: []", false),
+        ("ignorePreflightErrors: [Swap]", true),
+        ("imagePullSerial: ~", false),
+        ("imagePullSerial: false", true),
+    ] {
+        let own = "  ignorePreflightErrors: [Swap]\n  imagePullSerial: true\n";
+        let text =
+            CONFIGURATION.replace(own, &["  ", field, "\n"].concat()).replace("kubernetesAPICall: 1m0s", "");
+        let warnings = join_in("join", &configured(&text)).warnings;
+        assert_eq!(!warnings.is_empty(), is_told, "{field}: {warnings:?}");
+    }
 }
 
 #[test]

@@ -83,3 +83,77 @@ pub(super) fn retryable(error: Error) -> Error {
         _ => error,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::clock::fake::FakeClock;
+    use crate::error::Step;
+    use crate::http::{Endpoint, NameSources, Proxies, System, SystemNetwork, Traffic};
+
+    /// Which of `a`, `b`, `c` and `d` are asked, of which `direct` are behind no proxy, until none is left or ten times; after
+    /// each `.` where a pause follows. Those in `final_at` fail for good.
+    fn asked(direct: &str, final_at: &str) -> String {
+        let clock: Arc<dyn Clock> = Arc::new(FakeClock::at(SystemTime::UNIX_EPOCH));
+        let proxies = Proxies::from_environment(|name| match name {
+            "HTTPS_PROXY" => Some("http://proxy:3128".to_owned()),
+            "NO_PROXY" => Some(direct.split("").collect::<Vec<_>>().join(",")),
+            _ => None,
+        });
+        let network = Arc::new(SystemNetwork::new(clock.clone(), NameSources::of_system()));
+        let system =
+            System { clock, network, proxies: Arc::new(proxies), traffic: Arc::new(Traffic::default()) };
+        let endpoints = Endpoint::parse_list("a:1,b:1,c:1,d:1").unwrap();
+        let mut rotation = EndpointRotation::new(Unverified::to_each(&system, &endpoints).unwrap());
+        let mut asked = String::new();
+        for _ in 0..10 {
+            if rotation.peers.is_empty() {
+                break;
+            }
+            let fetch = |peer: &Unverified| {
+                let is_final = final_at.contains(peer.endpoint().host());
+                let retry = if is_final { Retry::Never } else { Retry::UntilDeadline(None) };
+                Err::<(), _>(Error::new(Step::Discovery, ErrorKind::Unreachable, "no").with_retry(retry))
+            };
+            let error = rotation.ask(fetch, |(), _| unreachable!()).unwrap_err();
+            asked.push_str(&rotation.asked()[..1]);
+            if !rotation.has_more(&error) {
+                asked.push('.');
+            }
+        }
+        asked
+    }
+
+    #[test]
+    fn each_endpoint_is_asked_in_turn_until_it_fails_for_good() {
+        for (direct, final_at, expected) in [
+            ("abcd", "", "abcd.abcd.ab"),
+            ("abcd", "a", "abcd.bcd.bcd."),
+            ("abcd", "b", "abcd.acd.acd."),
+            ("abcd", "d", "abcdabc.abc."),
+            ("abcd", "cd", "abcdab.ab.ab."),
+            ("abcd", "abcd", "abcd."),
+        ] {
+            assert_eq!(asked(direct, final_at), expected, "{final_at}");
+        }
+    }
+
+    /// Behind the same proxy are all but the direct ones.
+    #[test]
+    fn with_an_endpoint_all_behind_its_proxy_are_left() {
+        for (direct, final_at, expected) in [
+            ("", "a", "a."),
+            ("", "c", "abc."),
+            ("bd", "a", "abd.bd.bd.bd.b"),
+            ("bd", "c", "abcd.bd.bd.bd."),
+            ("ab", "d", "abcdab.ab.ab."),
+            ("bd", "b", "abcd.acd.acd."),
+        ] {
+            assert_eq!(asked(direct, final_at), expected, "{direct} {final_at}");
+        }
+    }
+}

@@ -68,3 +68,21 @@ impl Buffers for HeaderBuffers {
         self.progress && !self.input().is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn behind_what_is_there_a_piece_has_room() {
+        let mut buffers = HeaderBuffers::new();
+        for _ in 0..3 {
+            let room = buffers.input_append_buf().len();
+            buffers.input_appended(room);
+            let filled = buffers.filled;
+            let (room, output) = buffers.tmp_and_output();
+            assert_eq!((room.len(), output.len()), (PIECE, limits::HEADER_BYTES));
+            assert_eq!(buffers.input.len(), filled + PIECE);
+        }
+    }
+}

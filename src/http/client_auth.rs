@@ -204,5 +204,7 @@ mod tests {
             let expected = chosen.map(|chosen| (chosen.scheme(), format!("{chosen:?}").into_bytes()));
             assert_eq!(found, expected, "{offered:?}");
         }
+        let [ec, rsa] = [ec, rsa].map(|own| HandshakeKey(Arc::new(Key(own))).algorithm());
+        assert_eq!((ec, rsa), (SignatureAlgorithm::ECDSA, SignatureAlgorithm::RSA));
     }
 }

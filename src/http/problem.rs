@@ -248,3 +248,6 @@ const ALERTS: [(AlertDescription, &str); 8] = [
     (AlertDescription::UnrecognisedName, "(unrecognized_name)"),
     (AlertDescription::CertificateRequired, "(certificate_required)"),
 ];
+
+#[cfg(test)]
+mod tests;

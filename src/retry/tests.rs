@@ -274,3 +274,18 @@ fn as_much_as_a_last_attempt_takes_is_left_for_it_and_less_is_no_time() {
     assert_eq!(retry_after(9 * last, Some(8 * last)), Some(47 * last / 8));
     assert!(retry_after(9 * last, Some(15 * last / 2)).is_some_and(|time| time > 15 * last / 2));
 }
+
+#[test]
+fn after_a_long_success_pauses_are_short_again() {
+    let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
+    let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_hours(1)));
+    let mut delay = |begins_anew: bool| {
+        if begins_anew {
+            backoff.reset();
+        }
+        backoff.next(error(Retry::UntilDeadline(None)), "").unwrap().delay
+    };
+    let (first, second) = (delay(false), delay(false));
+    assert!(first < second, "{first:?} {second:?}");
+    assert_eq!((delay(true), delay(false)), (first, second));
+}

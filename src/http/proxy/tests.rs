@@ -367,3 +367,18 @@ fn the_proxys_own_host_is_known_where_it_is_one() {
         assert_eq!(proxies(variables).host().as_deref(), host, "{variables:?}");
     }
 }
+
+#[test]
+fn of_a_refusals_page_the_size_of_a_chunk_is_no_part() {
+    let read = |head: &str, body: &str| {
+        String::from_utf8(read_body(
+            &mut body.as_bytes(),
+            ["HTTP/1.1 403 No\r\n", head, "\r\n"].concat().as_bytes(),
+        ))
+        .unwrap()
+    };
+    assert_eq!(read("", "5\r\nno\n"), "5\r\nno\n");
+    assert_eq!(read("Content-Length: 3\r\n", "no\nx"), "no\n");
+    assert_eq!(read("Transfer-Encoding: chunked\r\n", "5\r\nno\nx"), "no\nx");
+    assert_eq!(read("Transfer-Encoding: chunked\r\n", "no"), "no");
+}

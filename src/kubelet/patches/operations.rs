@@ -216,6 +216,14 @@ mod tests {
         assert_eq!(applied("a: [x, y]", &copies.repeat(30)), Err("it copies too much"));
         let (long, twice) = (format!("a: {}", "x".repeat(3000)), "[{op: copy, from: /a, path: /b}]");
         assert!(applied(&long, twice).is_ok());
+        // 64 for each part, and its letters: 1024 in all.
+        for (key, value, copies, fits) in
+            [(448, 448, 4, true), (449, 448, 4, false), (448, 449, 4, false), (1, 1, 31, true)]
+        {
+            let map = format!("a: {{{}: {}}}", "k".repeat(key), "v".repeat(value));
+            let copies = "- {op: copy, from: /a, path: /b}\n".repeat(copies);
+            assert_eq!(applied(&map, &copies).is_ok(), fits, "{key} {value}");
+        }
         assert_eq!(
             applied(&long, &twice.replace('[', "[{op: copy, from: /a, path: /c}, ")),
             Err("it copies too much")
