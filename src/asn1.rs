@@ -6,8 +6,8 @@
 use der::asn1::AnyRef;
 use der::{Decode as _, Reader as _, SliceReader, Tag, TagNumber};
 
-/// Bytes that are not DER of the expected shape. Why not is not told: no message is about that, and an error that carries it
-/// through each step takes 3 KB.
+/// Bytes that are not DER of the expected shape. Why not is not reported: no message is about that, and an error that
+/// carries it through each step takes 3 KB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
@@ -58,7 +58,7 @@ pub mod oid {
     pub const ECDSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 }
 
-/// The fields of one constructed value, in order: those that were not read yet. Foreign input.
+/// The fields of one constructed value, in order: those that were not read yet. Untrusted input.
 pub struct Reader<'a>(&'a [u8]);
 
 /// One field.

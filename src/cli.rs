@@ -83,8 +83,8 @@ impl Invocation {
         Ok(Reader::waiting(Wait { clock, deadline }))
     }
 
-    /// Reads the file of variables, where one is given. Its arguments come behind the own ones, as in the unit. Returns what
-    /// is missing.
+    /// Reads the file of variables, where one is given. Its arguments come behind the own ones, as in the unit. Returns
+    /// what is missing.
     fn read_env_file(&mut self, mut arguments: Vec<OsString>) -> Result<Option<Missing>> {
         let Some(file) = self.settings.value(Flag::EnvFile).map(str::to_owned) else { return Ok(None) };
         let mut reader = self.reader()?;

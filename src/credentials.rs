@@ -38,7 +38,7 @@ impl Credentials {
         self.token.as_ref()
     }
 
-    /// The file with the token, where it is in one that is read anew.
+    /// The file with the token, where it is in one that is read for each request.
     pub fn token_file(&self) -> Option<&TokenFile> {
         self.token_file.as_ref()
     }
@@ -103,7 +103,7 @@ impl From<TokenFile> for Credentials {
     }
 }
 
-/// A file with a bearer token that others keep fresh: it is read anew for each request, and may not be there at first.
+/// A file with a bearer token that others keep fresh: it is read for each request, and may not be there at first.
 #[derive(Clone, Debug)]
 pub struct TokenFile {
     setting: String,

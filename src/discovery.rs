@@ -1,8 +1,9 @@
 //! Which cluster: found, and trusted, until the deadline.
 //!
-//! [`Method`] says how: another way to find a cluster is a variant of it, which [`crate::config`] chooses by the settings and
-//! [`find`] follows. [`find`] asks endpoints one after the other, pauses between rounds of them, and verifies what it gets
-//! by the clock as it is at each attempt. What is signed and what is merely configured stay apart to the end.
+//! [`Method`] says how: another way to find a cluster is a variant of it, which [`crate::config`] chooses by the
+//! settings and [`find`] follows. [`find`] asks endpoints one after the other, pauses between rounds of them, and
+//! verifies what it gets by the clock as it is at each attempt. What is signed and what is merely configured stay apart
+//! to the end.
 
 mod endpoints;
 mod fetch;
@@ -139,7 +140,7 @@ fn wait_for_token(credentials: &Credentials, clock: &dyn Clock, deadline: Deadli
 /// Verifies what is known already as [`find`] does, without asking anybody.
 ///
 /// # Errors
-/// Why it can never be trusted; what time may heal is none.
+/// Why it can never be trusted; what is retryable is not an error here.
 pub fn check_known(method: &Method, pins: &Pins, system: &System) -> Result<()> {
     let now: SystemTime = system.clock.now();
     let outcome: Result<TrustedCluster> = match method {

@@ -30,7 +30,8 @@ pub use ownership::{Examined, Exposed, Stranger};
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// What the kernel fills with entries at once, of which one takes at most 280 bytes (getdents64(2); `NAME_MAX` of limits.h).
+/// What the kernel fills with entries at once, of which one takes at most 280 bytes (getdents64(2); `NAME_MAX` of
+/// limits.h).
 const ENTRIES_BYTES: usize = 8192;
 
 /// Has files and directories made with the modes that are given for them, whatever umask the process was started with: a
@@ -152,8 +153,8 @@ impl Root {
         Ok(self.look(path)?.is_some_and(|seen| seen.kind == kind))
     }
 
-    /// What kind of file is at `path`, in a directory that nobody else can change: a link at its end is not followed, unless
-    /// a slash stands behind it. `None` where there is nothing.
+    /// What kind of file is at `path`, in a directory that nobody else can change: a link at its end is not followed,
+    /// unless a slash stands behind it. `None` where there is nothing.
     pub fn kind(&self, path: &str) -> io::Result<Option<FileType>> {
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
         let name = if name.is_empty() { "." } else { name };
@@ -257,7 +258,7 @@ fn components(path: &OsStr) -> impl Iterator<Item = OsString> {
     parts.map(|part| OsString::from_vec(part.to_vec())).collect::<Vec<_>>().into_iter()
 }
 
-/// Opens a real directory, or makes it when `create` has a mode for it, which is told.
+/// Opens a real directory, or makes it when `create` has a mode for it, which is returned.
 fn open_directory(here: &OwnedFd, name: &OsStr, create: Option<u32>) -> rustix::io::Result<(OwnedFd, bool)> {
     match (fs::openat(here, name, DIRECTORY, Mode::empty()), create) {
         (Err(Errno::NOENT), Some(mode)) => {

@@ -1,4 +1,4 @@
-//! What can go wrong: a failure's kind decides the exit code, its retry class decides whether time can heal it.
+//! What can go wrong: a failure's kind decides the exit code, its retry class whether it is tried again.
 //!
 //! [`ErrorKind`] and [`EXIT_CODES`] are all that has to change for a new exit code in `src/`; help and report follow.
 //!
@@ -132,19 +132,20 @@ impl ErrorKind {
     }
 }
 
-/// Whether waiting can heal a failure.
+/// Whether a failure is retryable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
     /// Never: the same attempt fails again.
     Never,
     /// Until the stage's deadline; not before the server's Retry-After, where it sent one.
     UntilDeadline(Option<Duration>),
-    /// For [`crate::limits::REFUSAL_GRACE`] only: a token or a role binding may just have been made, a cluster-info changed.
+    /// For [`crate::limits::REFUSAL_GRACE`] only: a token or a role binding may just have been made, a cluster-info
+    /// changed.
     Briefly(Option<Duration>),
 }
 
 impl Retry {
-    /// What heals one of two: as long as one of them is worth waiting for, it is, and not before the later Retry-After.
+    /// The retry class of two: as long as one of them is worth waiting for, it is, and not before the later Retry-After.
     pub fn beside(self, other: Self) -> Self {
         match (self, other) {
             (Self::Never, retry) | (retry, Self::Never) => retry,
@@ -194,7 +195,7 @@ pub fn usage(what: impl Into<String>) -> Error {
 }
 
 impl Error {
-    /// A failure that no waiting heals. `what` says what is wrong with what.
+    /// A failure that is not retryable. `what` says what is wrong with what.
     pub fn new(step: Step, kind: ErrorKind, what: impl Into<String>) -> Self {
         Self::of(step, kind, what.into())
     }
@@ -224,7 +225,7 @@ impl Error {
         self
     }
 
-    /// Says whether waiting heals it.
+    /// Says whether it is retryable.
     pub fn with_retry(mut self, retry: Retry) -> Self {
         self.0.retry = retry;
         self
@@ -252,7 +253,7 @@ impl Error {
         self.0.kind
     }
 
-    /// Whether waiting can heal it.
+    /// Whether it is retryable.
     pub fn retry(&self) -> Retry {
         self.0.retry
     }

@@ -1,6 +1,6 @@
 //! HTTP over one connection, in two states that are two types.
 //!
-//! [`Unverified`] can fetch, and has no way to be given a credential. [`Unverified::verify`] judges the chain that the
+//! [`Unverified`] can fetch, and has no way to be given a credential. [`Unverified::verify`] checks the chain that the
 //! very connection in use has shown and turns it into [`Verified`], which sends the token. No other function makes a
 //! `Verified` but [`Verified::dial`], whose handshakes are all verified, and which alone can show a client certificate.
 //! What a `Verified` is worth, whoever made its [`Roots`] answers for. This module is the only user of ureq and rustls.
@@ -110,13 +110,13 @@ impl Unverified {
     /// Fetches `path`. What comes back may be forged.
     ///
     /// # Errors
-    /// Any failure to get a whole answer within `timeout`, until the deadline: [`ErrorKind::Unreachable`], or
+    /// Any failure to get a complete response within `timeout`, until the deadline: [`ErrorKind::Unreachable`], or
     /// [`ErrorKind::NotTrusted`] when the peer does not hold the key of its certificate. A proxy's 407 is final.
     pub fn get(&self, path: &str, timeout: Duration) -> Result<Response> {
         self.0.send(Method::GET, path, None, None, timeout).and_then(|answer| self.0.read(answer)).map_err(
             |e| {
                 match self.0.failure(Step::Discovery, &e) {
-                    // Whoever answers here is not trusted yet; another answer may be the right one.
+                    // Whoever answers here is not trusted yet; another response may be the right one.
                     error if error.kind() == ErrorKind::NotTrusted => {
                         error.with_retry(Retry::UntilDeadline(None))
                     }
@@ -141,7 +141,7 @@ impl Unverified {
         self.0.to_string()
     }
 
-    /// Judges the chain that the connection in use has shown, by the rules of any verified handshake.
+    /// Verifies the chain that the connection in use has shown, by the rules of any verified handshake.
     ///
     /// # Errors
     /// [`ErrorKind::NotTrusted`] when the chain does not lead to `roots` or does not name the endpoint;
@@ -200,7 +200,7 @@ impl Verified {
         Ok(Self(Client::new(system, server.endpoint(), server.path(), config, false)?))
     }
 
-    /// Dials now instead of with the next request, which will use that connection, and tells this machine's own address
+    /// Dials now instead of with the next request, which will use that connection, and returns this machine's own address
     /// on it.
     ///
     /// # Errors
@@ -209,11 +209,11 @@ impl Verified {
         self.0.peer.preconnect(timeout).map_err(|e| self.0.failure(step, &e.into()))
     }
 
-    /// Sends one request, with a bearer token where one is given, and reads the whole answer, whatever its status.
+    /// Sends one request, with a bearer token where one is given, and reads the complete response, whatever its status.
     ///
     /// # Errors
-    /// [`ErrorKind::Unreachable`] until the deadline; [`ErrorKind::NotTrusted`] and [`ErrorKind::Clock`] when a redial met a
-    /// server that does not verify; what keeps the token from being read.
+    /// [`ErrorKind::Unreachable`] until the deadline; [`ErrorKind::NotTrusted`] and [`ErrorKind::Clock`] when a redial
+    /// met a server that does not verify; what keeps the token from being read.
     pub fn call(
         &self,
         step: Step,
@@ -232,7 +232,7 @@ impl Verified {
             .map_err(|e| self.0.failure(step, &e))
     }
 
-    /// Begins a watch: the answer's lines come one by one. Any status but 200 is returned as a whole response.
+    /// Begins a watch: the response's lines come one by one. Any status but 200 is returned as a complete response.
     ///
     /// # Errors
     /// What ends a request without a response.

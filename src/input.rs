@@ -41,7 +41,7 @@ pub struct Reader {
     missing: Option<Missing>,
 }
 
-/// Something that is not there, which only a run that needs it is told.
+/// Something that is not there, which only a run that needs it reports.
 #[derive(Clone, Debug)]
 pub struct Missing {
     what: String,
@@ -80,7 +80,7 @@ impl Reader {
         Self { wait: Some(wait), missing: None }
     }
 
-    /// Notes that something is missing, and what to do about it; of several the first is told.
+    /// Notes that something is missing, and what to do about it; of several the first is reported.
     pub(crate) fn lacks<T>(&mut self, what: impl Into<String>, help: Option<&'static str>) -> Option<T> {
         self.note(Missing { what: what.into(), help, cause: None });
         None
@@ -165,7 +165,7 @@ impl Reader {
 
     /// All bytes to the end, or one more than may be.
     pub(crate) fn bytes(&self, file: &File) -> io::Result<Secret<Vec<u8>>> {
-        // Tokens and join lines fit at once.
+        // Tokens and join commands fit at once.
         let mut secret = Secret::new(Vec::new());
         let mut source = Source { file, wait: self.wait.as_ref() };
         read::to_end(&mut source, secret.expose_mut(), limits::FILE_BYTES + 1)?;

@@ -74,7 +74,7 @@ pub fn join(options: &JoinConfig, system: &System, log: &Log, report: &mut Repor
     Ok(success)
 }
 
-/// Goes as far as a join does before it asks anybody or looks at an identity: what is wrong or missing is told.
+/// Goes as far as a join does before it asks anybody or looks at an identity: what is wrong or missing is reported.
 ///
 /// # Errors
 /// The first thing that a join would refuse.
@@ -210,8 +210,8 @@ fn finish_joined(run: &Run<'_>) -> Result<()> {
         files.finish_interrupted()?;
         files.clean_up(keeps)?;
     } else if !keeps {
-        // A kubelet has made the node one since its files were prepared. That this one stays, on a read-only disk say, is no
-        // failure then.
+        // A kubelet has made the node one since its files were prepared. That this one stays, on a read-only disk say,
+        // is no failure then.
         files.remove_bootstrap().unwrap_or_else(|e| log.warn(&e.to_string()));
     }
     Ok(())
@@ -231,7 +231,7 @@ fn sleep_splay(run: &Run<'_>, report: &mut Report) {
     report.end_phase(Phase::Splay, clock);
 }
 
-/// Tells that the node has an identity that stays.
+/// Logs the identity that stays.
 fn log_identity(run: &Run<'_>, identity: &Identity, report: &mut Report) {
     let info = CertificateInfo::of(identity.certificate(), None);
     let (node, until) = (run.node.as_str(), &info.not_after);
@@ -239,7 +239,7 @@ fn log_identity(run: &Run<'_>, identity: &Identity, report: &mut Report) {
     report.certificate = Some(info);
 }
 
-/// Tells why a node that has a kubelet.conf joins again.
+/// Logs why a node that has a kubelet.conf joins again.
 fn log_unusable(run: &Run<'_>, state: &NodeState) {
     let layout = &run.options.layout;
     let [conf, ca] = [&layout.kubeconfig, &layout.ca].map(|path| run.files.shown(path.as_str()));
@@ -255,7 +255,7 @@ fn log_unusable(run: &Run<'_>, state: &NodeState) {
     }
 }
 
-/// Tells how far a certificate request has come, where that is news.
+/// Logs how far a certificate request has come, where that is news.
 fn log_progress(progress: &Progress, request: &CertificateRequest, log: &Log) {
     let name = request.name();
     match progress {
@@ -290,7 +290,7 @@ fn discard_key(
     Ok(())
 }
 
-/// The node has its identity: that the token stays is no failure of the join.
+/// The node has its identity: that the token stays is not a failure of the join.
 fn remove_token_file(file: &Path, log: &Log) {
     let shown = file.display();
     match disk::remove_caller_file(file) {

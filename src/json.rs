@@ -1,4 +1,4 @@
-//! JSON: foreign, of which only the fields that are used are held in memory, the rest is passed over, however much it is;
+//! JSON: untrusted, of which only the fields that are used are held in memory, the rest is passed over, however much it is;
 //! and text that is quoted as JSON has it.
 //!
 //! A tree and not types: code that is made for each type costs kilobytes. null is an absent value everywhere, as in Go's
@@ -13,9 +13,9 @@ use crate::limits;
 
 /// Reads the fields with these names, at any depth.
 ///
-/// `None` for what is not UTF-8 text (RFC 8259, section 8.1) or not JSON, has one of the names twice in an object, or has
-/// more than [`limits::JSON_VALUES`] values that are kept. Why is not told: the parser's words quote the text, which may be
-/// a secret.
+/// `None` for what is not UTF-8 text (RFC 8259, section 8.1) or not JSON, has one of the names twice in an object, or
+/// has more than [`limits::JSON_VALUES`] values that are kept. Why is not reported: the parser's words quote the text,
+/// which may be a secret.
 pub fn tree(json: &[u8], names: &[&str]) -> Option<Value> {
     let json = str::from_utf8(json).ok()?;
     read(json, Some(names), limits::JSON_VALUES)
@@ -75,7 +75,7 @@ const CONDITIONS: &str = "conditions";
 /// (`k8s.io/api/core/v1/types.go`).
 const DECIDING: [&str; 4] = ["Approved", "Denied", "Failed", "Ready"];
 
-/// Whether a condition matters. One that is no condition is left to the caller, who refuses it.
+/// Whether a condition matters. One that is not a condition is left to the caller, who refuses it.
 fn decides(condition: &Value) -> bool {
     let is_text = |value| string(value).is_some();
     let is_condition = condition.is_null() || condition.as_object().is_some_and(|o| o.values().all(is_text));

@@ -1,5 +1,5 @@
-//! Private keys. The node's own is ECDSA on P-256, as the kubelet makes it (`k8s.io/client-go/util/keyutil/key.go`); a client
-//! certificate that others have issued may have an RSA key ([`RsaKey`]).
+//! Private keys. The node's own is ECDSA on P-256, as the kubelet makes it (`k8s.io/client-go/util/keyutil/key.go`); a
+//! client certificate that others have issued may have an RSA key ([`RsaKey`]).
 //!
 //! Each type reads its PEM forms and signs handshakes ([`SignsHandshake`]). Which keys of servers and CAs are accepted is
 //! another matter, which [`crate::http`] decides.

@@ -59,7 +59,7 @@ pub struct User {
     pub unsupported: Option<&'static str>,
 }
 
-/// Why a text is no usable kubeconfig.
+/// Why a text is not a usable kubeconfig.
 #[derive(Debug)]
 pub enum KubeconfigError {
     /// Not the YAML that this program reads.
@@ -84,7 +84,7 @@ const OTHER_USERS: [&str; 8] =
     ["exec", "auth-provider", "username", "password", "as", "as-uid", "as-groups", "as-user-extra"];
 
 impl Kubeconfig {
-    /// Reads YAML or JSON text, which may be foreign.
+    /// Reads YAML or JSON text, which may be untrusted.
     ///
     /// # Errors
     /// [`KubeconfigError`]; another kind (a missing one means Config) and two entries of one name are errors, as in

@@ -1,5 +1,5 @@
-//! What the cluster has for a kubelet of kubeadm's packages: the configuration that all its nodes share, and the answer
-//! to whether a node of this name is at work already. Asked with the token, over the verified connection.
+//! What the cluster has for a kubelet of kubeadm's packages: the configuration that all its nodes share, and whether
+//! a node of this name is at work already. Asked with the token, over the verified connection.
 
 mod config;
 mod patches;
@@ -142,7 +142,7 @@ impl ClusterQuery<'_> {
         })
     }
 
-    /// Asks until there is an answer. `None` when there is no such object.
+    /// Asks until there is a response. `None` when there is no such object.
     fn get<T>(
         &self,
         path: &str,

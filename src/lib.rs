@@ -17,7 +17,7 @@
 //! CONTRIBUTING.md has the files, and what goes with each change outside of `src/`.
 
 #![forbid(unsafe_code)]
-// What is listed for tests is no interface.
+// What is listed for tests is not an interface.
 #![cfg_attr(
     feature = "testing",
     allow(

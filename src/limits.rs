@@ -14,7 +14,7 @@ pub const SERVING: Duration = Duration::from_secs(10);
 pub const REQUEST: Duration = Duration::from_secs(10);
 /// How long connecting to one of several addresses may take, so that a black hole does not eat the request's time.
 pub const CONNECT_ONE_OF_MANY: Duration = Duration::from_secs(1);
-/// How long a connection to one of several endpoints may take with all that belongs to it: name look-up, a proxy's
+/// How long a connection to one of several endpoints may take with all that belongs to it: name lookup, a proxy's
 /// CONNECT, the TLS handshake. Behind a load balancer or a proxy a black hole has an open port.
 pub const DIAL_ONE_OF_MANY: Duration = Duration::from_secs(3);
 /// How long one name server is waited for (resolv.conf(5), `timeout`).
@@ -31,7 +31,7 @@ pub const NAME_SERVERS: usize = 3;
 pub const DNS_DATAGRAM: u16 = 1232;
 /// A DNS name in text, with the dot at its end (RFC 1035, section 2.3.4: 255 bytes in a message).
 pub const DNS_NAME: usize = 254;
-/// Addresses of one name that are tried; a whole message over TCP could bring thousands.
+/// Addresses of one name that are tried; a complete message over TCP could bring thousands.
 pub const ADDRESSES: usize = 256;
 /// One line of `/etc/hosts` and `/etc/resolv.conf`, as in Go (`net/parse.go`).
 pub const HOSTS_LINE: u64 = 64 * 1024;
@@ -51,7 +51,7 @@ pub const RETRY_AFTER_CAP: Duration = Duration::from_mins(2);
 
 /// How long one watch is asked to last; the API server ends it then and the program watches again from where it was.
 pub const WATCH: Duration = Duration::from_mins(5);
-/// After this long without a byte the watch looks up: says what it waits for, judges the deadline.
+/// After this long without a byte the watch looks up: says what it waits for, checks the deadline.
 pub const WATCH_TICK: Duration = Duration::from_secs(2);
 /// After this long without a byte the connection counts as dead. Bookmarks come about once a minute
 /// (`k8s.io/apiserver/pkg/storage/cacher`, `bookmarkFrequency`).
@@ -63,11 +63,11 @@ pub const KEYS_PER_RUN: u32 = 3;
 
 /// An HTTP response's header, an API server's or a proxy's, and the buffer that it has to fit in.
 pub const HEADER_BYTES: usize = 16 * 1024;
-/// A whole response body: a ConfigMap holds at most 1 MiB of data (`pkg/apis/core/validation`, `MaxSecretSize`), which
+/// A complete response body: a ConfigMap holds at most 1 MiB of data (`pkg/apis/core/validation`, `MaxSecretSize`), which
 /// JSON's escapes at most double here.
 pub const BODY_BYTES: usize = 3 * 1024 * 1024;
-/// All bytes that come over the wire for one request, but for a watch: a whole body in chunks of one byte takes six times
-/// its size. What has no other limit ends here, answers with 1xx among it.
+/// All bytes that come over the wire for one request, but for a watch: a complete body in chunks of one byte takes six
+/// times its size. What has no other limit ends here, answers with 1xx among it.
 pub const ANSWER_BYTES: usize = 8 * BODY_BYTES;
 /// One watch event: an object is at most 1.5 MiB in etcd (`--max-request-bytes`).
 pub const EVENT_BYTES: usize = 2 * 1024 * 1024;
@@ -76,18 +76,18 @@ pub const FOREIGN_TEXT: usize = 300;
 /// The part of a page in which its first words are looked for: behind a head of styles, that of a proxy's error page begins
 /// within two thousand bytes.
 pub const PAGE_TEXT: usize = 4096;
-/// What is shorter is no secret that lines are searched for: it would be found in words of all kinds.
+/// What is shorter is not a secret that lines are searched for: it would be found in words of all kinds.
 pub const HIDDEN_LEAST: usize = 4;
 
 /// One message to the service manager (systemd's `src/core/manager.c`, `NOTIFY_BUFFER_MAX`, which is `PIPE_BUF`): a
-/// longer one is ignored whole.
+/// longer one is ignored.
 pub const NOTIFY_BYTES: usize = 4096;
 
 /// How much of the stack is overwritten at the end. A join uses about 60 KB of it, and the copies of secrets lie in the
 /// upper 16 KB; less than is in use anyway, so that it costs no page of memory.
 pub const STACK: usize = 48 * 1024;
 
-/// A join line, and the arguments in a file of variables, in bytes: what one argument of a program may have
+/// A join command, and the arguments in a file of variables, in bytes: what one argument of a program may have
 /// (`linux/binfmts.h`, `MAX_ARG_STRLEN`).
 pub const LINE: usize = 128 * 1024;
 
@@ -101,7 +101,7 @@ pub const YAML_NODES: usize = 10_000;
 /// What the YAML scanner may hold at once, in tokens of 104 bytes: all of a collection in brackets or braces. A thousand
 /// entries with their values are five thousand.
 pub const YAML_TOKENS: usize = 12_000;
-/// Values that are kept of one answer of the API server: a request has twenty, and a list of requests of one name has
+/// Values that are kept of one response of the API server: a request has twenty, and a list of requests of one name has
 /// one request. More of them would take megabytes.
 pub const JSON_VALUES: usize = 10_000;
 

@@ -1,4 +1,4 @@
-//! The log: one line per event on standard error, told to the service manager too, and what a command was asked for on
+//! The log: one line per event on standard error, sent to the service manager too, and what a command was asked for on
 //! standard output. The only printer.
 //!
 //! It is given checked and public values, and what others say; what must not be seen in that it is told once
@@ -22,7 +22,7 @@ use crate::secret::{Hidden, Secret};
 /// Where lines go, and what they must not show.
 #[derive(Debug, Default)]
 pub struct Log {
-    /// The service manager, which is told the same lines.
+    /// The service manager, which gets the same lines.
     manager: Option<Notify>,
     hidden: Rc<RefCell<Hidden>>,
     /// Names of hosts and of the node that are in use: they are shown, whatever shape they have.
@@ -40,7 +40,7 @@ mod priority {
 }
 
 impl Log {
-    /// A log that prints its lines on standard error and tells them to `manager`.
+    /// A log that prints its lines on standard error and sends them to `manager`.
     pub fn new(manager: Option<Notify>) -> Self {
         Self { manager, ..Self::default() }
     }
@@ -88,7 +88,7 @@ impl Log {
         masked(&self.hidden.borrow().mask(text), &self.names.borrow())
     }
 
-    /// Prints one event. A closed standard error is no reason to stop.
+    /// Prints one event. A closed standard error is not a reason to stop.
     pub fn info(&self, line: &str) {
         self.event(priority::INFO, line);
     }
@@ -105,7 +105,7 @@ impl Log {
         }
     }
 
-    /// Prints the failure that ended the run: what happened, and what to do about it. The service manager is told both in
+    /// Prints the failure that ended the run: what happened, and what to do about it. The service manager gets both in
     /// one message.
     pub fn error(&self, error: &Error) {
         let line = |text: String| self.redact(&text);

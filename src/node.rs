@@ -45,7 +45,7 @@ pub struct NodeFiles {
     /// What stands before a path that people are shown: the root, where it is not `/`.
     prefix: String,
     layout: Layout,
-    /// What was found on the way and is no reason to stop.
+    /// What was found on the way and is not a reason to stop.
     warnings: RefCell<Vec<String>>,
     /// Files with a key or a token that others can read.
     exposed: RefCell<Vec<(String, Exposed)>>,
@@ -59,7 +59,7 @@ impl NodeFiles {
     pub fn open(root: &Path, layout: Layout) -> Result<Self> {
         let prefix = if root == Path::new("/") { String::new() } else { root.display().to_string() };
         let root = Root::open(root).map_err(|e| {
-            // What is no path may be a secret that was given to the wrong flag.
+            // What is not a path may be a secret that was given to the wrong flag.
             let shown = if root.is_absolute() { format!(" {}", root.display()) } else { String::new() };
             let message = format!("the root{shown} cannot be opened");
             let (step, failure) = match e.kind() {
@@ -93,7 +93,7 @@ impl NodeFiles {
         KUBEADM.iter().any(|path| self.root.has(path, FileType::RegularFile).unwrap_or(false))
     }
 
-    /// The name in the image's `/etc/hostname`: its first line that is no comment (hostname(5)).
+    /// The name in the image's `/etc/hostname`: its first line that is not a comment (hostname(5)).
     pub fn hostname(&self) -> Result<Option<String>> {
         let bytes = self.root.read("/etc/hostname").map_err(|e| self.unreadable("/etc/hostname", e))?;
         let text = String::from_utf8(bytes.unwrap_or_default()).unwrap_or_default();

@@ -7,7 +7,7 @@ use crate::secret::Secret;
 /// The label of PKCS#8 keys, which OpenSSL writes. Those of other private keys end with it.
 pub const PKCS8_LABEL: &str = "PRIVATE KEY";
 
-/// The blocks of a text, which may be foreign, and may hold a key. `None` for what is no PEM, or none to Go: a block
+/// The blocks of a text, which may be untrusted, and may hold a key. `None` for what is no PEM, or none to Go: a block
 /// begins and ends with lines of its own.
 pub fn blocks(text: &[u8]) -> Option<Vec<Pem>> {
     let mut lines = text.split(|byte| *byte == b'\n');
@@ -21,7 +21,7 @@ pub fn blocks(text: &[u8]) -> Option<Vec<Pem>> {
             is_inside = begins;
             return is_whole_edge(line);
         }
-        // Of what is no base64, only blanks are passed over, and headers are read.
+        // Of what is not base64, only blanks are passed over, and headers are read.
         !is_inside || line.iter().all(|byte| byte.is_ascii_graphic() || is_base64_or_blank(*byte))
     });
     if fits { pem::parse_many(text).ok() } else { None }

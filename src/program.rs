@@ -1,5 +1,5 @@
-//! The program: the process's arguments, environment, clock and network come in here and are passed on; one command runs; one
-//! report and one exit code go out.
+//! The program: the process's arguments, environment, clock and network come in here and are passed on; one command
+//! runs; one report and one exit code go out.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -29,7 +29,7 @@ const VERSION: &str = concat!("nodestrap ", env!("CARGO_PKG_VERSION"), " (", env
 pub fn run() -> ExitCode {
     disk::clear_umask();
     // A token and a key are in this memory: no core is made of it, wherever cores go, and no other process of the same
-    // user looks into it (prctl(2), PR_SET_DUMPABLE). A kernel that does not know how is no reason to stop.
+    // user looks into it (prctl(2), PR_SET_DUMPABLE). A kernel that does not know how is not a reason to stop.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let clock = Arc::new(SystemClock::start());
     let mut invocation = Invocation::default();
@@ -82,7 +82,7 @@ pub fn run() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Tells the kubelet's unit whether it has to wait for this machine to be joined, by a file that its condition looks
+/// Marks for the kubelet's unit whether it has to wait for this machine to be joined, by a file that its condition looks
 /// for. `RUNTIME_DIRECTORY` is that of nodestrap.service (systemd.exec(5)): nobody waits for a run by hand, and without
 /// anything to join by the kubelet is somebody else's.
 fn mark_kubelet_unit(waits: bool, log: &Log) {

@@ -1,4 +1,4 @@
-//! Reading to the end what nobody has bounded but the reader. std's way is made anew for each type of source, half a
+//! Reading to the end what nobody has bounded but the reader. std's way is compiled for each type of source, half a
 //! kilobyte each.
 
 use std::io::{self, Read};
@@ -6,8 +6,8 @@ use std::io::{self, Read};
 /// What is read at once.
 const PIECE: usize = 4096;
 
-/// Reads all that is left into `bytes`, which is empty, but no more than `max`. Where it has room for all of it, it does not
-/// grow, which would leave copies behind.
+/// Reads all that is left into `bytes`, which is empty, but no more than `max`. Where it has room for all of it, it
+/// does not grow, which would leave copies behind.
 ///
 /// # Errors
 /// The source's. What came before is in `bytes`.

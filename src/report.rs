@@ -43,7 +43,7 @@ impl Success {
     }
 }
 
-/// The part of a run whose time is told apart.
+/// The part of a run whose time is reported on its own.
 #[derive(Clone, Copy, Debug)]
 pub enum Phase {
     /// Until the splay is over, where there is one.
@@ -183,7 +183,7 @@ impl Report {
         }
     }
 
-    /// Notes how the run ended, and returns the exit code. `log` knows what must not be seen of foreign words.
+    /// Notes how the run ended, and returns the exit code. `log` knows what must not be seen of words of others.
     pub fn finish(&mut self, result: &Result<Success>, clock: &dyn Clock, log: &Log) -> u8 {
         self.milliseconds.total = milliseconds(clock.elapsed());
         let certificates = [&mut self.certificate, &mut self.serving_certificate];

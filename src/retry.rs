@@ -80,7 +80,7 @@ impl<'a> Backoff<'a> {
         }
     }
 
-    /// Notes that a request was answered: a later refusal is a new one, and what failed before has healed.
+    /// Notes that a request was answered: a later refusal is a new one, and what failed before works again.
     pub fn accepted(&mut self) {
         self.end_refusal();
         self.last = None;
@@ -93,7 +93,7 @@ impl<'a> Backoff<'a> {
         }
     }
 
-    /// Begins anew with short pauses, after a long success.
+    /// Starts over with short pauses, after a long success.
     pub fn reset(&mut self) {
         self.attempts = 0;
     }
@@ -138,7 +138,7 @@ impl<'a> Backoff<'a> {
     /// spreads a fleet, has left time for that.
     ///
     /// # Errors
-    /// `error` itself when waiting cannot heal it or there is no time for another attempt. When the deadline has come
+    /// `error` itself when it is not retryable or there is no time for another attempt. When the deadline has come
     /// already, it cut the last attempt short, and what the attempt before said is the truer word. Of several endpoints
     /// the one that came furthest speaks for the round.
     pub fn next(&mut self, error: Error, subject: &str) -> Result<Pause> {

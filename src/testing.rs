@@ -1,5 +1,6 @@
-//! What the fuzz targets, the comparison with Kubernetes' own code and the tests in this process use of the private modules,
-//! by name. The feature `testing` has it, which this package's tests switch on; the program is built without it.
+//! What the fuzz targets, the comparison with Kubernetes' own code and the tests in this process use of the private
+//! modules, by name. The feature `testing` has it, which this package's tests switch on; the program is built without
+//! it.
 
 pub mod asn1 {
     pub use crate::asn1::{Reader, ctx_constructed, tlv};

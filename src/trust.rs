@@ -35,13 +35,14 @@ pub struct TrustedCluster {
 }
 
 impl TrustedCluster {
-    /// Trusts a server and CAs that are configured: a kubeconfig or a CA file that the operator put on the machine, or that
-    /// is at a URL of theirs. The pins hold in addition. The server will know this machine by `identity` where one is given.
+    /// Trusts a server and CAs that are configured: a kubeconfig or a CA file that the operator put on the machine, or
+    /// that is at a URL of theirs. The pins hold in addition. The server will know this machine by `identity` where one
+    /// is given.
     ///
     /// # Errors
-    /// [`ErrorKind::NotTrusted`] when none of the certificates is a CA, or there are pins, and not one for each certificate;
-    /// [`ErrorKind::Clock`], which is retryable, when none of the CAs is valid `now`; a usage error when the server is to be
-    /// reached through a proxy that cannot be used.
+    /// [`ErrorKind::NotTrusted`] when none of the certificates is a CA, or there are pins, and not one for each
+    /// certificate; [`ErrorKind::Clock`], which is retryable, when none of the CAs is valid `now`; a usage error when
+    /// the server is to be reached through a proxy that cannot be used.
     pub fn configured(
         system: &System,
         server: ServerUrl,
@@ -118,8 +119,8 @@ impl PinnedCluster {
             .map_err(|problem| problem.in_content("cluster-info is unusable:"))
     }
 
-    /// Verifies the connection that delivered the content, by the pinned certificates alone and by the name that was dialled,
-    /// and trusts the content from then on.
+    /// Verifies the connection that delivered the content, by the pinned certificates alone and by the name that was
+    /// dialled, and trusts the content from then on.
     ///
     /// # Errors
     /// [`ErrorKind::Clock`], which is retryable, when only the time is wrong; else [`ErrorKind::NotTrusted`].
@@ -279,7 +280,7 @@ pub fn check_not_before_build_date(now: SystemTime) -> Result<SystemTime> {
 /// The roots of a cluster that was trusted before, from its `ca`, PEM as the node keeps it.
 ///
 /// # Errors
-/// [`ErrorKind::Files`] for what is no bundle of certificates, [`ErrorKind::NotTrusted`] when none of them is a CA,
+/// [`ErrorKind::Files`] for what is not a bundle of certificates, [`ErrorKind::NotTrusted`] when none of them is a CA,
 /// [`ErrorKind::Clock`], which is retryable, when none of the CAs is valid `now`.
 pub fn roots(ca: &[u8], now: SystemTime) -> Result<Roots> {
     let ca = CaBundle::from_pem(ca.to_vec()).map_err(|problem| {

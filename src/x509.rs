@@ -1,8 +1,8 @@
 //! Reading certificates and certificate requests.
 //!
-//! A reader, not a verifier: chains are judged by webpki in [`crate::http`], with ordinary rules. What is read here is
+//! A reader, not a verifier: chains are verified by webpki in [`crate::http`], with ordinary rules. What is read here is
 //! what webpki does not tell: names, dates and the extensions of a root (RFC 5280, section 4.1; RFC 2986 for
-//! requests). Foreign input; DER is read strictly and without recursion.
+//! requests). Untrusted input; DER is read strictly and without recursion.
 
 mod algorithm;
 mod alt_names;
@@ -208,7 +208,7 @@ pub fn is_certificate(block: &pem::Pem) -> bool {
 }
 
 /// Whether the subject of a certificate names this organization, in ASCII, in any type of string: a signer may copy the
-/// bytes of a request. Foreign input, of which only so much is read.
+/// bytes of a request. Untrusted input, of which only so much is read.
 ///
 /// # Errors
 /// Whatever is not strict DER of the expected shape, up to the subject's end.

@@ -1,7 +1,7 @@
 //! YAML to JSON text, as `sigs.k8s.io/yaml` does it: a document of maps, lists and scalars becomes the JSON that serde
 //! then reads, into a tree that is wiped after use ([`trees`]) or with a part of it left out ([`entries`]).
 //!
-//! The input is foreign. Bytes, depth, nodes and what the scanner holds are bounded, and what has no JSON meaning
+//! The input is not trusted. Bytes, depth, nodes and what the scanner holds are bounded, and what has no JSON meaning
 //! (aliases and anchors, tags, duplicate keys, keys that are not strings, a second document) is refused instead of
 //! interpreted.
 
@@ -140,7 +140,7 @@ fn documents(text: &str, kept: Option<(&str, &[&str])>) -> Result<Vec<String>, Y
     if text.len() > limits::YAML_BYTES {
         return Err(YamlError { line: 0, problem: "longer than 1 MiB" });
     }
-    // Behind this mark, what begins with a bracket is no key, and the scanner gives its parts away one by one.
+    // Behind this mark, what begins with a bracket is not a key, and the scanner gives its parts away one by one.
     let marked;
     let text = if text.starts_with(['{', '[']) {
         marked = Zeroizing::new(["--- ", text].concat());

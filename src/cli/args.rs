@@ -63,7 +63,7 @@ pub(super) fn read(
             Arg::Value(word) => {
                 let word = text("the API server", word)?;
                 match (verb, word.as_str()) {
-                    // The printed join line begins with the program that it was printed for.
+                    // The printed join command begins with the program that it was printed for.
                     (None, "kubeadm") => {}
                     (None, word) => match Verb::parse(word) {
                         Some(Verb::Help) => return Ok(Some(Verb::Help)),
@@ -98,8 +98,8 @@ pub(super) fn read(
     Ok(verb)
 }
 
-/// Reads a join line as `kubeadm token create --print-join-command` prints it, or as people keep it for a shell: in quotes,
-/// over several lines, behind `sudo`.
+/// Reads a join command as `kubeadm token create --print-join-command` prints it, or as people keep it for a shell: in
+/// quotes, over several lines, behind `sudo`.
 ///
 /// # Errors
 /// A usage error that names the flag, never its value, and for what is not a join command.

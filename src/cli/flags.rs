@@ -176,8 +176,8 @@ impl Flag {
     }
 }
 
-/// How many letters have to be added, removed or replaced to make one word of another (Levenshtein). What is far longer than
-/// the other is far from it.
+/// How many letters have to be added, removed or replaced to make one word of another (Levenshtein). What is far longer
+/// than the other is far from it.
 fn distance(one: &str, other: &str) -> usize {
     if one.len() > 2 * other.len() {
         return one.len();

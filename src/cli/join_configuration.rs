@@ -145,7 +145,7 @@ const MIGRATED: [(&str, &str); 5] = [
     ("v1beta2", "v1.22"),
 ];
 
-/// The version is told only where it is one of kubeadm's.
+/// The version is shown only where it is one of kubeadm's.
 fn unknown_version(found: &str) -> Error {
     const USE: &str = "use kubeadm.k8s.io/v1beta4 or v1beta3";
     let name = found.strip_prefix("kubeadm.k8s.io/").unwrap_or_default();

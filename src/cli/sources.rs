@@ -37,7 +37,7 @@ pub struct SettingSources {
     pub join: Option<Secret<String>>,
     /// `NODESTRAP_CONFIG`, the text itself.
     pub config: Option<Secret<String>>,
-    /// The first of these sources that is no text: what it says must not be passed over.
+    /// The first of these sources that is not text: what it says must not be passed over.
     pub unreadable: Option<&'static str>,
 }
 
@@ -150,7 +150,8 @@ impl SettingSources {
     }
 }
 
-/// Puts what one source carries. The simplest thing is the strongest: a token beside a join line is the token to use.
+/// Puts what one source carries. The simplest thing is of the highest precedence: a token beside a join command is the
+/// token to use.
 fn apply_source(
     token: Option<&Secret<String>>,
     join: Option<&Secret<String>>,

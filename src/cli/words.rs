@@ -5,9 +5,9 @@ use crate::limits;
 /// Whose rules hold.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rules {
-    /// The shell's (POSIX.1-2024, volume 3, 2.2 Quoting and 2.3 Token Recognition), without its expansions, and with some
-    /// patience: a line break ends no command, and a backslash that stands alone, or at the end, is one whose line break was
-    /// lost.
+    /// The shell's (POSIX.1-2024, volume 3, 2.2 Quoting and 2.3 Token Recognition), without its expansions, and with
+    /// some patience: a line break ends no command, and a backslash that stands alone, or at the end, is one whose line
+    /// break was lost.
     Shell,
     /// systemd's for a variable that is a word of a command line by itself (`src/basic/extract-word.c`, with
     /// `EXTRACT_RELAX | EXTRACT_UNQUOTE`): a backslash escapes in both kinds of quotes, and quotes may stay open.

@@ -1,7 +1,7 @@
 //! `check`: what an image must not contain before machines are made of it, and what it should.
 //!
 //! What makes two machines one (an identity, a key) is an error; what ties an image to one cluster, and what a kubelet
-//! will miss, is a warning. The image is foreign: a link in it never leads out of it, nothing in it is written, and no
+//! will miss, is a warning. The image is not trusted: a link in it never leads out of it, nothing in it is written, and no
 //! content of it is shown.
 
 mod locations;

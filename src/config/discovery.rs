@@ -228,8 +228,8 @@ fn by_kubeconfig(
     }
 }
 
-/// Whether the endpoint is ignored: with a configuration that names a discovery file kubeadm does not look at it, wherever it
-/// comes from (`cmd/kubeadm/app/cmd/join.go`).
+/// Whether the endpoint is ignored: with a configuration that names a discovery file kubeadm does not look at it,
+/// wherever it comes from (`cmd/kubeadm/app/cmd/join.go`).
 pub(super) fn ignored_endpoint(settings: &Settings) -> bool {
     settings.origin(Flag::Endpoint).is_some()
         && !settings.is_configured(Flag::Endpoint)
@@ -259,7 +259,7 @@ fn cluster_info(who: &str, text: &Secret<String>, token: &Token) -> Result<Clust
     })
 }
 
-/// What a setting names that expects a file or an `https://` URL, as kubeadm tells them apart
+/// What a setting names that expects a file or an `https://` URL, as kubeadm distinguishes them
 /// (`cmd/kubeadm/app/discovery`, `isHTTPSURL`).
 enum Location<'a> {
     File(&'a str),

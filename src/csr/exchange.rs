@@ -1,4 +1,4 @@
-//! The CSR exchange: POST, then WATCH from the version that the POST returned, until somebody has decided.
+//! The CSR exchange: POST, then WATCH from the version that the POST returned, until it is approved or denied.
 //!
 //! A small machine that its caller drives: [`Exchange::poll`] sends one request, or waits for the open watch, and returns
 //! what came of it. It never sleeps, prints or writes. What is unexpected (the object is there already, an old version, a
@@ -32,7 +32,7 @@ pub enum Progress {
     Resumed,
     /// The watch is open, and the decision may be on its way.
     Watching,
-    /// Nobody has decided, and for [`limits::WATCH_TICK`] nothing came.
+    /// It is neither approved nor denied, and for [`limits::WATCH_TICK`] nothing came.
     StillPending {
         /// Whether it is the first time.
         is_first: bool,
@@ -43,7 +43,7 @@ pub enum Progress {
         delay: Duration,
         /// What happened and what comes next, for people, where it is news.
         news: Option<String>,
-        /// Whether the API server has the request: somebody may still decide.
+        /// Whether the API server has the request: it may still be approved.
         is_submitted: bool,
     },
     /// The certificate is there.
@@ -55,12 +55,12 @@ pub enum Progress {
         /// What to say if it is the last word.
         error: Error,
     },
-    /// The last failure when the deadline has come ([`crate::error::ErrorKind::Pending`] when nobody has decided), or one
-    /// that is not retryable.
+    /// The last failure when the deadline has come ([`crate::error::ErrorKind::Pending`] when it is neither approved
+    /// nor denied), or one that is not retryable.
     Failed {
         /// Why.
         error: Error,
-        /// Whether the API server has the request: somebody may still decide.
+        /// Whether the API server has the request: it may still be approved.
         is_submitted: bool,
     },
 }
@@ -99,7 +99,7 @@ struct OpenWatch {
     watch: Watch,
     /// When it counts as dead, without a byte until then.
     silence: Deadline,
-    /// When it has taken as long as the longest pause: then it runs in no circle, and pauses begin anew behind it.
+    /// When it has taken as long as the longest pause: then it runs in no circle, and pauses start over behind it.
     circle: Deadline,
 }
 
@@ -134,8 +134,8 @@ impl<'a> Exchange<'a> {
         Self { no_wait: true, ..self }
     }
 
-    /// Goes on until there is something to tell: the answer to a POST or a LIST within [`limits::REQUEST`], the next event
-    /// of the watch that means something, or [`limits::WATCH_TICK`] without one.
+    /// Goes on until there is something to report: the response to a POST or a LIST within [`limits::REQUEST`], the
+    /// next event of the watch that means something, or [`limits::WATCH_TICK`] without one.
     pub fn poll(&mut self) -> Progress {
         loop {
             let advanced = match &self.state {
@@ -206,7 +206,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Checks an object, which is watched from its version while nobody has decided.
+    /// Checks an object, which is watched from its version while it is neither approved nor denied.
     fn check(&mut self, object: Object) -> Result<Option<Progress>> {
         let decision = self.decision(&object)?;
         if decision.is_none() {
@@ -219,7 +219,7 @@ impl<'a> Exchange<'a> {
         Ok(decision)
     }
 
-    /// `None` while nobody has decided.
+    /// `None` while it is neither approved nor denied.
     fn decision(&self, object: &Object) -> Result<Option<Progress>> {
         Ok(match object.check(self.request, self.clock.now())? {
             CsrStatus::Pending => None,
@@ -357,7 +357,7 @@ impl<'a> Exchange<'a> {
         self.deadline.left(self.clock).ok_or_else(|| self.pending())
     }
 
-    /// Nobody has decided yet, which is retryable.
+    /// It is neither approved nor denied yet, which is retryable.
     fn pending(&self) -> Error {
         let (name, kind) = (self.request.name(), self.request.template.kind);
         Error::new(Step::Approval, kind.pending, format!("CSR {name} is still pending"))

@@ -13,13 +13,13 @@ use crate::x509::{self, Certificate};
 #[derive(Debug)]
 pub struct IssuedCertificate {
     pem: String,
-    /// The leaf, of which there is always one, and its chain; the kubelet judges the time of all of them.
+    /// The leaf, of which there is always one, and its chain; the kubelet checks the time of all of them.
     chain: Vec<Certificate>,
 }
 
 impl IssuedCertificate {
     /// Holds what the API server issued against what was asked for: our key, `O=system:nodes`, our CN and no other
-    /// attribute, the kind's usage, our hosts, no CA. The issuer is not judged: a cluster may sign nodes with another
+    /// attribute, the kind's usage, our hosts, no CA. The issuer is not checked: a cluster may sign nodes with another
     /// CA than the one that serves (`--cluster-signing-kubelet-client-cert-file`).
     ///
     /// # Errors
@@ -53,7 +53,7 @@ impl IssuedCertificate {
         self.chain.iter().any(|certificate| certificate.not_after < now)
     }
 
-    /// The clock failure, which may heal, when `now` lies outside the validity of one of them.
+    /// The clock failure, which is retryable, when `now` lies outside the validity of one of them.
     pub(super) fn validity_error(&self, now: SystemTime) -> Option<Error> {
         let misfit = self.chain.iter().find(|certificate| !certificate.is_valid_at(now))?;
         let what = ["the issued certificate of ", &misfit.describe_validity(now)].concat();
@@ -64,7 +64,7 @@ impl IssuedCertificate {
         )
     }
 
-    /// The certificate and its chain, leaf first, each block encoded anew as the kubelet's store does.
+    /// The certificate and its chain, leaf first, each block encoded as the kubelet's store does.
     pub fn pem(&self) -> &str {
         &self.pem
     }

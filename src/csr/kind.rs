@@ -1,4 +1,4 @@
-//! The two kinds of certificate that a node asks for, by what tells them apart.
+//! The two kinds of certificate that a node asks for, by what distinguishes them.
 
 use crate::error::ErrorKind;
 use crate::node_name::NodeName;
@@ -17,7 +17,7 @@ pub struct CertificateKind {
     pub(super) has_usage: fn(&Certificate) -> bool,
     /// That use in words.
     pub(super) usage: &'static str,
-    /// What it means that nobody has decided by the deadline.
+    /// What it means that it is neither approved nor denied by the deadline.
     pub(super) pending: ErrorKind,
     /// How it gets decided, to stand before the command that approves it.
     pub(super) approval: &'static str,
@@ -77,8 +77,8 @@ impl CertificateTemplate {
         Self { kind: CertificateKind::SERVING, node: node.clone(), names, expiration_seconds: None }
     }
 
-    /// Asks for a certificate that lasts so many seconds, of which the signer gives at most its own duration; a request that
-    /// exists already keeps what it asked for.
+    /// Asks for a certificate that lasts so many seconds, of which the signer gives at most its own duration; a request
+    /// that exists already keeps what it asked for.
     #[must_use]
     pub fn expiring_in(self, expiration_seconds: Option<u32>) -> Self {
         Self { expiration_seconds, ..self }

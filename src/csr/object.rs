@@ -66,7 +66,7 @@ fn metadata(object: &Value) -> Option<&Value> {
 /// What a CertificateSigningRequest has come to.
 #[derive(Debug)]
 pub(super) enum CsrStatus {
-    /// Nobody has decided yet, or the signer has not signed yet.
+    /// It is neither approved nor denied yet, or the signer has not signed yet.
     Pending,
     /// The certificate is there and ours.
     Issued(IssuedCertificate),

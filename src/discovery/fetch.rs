@@ -101,9 +101,9 @@ impl RemoteFile {
 /// Asks `peer` for cluster-info, as far as it matters to who has the token with this ID.
 ///
 /// # Errors
-/// [`ErrorKind::Unreachable`] without a response and from a busy server, [`ErrorKind::NotPublished`] with any other response
-/// than a ConfigMap. Both are retryable: an API server that starts responds with 403 for a moment, one without cluster-info
-/// does so for good.
+/// [`ErrorKind::Unreachable`] without a response and from a busy server, [`ErrorKind::NotPublished`] with any other
+/// response than a ConfigMap. Both are retryable: an API server that starts responds with 403 for a moment, one without
+/// cluster-info does so for good.
 pub fn cluster_info(peer: &Unverified, token_id: &str, timeout: Duration) -> Result<ClusterInfo> {
     let response = peer.get(PATH, timeout)?;
     if response.status != 200 {
@@ -129,12 +129,12 @@ pub fn cluster_info(peer: &Unverified, token_id: &str, timeout: Duration) -> Res
         })
 }
 
-/// Whether an answer says that it is a ConfigMap, if only one without content.
+/// Whether a response says that it is a ConfigMap, if only one without content.
 fn is_config_map(response: &Response) -> bool {
     response.json(&["kind"]).is_some_and(|object| object["kind"] == "ConfigMap")
 }
 
-/// A response that is no success: busy servers and missing files alike are retryable. Nobody is trusted yet, so that
+/// A response other than a success: busy servers and missing files alike are retryable. Nobody is trusted yet, so that
 /// Retry-After counts for no longer than a pause of our own.
 fn refusal(
     who: impl Display,

@@ -22,8 +22,8 @@ const GIVE_CREDENTIALS: &str = "add one, or use --tls-bootstrap-token-file";
 pub struct KubeconfigSource<'a> {
     /// The file, with the setting that names it, or the URL; for people.
     origin: String,
-    /// Where relative names begin; none for a fetched text, which must not lead to a file of this machine: its content would
-    /// be sent to a server of that text's choice.
+    /// Where relative names begin; none for a fetched text, which must not lead to a file of this machine: its content
+    /// would be sent to a server of that text's choice.
     base_dir: Option<&'a Path>,
     /// Whether it is read as the kubelet reads it.
     for_kubelet: bool,
@@ -55,8 +55,8 @@ impl<'a> KubeconfigSource<'a> {
     /// Reads a text: its CAs, and all of it, each without a value where `reader` lacks something for it. `token` is the
     /// operator's, and is used instead of the user's own credentials.
     ///
-    /// Unlike with kubeadm, the text must bring the CA: nothing is asked of an API server over a connection that public roots
-    /// would vouch for.
+    /// Unlike with kubeadm, the text must bring the CA: nothing is asked of an API server over a connection that public
+    /// roots would vouch for.
     ///
     /// # Errors
     /// A usage error that names the file, says what is wrong with it and what to do; of a fetched text as

@@ -21,8 +21,8 @@ pub enum Method {
         /// What requests the certificate.
         credentials: Credentials,
     },
-    /// Ask the API server for cluster-info without a token that signs it: a pin has to do, and the connection to be verified
-    /// by it.
+    /// Ask the API server for cluster-info without a token that signs it: a pin has to do, and the connection to be
+    /// verified by it.
     Pinned {
         /// Whom to ask; any one of them will do. Never empty.
         endpoints: Vec<Endpoint>,

@@ -107,7 +107,7 @@ pub fn write_caller_file(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()>
 /// `false` when that is so and it stays.
 ///
 /// # Errors
-/// The system's, and for a link of another user on the way. A file that is not there is no error.
+/// The system's, and for a link of another user on the way. A file that is not there is not an error.
 pub fn remove_caller_file(path: &Path) -> io::Result<bool> {
     match walk(path, false) {
         Ok(location) if location.found.is_none() => Ok(true),

@@ -65,8 +65,8 @@ impl Directory {
         Ok(())
     }
 
-    /// Reads a regular file of at most [`limits::FILE_BYTES`]; a link is not followed. `None` when there is none, or one that
-    /// others know or may change: of another user, readable for others, or with a second name.
+    /// Reads a regular file of at most [`limits::FILE_BYTES`]; a link is not followed. `None` when there is none, or
+    /// one that others know or may change: of another user, readable for others, or with a second name.
     ///
     /// # Errors
     /// The system's, and for anything but a regular file, and a larger one.
@@ -96,7 +96,7 @@ impl Directory {
     }
 
     /// Puts `bytes` under `name` so that at every moment, power cuts included, the name shows the old file or the
-    /// whole new one: written beside it with its final mode, synced, renamed over it. That the name shows the new one
+    /// complete new one: written beside it with its final mode, synced, renamed over it. That the name shows the new one
     /// is durable after [`Self::sync`].
     ///
     /// # Errors

@@ -87,7 +87,7 @@ impl fmt::Display for Stranger {
 impl std::error::Error for Stranger {}
 
 impl Root {
-    /// Judges a directory with these names from the root on. One of another owner is noted once.
+    /// Checks a directory with these names from the root on. One of another owner is noted once.
     ///
     /// # Errors
     /// A [`Stranger`] that others may write to, unless the root is only looked at, when it is noted as well.
@@ -124,7 +124,7 @@ impl Root {
         self.strangers.take()
     }
 
-    /// Reads a regular file as [`Self::read`] does, and judges it.
+    /// Reads a regular file as [`Self::read`] does, and checks it.
     pub fn examine(&self, path: &str) -> io::Result<Option<Examined>> {
         let found = match self.walk(path, Goal::File) {
             Ok((directory, name)) => directory.read_with_metadata(&name)?,

@@ -9,7 +9,7 @@ use crate::limits;
 /// The least room for a piece of a request's body, as in ureq's `LazyBuffers`.
 const PIECE: usize = 10 * 1024;
 
-/// One request and one answer's header fit in; bodies pass through.
+/// One request and one response's header fit in; bodies pass through.
 pub(super) struct HeaderBuffers {
     input: Vec<u8>,
     /// What of the input is there and not consumed yet begins here and ends before `filled`.

@@ -49,7 +49,7 @@ pub(super) struct Anchors {
 }
 
 impl Anchors {
-    /// Those of a root program that has judged them.
+    /// Those of a root program that has verified them.
     pub(super) fn of(anchors: &[TrustAnchor<'static>]) -> Self {
         Self { signers: anchors.to_vec(), roots: Vec::new(), between: Vec::new() }
     }
@@ -66,7 +66,7 @@ impl Anchors {
         Self { signers, roots, between }
     }
 
-    /// Judges a chain that a server has shown, leaf first.
+    /// Verifies a chain that a server has shown, leaf first.
     ///
     /// # Errors
     /// Why it does not lead to one of these, is not valid `now`, or does not name the server.
@@ -82,7 +82,7 @@ impl Anchors {
         self.check(leaf, others, server_name, unix(now))
     }
 
-    /// Judges a chain that a server has shown, as a handshake asks.
+    /// Verifies a chain that a server has shown, as a handshake asks.
     pub(super) fn check(
         &self,
         leaf: &CertificateDer<'_>,

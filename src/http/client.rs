@@ -70,7 +70,7 @@ impl Client {
         Ok(Self { agent, peer, system: system.clone(), base })
     }
 
-    /// Sends one request and waits for the answer's header.
+    /// Sends one request and waits for the response's header.
     pub(super) fn send(
         &self,
         method: Method,
@@ -101,7 +101,7 @@ impl Client {
         Ok(response)
     }
 
-    /// Reads a whole answer.
+    /// Reads a complete response.
     pub(super) fn read(
         &self,
         answer: http::Response<ureq::Body>,
@@ -110,7 +110,7 @@ impl Client {
         Response::read(answer, chain.first().map(AsRef::as_ref), self.system.clock.now())
     }
 
-    /// What a request that got no whole answer means.
+    /// What a request that got no complete response means.
     pub(super) fn failure(&self, step: Step, error: &ureq::Error) -> Error {
         let io = match error {
             ureq::Error::Io(io) => Some(io),
@@ -170,8 +170,8 @@ impl Client {
             .caused_by(cause)
     }
 
-    /// What a chain that does not verify means. The time may heal it, and servers behind one name may differ for a moment,
-    /// while their certificates are changed.
+    /// What a chain that does not verify means. A change of the clock may end it, and servers behind one name may
+    /// differ for a moment, while their certificates are changed.
     pub(super) fn certificate_failure(&self, step: Step, problem: &Problem) -> Error {
         const WHO: &str = "check that the address is that of this cluster's API server";
         let (failure, retry) = match problem {

@@ -24,7 +24,7 @@ pub struct Bearer(Token);
 enum Token {
     /// The header's value, for all requests.
     Value(HeaderValue),
-    /// Read anew for each request.
+    /// Read for each request.
     Source(Box<dyn Fn() -> error::Result<Secret<String>>>),
 }
 

@@ -2,7 +2,7 @@
 //! handshake is verified.
 //!
 //! ureq redials through its connector whenever a kept connection turns out to be closed. The switch lives in the
-//! connector, so that such a redial is judged by what is known at that moment, and never taken for the connection that
+//! connector, so that such a redial is verified by what is known at that moment, and never taken for the connection that
 //! was verified before.
 
 use std::fmt;
@@ -48,7 +48,7 @@ struct State {
     wake_interval: Option<Duration>,
     /// A connection that was made before the request that will use it.
     preconnected: Option<Stream>,
-    /// The first bytes of the last answer, for people.
+    /// The first bytes of the last response, for people.
     began: Vec<u8>,
     reached: Reached,
 }
@@ -111,7 +111,7 @@ impl Peer {
         self.state().chain.clone()
     }
 
-    /// The first line of the last answer, whatever it is, fit for one line; empty where nothing came.
+    /// The first line of the last response, whatever it is, fit for one line; empty where nothing came.
     pub(super) fn first_line(&self) -> String {
         let state = self.state();
         if state.began.is_empty() {
@@ -125,7 +125,7 @@ impl Peer {
         self.state().reached
     }
 
-    /// From now on what has come so far is no answer.
+    /// From now on what has come so far is not a response.
     pub(super) fn forget_answer(&self) {
         self.state().began.clear();
     }
@@ -142,7 +142,7 @@ impl Peer {
         self.state().wake_interval = interval;
     }
 
-    /// Makes the next request's connection now, and tells this machine's own address on it.
+    /// Makes the next request's connection now, and returns this machine's own address on it.
     pub(super) fn preconnect(&self, timeout: Duration) -> io::Result<Option<IpAddr>> {
         let stream = self.dial(timeout)?;
         let address = stream.sock.socket.local_address();

@@ -15,8 +15,8 @@ use crate::limits;
 
 /// A way to open connections.
 pub trait Network: Send + Sync {
-    /// Opens a connection to one of the endpoint's addresses within `timeout`. With `has_fallback` there are other endpoints
-    /// to try: an address that does not answer soon is given up.
+    /// Opens a connection to one of the endpoint's addresses within `timeout`. With `has_fallback` there are other
+    /// endpoints to try: an address that does not answer soon is given up.
     ///
     /// # Errors
     /// When the name has no address or none of the addresses accepts.

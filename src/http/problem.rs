@@ -68,8 +68,8 @@ fn unknown_algorithm(what: String) -> Problem {
     }
 }
 
-/// webpki's word on a chain, to whose leaf and other certificates the others belong, and which should end at one of `roots`:
-/// at one of the `signers` among them, or at one that is the leaf itself.
+/// webpki's word on a chain, to whose leaf and other certificates the others belong, and which should end at one of
+/// `roots`: at one of the `signers` among them, or at one that is the leaf itself.
 pub(super) fn of_chain(
     error: &webpki::Error,
     leaf: &CertificateDer<'_>,

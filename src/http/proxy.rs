@@ -187,7 +187,7 @@ impl Proxy {
         &self.endpoint
     }
 
-    /// Asks for a tunnel to `target` on a new connection. Reads exactly the header of the answer: what follows belongs
+    /// Asks for a tunnel to `target` on a new connection. Reads exactly the header of the response: what follows belongs
     /// to the tunnel.
     ///
     /// # Errors
@@ -225,7 +225,7 @@ impl Proxy {
     }
 
     /// 407 is final: the credentials that the environment holds do not change while the program runs, and repeating
-    /// wrong ones locks accounts. Everything else heals like any failure to connect.
+    /// wrong ones locks accounts. Everything else is retryable like any failure to connect.
     fn refusal(&self, target: &Endpoint, status: u16, reason: &str, head: &[u8], body: Vec<u8>) -> Refusal {
         let (meaning, help) = match status {
             407 if self.credentials.is_some() => (
@@ -279,7 +279,7 @@ impl fmt::Display for Proxy {
     }
 }
 
-/// A proxy's word that is no tunnel, told apart from anything that an API server says.
+/// A proxy's word that is not a tunnel, distinguished from anything that an API server says.
 #[derive(Debug)]
 pub(super) struct Refusal {
     what: String,

@@ -1,6 +1,6 @@
-//! Names into addresses, as Go's own resolver does it (`netdns=go`; `net/dnsclient_unix.go`), which kubeadm and the kubelet
-//! have: the file of hosts, then the name servers of `resolv.conf`. musl's `getaddrinfo` takes one bad answer for the end of
-//! it, and no deadline.
+//! Names into addresses, as Go's own resolver does it (`netdns=go`; `net/dnsclient_unix.go`), which kubeadm and the
+//! kubelet have: the file of hosts, then the name servers of `resolv.conf`. musl's `getaddrinfo` takes one bad answer
+//! for the end of it, and no deadline.
 //!
 //! Nothing that a name server says is trusted: who answers at an address has to prove that it is the right one. Bounded are
 //! the time, by the caller; the bytes of a message, by its transport; names, pointers and addresses in it.
@@ -121,12 +121,12 @@ impl Resolver {
 pub(super) struct Unresolved(String);
 
 impl Unresolved {
-    /// Tells of servers that gave no answer, if there are such; else of those that said no.
+    /// Names servers that gave no answer, if there are such; else those that refused.
     fn new(host: &str, mut words: Vec<Word>) -> Self {
         if words.iter().any(|word| !word.is_denial) {
             words.retain(|word| !word.is_denial);
         }
-        // What a server said of several names is told once, of the host itself if it was that.
+        // What a server said of several names is shown once, of the host itself if it was that.
         let host = host.trim_end_matches('.');
         let mut told: Vec<(String, String)> = Vec::new();
         for Word { name, text, .. } in words {

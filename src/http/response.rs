@@ -24,14 +24,14 @@ pub struct Response {
     retry_after: Option<Duration>,
     media_type: String,
     location: String,
-    /// The server's certificate, which is read only where it is to be told.
+    /// The server's certificate, which is read only where it is to be shown.
     leaf: Vec<u8>,
     /// Whether a JWT was sent with the request.
     has_jwt: bool,
 }
 
 impl Response {
-    /// Reads an answer whose server has shown `leaf`. `now` is for an answer that does not tell its own time.
+    /// Reads a response whose server has shown `leaf`. `now` is for a response without a date of its own.
     pub(super) fn read(
         response: http::Response<ureq::Body>,
         leaf: Option<&[u8]>,
@@ -53,7 +53,7 @@ impl Response {
             if status == 200 && !is_page(&body) {
                 return Err(ureq::Error::BodyExceedsLimit(limits::BODY_BYTES as u64));
             }
-            // Of a page, and of what is no success, only the first words are told.
+            // Of a page, and of what is not a success, only the first words are shown.
             body.truncate(limits::BODY_BYTES);
         }
         let leaf = leaf.unwrap_or_default().to_vec();
@@ -65,7 +65,7 @@ impl Response {
         Self { has_jwt, ..self }
     }
 
-    /// What a proxy answers that makes no tunnel.
+    /// What a proxy responds with that makes no tunnel.
     pub(super) fn of_proxy(status: u16, body: Vec<u8>, media_type: String, location: String) -> Self {
         Self { status, body, retry_after: None, media_type, location, leaf: Vec::new(), has_jwt: false }
     }
@@ -79,7 +79,8 @@ impl Response {
         self.retry_after.or_else(in_status)
     }
 
-    /// What the server says, fit for one line: the Status' message; else [who answers](Self::answerer), and the first words.
+    /// What the server says, fit for one line: the Status' message; else [who answers](Self::answerer), and the first
+    /// words.
     pub fn text(&self) -> String {
         if let Some(message) = self.kubernetes_status().as_ref().and_then(|status| status["message"].as_str())
         {
@@ -116,7 +117,7 @@ impl Response {
         if subject.is_empty() { sanitize(&leaf.alt_names.to_string()) } else { subject }
     }
 
-    /// Whether the server has no time for an answer, or what lies behind it has not.
+    /// Whether the server has no time for a response, or what lies behind it has not.
     pub fn is_busy(&self) -> bool {
         matches!(self.status, 429 | 500..=599)
     }
@@ -149,14 +150,14 @@ impl Response {
         json::tree(&self.body, names).filter(Value::is_object)
     }
 
-    /// The failure of an answer that cannot be read, from a trusted server. `what` is its name. Nonsense is a fault on the
+    /// The failure of a response that cannot be read, from a trusted server. `what` is its name. Nonsense is a fault on the
     /// way, which another try may not meet.
     pub fn unreadable(&self, step: Step, what: &str) -> Error {
         unreadable(step, what, &format!("HTTP {}, {}", self.status, self.text()))
     }
 
-    /// The failure that an answer to an authenticated request stands for (protocol of `k8s.io/apimachinery`'s
-    /// `pkg/api/errors`): 401 and 403 may heal briefly, 429 and 5xx until the deadline, 422 and the rest never.
+    /// The failure that a response to an authenticated request stands for (protocol of `k8s.io/apimachinery`'s
+    /// `pkg/api/errors`): 401 and 403 are retryable briefly, 429 and 5xx until the deadline, 422 and the rest never.
     pub fn failure(&self, step: Step, what: &str) -> Error {
         let retry_after = self.retry_after();
         let (failure, retry) = match self.status {

@@ -7,7 +7,7 @@ use der::DateTime;
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// How long to wait behind an answer that was `sent` then, by the clock of its server where that is known: seconds, or the
+/// How long to wait behind a response that was `sent` then, by the clock of its server where that is known: seconds, or the
 /// time until a moment. `None` for what is neither, and for a moment that has passed.
 pub(super) fn delay(text: &str, sent: Option<SystemTime>) -> Option<Duration> {
     seconds(text).or_else(|| moment(text)?.duration_since(sent?).ok())

@@ -2,7 +2,7 @@
 //!
 //! Until the cluster is trusted the chain is only recorded ([`ServerCertificate::Unverified`]), while the handshake's
 //! signature is checked in both: the peer holds the key of the certificate that it shows. Afterwards the recorded chain
-//! is judged by [`Anchors`], which also judge every later handshake.
+//! is verified by [`Anchors`], which also verify every later handshake.
 
 use std::fmt;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ static CIPHER_SUITES: &[SupportedCipherSuite] = &[
 ];
 
 /// ring's algorithms, but fewer than rustls' own list of them (150 KB less): what is not named here is not linked. The
-/// curves are those that FIPS allows too; an API server whose `--tls-curve-preferences` name neither is out of reach.
+/// curves are those that FIPS allows too; an API server whose `--tls-curve-preferences` name neither is unreachable.
 fn provider() -> CryptoProvider {
     CryptoProvider {
         cipher_suites: CIPHER_SUITES.to_vec(),

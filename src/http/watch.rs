@@ -18,7 +18,7 @@ pub struct Watch {
 /// What a look at the watch brought.
 #[derive(Debug)]
 pub enum WatchEvent {
-    /// One whole event.
+    /// One complete event.
     Event(Vec<u8>),
     /// Nothing for [`limits::WATCH_TICK`].
     Quiet,

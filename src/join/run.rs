@@ -124,8 +124,8 @@ impl<'a> Run<'a> {
     /// The kubelet's configuration and flags, for this machine.
     ///
     /// # Errors
-    /// [`ErrorKind::NotPublished`](crate::error::ErrorKind::NotPublished) when the cluster has no configuration for kubelets,
-    /// [`ErrorKind::Files`](crate::error::ErrorKind::Files) when this machine cannot be looked at.
+    /// [`ErrorKind::NotPublished`](crate::error::ErrorKind::NotPublished) when the cluster has no configuration for
+    /// kubelets, [`ErrorKind::Files`](crate::error::ErrorKind::Files) when this machine cannot be looked at.
     pub(super) fn kubelet_files(&self, query: &ClusterQuery<'_>, patches: &Patches) -> Result<KubeletFiles> {
         let Self { options, log, files, node, .. } = self;
         let cri_socket = match &options.registration.cri_socket {

@@ -40,8 +40,8 @@ fn obtain_for(run: &Run<'_>, serving: &Serving, report: &mut Report) -> Result<b
     let clock = &*system.clock;
     let mut template =
         CertificateTemplate::serving(node, serving.names.clone()).expiring_in(run.options.expiration_seconds);
-    // The address is not known without a connection: where no hosts are given, a stored certificate for the node's name will
-    // do. The kubelet looks after its addresses itself.
+    // The address is not known without a connection: where no hosts are given, a stored certificate for the node's name
+    // will do. The kubelet looks after its addresses itself.
     let is_unnamed = template.names.as_slice().is_empty();
     if is_unnamed {
         template.names.add(AltName::Dns(node.as_str().to_owned()));

@@ -26,8 +26,8 @@ impl std::fmt::Debug for RsaKey {
 }
 
 impl RsaKey {
-    /// Reads a key file that an operator has written: the first block that is a private key, in PKCS#1 or PKCS#8. `None` for
-    /// anything but an RSA key of [`crate::limits::RSA_CLIENT_BITS`] whose parts belong together.
+    /// Reads a key file that an operator has written: the first block that is a private key, in PKCS#1 or PKCS#8.
+    /// `None` for anything but an RSA key of [`crate::limits::RSA_CLIENT_BITS`] whose parts belong together.
     pub fn from_pem(pem: &[u8]) -> Option<Self> {
         let (label, der) = pem_blocks::private_key(pem)?;
         let pair = match label.as_str() {

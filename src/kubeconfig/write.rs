@@ -11,7 +11,7 @@ use crate::secret::Secret;
 pub struct BootstrapUser<'a> {
     /// The bearer token.
     pub token: Option<&'a str>,
-    /// A file with the bearer token instead, which client-go reads anew.
+    /// A file with the bearer token instead, which client-go reads for each request.
     pub token_file: Option<&'a str>,
     /// Certificate and key, each as PEM.
     pub pair: Option<(String, &'a str)>,

@@ -14,7 +14,7 @@ use crate::yaml::{self, Document};
 /// resolved's own address there, which leads nowhere from inside a pod.
 pub const RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
 
-/// Why a text is no configuration for a kubelet, or none that can be completed here.
+/// Why a text is not a configuration for a kubelet, or none that can be completed here.
 pub(super) type Problem = Box<dyn std::error::Error + Send + Sync>;
 
 /// Makes the machine's config.yaml of the cluster's `text`, which is trusted but may be written by hand.

@@ -177,7 +177,7 @@ fn patched(
     }
 }
 
-/// Keeps the entries for which `is_kept` holds. A map is made anew: what takes entries out of one is kilobytes of code.
+/// Keeps the entries for which `is_kept` holds. A new map is made: what takes entries out of one is kilobytes of code.
 fn keep(map: &mut Map<String, Value>, mut is_kept: impl FnMut(&String, &Value) -> bool) {
     for (key, value) in mem::take(map) {
         if is_kept(&key, &value) {

@@ -17,7 +17,7 @@ const RUNTIME: &str = "container-runtime-endpoint";
 /// What the user says about the node; each part may be empty. The functions of the same names check what goes in.
 #[derive(Clone, Debug, Default)]
 pub struct NodeRegistration {
-    /// Taints that the Node is born with, as [`taint`](Self::taint) makes them.
+    /// Taints that the Node is registered with, as [`taint`](Self::taint) makes them.
     pub taints: Vec<String>,
     /// Flags for the kubelet in their order, as [`kubelet_extra_arg`](Self::kubelet_extra_arg) makes them.
     pub kubelet_extra_args: Vec<String>,

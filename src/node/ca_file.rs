@@ -66,7 +66,7 @@ impl NodeFiles {
         let strays: Vec<_> =
             found.iter().filter(|ca| own.iter().all(|own| own.spki != ca.spki)).map(named).collect();
         if strays.is_empty() {
-            // It is written anew, so that it is nobody else's any more.
+            // It is written again, so that it is nobody else's any more.
             if !keeps {
                 return Ok(CaState::Missing);
             }

@@ -16,7 +16,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 impl NodeFiles {
     /// Waits until no other run works on this root, and keeps others out while the lock is held: a file in the directory
-    /// `runtime`. Where that cannot be used, which is told, the root directory itself is locked: any user who can read it
+    /// `runtime`. Where that cannot be used, which is logged, the root directory itself is locked: any user who can read it
     /// can keep it so.
     ///
     /// # Errors
@@ -48,7 +48,7 @@ impl NodeFiles {
         }
     }
 
-    /// Judges the directories of the node's files, as far as they are there.
+    /// Checks the directories of the node's files, as far as they are there.
     ///
     /// # Errors
     /// [`ErrorKind::Files`] for one that other users can write to.
@@ -69,8 +69,9 @@ impl NodeFiles {
         self.warnings.borrow_mut().push(warning);
     }
 
-    /// Reads a file of the identity, and tells whether nobody else can have written it. Where it holds a secret, others that
-    /// can read it are noted for [`Self::log_findings`]; not where they can write, too, for then nothing in it is believed.
+    /// Reads a file of the identity, and tells whether nobody else can have written it. Where it holds a secret, others
+    /// that can read it are noted for [`Self::log_findings`]; not where they can write, too, for then nothing in it is
+    /// believed.
     pub(super) fn examine(
         &self,
         path: &str,
@@ -85,7 +86,7 @@ impl NodeFiles {
         }))
     }
 
-    /// Tells what was found so far and is no reason to stop; and closes files with secrets that others can read, unless
+    /// Logs what was found so far and is not a reason to stop; and closes files with secrets that others can read, unless
     /// nothing is to be changed.
     pub fn log_findings(&self, closes: bool, log: &Log) {
         let warn = |text: &str| log.warn(&format!("files: {text}"));

@@ -31,7 +31,7 @@ impl NodeFiles {
 
     /// The key of the pending request: the one on disk, or a new one that is durable when this returns.
     ///
-    /// A file that is no key, such as a torn one, is replaced: a kubelet would stop at it. So is one that is not this
+    /// A file that is not a key, such as a torn one, is replaced: a kubelet would stop at it. So is one that is not this
     /// user's alone: others would know the node's key.
     pub fn pending_key(&self, kind: &CertificateKind) -> Result<Key> {
         let certificates = self.layout.certificates.as_str();
@@ -52,7 +52,7 @@ impl NodeFiles {
         Ok(key)
     }
 
-    /// Forgets the key of a request that is of no use any more.
+    /// Forgets the key of a request that is unusable.
     pub fn discard_pending_key(&self, kind: &CertificateKind) -> Result<()> {
         let name = pending_key(kind);
         self.removing(self.layout.certificates.as_str(), &name, |directory| directory.remove(&name))

@@ -34,7 +34,7 @@ impl NodePath {
         fits.then(|| Self(text.to_owned()))
     }
 
-    /// The whole path.
+    /// The complete path.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -150,8 +150,8 @@ impl NodeFiles {
         Ok(moved)
     }
 
-    /// The refusal of an identity, or of what is left of one, that is not this node's in the cluster with these CAs; without
-    /// CAs, in any.
+    /// The refusal of an identity, or of what is left of one, that is not this node's in the cluster with these CAs;
+    /// without CAs, in any.
     fn identity_problem(
         &self,
         authorities: Option<&CaBundle>,

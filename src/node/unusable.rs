@@ -26,9 +26,9 @@ pub(super) const WRITABLE: &str = "other users can write to it";
 pub enum Problem {
     /// Others could have written it.
     Writable,
-    /// It is no text.
+    /// It is not text.
     NotText,
-    /// It is no kubeconfig.
+    /// It is not a kubeconfig.
     Kubeconfig(KubeconfigError),
     /// Its current context does not lead to a cluster and a user.
     Context,

@@ -52,7 +52,8 @@ impl CaBundle {
     /// What chains may end at: the certificates that can be roots, one of which is valid `now`.
     ///
     /// # Errors
-    /// [`ErrorKind::NotTrusted`] when none can be one; [`ErrorKind::Clock`], which is retryable, when none of those is valid.
+    /// [`ErrorKind::NotTrusted`] when none can be one; [`ErrorKind::Clock`], which is retryable, when none of those is
+    /// valid.
     pub fn roots(&self, now: SystemTime) -> Result<Roots> {
         self.roots_among(now, &|_| true)
     }
@@ -61,7 +62,8 @@ impl CaBundle {
     /// of these and a server, as intermediates, whether the server sends them or not.
     ///
     /// # Errors
-    /// [`ErrorKind::NotTrusted`] when none can be one; [`ErrorKind::Clock`], which is retryable, when none of those is valid.
+    /// [`ErrorKind::NotTrusted`] when none can be one; [`ErrorKind::Clock`], which is retryable, when none of those is
+    /// valid.
     pub(super) fn roots_among(
         &self,
         now: SystemTime,

@@ -84,8 +84,8 @@ fn names(token_id: &str) -> [String; 2] {
     ["kubeconfig".to_owned(), [SIGNATURE, token_id].concat()]
 }
 
-/// The IDs behind [`SIGNATURE`] anywhere in a text, the first [`limits::SHOWN_TOKENS`] of them. Not trusted: of the shape of
-/// an ID, and no more.
+/// The IDs behind [`SIGNATURE`] anywhere in a text, the first [`limits::SHOWN_TOKENS`] of them. Not trusted: of the
+/// shape of an ID, and no more.
 fn signed(text: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(text);
     let mut ids: Vec<String> = Vec::new();

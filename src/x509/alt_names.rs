@@ -69,7 +69,7 @@ impl AltNames {
         others.0.iter().all(|name| self.0.binary_search(name).is_ok())
     }
 
-    /// Reads GeneralNames; foreign input.
+    /// Reads GeneralNames; untrusted input.
     ///
     /// # Errors
     /// Whatever is not strict DER of that shape.

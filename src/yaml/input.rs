@@ -1,8 +1,8 @@
 //! The scanner's input, which ends where the scanner has too much in its hands.
 //!
-//! A collection in brackets or braces may turn out to be a key, so the scanner holds all of its parts until it has read the
-//! end of it: 1 MiB of `{a:,a:,…}` takes 430 MiB. How many there are can be told by nobody but the scanner, which knows what
-//! is a bracket and what is a part of a text.
+//! A collection in brackets or braces may turn out to be a key, so the scanner holds all of its parts until it has read
+//! the end of it: 1 MiB of `{a:,a:,…}` takes 430 MiB. How many there are can be told by nobody but the scanner, which
+//! knows what is a bracket and what is a part of a text.
 
 use std::cell::Cell;
 

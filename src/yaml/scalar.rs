@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-/// The JSON of a plain scalar that is no text: null, a bool or a number.
+/// The JSON of a plain scalar that is not text: null, a bool or a number.
 pub(super) fn json(text: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(match text {
         "" | "~" | "null" | "Null" | "NULL" => "null",

@@ -49,7 +49,7 @@ impl Settings {
             self.all().partition(|(flag, _)| flag.row().kind == Kind::Secret);
         let holds_one = |value: &Secret<String>| {
             let mut secrets = secret.iter().flat_map(|(_, setting)| &setting.values);
-            // What is shorter is no token, and may be part of a word.
+            // What is shorter is not a token, and may be part of a word.
             secrets.any(|secret| secret.expose().len() > 15 && value.expose().contains(secret.expose()))
         };
         match open.into_iter().find(|(_, setting)| setting.values.iter().any(holds_one)) {
@@ -151,7 +151,7 @@ mod tests {
             (&[config], true),
             (&[token], true),
             (&[config, ("discovery-file", "/f"), ("tls-bootstrap-token-file", "/t")], true),
-            // What is no file's name is no standard input.
+            // What is not a file's name is not a standard input.
             (&[config, ("node-name", "-"), ("token", "-")], true),
             (&[config, token], false),
             (&[config, file], false),

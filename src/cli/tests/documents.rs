@@ -1,5 +1,5 @@
-//! Help and manual page have the flags, exit codes and variables that the code has, and no others; README has the exit codes;
-//! and no document and no message names a flag that there is not.
+//! Help and manual page have the flags, exit codes and variables that the code has, and no others; README has the exit
+//! codes; and no document and no message names a flag that there is not.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -7,8 +7,8 @@ pub(super) enum Location {
     Node,
     /// Where nodestrap reads settings, or systemd its credentials: it may be meant.
     Settings,
-    /// What others read before or beside nodestrap. Much else lies there, so that what cannot be read is passed over: device
-    /// nodes of masked units, kernels.
+    /// What others read before or beside nodestrap. Much else lies there, so that what cannot be read is passed over:
+    /// device nodes of masked units, kernels.
     Boot,
 }
 

@@ -1,7 +1,7 @@
 //! Secrets in a text, by their shape: bootstrap tokens, signed tokens of service accounts (JWT), private keys in PEM.
 //!
-//! Texts of an image hold them in many coats: in JSON, in a URL, in base64 inside of a file that cloud-init or Ignition is to
-//! write. Escapes are undone and base64 is looked into; what is compressed or encrypted is not.
+//! Texts of an image hold them in many coats: in JSON, in a URL, in base64 inside of a file that cloud-init or Ignition
+//! is to write. Escapes are undone and base64 is looked into; what is compressed or encrypted is not.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;

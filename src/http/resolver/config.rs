@@ -53,7 +53,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads it anew. A file that cannot be read is an empty one.
+    /// Reads it again. A file that cannot be read is an empty one.
     pub fn read(sources: &NameSources) -> Self {
         let mut config = Self::default();
         for line in lines(&sources.resolv_conf) {

@@ -107,7 +107,7 @@ impl Conversation {
                     .split_first_chunk()
                     .and_then(|(length, message)| message.get(..usize::from(u16::from_be_bytes(*length))));
                 match whole {
-                    // Nobody else speaks on this connection: what is no answer is the server's own.
+                    // Nobody else speaks on this connection: what is not an answer is the server's own.
                     Some(message) => {
                         let answer = packet::read(message, self.id, question, true);
                         Ok(Some(answer.unwrap_or_else(packet::invalid)))

@@ -4,8 +4,8 @@
 use super::config::Config;
 use crate::limits;
 
-/// Whole names, each with a dot at its end, in the order in which they are asked for. None where the host is no name that
-/// DNS could know.
+/// Complete names, each with a dot at its end, in the order in which they are asked for. None where the host is not a
+/// name that DNS could know.
 pub(super) fn candidates(host: &str, config: &Config) -> Vec<String> {
     let name = host.strip_suffix('.').unwrap_or(host);
     if !is_domain_name(name) {
@@ -22,7 +22,7 @@ pub(super) fn candidates(host: &str, config: &Config) -> Vec<String> {
     names
 }
 
-/// A name of letters, digits, `-` and `_` that is no number.
+/// A name of letters, digits, `-` and `_` that is not a number.
 fn is_domain_name(name: &str) -> bool {
     let is_label = |label: &str| !label.starts_with('-') && !label.ends_with('-');
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);

@@ -23,7 +23,7 @@ const POINTERS: usize = 10;
 /// What is asked for: the addresses of one family.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Question<'a> {
-    /// The whole name, which ends with a dot. Its labels have 1 to 63 bytes.
+    /// The complete name, which ends with a dot. Its labels have 1 to 63 bytes.
     pub name: &'a str,
     /// [`A`] or [`AAAA`].
     pub record: u16,

@@ -18,7 +18,7 @@ pub(super) fn half(from: Instant, until: Instant) -> Instant {
     from + until.saturating_duration_since(from) / 2
 }
 
-/// What a server has said that was no address.
+/// What a server has said that was not an address.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Word {
     /// Of which name, as it was asked for.
@@ -50,8 +50,8 @@ pub(super) struct Query<'a> {
     pub words: Vec<Word>,
 }
 
-/// Has all of `queries` answered, by `until` at the latest. Once one has addresses, the others are waited for no longer than
-/// half of the time that is left: those are enough to go on with.
+/// Has all of `queries` answered, by `until` at the latest. Once one has addresses, the others are waited for no longer
+/// than half of the time that is left: those are enough to go on with.
 pub(super) fn run(queries: &mut [Query], until: Instant) {
     let mut end = until;
     loop {
@@ -101,8 +101,8 @@ impl<'a> Query<'a> {
 
     /// Asks the next server if it is time. One that keeps silent is not given up for that: its answer may be late.
     ///
-    /// A server has `timeout` for itself, as in Go, or less where all of them would not get their turn before `end`: half of
-    /// the time that is left is for one round over them.
+    /// A server has `timeout` for itself, as in Go, or less where all of them would not get their turn before `end`:
+    /// half of the time that is left is for one round over them.
     fn advance(&mut self, now: Instant, end: Instant) {
         self.give_up(Some(now));
         let servers = &self.config.servers;
