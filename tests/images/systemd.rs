@@ -67,6 +67,12 @@ fn analyzed(net: &BootNetwork, system: &str, name: &str) -> String {
         machine.copy(GROWING_PAUSE, "/usr/lib/systemd/system");
     }
     machine.assert_verified("nodestrap.service");
+    for platform in ["gce", "azure", "spiffe"] {
+        let unit = format!("nodestrap-jwt-{platform}.service");
+        let text = fs::read(crate::provision::image(&format!("systemd/jwt/{unit}"))).unwrap();
+        machine.put(&format!("/usr/lib/systemd/system/{unit}"), 0o644, text);
+        machine.assert_verified(&unit);
+    }
     let security = machine.analyze(&["security", "--offline=true", "--threshold=20", "nodestrap.service"]);
     security.lines().last().unwrap_or_default().trim_start_matches("→ ").to_owned()
 }

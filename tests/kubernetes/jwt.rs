@@ -1,7 +1,15 @@
 //! A JWT of each machine's own instead of a shared token, with the AuthenticationConfiguration of `image/cluster`: a machine
 //! of one project may bootstrap, and nobody else.
 
-use std::{fs, process::Command, sync::OnceLock, thread, time::Duration};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    net::TcpListener,
+    process::Command,
+    sync::OnceLock,
+    thread,
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 
@@ -11,11 +19,12 @@ use crate::{
         cluster::{Anonymous, Cluster, Options},
         kubelet::{Containerd, Kubelet},
         node::{Node, nodestrap},
-        process::{run, tethered, try_run},
+        process::{Daemon, run, tethered, try_run},
         wait_for,
     },
     issuer::{Issuer, now},
     kubelet_check,
+    unit_file::ScriptUnit,
 };
 
 const AUDIENCE: &str = "https://api.example.com";
@@ -82,7 +91,11 @@ impl Project {
 
     /// The arguments of a join without a bootstrap token.
     pub fn arguments(&self, node: &Node) -> Vec<String> {
-        let file = node.file(FILE).display().to_string();
+        self.arguments_with(node, FILE)
+    }
+
+    fn arguments_with(&self, node: &Node, file: &str) -> Vec<String> {
+        let file = node.file(file).display().to_string();
         let [endpoint, pin] = [self.cluster.address(), self.pin.clone()];
         vec![endpoint, "--discovery-token-ca-cert-hash".into(), pin, "--bearer-token-file".into(), file]
     }
@@ -253,6 +266,44 @@ fn a_jwt_of_another_audience_issuer_time_project_or_key_is_refused() {
         assert!(!project.cluster.signing_requests().contains(&node.name), "{what}");
         assert!(!node.file("/etc/kubernetes/kubelet.conf").exists(), "{what}");
     }
+}
+
+/// The unit for Google Compute Engine, as systemd runs its script: its metadata server is not there yet at first.
+#[test]
+fn the_unit_for_gce_gets_the_jwt_that_joins() {
+    let (project, node) = (shared(), Node::new("machine-8"));
+    let directory = node.file("/run/nodestrap-jwt");
+    fs::create_dir_all(&directory).unwrap();
+    let mut arguments = project.arguments_with(&node, "/run/nodestrap-jwt/jwt");
+    arguments.push("--with-client-cert".into());
+    let mut running = node.start_as(tethered(nodestrap()), &arguments);
+    running.line_with("--bearer-token-file");
+
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let metadata = format!("http://{}", server.local_addr().unwrap());
+    let unit = ScriptUnit::read("nodestrap-jwt-gce.service");
+    let settings = [("METADATA", metadata.as_str()), ("AUDIENCE", AUDIENCE), ("RETRY", "0.1")];
+    let script = unit.command(&["setpriv", "--pdeathsig", "KILL", "--", "/bin/sh"], &directory, &settings);
+    let _script = Daemon::start(script, directory.join("../jwt.log"));
+    for reply in ["503 Service Unavailable", "200 OK"] {
+        let (mut stream, _) = server.accept().unwrap();
+        let lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+        let head: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
+        assert!(head.contains(&"Metadata-Flavor: Google".to_owned()), "{head:?}");
+        let audience =
+            head[0].split(['?', '&', ' ']).find_map(|part| part.strip_prefix("audience=")).unwrap();
+        let mut claims = project.gce(&node.name);
+        // Some versions of curl have the digits in small letters.
+        claims["aud"] = json!(audience.to_lowercase().replace("%3a", ":").replace("%2f", "/"));
+        let jwt = project.issuer.sign(&claims);
+        write!(stream, "HTTP/1.1 {reply}\r\nConnection: close\r\n\r\n{jwt}").unwrap();
+    }
+    running.finish().assert(0, "joined");
+    for directory in ["/run/nodestrap-jwt", "/run/jwt.log"].map(|path| node.file(path)) {
+        run(Command::new("rm").arg("-r").arg(directory));
+    }
+    node.assert_joined(&project.cluster);
+    assert_eq!(project.request_of(&node)["username"], "gce:nodes:machine-8");
 }
 
 /// The file comes late, and the next token replaces one that ends while the CSR is pending.

@@ -288,6 +288,11 @@ fn what_is_no_secret_is_not_told() {
             include_str!("../../image/systemd/nodestrap.service.d/20-encrypted-token.conf"),
         ),
         (
+            "etc/systemd/system/nodestrap-jwt-azure.service",
+            include_str!("../../image/systemd/jwt/nodestrap-jwt-azure.service"),
+        ),
+        ("etc/default/nodestrap-jwt", "AUDIENCE=https://api.example.com\n"),
+        (
             "usr/share/doc/nodestrap/examples/cloud-init/user-data",
             include_str!("../../image/cloud-init/user-data"),
         ),

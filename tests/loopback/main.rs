@@ -20,6 +20,7 @@ mod file_locations;
 mod files;
 mod issuance;
 mod join_builder;
+mod jwt_units;
 mod kubeadm_compatibility;
 mod kubelet;
 mod kubelet_credentials;

@@ -13,6 +13,7 @@ pub mod run;
 pub mod schema;
 pub mod scratch;
 pub mod tmpfs;
+pub mod unit_file;
 pub mod wording;
 
 /// Runs one case per thread, so that cases that wait for a deadline wait together, and names each that failed.
