@@ -34,7 +34,7 @@ impl RemoteFile {
     /// server.
     pub(super) fn text(&self, system: &System, timeout: Duration) -> Result<(Secret<String>, String)> {
         let response = self.response(system, timeout)?;
-        let who = format!("HTTP {}, {}", response.status, response.answerer());
+        let who = format!("HTTP {}, {}", response.status, response.responder());
         String::from_utf8(response.body)
             .map(|text| (Secret::new(text), who))
             .map_err(|_| self.unusable("did not respond with UTF-8 text"))
@@ -57,7 +57,7 @@ impl RemoteFile {
         info.filter(|info| info.kubeconfig().is_some()).ok_or_else(|| {
             // It may be another file than was meant, with a token in it: nothing of it is shown.
             let what = "did not respond with a ConfigMap (JSON or YAML) that has a kubeconfig";
-            self.unusable(&format!("{what} (HTTP {}, {})", response.status, response.answerer()))
+            self.unusable(&format!("{what} (HTTP {}, {})", response.status, response.responder()))
         })
     }
 

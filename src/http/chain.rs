@@ -100,8 +100,9 @@ impl Anchors {
         let others = others.iter().chain(between).filter(is_no_root);
         let others: Vec<CertificateDer<'_>> = others.map(|other| CertificateDer::from_slice(other)).collect();
         let (roots, signers) = (&self.roots, &self.signers);
-        let told = |error: webpki::Error| problem::of_chain(&error, leaf, &others, roots, signers, time);
-        let end_entity = EndEntityCert::try_from(leaf).map_err(told)?;
+        let problem_of =
+            |error: webpki::Error| problem::of_chain(&error, leaf, &others, roots, signers, time);
+        let end_entity = EndEntityCert::try_from(leaf).map_err(problem_of)?;
         if let Some(root) = self.roots.iter().find(|root| root.der == leaf.as_ref()) {
             alone(root, time)?;
         } else {
@@ -109,9 +110,9 @@ impl Anchors {
             let (usage, anchors) = (KeyUsage::server_auth(), &self.signers);
             end_entity
                 .verify_for_usage(SIGNATURES.all, anchors, &others, now, usage, None, Some(&rules))
-                .map_err(told)?;
+                .map_err(problem_of)?;
         }
-        end_entity.verify_is_valid_for_subject_name(server_name).map_err(told)?;
+        end_entity.verify_is_valid_for_subject_name(server_name).map_err(problem_of)?;
         // A cluster's CA signs kubelets' serving certificates too, for names that an approver has let pass.
         match is_of_organization(leaf, ORGANIZATION) {
             Ok(false) => Ok(()),

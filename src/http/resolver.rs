@@ -128,18 +128,18 @@ impl Unresolved {
         }
         // What a server said of several names is shown once, of the host itself if it was that.
         let host = host.trim_end_matches('.');
-        let mut told: Vec<(String, String)> = Vec::new();
+        let mut reported: Vec<(String, String)> = Vec::new();
         for Word { name, text, .. } in words {
             let name = name.trim_end_matches('.').to_owned();
-            match told.iter_mut().find(|(other, _)| *other == text) {
+            match reported.iter_mut().find(|(other, _)| *other == text) {
                 Some((_, of)) if name == host => *of = name,
                 Some(_) => {}
-                None => told.push((text, name)),
+                None => reported.push((text, name)),
             }
         }
-        told.truncate(crate::limits::NAME_SERVERS);
+        reported.truncate(crate::limits::NAME_SERVERS);
         let clause = |(text, name)| if name == host { text } else { format!("{text} for {name}") };
-        let mut clauses: Vec<_> = told.into_iter().map(clause).collect();
+        let mut clauses: Vec<_> = reported.into_iter().map(clause).collect();
         if clauses.is_empty() {
             clauses.push("not in /etc/hosts, and not a DNS name".to_owned());
         }

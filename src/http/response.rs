@@ -79,20 +79,20 @@ impl Response {
         self.retry_after.or_else(in_status)
     }
 
-    /// What the server says, fit for one line: the Status' message; else [who answers](Self::answerer), and the first
+    /// What the server says, fit for one line: the Status' message; else [who answers](Self::responder), and the first
     /// words.
     pub fn text(&self) -> String {
         if let Some(message) = self.kubernetes_status().as_ref().and_then(|status| status["message"].as_str())
         {
             return sanitize(message);
         }
-        let answerer = self.answerer();
-        if self.body.is_empty() { answerer } else { [answerer, first_words(&self.body)].join(": ") }
+        let responder = self.responder();
+        if self.body.is_empty() { responder } else { [responder, first_words(&self.body)].join(": ") }
     }
 
     /// Who answers, fit for one line: the media type, the name in the certificate, and where a redirect leads; nothing of
     /// the body.
-    pub fn answerer(&self) -> String {
+    pub fn responder(&self) -> String {
         let mut text = String::new();
         if (300..400).contains(&self.status) && !self.location.is_empty() {
             text = ["to ", &sanitize(&self.location), ", "].concat();

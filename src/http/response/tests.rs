@@ -69,7 +69,7 @@ fn who_answers_is_told_by_type_certificate_and_redirect() {
             Response::of_proxy(status, b"words".to_vec(), media_type.to_owned(), location.to_owned());
         response.leaf =
             Certificate::chain_from_pem(leaf).map(|chain| chain[0].der.clone()).unwrap_or_default();
-        response.answerer()
+        response.responder()
     };
     let names = |leaf: &[u8]| Certificate::chain_from_pem(leaf).unwrap().remove(0);
     let node = names(NODE).subject.to_string();
@@ -87,7 +87,7 @@ fn who_answers_is_told_by_type_certificate_and_redirect() {
     assert_eq!(of(200, "text/html", "", NODE), format!("text/html from {node}"));
     assert_eq!(of(399, "", "/y", SERVER), format!("to /y, no media type from {server}"));
     let read = read(302, &[("content-type", "a/b"), ("location", "/z")], Vec::new()).unwrap();
-    assert_eq!(read.answerer(), "to /z, a/b");
+    assert_eq!(read.responder(), "to /z, a/b");
 }
 
 #[test]
