@@ -176,6 +176,18 @@ fn a_prepared_node_goes_on_from_its_bootstrap_kubeconfig() {
 }
 
 #[test]
+fn a_kubeconfig_may_name_its_ca_and_its_token_by_files() {
+    let way = Way::new();
+    way.file("own.pem", &way.api.authority.pem());
+    let token = way.file("token", &format!("{TOKEN}\n"));
+    let text = way.kubeconfig(&format!("{{tokenFile: {}}}", path(&token)));
+    let (before, data) = text.split_once("certificate-authority-data: ").expect("data");
+    let text = [before, "certificate-authority: own.pem", &data[data.find('}').expect("an end")..]].concat();
+    let file = way.file("discovery.conf", &text);
+    way.with(&["--discovery-file", path(&file)]).joins();
+}
+
+#[test]
 fn kubeconfigs_that_cannot_be_followed_are_refused() {
     for (from, to, words) in [
         (
@@ -190,8 +202,16 @@ fn kubeconfigs_that_cannot_be_followed_are_refused() {
         ("user: {}", "user: {username: u, password: p}", "username of its user"),
         ("user: {}", "user: {client-key-data: QQ==}", "a client certificate without a key"),
         ("user: {}", "user: {}", "no bearer token and no client certificate"),
-        ("server: 'https://", "proxy-url: 'http://p:1', server: 'https://", "proxy-url"),
-        ("server: 'https://", "tls-server-name: h, server: 'https://", "tls-server-name"),
+        (
+            "server: 'https://",
+            "proxy-url: 'http://p:1', server: 'https://",
+            "proxy-url is not supported\nnodestrap: help: set HTTPS_PROXY instead\n",
+        ),
+        (
+            "server: 'https://",
+            "tls-server-name: h, server: 'https://",
+            "tls-server-name is not supported\nnodestrap: help: use a server name that is in its certificate\n",
+        ),
         ("clusters:", "clusters: [", "not a kubeconfig"),
     ] {
         let way = Way::new();

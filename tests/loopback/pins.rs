@@ -210,6 +210,10 @@ fn a_dialled_server_without_a_good_chain_is_enough_only_without_pins() {
         let unpinned = || join.clone().pins(&[]).args("--discovery-token-unsafe-skip-ca-verification");
         let run = if pinned { join.run() } else { unpinned().run() };
         run.expect(outcome);
+        run.check(
+            pinned != run.stderr.contains("trust: signature verified, without a CA pin"),
+            "told that it is not pinned",
+        );
         assert_eq!(dialled.credentials_seen(), 0);
         assert_eq!(named.requests().is_empty(), pinned);
     }

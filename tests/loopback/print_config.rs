@@ -2,7 +2,7 @@
 
 use crate::join_builder::{Way, path};
 use crate::support::api::TOKEN;
-use crate::support::pki::Authority;
+use crate::support::pki::{Authority, DAY, valid};
 
 #[test]
 fn print_config_shows_origins_and_no_secret() {
@@ -51,6 +51,16 @@ fn print_config_prints_lists_that_can_be_given_again() {
     ] {
         assert!(said.contains(line), "{line}: {said}");
     }
+}
+
+/// A join would wait for the clock.
+#[test]
+fn print_config_takes_a_ca_that_is_not_valid_yet() {
+    let way = Way::new();
+    let later = Authority::with("later", |params| valid(params, 30 * DAY, 60 * DAY));
+    let way = way.by_the_operators_word(&later.pem()).with(&["--print-config"]);
+    let (code, said, told) = printed(&way);
+    assert!(code == Some(0) && said.contains("certificate-authority"), "{said}{told}");
 }
 
 #[test]

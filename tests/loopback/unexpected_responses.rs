@@ -30,7 +30,22 @@ type Stranger = (&'static str, fn() -> Reply, &'static str, &'static [&'static s
 const PAGE: &str = "<!doctype html>\n<html><head><title>502 Bad Gateway</title><style>p { x: y }</style></head>\n\
                     <body><h1>No  upstream</h1></body></html>";
 
-const STRANGERS: [Stranger; 12] = [
+const STRANGERS: [Stranger; 14] = [
+    (
+        "an API server without anonymous requests",
+        || Reply::status(401, "Unauthorized"),
+        "not-published",
+        &["HTTP 401: anonymous requests are disabled", "help: allow anonymous requests for cluster-info"],
+    ),
+    (
+        "an API server without cluster-info",
+        || Reply::status(404, "configmaps \"cluster-info\" not found"),
+        "not-published",
+        &[
+            "HTTP 404: cluster-info is not public or not found",
+            "help: publish it with `kubeadm init phase bootstrap-token`",
+        ],
+    ),
     (
         "a page beyond all limits",
         || Reply::text(200, "text/html", &PAGE.repeat(60_000)),

@@ -74,6 +74,22 @@ fn a_discovery_file_is_fetched() {
 }
 
 #[test]
+fn a_file_has_up_to_one_mebibyte() {
+    for (more, is_read) in [(0, true), (1, false)] {
+        let (way, web) = by_url(move |_, text| {
+            let rest = 1024 * 1024 - text.len() - "# \n".len() + more;
+            file(&format!("# {}\n{text}", "x".repeat(rest)))
+        });
+        if is_read {
+            way.joins();
+        } else {
+            way.is_refused(4, "responded with more than 1 MiB");
+        }
+        saw_plain(&web, "/pool/a.conf");
+    }
+}
+
+#[test]
 fn a_join_configuration_may_name_a_url() {
     let way = Way::new();
     let text = way.kubeconfig("{}");

@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use rcgen::DnType;
+use rustix::fs::{CWD, Mode, mkfifoat};
 
-use crate::support::api::{Api, Reply, Route, Setup, jws};
+use crate::join_builder::{Way, path};
+use crate::support::api::{Api, Reply, Route, Setup, TOKEN, jws};
 use crate::support::node::{BOOTSTRAP_CONF, CA, Join, Node};
 use crate::support::pki::{Authority, ServerIdentity};
 
@@ -93,6 +95,28 @@ fn the_file_is_waited_for_and_read_anew_for_each_request() {
     let sent: Vec<_> =
         api.requests().iter().filter_map(|r| r.header("authorization").map(str::to_owned)).collect();
     assert_eq!(sent[..2], [format!("Bearer {JWT}"), format!("Bearer {NEXT}")]);
+}
+
+/// What can be read once is read at the start, as other files are.
+#[test]
+fn a_token_may_come_from_a_pipe() {
+    for source in ["-", "a pipe"] {
+        let way = Way::new();
+        let pipe = way.node.beside("pipe");
+        if source == "a pipe" {
+            mkfifoat(CWD, &pipe, Mode::from_raw_mode(0o600)).expect("a pipe");
+            let pipe = pipe.clone();
+            std::thread::spawn(move || fs::write(pipe, TOKEN).expect("a reader"));
+        }
+        let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
+        let from = if source == "-" { "-" } else { path(&pipe) };
+        let mut way =
+            way.with(&[&endpoint, "--discovery-token-ca-cert-hash", &pin, "--bearer-token-file", from]);
+        if source == "-" {
+            TOKEN.clone_into(&mut way.input);
+        }
+        assert!(way.joins().contains("is from a pinned CA"), "{source}");
+    }
 }
 
 #[test]

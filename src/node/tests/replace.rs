@@ -1,5 +1,6 @@
 //! What is foreign, and goes in which order.
 
+use super::super::replace::is_moved_aside;
 use super::state::{conf, leave_identity, name};
 use super::*;
 use crate::x509::Certificate;
@@ -143,6 +144,20 @@ fn another_nodes_identity_is_refused_whatever_the_cluster() {
     refuse("n1").unwrap();
     std::fs::remove_file(node.at(CONF)).unwrap();
     refuse("n2").unwrap();
+}
+
+#[test]
+fn a_name_with_a_date_is_one_that_was_moved_aside() {
+    for (path, expected) in [
+        ("/etc/kubernetes/kubelet.conf.old-2030-01-01-00-00-00", true),
+        ("/a.old-2030-01-01", true),
+        ("/a.old-2030", false),
+        ("/a.old-2030-01-01.bak", false),
+        ("/a.old-configuration", false),
+        ("/a", false),
+    ] {
+        assert_eq!(is_moved_aside(path), expected, "{path}");
+    }
 }
 
 #[test]
