@@ -231,7 +231,6 @@ impl Image<'_> {
                 FileType::RegularFile if location != Location::Boot || size <= limits::FILE_BYTES as u64 => {
                     self.check_file(location, &path);
                 }
-                FileType::RegularFile => {}
                 _ if location == Location::Settings => self.find_unread(location, &path),
                 _ => {}
             }
@@ -330,3 +329,6 @@ fn is_packed(path: &str, text: &str) -> bool {
     let packed = text.starts_with("\u{1f}\u{fffd}\u{8}") || text.contains("H4sIA");
     packed && !["/boot/", "/efi/", "/var/log/"].iter().any(|location| path.starts_with(location))
 }
+
+#[cfg(test)]
+mod tests;

@@ -216,3 +216,61 @@ fn is_disagreement(error: &rustls::Error) -> bool {
             )
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::PeerIncompatible;
+
+    use super::*;
+    use crate::clock::{Clock, SystemClock};
+    use crate::http::{NameSources, Proxies, SystemNetwork, Traffic, Unverified};
+
+    /// What is said of this before anything has come.
+    fn said(error: &ureq::Error) -> String {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        let system = System {
+            network: Arc::new(SystemNetwork::new(clock.clone(), NameSources::of_system())),
+            clock,
+            proxies: Arc::new(Proxies::default()),
+            traffic: Arc::new(Traffic::default()),
+        };
+        let peers = Unverified::to_each(&system, &Endpoint::parse_list("api.example:6443").unwrap()).unwrap();
+        peers[0].0.failure(Step::Discovery, error).to_string()
+    }
+
+    fn tls(error: rustls::Error) -> ureq::Error {
+        ureq::Error::Io(io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+
+    #[test]
+    fn a_failed_handshake_says_whether_both_have_anything_in_common() {
+        use AlertDescription::{
+            BadCertificate, HandshakeFailure, InsufficientSecurity, NoApplicationProtocol, ProtocolVersion,
+        };
+        let alert = rustls::Error::AlertReceived;
+        for (error, disagrees) in [
+            (rustls::Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon), true),
+            (alert(HandshakeFailure), true),
+            (alert(InsufficientSecurity), true),
+            (alert(NoApplicationProtocol), true),
+            (alert(ProtocolVersion), true),
+            (alert(BadCertificate), false),
+            (rustls::Error::NoCertificatesPresented, false),
+        ] {
+            let said = said(&tls(error.clone()));
+            let (words, help) =
+                (problem::of_tls(&error), if disagrees { SUPPORTED } else { "check the address" });
+            assert!(said.contains(&words) && said.contains(help), "{said}");
+        }
+        let no_tls = said(&tls(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)));
+        assert!(no_tls.contains("the response is not TLS (it begins with: "), "{no_tls}");
+    }
+
+    #[test]
+    fn where_nothing_has_come_nothing_is_shown_of_it() {
+        let end = said(&ureq::Error::Io(io::ErrorKind::UnexpectedEof.into()));
+        assert!(end.contains(": the connection was closed before the response was complete; "), "{end}");
+        let request = said(&ureq::Error::ConnectionFailed);
+        assert!(request.contains(": the request cannot be sent; "), "{request}");
+    }
+}

@@ -276,6 +276,19 @@ fn as_much_as_a_last_attempt_takes_is_left_for_it_and_less_is_no_time() {
 }
 
 #[test]
+fn each_attempt_counts_also_of_those_without_a_pause() {
+    let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
+    let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_mins(1)));
+    let end = (1..).find_map(|attempt| {
+        let error = error(Retry::UntilDeadline(None));
+        let next = if attempt % 2 == 0 { backoff.next(error, "") } else { backoff.next_endpoint(error, "") };
+        next.map(|pause| clock.sleep(pause.delay)).err().map(|error| (attempt, error.summary()))
+    });
+    let (attempts, summary) = end.unwrap();
+    assert!(summary.contains(&format!("gave up after {attempts} attempts")), "{summary}");
+}
+
+#[test]
 fn after_a_long_success_pauses_are_short_again() {
     let clock = FakeClock::at(SystemTime::UNIX_EPOCH);
     let mut backoff = Backoff::new(&clock, Deadline::after(&clock, Duration::from_hours(1)));

@@ -237,6 +237,7 @@ mod tests {
             "https://node01.prodclustereast1/",
             "--token-file /run/secrets/token --token ${TOKEN}",
             "100% of \\ and %zz and \\x and \\u12 and \\",
+            "make \\\n    image \\\n",
             CA,
             &ca,
             "grep -q -- '-----BEGIN EC PRIVATE KEY-----' file",

@@ -1,8 +1,13 @@
 //! What webpki and rustls say, in words.
 
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, date_time_ymd};
-use rustls::pki_types::UnixTime;
-use webpki::{Error as E, KeyUsage, RequiredEkuNotFoundContext};
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519,
+    SignatureAlgorithm, date_time_ymd,
+};
+use rustls::pki_types::{ServerName, UnixTime};
+use webpki::{
+    Error as E, InvalidNameContext, KeyUsage, RequiredEkuNotFoundContext, anchor_from_trusted_cert,
+};
 
 use super::*;
 
@@ -30,6 +35,13 @@ fn each_fault_of_a_chain_has_words_of_its_own() {
         (E::EmptyEkuExtension, " has an empty extended key usage"),
         (purposes(&[2, 5, 29, 37, 0]), "or of a CA in its chain, is \"any\" without serverAuth"),
         (purposes(&[1, 3, 6, 1, 5, 5, 7, 3, 2]), NOT_FOR_SERVERS),
+        (
+            E::CertNotValidForName(InvalidNameContext {
+                expected: ServerName::try_from("other.example").unwrap(),
+                presented: Vec::new(),
+            }),
+            "it is valid for DNS:api.example, not for other.example",
+        ),
         (E::UnknownIssuer, "its issuer CN=server is not a public CA"),
         (E::UnsupportedCertVersion, "it is an X.509 version 1 or 2 certificate, which only a root may be"),
         (E::UnsupportedCriticalExtension, "it has an unknown critical extension"),
@@ -43,6 +55,50 @@ fn each_fault_of_a_chain_has_words_of_its_own() {
         let words = words(&error);
         assert!(words.ends_with(expected), "{error:?}: {words}");
     }
+}
+
+#[test]
+fn the_trusted_cas_are_named_where_a_chain_ends_at_another() {
+    let roots = ["one", "two"].map(|name| Certificate::from_der(&certificate(name, 2020, 2050)).unwrap());
+    let leaf = certificate("server", 2020, 2050);
+    let problem = of_chain(&E::UnknownIssuer, &leaf, &[], &roots, &[], UNIX_EPOCH);
+    assert_eq!(problem.to_string(), "its issuer CN=server is not the trusted CA CN=one or CN=two");
+}
+
+#[test]
+fn the_signature_that_cannot_be_checked_is_named() {
+    struct Signed(CertificateParams, KeyPair, CertificateDer<'static>);
+    let signed = |name: &str, kind: &'static SignatureAlgorithm, by: Option<&Signed>| {
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate_for(kind).unwrap();
+        let der = match by {
+            Some(by) => params.signed_by(&key, &Issuer::from_params(&by.0, &by.1)).unwrap().der().clone(),
+            None => params.self_signed(&key).unwrap().der().clone(),
+        };
+        Signed(params, key, der)
+    };
+    let (p256, ed25519) = (&PKCS_ECDSA_P256_SHA256, &PKCS_ED25519);
+    let said = |leaf: &Signed, others: &[&Signed], root: &Signed| {
+        let others: Vec<_> = others.iter().map(|other| other.2.clone()).collect();
+        let signers = [anchor_from_trusted_cert(&root.2).unwrap()];
+        of_chain(&E::InvalidSignatureForPublicKey, &leaf.2, &others, &[], &signers, UNIX_EPOCH).to_string()
+    };
+    let named = |subject: &str, issuer: &str| {
+        format!("CN={subject} is signed with Ed25519 by the key of CN={issuer} (Ed25519)")
+    };
+    let (good, unknown) = (signed("good", p256, None), signed("unknown", ed25519, None));
+    assert_eq!(said(&signed("leaf", p256, Some(&unknown)), &[], &unknown), named("leaf", "unknown"));
+    let middle = signed("middle", p256, Some(&unknown));
+    let leaf = signed("leaf", p256, Some(&middle));
+    assert_eq!(said(&leaf, &[&good, &middle], &unknown), named("middle", "unknown"));
+    // Behind the trusted CA nothing is looked at.
+    let other =
+        "it, or a CA in its chain, was signed by another CA that has the name of its issuer (CN=middle)";
+    assert_eq!(said(&leaf, &[&middle], &middle), other);
+    let middle = signed("middle", p256, Some(&good));
+    assert_eq!(said(&signed("leaf", p256, Some(&middle)), &[&middle], &good), other);
 }
 
 #[test]
