@@ -192,7 +192,10 @@ impl ClientPair {
             return Err((what, Some("issue one for such a key, or use --tls-bootstrap-token-file")));
         };
         if !is_match {
-            return Err(("its client key does not match its client certificate".to_owned(), None));
+            return Err((
+                "its client key does not match its client certificate".to_owned(),
+                Some("use the key for which the certificate was issued"),
+            ));
         }
         Ok(Self { chain, key, key_pem })
     }
@@ -214,6 +217,9 @@ fn unreadable(pem: &[u8], label: &str, kind: &str) -> Misfit {
             format!("its client key cannot be read as PKCS#8 (PRIVATE KEY) of type {kind}"),
             Some("convert it: openssl pkey -traditional -in KEY -out KEY"),
         ),
-        _ => (format!("its client key is not a PEM {label} of type {kind}"), None),
+        _ => (
+            format!("its client key is not a PEM {label} of type {kind}"),
+            Some("use the key for which the certificate was issued"),
+        ),
     }
 }

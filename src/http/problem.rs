@@ -132,7 +132,9 @@ pub(super) fn of_chain(
         E::RequiredEkuNotFoundContext(_) => wrong(NOT_FOR_SERVERS),
         E::CertNotValidForName(context) => {
             let name = context.expected.to_str().into_owned();
-            Problem::Name(format!("it is valid for {}, not for {name}", leaf.alt_names))
+            let names = leaf.alt_names.to_string();
+            let own = if names.is_empty() { "no name" } else { &names };
+            Problem::Name(format!("it is valid for {own}, not for {name}"))
         }
         E::UnknownIssuer => {
             let expected: Vec<_> = roots.iter().map(|root| root.subject.to_string()).collect();

@@ -8,6 +8,7 @@
 mod support;
 
 mod chains;
+mod client_keys;
 mod content;
 mod http;
 mod issued;
@@ -24,6 +25,7 @@ mod statuses;
 mod suite;
 mod tls;
 mod trust;
+mod without_token;
 mod yaml;
 
 use std::collections::HashSet;
@@ -80,6 +82,8 @@ fn main() -> ExitCode {
         ("yaml", yaml::cases()),
         ("size", size::cases()),
         ("trust", trust::cases()),
+        ("without_token", without_token::cases()),
+        ("client_keys", client_keys::cases()),
     ];
     let names: Vec<&str> = areas.iter().map(|(area, _)| *area).collect();
     let mut cases: Vec<(usize, Case)> = Vec::new();

@@ -10,6 +10,7 @@ use crate::chains::{NO_CA, NOT_READ, NOT_VERIFIED, SERVER_CLOCK, Shown, case, un
 use crate::openssl;
 use crate::suite::{Case, Expect, JOINED, waits};
 use crate::support::pki::{Authority, DAY, pem_text, valid};
+use crate::trust::ANOTHER_NAME;
 
 const NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
 
@@ -118,7 +119,7 @@ const ROOTS: [Row; 25] = [
     ("one for clients only", NO_CA, || {
         alone(|params| usages(params, &[ExtendedKeyUsagePurpose::ClientAuth]))
     }),
-    ("one for another name", NOT_VERIFIED, || {
+    ("one for another name", ANOTHER_NAME, || {
         alone(|params| {
             params.subject_alt_names = vec![SanType::DnsName("other".try_into().expect("a name"))];
         })

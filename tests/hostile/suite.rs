@@ -32,9 +32,10 @@ const STEPS: [&str; 8] =
     ["options", "discovery", "trust", "cluster", "request", "approval", "certificate", "files"];
 
 /// Every error tells what to do next, behind a comma, a colon or a semicolon, in one of these words.
-const ACTIONS: [&str; 21] = [
-    "allow", "approve", "bind", "check", "contact", "convert", "correct", "create", "delete", "get", "issue",
-    "name", "pin", "publish", "put", "renew", "run", "serve", "set", "use", "write",
+const ACTIONS: [&str; 23] = [
+    "allow", "approve", "bind", "check", "compare", "contact", "convert", "correct", "create", "decrypt",
+    "delete", "get", "issue", "name", "pin", "publish", "put", "renew", "run", "serve", "set", "use",
+    "write",
 ];
 
 /// One thing that a server does.

@@ -188,7 +188,7 @@ impl Running {
             directory: self.directory,
         };
         finished.check(status.is_some(), "still running at the time limit");
-        for secret in self.secrets.iter().map(String::as_str).chain(["PRIVATE KEY"]) {
+        for secret in self.secrets.iter().map(String::as_str).chain(["PRIVATE KEY-----"]) {
             let said =
                 [&finished.stdout, &finished.stderr, &report_text].iter().any(|text| text.contains(secret));
             finished.check(!said, "a secret was printed");
