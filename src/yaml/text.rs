@@ -85,7 +85,7 @@ mod tests {
     fn values_are_written_as_kubeadm_writes_them() {
         // Shown to sigs.k8s.io/yaml 1.6.0, which writes the same.
         let written = "a:\n- x\n- b: 1\n  c:\n  - w\n  - {}\n- - 1\n  - - 2.5\nauthentication:\n  x509:\n    \
-                       clientCAFile: /etc/kubernetes/pki/ca.crt\nd: []\ne: \"\"\nf: null\nimagefs.available: 15%\n\
+                       clientCAFile: /etc/kubernetes/pki/ca.crt\nd: []\ndd: {}\ne: \"\"\nf: null\nimagefs.available: 15%\n\
                        nn: \"true\"\no: \"10\"\np: 24h0m0s\nq: true\nqq: false\nr: 10.96.0.10\ns: unix:///run/c.sock\n\
                        t: fd00::a\nu: \"1:30\"\nv: \"2020-01-01\"\n";
         assert_eq!(text(&tree(written).unwrap()), written);
