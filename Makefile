@@ -8,8 +8,10 @@ SIZE := 1474560
 CARGO := .ci/cargo
 # What a plain `cargo build` is made for in the tests.
 PLAIN := --target x86_64-unknown-linux-gnu --target x86_64-unknown-linux-musl
+# Demo, fleet and what the benchmark compares with: a package of its own, built where the tests are.
+TOOLS := --manifest-path tests/tools/Cargo.toml --target-dir target
 
-.PHONY: all manual figures build build-aarch64 test test-plain test-hostile goldens test-kubernetes differential test-images campaign fuzz miri mutants lint \
+.PHONY: all manual figures build build-aarch64 test test-plain test-hostile goldens test-kubernetes differential test-images campaign fuzz seeds miri mutants lint \
 	release test-release sign bloat demo bench fleet outage setup setup-faults setup-kubernetes setup-images setup-aarch64 size clean
 
 all: build
@@ -78,8 +80,10 @@ manual:
 # The second clippy is without the feature `testing`, as the program is built: what only tests use is dead code there.
 lint: setup
 	cargo fmt --check
+	cargo fmt --check --manifest-path tests/tools/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --lib --bins -- -D warnings
+	cargo clippy --locked $(TOOLS) -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 	.ci/deny
 	.ci/scripts
@@ -87,6 +91,10 @@ lint: setup
 # Each fuzz target for SECONDS under libFuzzer; TARGETS="yaml join" for some of them only.
 fuzz: setup
 	SECONDS_EACH=$(or $(SECONDS),60) .ci/fuzz $(TARGETS)
+
+# Writes the seeds of the fuzz targets into tests/fuzz/corpus.
+seeds: setup
+	cargo run --quiet --locked $(TOOLS) --bin seeds
 
 # The units that need neither cryptography nor system calls, where undefined behaviour is seen.
 miri: setup
@@ -130,17 +138,17 @@ bloat: setup
 # Joins a scratch directory to an embedded API server and shows what happened.
 demo: setup build
 	@echo "building the demo's API server"
-	NODESTRAP=$(CURDIR)/$(BINARY) cargo run --quiet --locked --example demo
+	NODESTRAP=$(CURDIR)/$(BINARY) cargo run --quiet --locked $(TOOLS) --bin demo
 
 # nodestrap beside the alternatives, against one real control plane, and held against its budgets. On a quiet machine.
 bench: setup build build-aarch64 setup-kubernetes
-	$(CARGO) build --release --locked --example bench --example baseline_client --example fleet
-	NODESTRAP=$(CURDIR)/$(BINARY) $(CARGO) run --quiet --release --locked --example bench
-	NODESTRAP=$(CURDIR)/$(BINARY) $(CARGO) run --quiet --release --locked --example fleet
+	$(CARGO) build --release --locked $(TOOLS) --bin baseline_client --bin fleet
+	NODESTRAP=$(CURDIR)/$(BINARY) $(CARGO) bench --quiet --locked --bench join
+	NODESTRAP=$(CURDIR)/$(BINARY) $(CARGO) run --quiet --release --locked $(TOOLS) --bin fleet
 
 # NODES nodes join one control plane, beside as many polling clients; `make bench` has 500 of them.
 fleet: setup build setup-kubernetes
-	NODESTRAP=$(CURDIR)/$(BINARY) $(CARGO) run --quiet --release --locked --example fleet $(or $(NODES),5000)
+	NODESTRAP=$(CURDIR)/$(BINARY) $(CARGO) run --quiet --release --locked $(TOOLS) --bin fleet $(or $(NODES),5000)
 
 # The control plane and the network fail in the middle of NODES joins each; `make test` has 40 of them.
 outage: export NODES := $(or $(NODES),200)
@@ -149,7 +157,7 @@ outage: setup build setup-kubernetes
 
 # Every figure in every document, by runs of hours on a quiet machine; NAMES="hostile bench" renews some of them.
 figures: setup build build-aarch64 setup-faults setup-kubernetes
-	$(CARGO) build --release --locked --example bench --example baseline_client --example fleet
+	$(CARGO) build --release --locked $(TOOLS) --bin baseline_client --bin fleet
 	.ci/figures $(NAMES)
 
 setup:

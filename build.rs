@@ -92,7 +92,6 @@ fn link() {
         Err(_) => {
             println!("cargo::rustc-link-arg-bins=--build-id=sha1");
             println!("cargo::rustc-link-arg-bins=--strip-all");
-            println!("cargo::rustc-link-arg-examples=--strip-all");
         }
     }
     // Unwind tables.

@@ -1,5 +1,5 @@
 //! Writes the seeds of the fuzz targets into tests/fuzz/corpus: what Kubernetes, kubeadm and machines say, in small.
-//! `cargo run --example seeds`; beside these, the corpora hold what the fuzzer once found.
+//! `make seeds`; beside these, the corpora hold what the fuzzer once found.
 
 mod answers;
 mod targets;
@@ -25,7 +25,7 @@ const KUBELET_CONFIG: &str = "apiVersion: kubelet.config.k8s.io/v1beta1\nauthent
 
 fn main() {
     for (target, _) in TARGETS {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
         fs::create_dir_all(&folder).expect("a directory");
         for (number, seed) in seeds(target).into_iter().enumerate() {
             fs::write(folder.join(format!("seed-{number:02}")), seed).expect("a seed");

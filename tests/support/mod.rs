@@ -9,6 +9,7 @@ pub mod pki;
 pub mod ports;
 pub mod proxy;
 pub mod relay;
+pub mod repository;
 pub mod run;
 pub mod schema;
 pub mod scratch;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+pub use super::repository::program;
 use super::{golden, schema, scratch, wording};
 
 /// Far more than any run needs, on any machine.
@@ -36,23 +37,6 @@ const OUTCOMES: [(&str, i32); 18] = [
     ("files", 10),
     ("serving-pending", 11),
 ];
-
-/// The program under test: `$NODESTRAP`, or what a release build leaves.
-///
-/// # Panics
-/// When it is not there.
-pub fn program() -> PathBuf {
-    let built = || {
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("target/x86_64-unknown-linux-musl/release/nodestrap")
-            .into()
-    };
-    let path = PathBuf::from(std::env::var_os("NODESTRAP").unwrap_or_else(built));
-    let hint = "build it with `make build`, or set NODESTRAP to its path";
-    assert!(path.is_file(), "no program at {}: {hint}", path.display());
-    // Absolute: some tests start it in another directory.
-    path.canonicalize().expect("the path of the program")
-}
 
 /// A run in progress.
 pub struct Running {

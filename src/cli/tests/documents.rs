@@ -20,7 +20,7 @@ const OTHERS: [(&str, &str); 5] = [
 ];
 
 /// Flags of other programs that the documents speak of.
-const FOREIGN: [&str; 21] = [
+const FOREIGN: [&str; 20] = [
     // kubeadm token create, kubeadm kubeconfig user, kubeadm upgrade node
     "print-join-command",
     "old-config",
@@ -42,7 +42,6 @@ const FOREIGN: [&str; 21] = [
     "from",
     "ignore-missing",
     "check",
-    "example",
     "lib",
     "test",
 ];

@@ -13,6 +13,7 @@ use crate::{
         kubeadm,
         kubelet::{self, Containerd},
         node::{Node, nodestrap},
+        repository::root,
         scratch::Scratch,
         token::Token,
     },
@@ -109,8 +110,7 @@ impl BenchSetup {
     }
 
     fn shell(&self, node: &Node) -> Command {
-        let mut command =
-            Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kubernetes/shell-join.sh"));
+        let mut command = Command::new(root().join("tests/kubernetes/shell-join.sh"));
         command.args([&self.token.arguments[0], &self.token.value, &self.token.pin, &node.name]);
         command.arg(node.root()).env("PATH", &self.path).env("HOME", self.scratch.path());
         command
@@ -169,10 +169,10 @@ pub fn executables() -> [Vec<PathBuf>; 5] {
     [vec![nodestrap()], vec![tool("kubeadm")], vec![tool("kubelet")], shell.collect(), vec![baseline()]]
 }
 
-/// The baseline client, which is built beside this program.
+/// The baseline client, a program of tests/tools.
 fn baseline() -> PathBuf {
-    let path = env::current_exe().unwrap().with_file_name("baseline_client");
-    assert!(path.is_file(), "{} is missing: build the example `baseline_client`", path.display());
+    let path = root().join("target/x86_64-unknown-linux-musl/release/baseline_client");
+    assert!(path.is_file(), "{} is missing: `make bench` builds it", path.display());
     path
 }
 

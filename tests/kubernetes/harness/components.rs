@@ -9,6 +9,7 @@ use std::{
 use super::{
     cluster::{Anonymous, Cluster},
     process::{run, tethered},
+    repository::root,
     scratch::Scratch,
 };
 
@@ -17,7 +18,7 @@ use super::{
 pub fn programs() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kubernetes/build.sh");
+        let script = root().join("tests/kubernetes/build.sh");
         run(&mut Command::new(script)).trim().into()
     })
 }
@@ -31,10 +32,11 @@ pub fn older_programs() -> Option<&'static Path> {
         let [major, minor] =
             [(); 2].map(|()| numbers.next().and_then(|text| text.parse::<u32>().ok()).expect("a number"));
         let older = format!("{major}.{}", minor - 1);
-        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kubernetes");
-        Path::new(&format!("{root}/versions/v{older}"))
+        let folder = root().join("tests/kubernetes");
+        folder
+            .join(format!("versions/v{older}"))
             .exists()
-            .then(|| run(Command::new(format!("{root}/build.sh")).env("KUBERNETES", older)).trim().into())
+            .then(|| run(Command::new(folder.join("build.sh")).env("KUBERNETES", older)).trim().into())
     });
     folder.as_deref()
 }

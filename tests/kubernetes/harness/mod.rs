@@ -13,6 +13,8 @@ pub mod node;
 pub mod process;
 pub mod requests;
 pub mod running;
+#[path = "../../support/repository.rs"]
+pub mod repository;
 #[path = "../../support/schema.rs"]
 pub mod schema;
 pub mod scratch;

@@ -1,7 +1,6 @@
 //! A node-to-be: a scratch root, and `nodestrap join` run into it.
 
 use std::{
-    env,
     ffi::OsStr,
     fs,
     os::unix::fs::PermissionsExt,
@@ -11,6 +10,7 @@ use std::{
 
 use serde_json::Value;
 
+pub use super::repository::program as nodestrap;
 use super::{
     cluster::Cluster,
     process::{run, tethered},
@@ -18,14 +18,6 @@ use super::{
     scratch::Scratch,
     token::Token,
 };
-
-/// The executable under test: `$NODESTRAP`, or what `make build` makes.
-pub fn nodestrap() -> PathBuf {
-    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/target/x86_64-unknown-linux-musl/release/nodestrap");
-    let path = PathBuf::from(env::var_os("NODESTRAP").unwrap_or_else(|| default.into()));
-    assert!(path.is_file(), "{} is missing: build it, or name it in NODESTRAP", path.display());
-    path
-}
 
 /// A node's name and its disk.
 pub struct Node {

@@ -22,6 +22,8 @@ pub use normalize::{short, undated};
 pub use run::{Run, Served};
 use text::{Key, Text};
 
+use super::repository::root;
+
 /// This suite.
 const SUITE: &str = env!("CARGO_CRATE_NAME");
 /// The suites that have a text; other programs of tests have none.
@@ -76,7 +78,7 @@ static GOLDEN: LazyLock<Option<Mutex<Golden>>> = LazyLock::new(|| {
     if is_long || !SUITES.contains(&SUITE) {
         return None;
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/goldens/{SUITE}.txt"));
+    let path = root().join(format!("tests/goldens/{SUITE}.txt"));
     let is_written = std::env::var_os(VARIABLE).is_some_and(|value| value == "write");
     let text = Text::parse(&std::fs::read_to_string(&path).unwrap_or_default());
     let (scopes, tables) = (HashMap::new(), HashMap::new());

@@ -5,7 +5,6 @@
 //!
 //! usage: baseline_client HOST:PORT TOKEN NODE-NAME
 
-#[path = "../protocol.rs"]
 mod protocol;
 
 use std::{env, io};

@@ -1,7 +1,8 @@
 //! A whole join in one terminal page: an API server with a CA, an approver and a signer, and a scratch root to join.
 //!
-//! Run it after `make build`: `cargo run --example demo`. It leaves nothing behind.
+//! `make demo` runs it. It leaves nothing behind.
 
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::ffi::OsString;

@@ -3,6 +3,7 @@
 //!
 //! usage: fleet [NODES]
 
+#[path = "../kubernetes/harness/mod.rs"]
 mod harness;
 mod polling_client;
 mod protocol;
