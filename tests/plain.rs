@@ -1,5 +1,7 @@
 //! A plain debug build, the one that cargo makes beside this test.
 
+#[path = "support/locks.rs"]
+mod locks;
 #[path = "support/scratch.rs"]
 #[allow(dead_code, reason = "each test program uses its own part of it")]
 mod scratch;

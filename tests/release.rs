@@ -1,6 +1,8 @@
 //! What `.ci/release` has put into target/dist, as somebody who takes it would find it: checksums, packages that come and
 //! go without a trace, a bill of materials, symbols that fit, and nothing of the machine that built it.
 
+#[path = "support/locks.rs"]
+mod locks;
 #[path = "support/scratch.rs"]
 #[allow(dead_code, reason = "each test program uses its own part of it")]
 mod scratch;

@@ -6,7 +6,8 @@ use std::process::Command;
 
 use nix::sched::{CloneFlags, unshare};
 
-use crate::support::scratch::{Scratch, locks};
+use crate::support::locks;
+use crate::support::scratch::Scratch;
 use crate::support::tmpfs::unmount;
 
 /// A file system that a node may have its root on.

@@ -8,7 +8,7 @@ use super::campaign;
 use super::flows::{FLOWS, Machine, Setting};
 use super::injection::{Calls, Point, inject, record};
 use super::state::is_temporary;
-use crate::support::node::Join;
+use crate::support::join::Join;
 
 /// How calls fail: full, broken, over quota, read-only, not allowed, out of descriptors, interrupted.
 const ERRORS: [(&str, i32); 7] = [

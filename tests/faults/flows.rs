@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::state::{HERE, State, TEMPORARIES};
 use crate::support::api::{Api, Setup, TOKEN};
-use crate::support::node::{BOOTSTRAP_CONF, CA, CURRENT, Join, KEY_TMP, KUBELET, KUBELET_CONF, Node, PKI};
+use crate::support::join::Join;
+use crate::support::node::{BOOTSTRAP_CONF, CA, CURRENT, KEY_TMP, KUBELET, KUBELET_CONF, Node, PKI};
 use crate::support::pki::Authority;
 
 /// A way to join.

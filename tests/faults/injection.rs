@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::support::node::Join;
+use crate::support::join::Join;
 use crate::support::run::Finished;
 
 /// One system call of a run: the first `openat`, the third `fsync`.

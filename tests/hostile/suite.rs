@@ -242,7 +242,8 @@ pub struct Took {
 pub fn play(case: &Case, untrusted: &Totals, trusted: &Totals) -> Took {
     let stage = (case.stage)();
     let peak = stage.node.beside("peak");
-    let measured: [OsString; 3] = ["/proc/self/exe".into(), measure::WORD.into(), peak.clone().into()];
+    let own = std::env::current_exe().expect("this program");
+    let measured: [OsString; 3] = [own.into(), measure::WORD.into(), peak.clone().into()];
     let patience = format!("{}s", PATIENCE.as_secs());
     let deadline = if case.expect.waits { DEADLINE } else { &patience };
     let mut join = stage

@@ -11,9 +11,8 @@ use std::{
 use crate::harness::{
     cluster::{Cluster, Options},
     kubelet::{self, Containerd},
-    process::run,
-    scratch::Scratch,
 };
+use crate::support::{process::run, scratch::Scratch};
 
 /// Where the control plane is, for every machine.
 pub const SERVER: &str = "10.99.0.1";

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::harness::process::tethered;
+use crate::support::process::tethered;
 
 const PREFIX: &str = "nodestrap-images-";
 

@@ -5,15 +5,11 @@ use std::{cell::Cell, fs, os::unix::fs::MetadataExt, path::PathBuf, process::Com
 
 use rustix::fs::{major, minor};
 
-use crate::{
-    boot_network::rootfs,
-    harness::{
-        process::{run, try_run},
-        scratch::Scratch,
-        wait_for,
-    },
-    versions,
+use crate::support::{
+    process::{run, try_run, wait_for},
+    scratch::Scratch,
 };
+use crate::{boot_network::rootfs, versions};
 
 pub struct Disk {
     scratch: Scratch,

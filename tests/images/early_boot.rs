@@ -8,9 +8,10 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use crate::harness::{cluster::MANUAL, token::Wanted};
+use crate::support::process::{run, wait_for};
 use crate::{
     boot_network::{BootNetwork, SERVER},
-    harness::{cluster::MANUAL, process::run, token::Wanted, wait_for},
     machine::{Machine, between, journal},
     qemu::{Board, Emulated, Gate, Run, figures, ready_made},
     readme::block,

@@ -3,12 +3,8 @@
 
 use std::{path::Path, process::Command};
 
-use crate::{
-    Boot,
-    boot_network::BootNetwork,
-    harness::{node::nodestrap, process::run, scratch::Scratch},
-    machine::Machine,
-};
+use crate::support::{process::run, repository::program, scratch::Scratch};
+use crate::{Boot, boot_network::BootNetwork, machine::Machine};
 
 /// Systemd 252 does not load units of an extension without being told.
 pub const BOOTS: &[Boot] = &[
@@ -23,7 +19,7 @@ fn machine(net: &BootNetwork, system: &str, name: &str) -> Machine {
     let scratch = Scratch::new();
     let image = scratch.file("nodestrap.raw");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/sysext");
-    run(Command::new(script).args([std::env::consts::ARCH]).arg(nodestrap()).arg(&image));
+    run(Command::new(script).args([std::env::consts::ARCH]).arg(program()).arg(&image));
     let folder = machine.file("/var/lib/extensions/nodestrap");
     std::fs::create_dir_all(folder.parent().unwrap()).unwrap();
     run(Command::new("unsquashfs").args(["-quiet", "-no-progress", "-dest"]).arg(folder).arg(&image));

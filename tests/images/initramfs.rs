@@ -2,10 +2,10 @@
 
 use std::{fs, path::PathBuf, process::Command};
 
+use crate::support::process::run;
 use crate::{
     boot_network::{BootNetwork, rootfs},
     early_boot::{by_unit_of, parameter, system},
-    harness::process::run,
     machine::Machine,
     parts,
     qemu::{Board, Emulated, figures, kernel_version, ready_made},

@@ -10,17 +10,18 @@ use std::{
 
 use serde_json::Value;
 
+use crate::harness::components::programs;
+use crate::support::{
+    node::Node,
+    process::{Daemon, run, wait_for},
+    repository::program,
+    scratch::Scratch,
+    wording,
+};
 use crate::{
     boot_network::{BootNetwork, Network},
     control_group::ControlGroup,
     disk::Disk,
-    harness::{
-        components::programs,
-        node::{Node, nodestrap},
-        process::{Daemon, run},
-        scratch::Scratch,
-        wait_for, wording,
-    },
     readme::block,
 };
 
@@ -82,7 +83,7 @@ impl Machine {
     /// A machine that has never booted, with the image's files in place.
     pub fn new(net: &BootNetwork, system: &str, name: &str) -> Self {
         let machine = Self::without_nodestrap(net, system, name);
-        machine.put("/usr/bin/nodestrap", 0o755, fs::read(nodestrap()).unwrap());
+        machine.put("/usr/bin/nodestrap", 0o755, fs::read(program()).unwrap());
         machine.copy("systemd/nodestrap.service", "/usr/lib/systemd/system");
         machine.copy("systemd/kubelet.service.d/20-nodestrap.conf", "/usr/lib/systemd/system");
         machine.enable();
@@ -111,7 +112,7 @@ impl Machine {
         let mut command = Command::new("systemd-nspawn");
         command.arg("-D").arg(self.root()).args(["--register=no", "--keep-unit", "--quiet", "--pipe"]);
         command.arg(concat!("--bind-ro=", env!("CARGO_MANIFEST_DIR"), "/image:/mnt/image"));
-        command.arg(format!("--bind-ro={}:/mnt/nodestrap", nodestrap().display())).arg("--chdir=/mnt");
+        command.arg(format!("--bind-ro={}:/mnt/nodestrap", program().display())).arg("--chdir=/mnt");
         run(command.args(["sh", "-euc", script]));
     }
 

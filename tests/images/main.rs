@@ -7,6 +7,8 @@
 
 #[path = "../kubernetes/harness/mod.rs"]
 mod harness;
+#[path = "../support/mod.rs"]
+mod support;
 mod boot_network;
 mod control_group;
 mod disk;

@@ -2,10 +2,10 @@
 
 use std::{fs, path::Path, process::Command};
 
+use crate::support::process::run;
 use crate::{
     boot_network::BootNetwork,
     early_boot::{DISK, KUBELET, by_unit, parameter, smbios, system},
-    harness::process::run,
     initramfs::{Generator, generated},
     provision::{filled, ignition_config, image, leave_to_ignition},
     qemu::{Board, Emulated},

@@ -6,13 +6,8 @@ use std::{
     process::Command,
 };
 
-use crate::{
-    Boot,
-    boot_network::BootNetwork,
-    each_systemd,
-    harness::{node::nodestrap, process::run, scratch::Scratch},
-    machine::Machine,
-};
+use crate::support::{process::run, repository::program, scratch::Scratch};
+use crate::{Boot, boot_network::BootNetwork, each_systemd, machine::Machine};
 
 pub fn boots() -> Vec<Boot> {
     let rpm: Boot = ("packages: .rpm keeps what was decided", rpm_states);
@@ -49,7 +44,7 @@ for version in 0.1.0 0.2.0; do
 done
 "#;
         let mut command = Command::new("sh");
-        command.args(["-euc", script, "sh"]).arg(scratch.path()).arg(CLONE).arg(nodestrap());
+        command.args(["-euc", script, "sh"]).arg(scratch.path()).arg(CLONE).arg(program());
         run(command.arg(nfpm.trim()).arg(kind));
         Self { scratch }
     }

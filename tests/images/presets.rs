@@ -3,11 +3,12 @@
 
 use std::process::Command;
 
+use crate::harness::cluster::free_port;
+use crate::support::process::run;
 use crate::{
     Boot,
     boot_network::{BootNetwork, SERVER},
     each_systemd,
-    harness::{cluster::free_port, process::run},
     machine::Machine,
     systemd::joins,
 };

@@ -8,9 +8,9 @@ use std::{
 
 use serde_json::{Value, json};
 
+use crate::support::{process::run, repository::program, scratch::Scratch};
 use crate::{
     boot_network::{BootNetwork, rootfs},
-    harness::{node::nodestrap, process::run, scratch::Scratch},
     machine::Machine,
     readme::{block, of},
     systemd::joins,
@@ -180,7 +180,7 @@ cp -a "$layer/." "$4"
     run(Command::new("sh")
         .args(["-euc", script, "sh"])
         .arg(build.path())
-        .arg(nodestrap())
+        .arg(program())
         .arg(image(""))
         .arg(machine.root()));
     machine.enable();
@@ -198,7 +198,7 @@ fn installed(net: &BootNetwork) -> String {
 fn quick_start(net: &BootNetwork) -> String {
     const TITLE: &str = "## Quick start: systemd";
     let machine = Machine::without_nodestrap(net, "trixie", "quick1");
-    machine.put("/usr/bin/nodestrap", 0o755, fs::read(nodestrap()).unwrap());
+    machine.put("/usr/bin/nodestrap", 0o755, fs::read(program()).unwrap());
     machine.copy("systemd/nodestrap.service", "/usr/lib/systemd/system");
     machine.copy("systemd/50-nodestrap.preset", "/usr/lib/systemd/system-preset");
     machine.copy("systemd/kubelet.service.d/20-nodestrap.conf", "/usr/lib/systemd/system");
@@ -216,7 +216,7 @@ fn golden(net: &BootNetwork) -> String {
     let clone = Scratch::new();
     let folder = clone.path();
     std::os::unix::fs::symlink(image(""), folder.join("image")).unwrap();
-    fs::copy(nodestrap(), folder.join("nodestrap")).unwrap();
+    fs::copy(program(), folder.join("nodestrap")).unwrap();
     let mut command = Command::new("sh");
     command.args(["-euc", &block("## A golden image", 0)]).current_dir(folder);
     run(command.env("IMAGE", machine.root()));

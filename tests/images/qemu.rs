@@ -11,13 +11,14 @@ use std::{
 
 use serde_json::Value;
 
+use crate::support::{
+    node::Node,
+    process::{Daemon, run, tethered},
+    repository::program,
+    scratch::Scratch,
+};
 use crate::{
     boot_network::{BootNetwork, SERVER},
-    harness::{
-        node::{Node, nodestrap},
-        process::{Daemon, run, tethered},
-        scratch::Scratch,
-    },
     versions,
 };
 
@@ -70,7 +71,7 @@ impl Board {
 
     /// The executable that runs there.
     pub fn nodestrap(self) -> PathBuf {
-        let amd64 = nodestrap();
+        let amd64 = program();
         if self != Self::Arm {
             return amd64;
         }

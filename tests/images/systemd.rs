@@ -9,14 +9,13 @@ use std::{
     time::Duration,
 };
 
+use crate::harness::{
+    cluster::{MANUAL, free_port},
+    token::Wanted,
+};
+use crate::support::process::{run, wait_for};
 use crate::{
     boot_network::{BootNetwork, SERVER},
-    harness::{
-        cluster::{MANUAL, free_port},
-        process::run,
-        token::Wanted,
-        wait_for,
-    },
     machine::Machine,
 };
 

@@ -3,14 +3,14 @@
 
 use std::{fs, thread, time::Duration};
 
+use crate::harness::{
+    cluster::{MANUAL, free_port},
+    token::Wanted,
+};
 use crate::{
     Boot,
     boot_network::{BootNetwork, SERVER},
     each_systemd,
-    harness::{
-        cluster::{MANUAL, free_port},
-        token::Wanted,
-    },
     machine::{Boot as Running, Machine},
     systemd::{HURRY, joins, relay},
 };

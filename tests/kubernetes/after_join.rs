@@ -7,10 +7,11 @@ use crate::harness::{
     components::{older_programs, programs, version},
     kubeadm,
     kubelet::{Containerd, Kubelet, configuration},
+};
+use crate::support::{
     node::Node,
-    process::{run, try_run},
+    process::{run, try_run, wait_for},
     scratch::Scratch,
-    wait_for,
 };
 
 const CONFIG: &str = "/var/lib/kubelet/config.yaml";
@@ -44,7 +45,7 @@ impl Setup {
     }
 
     fn join(&self, node: &Node, flags: &[&str]) {
-        node.join(&self.cluster.token(), flags).assert(0, "joined");
+        node.join(&self.cluster.token()).with_cert().flags(flags).run().expect("joined");
     }
 
     /// Joins with the kubelet's configuration.
@@ -78,7 +79,7 @@ impl Setup {
     /// Takes all of a cluster from the node's disk.
     fn reset(&self, node: &Node) {
         self.kubeadm(node, &RESET).unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!(node.files(), Vec::<String>::new());
+        assert_eq!(node.listing(), Vec::<String>::new());
     }
 
     fn delete(&self, node: &Node) {
@@ -96,7 +97,7 @@ fn files(node: &Node) -> [String; 4] {
 #[test]
 fn a_node_is_upgraded_reset_and_joined_again() {
     let setup = Setup::new();
-    let node = Node::new("kept-up");
+    let node = Node::named("kept-up");
     setup.join_whole(&node);
     let kubelet = setup.run(programs(), &node, "");
     let before = files(&node);
@@ -118,7 +119,7 @@ fn a_node_is_upgraded_reset_and_joined_again() {
 fn a_node_of_the_version_before_is_upgraded() {
     let Some(older) = older_programs() else { return };
     let setup = Setup::new();
-    let node = Node::new("moved-up");
+    let node = Node::named("moved-up");
     setup.join_whole(&node);
     let kubelet = setup.run(older, &node, "");
     let before = files(&node);
@@ -135,10 +136,10 @@ fn a_node_of_the_version_before_is_upgraded() {
 #[test]
 fn without_the_kubelets_configuration_an_upgrade_replaces_it_or_fails() {
     let setup = Setup::new();
-    let node = Node::new("images-own");
-    fs::create_dir_all(node.file("/var/lib/kubelet")).unwrap();
+    let node = Node::named("images-own");
+    fs::create_dir_all(node.at("/var/lib/kubelet")).unwrap();
     let own = format!("{}maxPods: 42\n", setup.configuration());
-    fs::write(node.file(CONFIG), &own).unwrap();
+    fs::write(node.at(CONFIG), &own).unwrap();
     setup.join(&node, &[]);
     let kubelet = setup.run(programs(), &node, "--hostname-override=images-own");
     // That of 1.35 alone looks for kubeadm-flags.env at the end, too.

@@ -7,10 +7,8 @@ use std::{
 
 use serde_json::json;
 
-use crate::harness::{
-    cluster::{Cluster, Options},
-    node::Node,
-};
+use crate::harness::cluster::{Cluster, Options};
+use crate::support::node::Node;
 
 /// Joins that run while it is edited again and again: some fall into the signer's moment.
 const JOINS: usize = 24;
@@ -50,9 +48,9 @@ fn a_cluster_info_that_changes_lets_every_join_through() {
             }
         });
         for number in 0..JOINS {
-            let node = Node::new(&format!("lag-{number}"));
-            let outcome = node.join(&token, &[]);
-            outcome.assert(0, "joined");
+            let node = Node::named(&format!("lag-{number}"));
+            let outcome = node.join(&token).with_cert().run();
+            outcome.expect("joined");
             caught += usize::from(outcome.stderr.contains("does not match the secret of token"));
             node.assert_joined(&cluster);
         }
@@ -61,15 +59,15 @@ fn a_cluster_info_that_changes_lets_every_join_through() {
 
     // The moment lasts as long as the signer is down: what is published again fits again.
     publish(&cluster, &kubeconfig);
-    Node::new("lag-signed").join(&token, &[]).assert(0, "joined");
+    Node::named("lag-signed").join(&token).with_cert().run().expect("joined");
     cluster.stop_controllers();
     publish(&cluster, &format!("{kubeconfig}# not signed\n"));
-    let node = Node::new("lag-stopped");
-    let mut running = node.start(&token, &[]);
+    let node = Node::named("lag-stopped");
+    let mut running = node.join(&token).with_cert().start();
     running.line_with("does not match the secret of token");
     publish(&cluster, &kubeconfig);
     running.line_with("signature and CA pin verified");
     cluster.start_controllers();
-    running.finish().assert(0, "joined");
+    running.finish().expect("joined");
     node.assert_joined(&cluster);
 }

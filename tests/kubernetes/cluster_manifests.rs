@@ -2,15 +2,15 @@
 
 use std::{env, fs, process::Command};
 
-use crate::{
-    harness::{
-        cluster::{Cluster, Options},
-        components::programs,
-        node::{Node, nodestrap},
-        process::{run, tethered, try_run},
-        wait_for,
-    },
-    kubelet_check,
+use crate::harness::{
+    cluster::{Cluster, Options},
+    components::programs,
+};
+use crate::kubelet_check;
+use crate::support::{
+    node::Node,
+    process::{run, try_run, wait_for},
+    repository::program,
 };
 
 pub const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/image/cluster");
@@ -40,7 +40,7 @@ pub fn with_values(values: &str, commands: &str) -> String {
 
 /// Runs commands in the folder, with `kubectl` for this cluster and `nodestrap`: what they print.
 pub fn shell(cluster: &Cluster, script: &str) -> String {
-    let own = nodestrap();
+    let own = program();
     let tools = [programs(), own.parent().unwrap()].map(|folder| folder.display().to_string()).join(":");
     let mut bash = Command::new("bash");
     bash.args(["-euo", "pipefail", "-c", script]).current_dir(FOLDER);
@@ -68,10 +68,10 @@ fn a_cluster_without_kubeadm_is_joined_as_its_readme_says() {
     shell(&cluster, &once);
     let arguments = join_arguments(&cluster, &format!("{values}{token}"));
 
-    let node = Node::new("without-kubeadm");
-    node.start_as(tethered(nodestrap()), &arguments).finish().assert(0, "joined");
+    let node = Node::named("without-kubeadm");
+    node.join_with(&arguments).run().expect("joined");
     node.assert_joined(&cluster);
-    fs::create_dir_all(node.file("/var/lib/kubelet")).unwrap();
+    fs::create_dir_all(node.at("/var/lib/kubelet")).unwrap();
     kubelet_check::rotates_in_place(&cluster, &node, || {});
 
     // Nobody has got anything else by it.
@@ -97,8 +97,8 @@ fn a_cluster_without_kubeadm_is_joined_as_its_readme_says() {
     let text = fs::read_to_string(format!("{FOLDER}/token.yaml")).unwrap();
     fs::write(&manifest, text.replace("system:bootstrappers:worker", "system:bootstrappers:other")).unwrap();
     let other = join_arguments(&cluster, &format!("{values}{}", token.replace("token.yaml", &manifest)));
-    let node = Node::new("of-another-group");
-    node.start_as(tethered(nodestrap()), &other).finish().assert(6, "refused");
+    let node = Node::named("of-another-group");
+    node.join_with(&other).run().expect("refused");
 }
 
 /// Makes a token with these commands and waits until cluster-info is signed for it: the arguments of the printed command,

@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-use crate::harness::{node::nodestrap, process::run, scratch::Scratch};
+use crate::support::{process::run, repository::program, scratch::Scratch};
 
 /// kubeadm's printed pin is what `ca-hash` says of ca.crt, and what `verify` finds in the ConfigMap as kubectl prints it.
 #[test]
@@ -10,7 +10,7 @@ fn pins_are_kubeadms_and_a_printed_cluster_info_verifies() {
     let cluster = crate::shared();
     let (scratch, token) = (Scratch::new(), cluster.token());
     let ca = cluster.scratch.file("pki/ca.crt");
-    assert_eq!(run(Command::new(nodestrap()).args(["ca-hash", &ca])).trim(), token.pin);
+    assert_eq!(run(Command::new(program()).args(["ca-hash", &ca])).trim(), token.pin);
 
     let secret = scratch.file("token");
     fs::write(&secret, &token.value).unwrap();
@@ -21,7 +21,7 @@ fn pins_are_kubeadms_and_a_printed_cluster_info_verifies() {
         let get = ["-n", "kube-public", "get", "configmap", "cluster-info", "-o", format];
         let info = scratch.file(format);
         fs::write(&info, run(cluster.tool("kubectl").args(get))).unwrap();
-        let mut verify = Command::new(nodestrap());
+        let mut verify = Command::new(program());
         verify.args(["verify", "--cluster-info", &info, "--token-file", &secret]);
         let answer = run(verify.args(["--discovery-token-ca-cert-hash", &token.pin]));
         let lines: Vec<_> = answer.lines().collect();

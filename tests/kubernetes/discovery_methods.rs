@@ -4,20 +4,18 @@ use std::{fs, process::Command};
 
 use crate::harness::{
     cluster::{AUTOMATIC, Anonymous, Cluster, Options},
-    node::{Node, nodestrap},
-    process::{run, tethered},
-    scratch::Scratch,
     token::Token,
 };
+use crate::support::{node::Node, process::run, scratch::Scratch};
 
 const CLUSTER_INFO: [&str; 5] = ["-n", "kube-public", "get", "configmap", "cluster-info"];
 
 /// Joins with these arguments and holds the node to what a join promises.
 fn joins(cluster: &Cluster, name: &str, arguments: &[&str]) {
-    let node = Node::new(name);
+    let node = Node::named(name);
     let mut all = vec!["--with-client-cert"];
     all.extend(arguments);
-    node.start_as(tethered(nodestrap()), &all).finish().assert(0, "joined");
+    node.join_with(&all).run().expect("joined");
     node.assert_joined(cluster);
 }
 
@@ -79,9 +77,9 @@ fn the_configuration_that_kubeadm_prints_is_taken() {
         .replace("unsafeSkipCAVerification: true", &format!("caCertHashes: ['{pin}']"));
     let named: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("name:")).collect();
     let config = file(&scratch, "join.yaml", &named.join("\n"));
-    let node = Node::new("ways-config");
+    let node = Node::named("ways-config");
     let arguments = ["--with-client-cert", "--strict", "--config", &config];
-    node.start_as(tethered(nodestrap()), &arguments).finish().assert(0, "joined");
+    node.join_with(&arguments).run().expect("joined");
     node.assert_joined_with_flags(&cluster);
 }
 
@@ -116,14 +114,14 @@ fn a_discovery_file_with_a_client_certificate_joins() {
     assert_eq!(requests["items"][0]["spec"]["username"], "image");
 
     // The same by way of bootstrap-kubelet.conf, which a kubelet would take as well.
-    let node = Node::new("ways-client-later");
-    let prepared = node.start_as(tethered(nodestrap()), &["--discovery-file", &kubeconfig]);
-    prepared.finish().assert(0, "prepared");
-    let bootstrap = node.file("/etc/kubernetes/bootstrap-kubelet.conf").display().to_string();
+    let node = Node::named("ways-client-later");
+    let prepared = node.join_with(&["--discovery-file", &kubeconfig]).start();
+    prepared.finish().expect("prepared");
+    let bootstrap = node.at("/etc/kubernetes/bootstrap-kubelet.conf").display().to_string();
     let user =
         run(cluster.tool("kubectl").args(["--kubeconfig", &bootstrap, "auth", "whoami", "-o", "json"]));
     assert!(user.contains("\"image\"") && user.contains(AUTOMATIC), "{user}");
     let later = ["--with-client-cert", "--bootstrap-kubeconfig", &bootstrap];
-    node.start_as(tethered(nodestrap()), &later).finish().assert(0, "joined");
+    node.join_with(&later).run().expect("joined");
     node.assert_joined(&cluster);
 }

@@ -7,10 +7,10 @@ use serde_json::Value;
 use crate::harness::{
     audit::Request,
     cluster::{Cluster, Options},
-    node::{Node, nodestrap, pem_blocks},
-    process::{tethered, try_run},
+    node::pem_blocks,
     token::Token,
 };
+use crate::support::{node::Node, process::try_run};
 
 #[test]
 fn rsa_2048() {
@@ -44,10 +44,10 @@ fn separate_node_ca() {
         separate_node_ca: true,
         ..Options::default()
     });
-    let node = Node::new("separate-ca");
-    let outcome = node.join(&cluster.token(), &[]);
-    outcome.assert(0, "joined");
-    let issuer = outcome.report["certificate"]["issuer"].as_str().unwrap();
+    let node = Node::named("separate-ca");
+    let outcome = node.join(&cluster.token()).with_cert().run();
+    outcome.expect("joined");
+    let issuer = outcome.report()["certificate"]["issuer"].as_str().unwrap();
     assert!(issuer.contains("node signer"), "{issuer}");
 }
 
@@ -55,26 +55,23 @@ fn joins_by_name_and_by_address(options: Options) -> Cluster {
     let cluster = Cluster::start(options);
     let token = cluster.token();
     for dialled in ["localhost", "127.0.0.1"] {
-        let node = Node::new(&format!("node-{}.example", dialled.replace('.', "-")));
+        let node = Node::named(&format!("node-{}.example", dialled.replace('.', "-")));
         let mark = cluster.mark();
-        let arguments = with_host(&token, dialled);
-        let outcome = node.start_as(tethered(nodestrap()), &arguments).finish();
-        outcome.assert(0, "joined");
+        let endpoint = with_host(&token, dialled);
+        let outcome = node.join(&token).endpoint(endpoint).with_cert().run();
+        outcome.expect("joined");
         node.assert_joined(&cluster);
         // Where cluster-info names another host than the one dialled, the requests with the token go there.
         let handshakes = if dialled == options.host { 1 } else { 2 };
-        assert_three_requests(&cluster.joins_since(&mark), &token, &outcome.report, handshakes);
+        assert_three_requests(&cluster.joins_since(&mark), &token, outcome.report(), handshakes);
     }
     cluster
 }
 
-/// The token's join line with another host and the client certificate.
-fn with_host(token: &Token, host: &str) -> Vec<String> {
-    let mut arguments = token.arguments.clone();
-    let port = arguments[0].rsplit(':').next().unwrap();
-    arguments[0] = format!("{host}:{port}");
-    arguments.push("--with-client-cert".into());
-    arguments
+/// The endpoint of the token's join command with another host.
+fn with_host(token: &Token, host: &str) -> String {
+    let (_, port) = token.arguments[0].rsplit_once(':').unwrap();
+    format!("{host}:{port}")
 }
 
 /// GET without a credential, POST, WATCH: exactly these, in the audit log and in the report.
@@ -96,13 +93,11 @@ pub fn assert_three_requests(requests: &[Request], token: &Token, report: &Value
 fn the_printed_join_line_works() {
     let cluster = crate::shared();
     let token = cluster.token();
-    let node = Node::new("printed-line");
-    let mut program = tethered(nodestrap());
-    program.arg("kubeadm");
-    node.start_as(program, &token.arguments).finish().assert(0, "prepared");
+    let node = Node::named("printed-line");
+    node.join_with(&token.arguments).kubeadm().run().expect("prepared");
     let wanted = ["/etc/kubernetes/bootstrap-kubelet.conf 600", "/etc/kubernetes/pki/ca.crt 644"];
-    assert_eq!(node.files(), wanted);
-    node.join(&token, &[]).assert(0, "joined");
+    assert_eq!(node.listing(), wanted);
+    node.join(&token).with_cert().run().expect("joined");
     node.assert_joined(&cluster);
 }
 
@@ -110,12 +105,12 @@ fn the_printed_join_line_works() {
 fn a_second_run_asks_nothing() {
     let cluster = crate::shared();
     let token = cluster.token();
-    let node = Node::new("second-run");
-    node.join(&token, &[]).assert(0, "joined");
+    let node = Node::named("second-run");
+    node.join(&token).with_cert().run().expect("joined");
     let identity = fs::read(node.identity_file()).unwrap();
-    let again = node.join(&token, &[]);
-    again.assert(0, "already-joined");
-    assert_eq!((&again.report["requests"], &again.report["handshakes"]), (&0.into(), &0.into()));
+    let again = node.join(&token).with_cert().run();
+    again.expect("already-joined");
+    assert_eq!((&again.report()["requests"], &again.report()["handshakes"]), (&0.into(), &0.into()));
     assert_eq!(fs::read(node.identity_file()).unwrap(), identity);
     node.assert_joined(&cluster);
 }
@@ -123,12 +118,12 @@ fn a_second_run_asks_nothing() {
 #[test]
 fn the_bootstrap_kubeconfig_is_kept_on_request() {
     let cluster = crate::shared();
-    let node = Node::new("kept-kubeconfig");
-    node.join(&cluster.token(), &["--keep-bootstrap-kubeconfig"]).assert(0, "joined");
+    let node = Node::named("kept-kubeconfig");
+    node.join(&cluster.token()).with_cert().flags(&["--keep-bootstrap-kubeconfig"]).run().expect("joined");
     assert!(
-        node.files().contains(&"/etc/kubernetes/bootstrap-kubelet.conf 600".to_owned()),
+        node.listing().contains(&"/etc/kubernetes/bootstrap-kubelet.conf 600".to_owned()),
         "{:?}",
-        node.files()
+        node.listing()
     );
 }
 
@@ -139,9 +134,9 @@ fn a_name_of_243_characters() {
     let label = "n".repeat(60);
     let name = format!("{label}.{label}.{label}.{}", "n".repeat(60));
     assert_eq!(name.len(), 243);
-    let node = Node::new(&name);
-    let outcome = node.join(&cluster.token(), &[]);
-    outcome.assert(0, "joined");
+    let node = Node::named(&name);
+    let outcome = node.join(&cluster.token()).with_cert().run();
+    outcome.expect("joined");
     assert!(outcome.stderr.contains("63"), "a warning about the label's limit:\n{}", outcome.stderr);
     node.assert_joined(&cluster);
 }
@@ -150,15 +145,19 @@ fn a_name_of_243_characters() {
 #[test]
 fn a_short_certificate_is_issued() {
     let cluster = crate::shared();
-    let node = Node::new("short-lived");
+    let node = Node::named("short-lived");
     let flags = ["--expiration-seconds", "3600", "--with-serving-cert", "--san", "short-lived"];
-    let mut running = node.start(&cluster.token(), &[&flags[..], &["--serving-timeout", "90s"]].concat());
+    let mut running = node
+        .join(&cluster.token())
+        .with_cert()
+        .flags(&[&flags[..], &["--serving-timeout", "90s"]].concat())
+        .start();
     running.line_with("requesting a certificate for ");
     cluster.kubectl(&["certificate", "approve", &running.pending_request()]);
     let outcome = running.finish();
-    outcome.assert(0, "joined");
+    outcome.expect("joined");
     for certificate in ["certificate", "servingCertificate"] {
-        let file = node.file(outcome.report[certificate]["file"].as_str().unwrap());
+        let file = node.at(outcome.report()[certificate]["file"].as_str().unwrap());
         let ends_after = |seconds: u32| {
             let mut openssl = Command::new("openssl");
             openssl.args(["x509", "-noout", "-checkend", &seconds.to_string(), "-in"]).arg(&file);
@@ -175,8 +174,8 @@ fn a_short_certificate_is_issued() {
 fn the_key_in_the_identity_is_new() {
     let cluster = crate::shared();
     let token = cluster.token();
-    let keys = [Node::new("same-name"), Node::new("same-name")].map(|node| {
-        node.join(&token, &[]).assert(0, "joined");
+    let keys = [Node::named("same-name"), Node::named("same-name")].map(|node| {
+        node.join(&token).with_cert().run().expect("joined");
         let blocks = pem_blocks(&node.identity_file());
         blocks.last().unwrap().1.clone()
     });

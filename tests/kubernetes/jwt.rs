@@ -13,18 +13,20 @@ use std::{
 
 use serde_json::{Value, json};
 
+use crate::harness::{
+    cluster::{Anonymous, Cluster, Options},
+    kubelet::{Containerd, Kubelet},
+};
+use crate::support::{
+    node::Node,
+    process::{Daemon, run, try_run, wait_for},
+    repository::program,
+    unit_file::ScriptUnit,
+};
 use crate::{
     cluster_manifests::{FOLDER, commands, shell, values, with_values},
-    harness::{
-        cluster::{Anonymous, Cluster, Options},
-        kubelet::{Containerd, Kubelet},
-        node::{Node, nodestrap},
-        process::{Daemon, run, tethered, try_run},
-        wait_for,
-    },
     issuer::{Issuer, now},
     kubelet_check,
-    unit_file::ScriptUnit,
 };
 
 const AUDIENCE: &str = "https://api.example.com";
@@ -55,7 +57,7 @@ impl Project {
         });
         shell(&cluster, &with_values(&values(&cluster), &once));
         let ca = cluster.scratch.file("pki/ca.crt");
-        let pin = run(Command::new(nodestrap()).args(["ca-hash", &ca])).trim().to_owned();
+        let pin = run(Command::new(program()).args(["ca-hash", &ca])).trim().to_owned();
         let project = Self { cluster, issuer, pin };
         project.wait_until_known(&project.issuer.sign(&project.gce("ready")));
         project
@@ -95,7 +97,7 @@ impl Project {
     }
 
     fn arguments_with(&self, node: &Node, file: &str) -> Vec<String> {
-        let file = node.file(file).display().to_string();
+        let file = node.at(file).display().to_string();
         let [endpoint, pin] = [self.cluster.address(), self.pin.clone()];
         vec![endpoint, "--discovery-token-ca-cert-hash".into(), pin, "--bearer-token-file".into(), file]
     }
@@ -137,7 +139,7 @@ fn shared() -> &'static Project {
 
 /// Writes the file as a unit does.
 fn write(node: &Node, jwt: &str) {
-    let file = node.file(FILE);
+    let file = node.at(FILE);
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     let new = file.with_extension("new");
     fs::write(&new, jwt).unwrap();
@@ -146,18 +148,18 @@ fn write(node: &Node, jwt: &str) {
 
 /// The files of a joined node, and the one with the JWT.
 fn assert_joined(project: &Project, node: &Node) {
-    fs::remove_file(node.file(FILE)).unwrap();
+    fs::remove_file(node.at(FILE)).unwrap();
     node.assert_joined(&project.cluster);
 }
 
 #[test]
 fn a_machine_joins_with_its_own_jwt_and_its_kubelet_runs() {
-    let (project, node) = (shared(), Node::new("machine-1"));
+    let (project, node) = (shared(), Node::named("machine-1"));
     let jwt = project.issuer.sign(&project.gce(&node.name));
     write(&node, &jwt);
-    let outcome = node.start_as(tethered(nodestrap()), &project.with_certificate(&node)).finish();
-    outcome.assert(0, "joined");
-    assert!(!outcome.stderr.contains(&jwt) && !outcome.report.to_string().contains(&jwt));
+    let outcome = node.join_with(&project.with_certificate(&node)).run();
+    outcome.expect("joined");
+    assert!(!outcome.stderr.contains(&jwt) && !outcome.report().to_string().contains(&jwt));
     assert_joined(project, &node);
 
     // What an approver needs to hold the machine to its own name.
@@ -167,7 +169,7 @@ fn a_machine_joins_with_its_own_jwt_and_its_kubelet_runs() {
     assert_eq!(spec["extra"]["machine.example.com/name"], json!(["machine-1"]));
     assert_eq!(spec["extra"]["machine.example.com/zone"], json!(["europe-west1-b"]));
 
-    fs::create_dir_all(node.file("/var/lib/kubelet")).unwrap();
+    fs::create_dir_all(node.at("/var/lib/kubelet")).unwrap();
     let runtime = Containerd::start();
     let _kubelet = kubelet_check::registers(&project.cluster, &node, &runtime);
 }
@@ -175,9 +177,9 @@ fn a_machine_joins_with_its_own_jwt_and_its_kubelet_runs() {
 /// The automatic approval does not look at who asks; an approver that does finds the machine's own name.
 #[test]
 fn another_nodes_name_is_approved_too_and_the_csr_says_which_machine_asked() {
-    let (project, node) = (shared(), Node::new("machine-7"));
+    let (project, node) = (shared(), Node::named("machine-7"));
     write(&node, &project.issuer.sign(&project.gce("machine-6")));
-    node.start_as(tethered(nodestrap()), &project.with_certificate(&node)).finish().assert(0, "joined");
+    node.join_with(&project.with_certificate(&node)).run().expect("joined");
     assert_joined(project, &node);
     assert_eq!(project.request_of(&node)["extra"]["machine.example.com/name"], json!(["machine-6"]));
 }
@@ -185,10 +187,10 @@ fn another_nodes_name_is_approved_too_and_the_csr_says_which_machine_asked() {
 /// Without `--with-client-cert` the kubelet itself reads the file that bootstrap-kubelet.conf names.
 #[test]
 fn a_kubelet_bootstraps_with_the_jwt_in_the_file() {
-    let (project, node) = (shared(), Node::new("machine-2"));
+    let (project, node) = (shared(), Node::named("machine-2"));
     write(&node, &Issuer::forge(&project.gce(&node.name)));
-    let outcome = node.start_as(tethered(nodestrap()), &project.arguments(&node)).finish();
-    outcome.assert(0, "prepared");
+    let outcome = node.join_with(&project.arguments(&node)).run();
+    outcome.expect("prepared");
     // It is read by the kubelet, and not before.
     write(&node, &project.issuer.sign(&project.gce(&node.name)));
     let runtime = Containerd::start();
@@ -226,10 +228,10 @@ fn azures_and_spiffes_tokens_are_machines_of_theirs() {
         assert_eq!(user.is_some(), name.is_some(), "{claims}: {user:?}");
         let Some((user, name)) = user.zip(name) else { continue };
         assert_eq!(user["extra"]["machine.example.com/name"], json!([name]), "{user}");
-        let node = Node::new(name);
+        let node = Node::named(name);
         write(&node, &project.issuer.sign(&claims));
-        let joined = node.start_as(tethered(nodestrap()), &project.with_certificate(&node));
-        joined.finish().assert(0, "joined");
+        let joined = node.join_with(&project.with_certificate(&node)).start();
+        joined.finish().expect("joined");
         assert_joined(project, &node);
     }
 }
@@ -253,30 +255,30 @@ fn a_jwt_of_another_audience_issuer_time_project_or_key_is_refused() {
         ("user", ours(&|claims| drop(claims.as_object_mut().unwrap().remove("google")))),
         ("key", Issuer::forge(&project.gce("machine-9"))),
     ] {
-        let node = Node::new(&format!("no-{what}"));
+        let node = Node::named(&format!("no-{what}"));
         write(&node, &jwt);
         let mut arguments = project.with_certificate(&node);
         arguments.extend(["--tls-bootstrap-timeout".into(), "2s".into()]);
-        let outcome = node.start_as(tethered(nodestrap()), &arguments).finish();
-        outcome.assert(6, "refused");
+        let outcome = node.join_with(&arguments).run();
+        outcome.expect("refused");
         let help =
             "compare the token's audience (aud), issuer (iss) and time (exp, nbf) with the API server's";
         assert!(outcome.stderr.contains(help), "{what}: {}", outcome.stderr);
-        assert!(!outcome.stderr.contains(&jwt) && !outcome.report.to_string().contains(&jwt), "{what}");
+        assert!(!outcome.stderr.contains(&jwt) && !outcome.report().to_string().contains(&jwt), "{what}");
         assert!(!project.cluster.signing_requests().contains(&node.name), "{what}");
-        assert!(!node.file("/etc/kubernetes/kubelet.conf").exists(), "{what}");
+        assert!(!node.at("/etc/kubernetes/kubelet.conf").exists(), "{what}");
     }
 }
 
 /// The unit for Google Compute Engine, as systemd runs its script: its metadata server is not there yet at first.
 #[test]
 fn the_unit_for_gce_gets_the_jwt_that_joins() {
-    let (project, node) = (shared(), Node::new("machine-8"));
-    let directory = node.file("/run/nodestrap-jwt");
+    let (project, node) = (shared(), Node::named("machine-8"));
+    let directory = node.at("/run/nodestrap-jwt");
     fs::create_dir_all(&directory).unwrap();
     let mut arguments = project.arguments_with(&node, "/run/nodestrap-jwt/jwt");
     arguments.push("--with-client-cert".into());
-    let mut running = node.start_as(tethered(nodestrap()), &arguments);
+    let mut running = node.join_with(&arguments).start();
     running.line_with("--bearer-token-file");
 
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -298,8 +300,8 @@ fn the_unit_for_gce_gets_the_jwt_that_joins() {
         let jwt = project.issuer.sign(&claims);
         write!(stream, "HTTP/1.1 {reply}\r\nConnection: close\r\n\r\n{jwt}").unwrap();
     }
-    running.finish().assert(0, "joined");
-    for directory in ["/run/nodestrap-jwt", "/run/jwt.log"].map(|path| node.file(path)) {
+    running.finish().expect("joined");
+    for directory in ["/run/nodestrap-jwt", "/run/jwt.log"].map(|path| node.at(path)) {
         run(Command::new("rm").arg("-r").arg(directory));
     }
     node.assert_joined(&project.cluster);
@@ -309,10 +311,10 @@ fn the_unit_for_gce_gets_the_jwt_that_joins() {
 /// The file comes late, and the next token replaces one that ends while the CSR is pending.
 #[test]
 fn the_jwt_may_come_late_and_be_renewed_while_the_join_waits() {
-    let (project, node) = (Project::start(), Node::new("machine-5"));
+    let (project, node) = (Project::start(), Node::named("machine-5"));
     let cluster = &project.cluster;
     cluster.stop_controllers();
-    let mut running = node.start_as(tethered(nodestrap()), &project.with_certificate(&node));
+    let mut running = node.join_with(&project.with_certificate(&node)).start();
     running.line_with("--bearer-token-file");
     assert!(cluster.signing_requests().is_empty());
 
@@ -333,7 +335,7 @@ fn the_jwt_may_come_late_and_be_renewed_while_the_join_waits() {
     cluster.stop_api_server();
     cluster.start_api_server();
     cluster.start_controllers();
-    running.finish().assert(0, "joined");
+    running.finish().expect("joined");
     assert_joined(&project, &node);
     assert_eq!(cluster.signing_requests(), ["machine-5"]);
     let audit = fs::read_to_string(cluster.scratch.file("audit.log")).unwrap();

@@ -6,10 +6,12 @@ use crate::harness::{
     cluster::Cluster,
     kubeadm,
     kubelet::{Containerd, Kubelet},
-    node::{Node, nodestrap, pem_blocks},
-    process::{run, tethered},
+    node::pem_blocks,
     token::Token,
-    wait_for,
+};
+use crate::support::{
+    node::Node,
+    process::{run, wait_for},
 };
 
 const CA: &str = "/etc/kubernetes/pki/ca.crt";
@@ -24,15 +26,15 @@ fn discovery_files_are_those_of_kubeadm() {
     let mut token = cluster.token();
     for (index, host) in ["localhost", "127.0.0.1"].into_iter().enumerate() {
         token.arguments[0] = format!("{host}:{}", cluster.port);
-        let (theirs, ours) = (Node::new(&format!("theirs-{index}")), Node::new(&format!("ours-{index}")));
+        let (theirs, ours) = (Node::named(&format!("theirs-{index}")), Node::named(&format!("ours-{index}")));
         kubeadm_join(&cluster, &theirs, &token);
-        ours.start_as(tethered(nodestrap()), &token.arguments).finish().assert(0, "prepared");
+        ours.join_with(&token.arguments).run().expect("prepared");
         for path in [CA, TOKEN_FILE] {
             assert_eq!(ours.read(path), theirs.read(path), "{path}");
-            assert_eq!(mode(&ours.file(path)), mode(&theirs.file(path)), "{path}");
+            assert_eq!(mode(&ours.at(path)), mode(&theirs.at(path)), "{path}");
         }
         for path in ["/etc/kubernetes", "/etc/kubernetes/pki"] {
-            assert_eq!(mode(&ours.file(path)), mode(&theirs.file(path)), "{path}");
+            assert_eq!(mode(&ours.at(path)), mode(&theirs.at(path)), "{path}");
         }
     }
 }
@@ -42,23 +44,23 @@ fn discovery_files_are_those_of_kubeadm() {
 fn identity_files_are_those_of_the_kubelet() {
     let cluster = crate::shared();
     let token = cluster.token();
-    let (theirs, ours) = (Node::new("kubelets-own"), Node::new("nodestraps-own"));
+    let (theirs, ours) = (Node::named("kubelets-own"), Node::named("nodestraps-own"));
     kubeadm_join(&cluster, &theirs, &token);
     let runtime = Containerd::start();
     let mut kubelet = Kubelet::start(&theirs, &runtime);
     wait_for("the kubelet's own bootstrap", || {
         kubelet.daemon.assert_alive();
-        fs::symlink_metadata(theirs.file(&format!("{PKI}/kubelet-client-current.pem"))).ok()
+        fs::symlink_metadata(theirs.at(&format!("{PKI}/kubelet-client-current.pem"))).ok()
     });
     drop(kubelet);
-    ours.join(&token, &[]).assert(0, "joined");
+    ours.join(&token).with_cert().run().expect("joined");
 
     assert_eq!(ours.read(KUBELET_CONF), theirs.read(KUBELET_CONF));
     let shapes = [&ours, &theirs].map(|node| {
         let file = node.identity_file();
         let blocks: Vec<_> = pem_blocks(&file).into_iter().map(|(kind, _)| kind).collect();
         let name = file.file_name().unwrap().to_string_lossy().replace(|c: char| c.is_ascii_digit(), "0");
-        (blocks, name, mode(&file), mode(&node.file(KUBELET_CONF)), mode(&node.file(PKI)))
+        (blocks, name, mode(&file), mode(&node.at(KUBELET_CONF)), mode(&node.at(PKI)))
     });
     assert_eq!(shapes[0], shapes[1]);
     assert_eq!(shapes[0].0, ["CERTIFICATE", "EC PRIVATE KEY"]);

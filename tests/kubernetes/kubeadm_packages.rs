@@ -9,11 +9,12 @@ use crate::harness::{
     components::version,
     kubeadm,
     kubelet::{Containerd, Kubelet, configuration},
-    node::{Node, nodestrap},
-    process::{run, tethered, try_run},
-    running::Outcome,
+};
+use crate::support::{
+    node::Node,
+    process::{run, try_run, wait_for},
+    run::Finished,
     scratch::Scratch,
-    wait_for,
 };
 
 /// The files that a join writes for the kubelet, beside its identity.
@@ -29,9 +30,9 @@ fn kubelet_files_are_those_of_kubeadm() {
     let cluster = crate::shared();
     let hostname = fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_owned();
     for name in ["another-name", hostname.as_str()] {
-        let (theirs, ours) = (Node::new(name), Node::new(name));
-        fs::create_dir(ours.file("/etc")).unwrap();
-        fs::write(ours.file("/etc/hostname"), &hostname).unwrap();
+        let (theirs, ours) = (Node::named(name), Node::named(name));
+        fs::create_dir(ours.at("/etc")).unwrap();
+        fs::write(ours.at("/etc/hostname"), &hostname).unwrap();
         let token = cluster.token();
         run(&mut kubeadm::command(&cluster, &theirs, &token));
         prepare(&cluster, &ours, &[]);
@@ -57,7 +58,7 @@ fn registration_is_written_as_kubeadm_writes_it() {
             {"name": "node-ip", "value": "a \"quoted\" \\ word"},
         ],
     });
-    let (theirs, ours) = (Node::new("registered"), Node::new("registered"));
+    let (theirs, ours) = (Node::named("registered"), Node::named("registered"));
     run(&mut kubeadm::configured(&cluster, &theirs, &cluster.token(), &registration));
     let arguments = [
         "--taint=example.com/boot=yes:NoSchedule",
@@ -69,7 +70,7 @@ fn registration_is_written_as_kubeadm_writes_it() {
     ];
     let outcome = prepare(&cluster, &ours, &arguments);
     assert_same_files(&ours, &theirs);
-    assert_eq!(outcome.report["nodeName"], "named-by-the-kubelet");
+    assert_eq!(outcome.report()["nodeName"], "named-by-the-kubelet");
 }
 
 /// Of a text written by hand, what we write says nothing that kubeadm's file does not say: kubeadm's has fields of no
@@ -82,7 +83,7 @@ fn a_configuration_written_by_hand_means_the_same() {
                 clusterDNS: [10.96.0.10]\nstaticPodPath: ''\nevictionHard:\n    memory.available: '100Mi'\n";
     let patch = json!({"data": {"kubelet": text}}).to_string();
     cluster.kubectl(&["patch", "configmap", "kubelet-config", "--namespace=kube-system", "-p", &patch]);
-    let (theirs, ours) = (Node::new("by-hand"), Node::new("by-hand"));
+    let (theirs, ours) = (Node::named("by-hand"), Node::named("by-hand"));
     run(&mut kubeadm::command(&cluster, &theirs, &cluster.token()));
     prepare(&cluster, &ours, &[]);
     let [ours, theirs] = [&ours, &theirs].map(|node| {
@@ -104,12 +105,12 @@ fn a_packaged_kubelet_starts_from_our_files() {
     cluster.publish_kubelet_config(&configuration(&scratch, "unix:///nowhere.sock"));
 
     // What an administrator has put into the cluster's configuration comes out as from kubeadm, too.
-    let (theirs, ours) = (Node::new("beside"), Node::new("beside"));
+    let (theirs, ours) = (Node::named("beside"), Node::named("beside"));
     run(&mut kubeadm::command(&cluster, &theirs, &cluster.token()));
     prepare(&cluster, &ours, &[]);
     assert_same_files(&ours, &theirs);
 
-    let node = Node::new("packaged");
+    let node = Node::named("packaged");
     let token = cluster.token();
     let mark = cluster.mark();
     let socket = runtime.endpoint();
@@ -121,12 +122,12 @@ fn a_packaged_kubelet_starts_from_our_files() {
         "--taint=example.com/boot=yes:NoSchedule",
         "--kubelet-extra-arg=node-labels=example.com/rack=r1",
     ];
-    let outcome = node.join(&token, &flags);
-    outcome.assert(0, "joined");
-    assert_eq!((&outcome.report["requests"], &outcome.report["handshakes"]), (&5.into(), &1.into()));
+    let outcome = node.join(&token).with_cert().flags(&flags).run();
+    outcome.expect("joined");
+    assert_eq!((&outcome.report()["requests"], &outcome.report()["handshakes"]), (&5.into(), &1.into()));
     let asked = cluster.joins_since(&mark);
     let seen: Vec<_> = asked.iter().map(|r| (r.verb.as_str(), r.name.as_str(), r.code)).collect();
-    let csr = outcome.report["csrName"].as_str().unwrap();
+    let csr = outcome.report()["csrName"].as_str().unwrap();
     assert_eq!(
         seen,
         [
@@ -156,7 +157,7 @@ fn a_packaged_kubelet_starts_from_our_files() {
     assert!(runtime.starts_with("containerd://"), "the socket is the given one: {runtime}");
     assert_eq!(cluster.signing_requests(), ["packaged"], "the kubelet wanted no certificate of its own");
 
-    node.join(&token, &flags).assert(0, "already-joined");
+    node.join(&token).with_cert().flags(&flags).run().expect("already-joined");
 }
 
 /// kubeadm's check, with the rights that kubeadm gives to its tokens.
@@ -172,42 +173,42 @@ fn a_ready_node_is_not_replaced() {
         let patch = json!({"status": {"conditions": [{"type": "Ready", "status": status}]}}).to_string();
         cluster.kubectl(&["patch", "node", "taken", "--subresource=status", "-p", &patch]);
     };
-    let node = Node::new("taken");
+    let node = Node::named("taken");
     is_ready("True");
-    let outcome = node.join(&token, &["--refuse-ready-node"]);
-    outcome.assert(7, "denied");
+    let outcome = node.join(&token).with_cert().flags(&["--refuse-ready-node"]).run();
+    outcome.expect("denied");
     assert!(outcome.stderr.contains("a Ready Node taken already exists"), "{}", outcome.stderr);
-    assert_eq!(node.files(), Vec::<String>::new());
+    assert_eq!(node.listing(), Vec::<String>::new());
     assert!(!cluster.signing_requests().contains(&"taken".to_owned()));
-    let refused = try_run(&mut kubeadm::command(&cluster, &Node::new("taken"), &token));
+    let refused = try_run(&mut kubeadm::command(&cluster, &Node::named("taken"), &token));
     assert!(refused.unwrap_err().contains("already exists in the cluster"), "kubeadm refuses it, too");
 
     is_ready("Unknown");
-    node.join(&token, &["--refuse-ready-node"]).assert(0, "joined");
+    node.join(&token).with_cert().flags(&["--refuse-ready-node"]).run().expect("joined");
 }
 
 /// Joins without a certificate, with the socket that kubeadm was told of.
-fn prepare(cluster: &Cluster, node: &Node, extra: &[&str]) -> Outcome {
+fn prepare(cluster: &Cluster, node: &Node, extra: &[&str]) -> Finished {
     let mut arguments = cluster.token().arguments;
     arguments.extend(["--with-kubelet-config", "--cri-socket", kubeadm::CRI_SOCKET].map(str::to_owned));
     arguments.extend(extra.iter().map(|&argument| argument.to_owned()));
-    let outcome = node.start_as(tethered(nodestrap()), &arguments).finish();
-    outcome.assert(0, "prepared");
+    let outcome = node.join_with(&arguments).run();
+    outcome.expect("prepared");
     outcome
 }
 
 fn assert_same_files(ours: &Node, theirs: &Node) {
     for path in FILES {
         assert_eq!(ours.read(path), without_sandbox_image(&theirs.read(path)), "{path}");
-        assert_eq!(mode(&ours.file(path)), mode(&theirs.file(path)), "{path}");
+        assert_eq!(mode(&ours.at(path)), mode(&theirs.at(path)), "{path}");
     }
     let listed = |node: &Node| {
-        let mut files = node.files();
+        let mut files = node.listing();
         files.retain(|file| file.starts_with("/var/lib/kubelet"));
         files
     };
     assert_eq!(listed(ours), listed(theirs));
-    assert_eq!(mode(&ours.file("/var/lib/kubelet")), mode(&theirs.file("/var/lib/kubelet")));
+    assert_eq!(mode(&ours.at("/var/lib/kubelet")), mode(&theirs.at("/var/lib/kubelet")));
 }
 
 /// kubeadm 1.34 is the last to write `--pod-infra-container-image`, which kept the kubelet from removing the sandbox's

@@ -9,11 +9,13 @@ use crate::harness::{
     cluster::{Cluster, Options, free_port},
     components::programs,
     kubelet::{Containerd, configuration, namespaced},
-    node::{Node, nodestrap},
-    process::{tail, try_run},
-    scratch::Scratch,
     token::Token,
-    wait_for,
+};
+use crate::support::{
+    node::Node,
+    process::{tail, try_run, wait_for},
+    repository::program,
+    scratch::Scratch,
 };
 
 /// By `cluster-api/renew`, for a KubeadmConfig with taints, labels, extra arguments, verbosity, files, patches, and commands
@@ -57,13 +59,13 @@ struct Machine {
 
 impl Machine {
     fn new(name: &str) -> Self {
-        let (node, scratch) = (Node::new(name), Scratch::new());
+        let (node, scratch) = (Node::named(name), Scratch::new());
         let machine = Self { node, scratch };
         let wrapper = include_str!("../../image/kubeadm/kubeadm");
         machine.program("kubeadm", wrapper);
         machine.program("kubeadm.real", "#!/bin/sh\necho \"real: $*\"\nexit 42\n");
         machine.program("systemctl", SYSTEMCTL);
-        symlink(nodestrap(), machine.scratch.path().join("bin/nodestrap")).unwrap();
+        symlink(program(), machine.scratch.path().join("bin/nodestrap")).unwrap();
         machine
     }
 
@@ -75,13 +77,13 @@ impl Machine {
     }
 
     fn write(&self, path: &str, text: impl AsRef<[u8]>) {
-        let file = self.node.file(path);
+        let file = self.node.at(path);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(&file, text).unwrap();
     }
 
     fn has(&self, path: &str) -> bool {
-        self.node.file(path).exists()
+        self.node.at(path).exists()
     }
 
     /// Runs a script there as root's shell does.
@@ -316,7 +318,7 @@ fn all_else_goes_to_the_real_kubeadm() {
         machine.write("/run/control-plane.json", control_plane);
         let output = machine.run(&format!("kubeadm {arguments} || test $? = 42")).unwrap();
         assert_eq!(output.trim_end(), format!("real: {arguments}").trim_end());
-        assert!(!Path::new(&machine.node.file("/etc/kubernetes/kubelet.conf")).exists());
+        assert!(!Path::new(&machine.node.at("/etc/kubernetes/kubelet.conf")).exists());
         assert_eq!(machine.systemctl(), Vec::<String>::new());
     }
 }

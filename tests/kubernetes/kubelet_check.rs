@@ -7,9 +7,8 @@ use serde_json::Value;
 use crate::harness::{
     cluster::{Cluster, Options},
     kubelet::{Containerd, Kubelet},
-    node::Node,
-    wait_for,
 };
+use crate::support::{node::Node, process::wait_for};
 
 /// It registers under the name in the certificate and asks for no certificate of its own.
 #[test]
@@ -75,10 +74,10 @@ pub fn rotates_in_place(cluster: &Cluster, node: &Node, mut meanwhile: impl FnMu
 
 /// A joined node without the token's file.
 fn joined(cluster: &Cluster, name: &str) -> Node {
-    let node = Node::new(name);
-    node.join(&cluster.token(), &[]).assert(0, "joined");
-    assert!(!node.file("/etc/kubernetes/bootstrap-kubelet.conf").exists());
-    fs::create_dir_all(node.file("/var/lib/kubelet")).unwrap();
+    let node = Node::named(name);
+    node.join(&cluster.token()).with_cert().run().expect("joined");
+    assert!(!node.at("/etc/kubernetes/bootstrap-kubelet.conf").exists());
+    fs::create_dir_all(node.at("/var/lib/kubelet")).unwrap();
     node
 }
 

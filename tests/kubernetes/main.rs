@@ -30,14 +30,8 @@ mod replaced;
 mod restarts;
 mod serving;
 mod sigkill;
-#[path = "../support/dns/mod.rs"]
-#[allow(dead_code, missing_docs, reason = "the loopback tests use the rest")]
-mod dns;
-#[path = "../support/unit_file.rs"]
-mod unit_file;
-#[path = "../support/proxy.rs"]
-#[allow(dead_code, missing_docs, reason = "the loopback tests use the rest")]
-mod proxy;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::{ops::Deref, sync::OnceLock};
 

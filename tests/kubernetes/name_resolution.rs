@@ -10,9 +10,9 @@ use std::thread;
 
 use serde_json::Value;
 
-use crate::dns::lookup::{self, Found, Resolver};
-use crate::dns::{Case, answers, files, search};
-use crate::harness::{node, scratch::Scratch};
+use crate::support::dns::lookup::{self, Found, Resolver};
+use crate::support::dns::{Case, answers, files, search};
+use crate::support::{repository::program, scratch::Scratch};
 
 /// Cases that are run at once; most of them wait.
 const AT_ONCE: usize = 12;
@@ -77,7 +77,7 @@ fn build(scratch: &Scratch) -> String {
 fn beside(case: &Case, number: usize, folder: &Path, go: &Path) -> Option<String> {
     // Servers of its own for each: some count.
     let resolver = Resolver::new(case, 1, number, folder);
-    let ours = resolver.look(&node::nodestrap());
+    let ours = resolver.look(&program());
     resolver.check(&ours);
     let resolver = Resolver::new(case, 2, number, folder);
     let mut command = resolver.command();

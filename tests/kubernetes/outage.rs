@@ -5,7 +5,9 @@
 //! fault; with 200 or more the faults last as long as they do in life.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     io::Read,
     process::{Child, Command, Stdio},
     sync::Mutex,
@@ -16,10 +18,8 @@ use std::{
 use crate::harness::{
     cluster::{Cluster, Options},
     load::{Load, densest, histogram},
-    node::nodestrap,
-    process::{run, tethered},
-    wait_for,
 };
+use crate::support::process::{run, tethered, wait_for};
 
 /// Enough to be in the middle of it, few enough for every run of the tests.
 const NODES: usize = 40;
@@ -198,11 +198,8 @@ impl Linked {
         let mut load = Load::new(fault.name);
         let start = |load: &mut Load, count| {
             load.start(count, |node| {
-                let mut program = tethered("nsenter");
-                program.arg(&net).arg(nodestrap());
-                let mut command = node.command(program, &token.arguments);
-                command.arg("--with-client-cert");
-                command
+                let inside = ["nsenter", &net].map(OsString::from);
+                node.join(&token).with_cert().through(inside).command()
             });
         };
         let mark = self.cluster.mark();

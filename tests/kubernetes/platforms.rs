@@ -3,12 +3,8 @@
 
 use std::{fs, process::Command};
 
-use crate::harness::{
-    cluster::Cluster,
-    node::{Node, nodestrap},
-    process::{run, tethered},
-    scratch::Scratch,
-};
+use crate::harness::cluster::Cluster;
+use crate::support::{node::Node, process::run, scratch::Scratch};
 
 /// A platform, and its file with SERVER, CA_FILE or CA_DATA, and TOKEN.
 const PLATFORMS: [(&str, &str); 6] = [
@@ -29,9 +25,9 @@ fn filled(cluster: &Cluster, kubeconfig: &str, token: &str) -> String {
 }
 
 fn joins(cluster: &Cluster, name: &str, file: &str) {
-    let node = Node::new(name);
+    let node = Node::named(name);
     let arguments = ["--with-client-cert", "--bootstrap-kubeconfig", file];
-    node.start_as(tethered(nodestrap()), &arguments).finish().assert(0, "joined");
+    node.join_with(&arguments).run().expect("joined");
     node.assert_joined(cluster);
 }
 
@@ -78,10 +74,10 @@ fn an_openshift_kubeconfig_joins_at_its_own_paths() {
     let file = scratch.file("kubeconfig");
     fs::write(&file, filled(&cluster, OPENSHIFT, token.trim())).unwrap();
 
-    let node = Node::new("openshift");
-    fs::create_dir_all(node.file("/etc/kubernetes")).unwrap();
+    let node = Node::named("openshift");
+    fs::create_dir_all(node.at("/etc/kubernetes")).unwrap();
     let own = "kind: KubeletConfiguration\napiVersion: kubelet.config.k8s.io/v1beta1\n";
-    fs::write(node.file(CONFIGURATION), own).unwrap();
+    fs::write(node.at(CONFIGURATION), own).unwrap();
     let arguments = [
         "--with-client-cert",
         "--bootstrap-kubeconfig",
@@ -89,12 +85,12 @@ fn an_openshift_kubeconfig_joins_at_its_own_paths() {
         "--kubeconfig=/var/lib/kubelet/kubeconfig",
         "--ca-cert-path=/etc/kubernetes/ca.crt",
     ];
-    let mut running = node.start_as(tethered(nodestrap()), &arguments);
+    let mut running = node.join_with(&arguments).start();
     cluster.kubectl(&["certificate", "approve", &running.pending_request()]);
-    running.finish().assert(0, "joined");
+    running.finish().expect("joined");
     node.assert_known_by(&cluster, "/etc/kubernetes/ca.crt");
     assert_eq!(node.read(CONFIGURATION), own);
-    assert!(node.file("/var/lib/kubelet/kubeconfig").exists());
+    assert!(node.at("/var/lib/kubelet/kubeconfig").exists());
 }
 
 /// The platforms whose kubeconfig is for a program of their own are refused by the field that says so.
@@ -104,12 +100,12 @@ fn a_kubeconfig_that_runs_a_program_is_refused_by_name() {
     let scratch = Scratch::new();
     let file = scratch.file("kubeconfig");
     fs::write(&file, filled(&cluster, EKS, "")).unwrap();
-    let node = Node::new("eks");
+    let node = Node::named("eks");
     let arguments = ["--with-client-cert", "--bootstrap-kubeconfig", &file];
-    let outcome = node.start_as(tethered(nodestrap()), &arguments).finish();
-    outcome.assert(2, "usage");
+    let outcome = node.join_with(&arguments).run();
+    outcome.expect("usage");
     assert!(outcome.stderr.contains("exec"), "{}", outcome.stderr);
-    assert_eq!(node.files(), Vec::<String>::new());
+    assert_eq!(node.listing(), Vec::<String>::new());
 }
 
 /// A token for each machine, and the CA in a file.

@@ -8,17 +8,12 @@ mod without_kubeadm;
 
 use std::{fs, process::Command};
 
-use crate::{
-    harness::{
-        cluster::{Cluster, MANUAL, Options},
-        node::{Node, nodestrap},
-        process::{run, tethered},
-        running::Running,
-        scratch::Scratch,
-        token::{Token, Wanted},
-    },
-    kubelet_check,
+use crate::harness::{
+    cluster::{Cluster, MANUAL, Options},
+    token::{Token, Wanted},
 };
+use crate::kubelet_check;
+use crate::support::{node::Node, process::run, run::Running, scratch::Scratch};
 
 /// Creates what a manifest describes, as `kubectl create -f` does.
 fn create(cluster: &Cluster, manifest: &str) {
@@ -42,7 +37,7 @@ const RENEWAL: &str = "system:certificates.k8s.io:certificatesigningrequests:sel
 
 /// Starts nodestrap for a client certificate with these ways in.
 fn start(node: &Node, ways: &[&str]) -> Running {
-    node.start_as(tethered(nodestrap()), &[&["--with-client-cert"], ways].concat())
+    node.join_with(&[&["--with-client-cert"], ways].concat()).start()
 }
 
 /// `kubectl` that knows the cluster's CA and this token.
@@ -96,14 +91,14 @@ fn assert_kubelets_request(cluster: &Cluster, name: &str, user: &str) {
 fn the_page_of_today_with_automatic_approval() {
     let options = Options { algorithm: "ECDSA-P256", signing_duration: "1m", ..Options::default() };
     let cluster = Cluster::start(options);
-    let (node, token) = (Node::new("page-automatic"), cluster.token());
+    let (node, token) = (Node::named("page-automatic"), cluster.token());
     let file = prepared(&node, &token);
     let refused = kubectl_with(&cluster, &token.value).args(["get", "secrets", "-A"]).output().unwrap();
     assert!(!refused.status.success(), "the token is of little use");
 
     let outcome = start(&node, &["--bootstrap-kubeconfig", &file]).finish();
-    outcome.assert(0, "joined");
-    assert_kubelets_request(&cluster, outcome.report["csrName"].as_str().unwrap(), &token.user());
+    outcome.expect("joined");
+    assert_kubelets_request(&cluster, outcome.report()["csrName"].as_str().unwrap(), &token.user());
     node.assert_joined(&cluster);
     kubelet_check::rotates_in_place(&cluster, &node, || {});
 }
@@ -115,13 +110,13 @@ fn the_page_of_today_with_approval_by_a_person() {
     let cluster = Cluster::start(options);
     cluster.kubectl(&["delete", "clusterrolebinding", "kubeadm:node-autoapprove-certificate-rotation"]);
     let token = cluster.token_with(Wanted { group: MANUAL, ..Wanted::default() });
-    let node = Node::new("page-by-hand");
+    let node = Node::named("page-by-hand");
     let file = prepared(&node, &token);
     let mut running = start(&node, &["--bootstrap-kubeconfig", &file]);
     let name = running.pending_request();
     assert_kubelets_request(&cluster, &name, &token.user());
     cluster.kubectl(&["certificate", "approve", &name]);
-    running.finish().assert(0, "joined");
+    running.finish().expect("joined");
     node.assert_joined(&cluster);
 
     kubelet_check::rotates_in_place(&cluster, &node, || {
@@ -137,9 +132,9 @@ fn the_page_of_today_with_approval_by_a_person() {
 
 /// The node's bootstrap kubeconfig, as a join without the client certificate leaves it.
 fn prepared(node: &Node, token: &Token) -> String {
-    node.start_as(tethered(nodestrap()), &token.arguments).finish().assert(0, "prepared");
-    let file = node.file("/etc/kubernetes/bootstrap-kubelet.conf");
-    assert!(file.exists() && !node.file("/etc/kubernetes/kubelet.conf").exists());
-    fs::create_dir_all(node.file("/var/lib/kubelet")).unwrap();
+    node.join_with(&token.arguments).run().expect("prepared");
+    let file = node.at("/etc/kubernetes/bootstrap-kubelet.conf");
+    assert!(file.exists() && !node.at("/etc/kubernetes/kubelet.conf").exists());
+    fs::create_dir_all(node.at("/var/lib/kubelet")).unwrap();
     file.display().to_string()
 }

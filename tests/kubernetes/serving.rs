@@ -10,10 +10,12 @@ use std::{
 use crate::harness::{
     cluster::{Cluster, Options},
     kubelet::{Containerd, Kubelet},
-    node::{Node, pem_blocks},
-    process::{run, try_run},
-    running::Running,
-    wait_for,
+    node::pem_blocks,
+};
+use crate::support::{
+    node::Node,
+    process::{run, try_run, wait_for},
+    run::Running,
 };
 
 const KEY: &str = "/var/lib/kubelet/pki/kubelet-server.key.tmp";
@@ -22,7 +24,7 @@ const PREFIX: &str = "node-serving-csr-";
 /// Starts a join that waits for a serving certificate, and returns when that is pending: the run and its request.
 fn waiting(cluster: &Cluster, node: &Node, flags: &[&str]) -> (Running, String) {
     let arguments = [&["--with-serving-cert", "--serving-timeout", "90s"], flags].concat();
-    let mut running = node.start(&cluster.token(), &arguments);
+    let mut running = node.join(&cluster.token()).with_cert().flags(&arguments).start();
     running.line_with("requesting a certificate for ");
     let name = running.pending_request();
     assert!(name.starts_with(PREFIX), "{name}");
@@ -31,7 +33,7 @@ fn waiting(cluster: &Cluster, node: &Node, flags: &[&str]) -> (Running, String) 
 
 /// The stored serving pair, the link followed inside the root.
 fn pair(node: &Node) -> PathBuf {
-    let link = node.file("/var/lib/kubelet/pki/kubelet-server-current.pem");
+    let link = node.at("/var/lib/kubelet/pki/kubelet-server-current.pem");
     let target = fs::read_link(&link).unwrap_or_else(|e| panic!("{}: {e}", link.display()));
     link.with_file_name(target.file_name().unwrap())
 }
@@ -50,16 +52,16 @@ fn hosts(cluster: &Cluster, node: &Node) -> String {
 #[test]
 fn approved_by_hand_while_waiting() {
     let cluster = crate::shared();
-    let node = Node::new("serving-by-hand");
+    let node = Node::named("serving-by-hand");
     let mark = cluster.mark();
     let (running, name) = waiting(&cluster, &node, &["--san", "serving-by-hand,10.0.0.5,fd00::5"]);
     cluster.kubectl(&["certificate", "approve", &name]);
     let outcome = running.finish();
-    outcome.assert(0, "joined");
-    assert_eq!(outcome.report["servingCsrName"], name);
+    outcome.expect("joined");
+    assert_eq!(outcome.report()["servingCsrName"], name);
     let found = hosts(&cluster, &node);
     assert_eq!(found, "DNS:serving-by-hand, IP Address:10.0.0.5, IP Address:FD00:0:0:0:0:0:0:5");
-    assert!(!node.file(KEY).exists());
+    assert!(!node.at(KEY).exists());
 
     let spec = cluster.json(&["get", "csr", &name])["spec"].clone();
     assert_eq!(spec["signerName"], "kubernetes.io/kubelet-serving");
@@ -74,41 +76,42 @@ fn approved_by_hand_while_waiting() {
 #[test]
 fn approved_between_two_runs() {
     let cluster = crate::shared();
-    let node = Node::new("serving-between-runs");
+    let node = Node::named("serving-between-runs");
     let token = cluster.token();
     let mut names = Vec::new();
     for timeout in ["0s", "3s"] {
-        let pending = node.join(&token, &["--with-serving-cert", "--serving-timeout", timeout]);
-        pending.assert(11, "serving-pending");
-        names.push(pending.report["servingCsrName"].as_str().unwrap().to_owned());
+        let pending =
+            node.join(&token).with_cert().flags(&["--with-serving-cert", "--serving-timeout", timeout]).run();
+        pending.expect("serving-pending");
+        names.push(pending.report()["servingCsrName"].as_str().unwrap().to_owned());
         node.kubectl(&cluster, &["auth", "whoami"]);
     }
     assert_eq!(names[0], names[1]);
-    let key = pem_blocks(&node.file(KEY)).remove(0);
+    let key = pem_blocks(&node.at(KEY)).remove(0);
     cluster.kubectl(&["certificate", "approve", &names[0]]);
-    let resumed = node.join(&token, &["--with-serving-cert"]);
-    resumed.assert(0, "joined");
-    assert_eq!(resumed.report["servingCsrName"], names[0]);
+    let resumed = node.join(&token).with_cert().flags(&["--with-serving-cert"]).run();
+    resumed.expect("joined");
+    assert_eq!(resumed.report()["servingCsrName"], names[0]);
     assert_eq!(pem_blocks(&pair(&node)).last(), Some(&key));
     assert!(hosts(&cluster, &node).contains("DNS:serving-between-runs"));
-    let again = node.join(&token, &["--with-serving-cert"]);
-    again.assert(0, "already-joined");
-    assert_eq!(again.report["handshakes"], 0);
+    let again = node.join(&token).with_cert().flags(&["--with-serving-cert"]).run();
+    again.expect("already-joined");
+    assert_eq!(again.report()["handshakes"], 0);
 }
 
 #[test]
 fn denied() {
     let cluster = crate::shared();
-    let node = Node::new("serving-denied");
+    let node = Node::named("serving-denied");
     let (running, name) = waiting(&cluster, &node, &[]);
     cluster.kubectl(&["certificate", "deny", &name]);
-    running.finish().assert(7, "denied");
-    assert!(!node.file(KEY).exists());
+    running.finish().expect("denied");
+    assert!(!node.at(KEY).exists());
     node.kubectl(&cluster, &["auth", "whoami"]);
     let (running, second) = waiting(&cluster, &node, &[]);
     assert_ne!(second, name);
     cluster.kubectl(&["certificate", "approve", &second]);
-    running.finish().assert(0, "joined");
+    running.finish().expect("joined");
 }
 
 /// Under `serverTLSBootstrap` the kubelet serves with our pair and requests none, where one without a pair does.
@@ -116,16 +119,16 @@ fn denied() {
 fn a_kubelet_takes_the_pair_over() {
     const BOOTSTRAP: &str = "serverTLSBootstrap: true\n";
     let cluster = Cluster::start(Options { algorithm: "ECDSA-P256", ..Options::default() });
-    let node = Node::new("served");
+    let node = Node::named("served");
     // The API server of the tests is on loopback, which no kubelet takes for its node's address.
     let address = own_address().to_string();
     let (running, name) = waiting(&cluster, &node, &["--san", &format!("served,{address}")]);
     cluster.kubectl(&["certificate", "approve", &name]);
-    running.finish().assert(0, "joined");
+    running.finish().expect("joined");
     assert_eq!(hosts(&cluster, &node), format!("DNS:served, IP Address:{address}"));
 
-    let unserved = Node::new("unserved");
-    unserved.join(&cluster.token(), &[]).assert(0, "joined");
+    let unserved = Node::named("unserved");
+    unserved.join(&cluster.token()).with_cert().run().expect("joined");
     let (runtime, other_runtime) = (Containerd::start(), Containerd::start());
     let mut kubelet = Kubelet::start_with(&node, &runtime, BOOTSTRAP);
     let port = kubelet.port();

@@ -1,19 +1,14 @@
 //! `kill -9` before every system call that changes something, and a second run that finishes the job.
 
-use std::{
-    collections::BTreeMap,
-    process::{Command, Stdio},
-    thread,
-    time::Duration,
-};
+use std::{collections::BTreeMap, ffi::OsString, thread, time::Duration};
 
 use crate::harness::{
     audit::Mark,
     cluster::{Cluster, Options},
-    node::{Node, nodestrap, pem_blocks},
-    process::tethered,
+    node::pem_blocks,
     token::Token,
 };
+use crate::support::node::Node;
 
 /// What a process of ours can do to the network and the disk, and its end.
 const CALLS: [&str; 19] = [
@@ -60,11 +55,11 @@ fn killed_anywhere_the_next_run_finishes() {
     let mut nodes = Vec::new();
     for call in CALLS {
         for count in 1.. {
-            let node = Node::new(&format!("killed-{}-{count}", call.replace('_', "-")));
+            let node = Node::named(&format!("killed-{}-{count}", call.replace('_', "-")));
             let mark = cluster.mark();
-            let first = node.start_as(killed_before(call, count), &arguments(&token)).finish();
-            if !first.killed {
-                first.assert(0, "joined");
+            let first = node.join(&token).with_cert().through(killed_before(call, count)).run();
+            if first.signal != Some(9) {
+                first.expect("joined");
                 break;
             }
             let stage = stage(&cluster, &node, &mark);
@@ -89,29 +84,24 @@ fn killed_anywhere_the_next_run_finishes() {
     }
 }
 
-/// nodestrap, killed on entering the `count`th `call`, which then does not happen.
-fn killed_before(call: &str, count: u32) -> Command {
-    let mut command = tethered("strace");
-    command.args(["-f", "-o", "/dev/null", "-e", &format!("trace={call}")]);
-    command.arg("-e").arg(format!("inject={call}:signal=KILL:when={count}")).arg(nodestrap());
-    command.stdout(Stdio::null());
-    command
+/// What has nodestrap killed on entering the `count`th `call`, which then does not happen.
+fn killed_before(call: &str, count: u32) -> [OsString; 8] {
+    let (trace, inject) = (format!("trace={call}"), format!("inject={call}:signal=KILL:when={count}"));
+    ["strace", "-f", "-o", "/dev/null", "-e", &trace, "-e", &inject].map(OsString::from)
 }
 
 /// The second run: it joins, with the key that was there.
 fn finish(cluster: &Cluster, token: &Token, node: &Node, stage: Stage) {
     let key = match stage {
         Stage::BeforeKey => None,
-        Stage::KeyWritten | Stage::RequestFiled | Stage::CertificateStored => {
-            pem_blocks(&node.file(KEY)).pop()
-        }
+        Stage::KeyWritten | Stage::RequestFiled | Stage::CertificateStored => pem_blocks(&node.at(KEY)).pop(),
         Stage::Committed | Stage::CleanedUp => pem_blocks(&node.identity_file()).pop(),
     };
-    if node.files().iter().any(|file| file.contains("kubelet-client-DATE")) {
+    if node.listing().iter().any(|file| file.contains("kubelet-client-DATE")) {
         // As after a real crash, the next run comes in another second, and yet finds the pair of the first.
         thread::sleep(Duration::from_secs(1));
     }
-    let second = node.join(token, &[]);
+    let second = node.join(token).with_cert().run();
     assert_eq!(second.code, Some(0), "{} after {stage:?}: {}", node.name, second.stderr);
     node.assert_joined(cluster);
     if key.is_some() {
@@ -120,10 +110,13 @@ fn finish(cluster: &Cluster, token: &Token, node: &Node, stage: Stage) {
 }
 
 fn stage(cluster: &Cluster, node: &Node, mark: &Mark) -> Stage {
-    let exists = |path: &str| node.file(path).exists();
+    let exists = |path: &str| node.at(path).exists();
     if exists("/etc/kubernetes/kubelet.conf") {
         if exists(KEY) { Stage::Committed } else { Stage::CleanedUp }
-    } else if node.files().iter().any(|file| file.starts_with("/var/lib/kubelet/pki/kubelet-client-DATE.pem"))
+    } else if node
+        .listing()
+        .iter()
+        .any(|file| file.starts_with("/var/lib/kubelet/pki/kubelet-client-DATE.pem"))
     {
         Stage::CertificateStored
     } else if exists(KEY) {
@@ -136,10 +129,4 @@ fn stage(cluster: &Cluster, node: &Node, mark: &Mark) -> Stage {
     } else {
         Stage::BeforeKey
     }
-}
-
-fn arguments(token: &Token) -> Vec<&str> {
-    let mut arguments: Vec<_> = token.arguments.iter().map(String::as_str).collect();
-    arguments.push("--with-client-cert");
-    arguments
 }

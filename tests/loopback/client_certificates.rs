@@ -9,7 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use rcgen::KeyPair;
 use rustls::version::{TLS12, TLS13};
 
-use crate::join_builder::{Way, path};
+use crate::join_builder::{JoinBuilder, path};
 use crate::support::api::{Api, Route, Setup, TOKEN};
 use crate::support::node::BOOTSTRAP_CONF;
 use crate::support::pki::{Authority, pem_text};
@@ -17,12 +17,12 @@ use crate::support::scratch::Scratch;
 
 const GROUP: &str = "system:bootstrappers";
 
-/// A way whose cluster knows a client certificate, and that certificate with its key.
-fn way() -> (Way, String, String) {
-    let way = Way::new();
-    let (certificate, key) = way.api.authority.client(GROUP, "image");
-    knows(&way.api, &certificate);
-    (way, certificate, key)
+/// A join to a cluster that knows a client certificate, and that certificate with its key.
+fn builder() -> (JoinBuilder, String, String) {
+    let builder = JoinBuilder::new();
+    let (certificate, key) = builder.api.authority.client(GROUP, "image");
+    knows(&builder.api, &certificate);
+    (builder, certificate, key)
 }
 
 /// Has the cluster know this certificate, and no token.
@@ -60,26 +60,28 @@ fn embedded(certificate: &str, key: &str) -> String {
 fn a_client_certificate_requests_the_certificate() {
     for flag in ["--discovery-file", "--bootstrap-kubeconfig"] {
         for form in ["embedded", "files", "one file"] {
-            let (way, certificate, key) = way();
+            let (builder, certificate, key) = builder();
             let user = match form {
                 "embedded" => embedded(&certificate, &key),
                 "files" => {
-                    way.file("c.pem", &certificate);
-                    way.file("k.pem", &key);
+                    builder.file("c.pem", &certificate);
+                    builder.file("k.pem", &key);
                     "{client-certificate: c.pem, client-key: k.pem}".to_owned()
                 }
                 _ => {
-                    way.file("both.pem", &format!("{certificate}{key}"));
+                    builder.file("both.pem", &format!("{certificate}{key}"));
                     "{client-certificate: both.pem, client-key: both.pem}".to_owned()
                 }
             };
-            let file = way.file("discovery.conf", &way.kubeconfig(&user));
-            let way = way.with(&[flag, path(&file)]);
-            way.joins();
-            assert_eq!(way.api.routes(), [Route::Create, Route::Watch], "{flag} {form}");
-            assert_eq!(way.api.credentials_seen(), 0, "no token beside it");
+            let file = builder.file("discovery.conf", &builder.kubeconfig(&user));
+            let builder = builder.with(&[flag, path(&file)]);
+            builder.joins();
+            assert_eq!(builder.api.routes(), [Route::Create, Route::Watch], "{flag} {form}");
+            assert_eq!(builder.api.credentials_seen(), 0, "no token beside it");
             let certificate = pem::parse(&certificate).expect("PEM").into_contents();
-            assert!(way.api.requests().iter().all(|request| request.client.as_ref() == Some(&certificate)));
+            assert!(
+                builder.api.requests().iter().all(|request| request.client.as_ref() == Some(&certificate))
+            );
         }
     }
 }
@@ -90,89 +92,93 @@ fn an_rsa_key_requests_the_certificate_over_both_versions_of_tls() {
     for (bits, version, in_pkcs1) in
         [(2048, &TLS13, true), (2048, &TLS12, false), (3072, &TLS12, true), (4096, &TLS13, false)]
     {
-        let mut way = Way::new();
-        way.api = Api::with(Setup { versions: Box::leak(Box::new([version])), ..Setup::default() });
+        let mut builder = JoinBuilder::new();
+        builder.api = Api::with(Setup { versions: Box::leak(Box::new([version])), ..Setup::default() });
         let pkcs8 = rsa(bits);
         let pair = KeyPair::from_pem(&pkcs8).expect("a key");
-        let certificate = way.api.authority.client_of(&pair, GROUP, "image");
-        knows(&way.api, &certificate);
+        let certificate = builder.api.authority.client_of(&pair, GROUP, "image");
+        knows(&builder.api, &certificate);
         let key = if in_pkcs1 { pkcs1(&pkcs8) } else { pkcs8 };
-        let file = way.file("discovery.conf", &way.kubeconfig(&embedded(&certificate, &key)));
+        let file = builder.file("discovery.conf", &builder.kubeconfig(&embedded(&certificate, &key)));
 
         // What the kubelet could finish with has the key as it was, and is taken as well.
-        let way = way.without("--with-client-cert").with(&["--discovery-file", path(&file)]);
-        assert_eq!(way.run().status.code(), Some(0), "RSA-{bits}");
-        let text = way.node.read(BOOTSTRAP_CONF);
+        let builder = builder.without("--with-client-cert").with(&["--discovery-file", path(&file)]);
+        assert_eq!(builder.run().code, Some(0), "RSA-{bits}");
+        let text = builder.node.read(BOOTSTRAP_CONF);
         assert!(text.ends_with(&format!("client-key-data: {}\n", BASE64_STANDARD.encode(&key))));
-        way.with(&["--with-client-cert"]).joins();
+        builder.with(&["--with-client-cert"]).joins();
     }
 }
 
 #[test]
 fn a_token_beside_it_is_shown_too_and_the_operators_token_stands_alone() {
-    let (way, certificate, key) = way();
+    let (builder, certificate, key) = builder();
     let user = embedded(&certificate, &key).replace('}', &format!(", token: {TOKEN}}}"));
-    let file = way.file("discovery.conf", &way.kubeconfig(&user));
-    let way = way.with(&["--discovery-file", path(&file)]);
-    way.joins();
+    let file = builder.file("discovery.conf", &builder.kubeconfig(&user));
+    let builder = builder.with(&["--discovery-file", path(&file)]);
+    builder.joins();
     assert!(
-        way.api.credentials_seen() == 2 && way.api.requests().iter().all(|request| request.client.is_some())
+        builder.api.credentials_seen() == 2
+            && builder.api.requests().iter().all(|request| request.client.is_some())
     );
 
-    let (way, certificate, key) = self::way();
-    way.api.cluster(|cluster| cluster.token_is_valid = true);
-    let file = way.file("discovery.conf", &way.kubeconfig(&embedded(&certificate, &key)));
-    let token = way.file("token", TOKEN);
-    let way = way.with(&["--discovery-file", path(&file), "--tls-bootstrap-token-file", path(&token)]);
-    way.joins();
-    assert!(way.api.requests().iter().all(|request| request.client.is_none()));
+    let (builder, certificate, key) = self::builder();
+    builder.api.cluster(|cluster| cluster.token_is_valid = true);
+    let file = builder.file("discovery.conf", &builder.kubeconfig(&embedded(&certificate, &key)));
+    let token = builder.file("token", TOKEN);
+    let builder =
+        builder.with(&["--discovery-file", path(&file), "--tls-bootstrap-token-file", path(&token)]);
+    builder.joins();
+    assert!(builder.api.requests().iter().all(|request| request.client.is_none()));
 }
 
 /// Without `--with-client-cert` all is there that a kubelet needs, whatever becomes of the discovery file.
 #[test]
 fn the_bootstrap_kubeconfig_embeds_it() {
-    let (mut way, certificate, key) = way();
-    way.file("c.pem", &certificate);
-    way.file("k.pem", &key);
-    let file = way.file("discovery.conf", &way.kubeconfig("{client-certificate: c.pem, client-key: k.pem}"));
-    way = way.without("--with-client-cert").with(&["--discovery-file", path(&file)]);
-    assert_eq!(way.run().status.code(), Some(0));
-    assert_eq!(way.api.connections().len(), 0);
-    let text = way.node.read(BOOTSTRAP_CONF);
+    let (mut builder, certificate, key) = builder();
+    builder.file("c.pem", &certificate);
+    builder.file("k.pem", &key);
+    let file =
+        builder.file("discovery.conf", &builder.kubeconfig("{client-certificate: c.pem, client-key: k.pem}"));
+    builder = builder.without("--with-client-cert").with(&["--discovery-file", path(&file)]);
+    assert_eq!(builder.run().code, Some(0));
+    assert_eq!(builder.api.connections().len(), 0);
+    let text = builder.node.read(BOOTSTRAP_CONF);
     let [certificate, key] = [certificate, key].map(|text| BASE64_STANDARD.encode(text));
     let user = format!("  user:\n    client-certificate-data: {certificate}\n    client-key-data: {key}\n");
     assert!(text.ends_with(&user), "the user is that one alone");
-    assert_eq!(way.node.mode(BOOTSTRAP_CONF), 0o600);
+    assert_eq!(builder.node.mode(BOOTSTRAP_CONF), 0o600);
 
-    let file = way.node.at(BOOTSTRAP_CONF);
-    let discovery = way.arguments.iter().position(|word| word == "--discovery-file").expect("it was given");
-    way.arguments.truncate(discovery);
-    way.with(&["--bootstrap-kubeconfig", path(&file), "--with-client-cert"]).joins();
+    let file = builder.node.at(BOOTSTRAP_CONF);
+    let discovery =
+        builder.arguments.iter().position(|word| word == "--discovery-file").expect("it was given");
+    builder.arguments.truncate(discovery);
+    builder.with(&["--bootstrap-kubeconfig", path(&file), "--with-client-cert"]).joins();
 }
 
 #[test]
 fn one_that_is_not_known_is_refused() {
-    let (way, _, _) = way();
+    let (builder, _, _) = builder();
     let (certificate, key) = Authority::new("another cluster").client(GROUP, "image");
-    let file = way.file("discovery.conf", &way.kubeconfig(&embedded(&certificate, &key)));
-    let way = way.with(&["--discovery-file", path(&file)]);
-    let output = way.run();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(6), "{said}");
+    let file = builder.file("discovery.conf", &builder.kubeconfig(&embedded(&certificate, &key)));
+    let builder = builder.with(&["--discovery-file", path(&file)]);
+    let output = builder.run();
+    let said = output.stderr;
+    assert_eq!(output.code, Some(6), "{said}");
     assert!(said.contains("lacks permission"), "{said}");
 }
 
 #[test]
 fn it_is_shown_to_no_server_that_does_not_verify() {
-    let (way, certificate, key) = way();
+    let (builder, certificate, key) = builder();
     let stranger = Authority::new("stranger");
-    let text = way.kubeconfig(&embedded(&certificate, &key));
-    let [ours, other] = [way.api.authority.pem(), stranger.pem()].map(|pem| BASE64_STANDARD.encode(pem));
-    let file = way.file("discovery.conf", &text.replace(&ours, &other));
-    let way = way.with(&["--discovery-file", path(&file)]);
-    assert_eq!(way.run().status.code(), Some(5));
-    assert!(way.api.requests().is_empty());
-    assert!(way.api.connections().iter().all(|connection| !connection.client_certificate));
+    let text = builder.kubeconfig(&embedded(&certificate, &key));
+    let [ours, other] = [builder.api.authority.pem(), stranger.pem()].map(|pem| BASE64_STANDARD.encode(pem));
+    let file = builder.file("discovery.conf", &text.replace(&ours, &other));
+    let builder = builder.with(&["--discovery-file", path(&file)]);
+    assert_eq!(builder.run().code, Some(5));
+    assert!(builder.api.requests().is_empty());
+    assert!(builder.api.connections().iter().all(|connection| !connection.client_certificate));
 }
 
 const RSA_CLIENT: &str = include_str!("../vectors/rsa-client.pem");
@@ -189,8 +195,8 @@ fn self_signed(key: &str) -> (String, String) {
 
 #[test]
 fn pairs_that_cannot_be_used_are_refused_by_name() {
-    let (way, certificate, key) = way();
-    let (_, other) = way.api.authority.client(GROUP, "image");
+    let (builder, certificate, key) = builder();
+    let (_, other) = builder.api.authority.client(GROUP, "image");
     let pkcs8 = key.replace("EC PRIVATE", "PRIVATE");
     let encrypted = key.replace("EC PRIVATE", "ENCRYPTED PRIVATE");
     let (small, p384) = (self_signed("rsa:1024"), self_signed("ec -pkeyopt ec_paramgen_curve:P-384"));
@@ -219,11 +225,11 @@ fn pairs_that_cannot_be_used_are_refused_by_name() {
             "is for a key of type P-384, nodestrap supports P-256, and RSA of 2048 to 4096 bits",
         ),
     ] {
-        let way = Way::new();
-        let file = way.file("discovery.conf", &way.kubeconfig(&embedded(certificate, key)));
-        let way = way.with(&["--discovery-file", path(&file)]);
-        way.is_refused(2, words);
-        let said = String::from_utf8_lossy(&way.run().stderr).into_owned();
+        let builder = JoinBuilder::new();
+        let file = builder.file("discovery.conf", &builder.kubeconfig(&embedded(certificate, key)));
+        let builder = builder.with(&["--discovery-file", path(&file)]);
+        builder.is_refused(2, words);
+        let said = builder.run().stderr;
         assert!(
             !said.contains("hunter2") && !said.contains(key.lines().nth(1).unwrap_or("hunter2")),
             "{said}"
@@ -234,8 +240,8 @@ fn pairs_that_cannot_be_used_are_refused_by_name() {
 #[test]
 fn a_token_that_no_header_can_carry_is_refused() {
     for token in ["a\\n    exec: b", "a\\\"", "a\\\\", "a b", "\u{e4}", "token\\n"] {
-        let way = Way::new();
-        let file = way.file("discovery.conf", &way.kubeconfig(&format!("{{token: \"{token}\"}}")));
-        way.with(&["--discovery-file", path(&file)]).is_refused(2, "its token has characters");
+        let builder = JoinBuilder::new();
+        let file = builder.file("discovery.conf", &builder.kubeconfig(&format!("{{token: \"{token}\"}}")));
+        builder.with(&["--discovery-file", path(&file)]).is_refused(2, "its token has characters");
     }
 }

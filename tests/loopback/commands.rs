@@ -46,7 +46,7 @@ fn ca_hash_prints_each_pin_in_order() {
 fn ca_hash_takes_standard_input_and_nothing_but_certificates() {
     let (node, authority) = (Node::new(), Authority::new("east"));
     let file = write(&node, "ca.crt", &authority.pem());
-    let output = std::process::Command::new(run::program())
+    let output = run::command()
         .args(["ca-hash", "-"])
         .stdin(fs::File::open(file).expect("the file"))
         .output()
@@ -96,10 +96,10 @@ fn a_command_takes_its_own_words_only() {
         run.expect("usage").says(&[words]);
         assert_eq!(run.stdout, "", "{line}");
     }
-    let help = std::process::Command::new(run::program()).arg("--help").output().expect("a run").stdout;
+    let help = run::command().arg("--help").output().expect("a run").stdout;
     assert!(String::from_utf8_lossy(&help).lines().count() < 100, "two screens");
     for command in ["ca-hash", "verify", "check"] {
-        let own = std::process::Command::new(run::program()).args([command, "--help"]).output();
+        let own = run::command().args([command, "--help"]).output();
         assert_eq!(own.expect("a run").stdout, help, "{command}");
     }
 }

@@ -4,73 +4,77 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::join_builder::{Way, path};
+use crate::join_builder::{JoinBuilder, path};
 use crate::support::api::{Api, Request, Route, TOKEN, jws};
 use crate::support::node::{BOOTSTRAP_CONF, KUBELET_CONF};
 
 #[test]
 fn settings_come_from_anywhere() {
-    let way = Way::new();
-    let config = way.file("join.yaml", &way.configuration());
-    way.with(&["--config", path(&config)]).joins();
+    let builder = JoinBuilder::new();
+    let config = builder.file("join.yaml", &builder.configuration());
+    builder.with(&["--config", path(&config)]).joins();
 
-    let mut way = Way::new();
-    way.input = way.configuration();
-    way.with(&["--config", "-"]).joins();
+    let mut builder = JoinBuilder::new();
+    builder.input = builder.configuration();
+    builder.with(&["--config", "-"]).joins();
 
-    let way = Way::new();
-    let line = way.join_line();
-    way.variable("NODESTRAP_JOIN", line).joins();
+    let builder = JoinBuilder::new();
+    let line = builder.join_line();
+    builder.variable("NODESTRAP_JOIN", line).joins();
 
-    let way = Way::new();
-    let text = way.configuration();
-    way.variable("NODESTRAP_CONFIG", text).joins();
+    let builder = JoinBuilder::new();
+    let text = builder.configuration();
+    builder.variable("NODESTRAP_CONFIG", text).joins();
 
-    let way = Way::new();
-    let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
-    way.variable("NODESTRAP_TOKEN", TOKEN.to_owned())
+    let builder = JoinBuilder::new();
+    let (endpoint, pin) = (builder.api.endpoint(), builder.api.authority.pin());
+    builder
+        .variable("NODESTRAP_TOKEN", TOKEN.to_owned())
         .with(&[&endpoint, "--discovery-token-ca-cert-hash", &pin])
         .joins();
 }
 
 #[test]
 fn a_credential_carries_one_whole_thing() {
-    for (name, text) in
-        [("nodestrap.join", Way::join_line as fn(&Way) -> String), ("nodestrap.config", Way::configuration)]
-    {
-        let way = Way::new();
-        let folder = way.node.beside("credentials");
+    for (name, text) in [
+        ("nodestrap.join", JoinBuilder::join_line as fn(&JoinBuilder) -> String),
+        ("nodestrap.config", JoinBuilder::configuration),
+    ] {
+        let builder = JoinBuilder::new();
+        let folder = builder.node.beside("credentials");
         fs::create_dir(&folder).expect("a folder");
-        fs::write(folder.join(name), text(&way)).expect("a credential");
-        way.variable("CREDENTIALS_DIRECTORY", path(&folder).to_owned()).joins();
+        fs::write(folder.join(name), text(&builder)).expect("a credential");
+        builder.variable("CREDENTIALS_DIRECTORY", path(&folder).to_owned()).joins();
     }
-    let way = Way::new();
-    let folder = way.node.beside("credentials");
+    let builder = JoinBuilder::new();
+    let folder = builder.node.beside("credentials");
     fs::create_dir(&folder).expect("a folder");
     fs::write(folder.join("nodestrap.token"), format!("{TOKEN}\n")).expect("a credential");
-    let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
-    way.variable("CREDENTIALS_DIRECTORY", path(&folder).to_owned())
+    let (endpoint, pin) = (builder.api.endpoint(), builder.api.authority.pin());
+    builder
+        .variable("CREDENTIALS_DIRECTORY", path(&folder).to_owned())
         .with(&[&endpoint, "--discovery-token-ca-cert-hash", &pin])
         .joins();
 }
 
 #[test]
 fn a_token_from_a_file_is_not_warned_of_and_one_on_the_command_line_is() {
-    let way = Way::new();
-    let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
-    let file = way.file("token", &format!("{TOKEN}\n"));
-    let said =
-        way.with(&[&endpoint, "--discovery-token-ca-cert-hash", &pin, "--token-file", path(&file)]).joins();
+    let builder = JoinBuilder::new();
+    let (endpoint, pin) = (builder.api.endpoint(), builder.api.authority.pin());
+    let file = builder.file("token", &format!("{TOKEN}\n"));
+    let said = builder
+        .with(&[&endpoint, "--discovery-token-ca-cert-hash", &pin, "--token-file", path(&file)])
+        .joins();
     assert!(!said.contains("warning"), "{said}");
 
-    let mut way = Way::new();
-    way.input = TOKEN.to_owned();
-    let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
-    way.with(&[&endpoint, "--discovery-token-ca-cert-hash", &pin, "--token-file", "-"]).joins();
+    let mut builder = JoinBuilder::new();
+    builder.input = TOKEN.to_owned();
+    let (endpoint, pin) = (builder.api.endpoint(), builder.api.authority.pin());
+    builder.with(&[&endpoint, "--discovery-token-ca-cert-hash", &pin, "--token-file", "-"]).joins();
 
-    let way = Way::new();
-    let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
-    let said = way.with(&[&endpoint, "--discovery-token-ca-cert-hash", &pin, "--token", TOKEN]).joins();
+    let builder = JoinBuilder::new();
+    let (endpoint, pin) = (builder.api.endpoint(), builder.api.authority.pin());
+    let said = builder.with(&[&endpoint, "--discovery-token-ca-cert-hash", &pin, "--token", TOKEN]).joins();
     assert!(
         said.contains("warning: all users of this machine can read the token on the command line"),
         "{said}"
@@ -91,11 +95,11 @@ fn a_signed_cluster_info_needs_nobody_to_ask() {
         format!("apiVersion: v1\nkind: ConfigMap\ndata:\n{}", data.collect::<String>())
     };
     for form in [|map: &serde_json::Value| map.to_string(), yaml] {
-        let way = Way::new();
-        let file = way.file("cluster-info", &form(&way.config_map()));
-        let token = way.file("token", TOKEN);
-        let pin = way.api.authority.pin();
-        let way = way.with(&[
+        let builder = JoinBuilder::new();
+        let file = builder.file("cluster-info", &form(&builder.config_map()));
+        let token = builder.file("token", TOKEN);
+        let pin = builder.api.authority.pin();
+        let builder = builder.with(&[
             "--cluster-info",
             path(&file),
             "--token-file",
@@ -103,88 +107,88 @@ fn a_signed_cluster_info_needs_nobody_to_ask() {
             "--discovery-token-ca-cert-hash",
             &pin,
         ]);
-        way.joins();
-        assert_eq!(way.api.routes(), [Route::Create, Route::Watch], "nobody was asked for cluster-info");
+        builder.joins();
+        assert_eq!(builder.api.routes(), [Route::Create, Route::Watch], "nobody was asked for cluster-info");
     }
 }
 
 #[test]
 fn a_forged_cluster_info_is_not_trusted_wherever_it_comes_from() {
-    let way = Way::new();
-    let mut map = way.config_map();
+    let builder = JoinBuilder::new();
+    let mut map = builder.config_map();
     let text = map["data"]["kubeconfig"].as_str().expect("text").replace("localhost", "evil.test");
     map["data"]["kubeconfig"] = json!(text);
-    let file = way.file("cluster-info", &map.to_string());
-    let token = way.file("token", TOKEN);
-    let pin = way.api.authority.pin();
+    let file = builder.file("cluster-info", &map.to_string());
+    let token = builder.file("token", TOKEN);
+    let pin = builder.api.authority.pin();
     let arguments =
         ["--cluster-info", path(&file), "--token-file", path(&token), "--discovery-token-ca-cert-hash", &pin];
-    way.with(&arguments).is_refused(5, "does not match the secret of token");
+    builder.with(&arguments).is_refused(5, "does not match the secret of token");
 
-    let way = Way::new();
-    let file = way.file("cluster-info", "<html>");
-    let token = way.file("token", TOKEN);
+    let builder = JoinBuilder::new();
+    let file = builder.file("cluster-info", "<html>");
+    let token = builder.file("token", TOKEN);
     let arguments =
         ["--cluster-info", path(&file), "--token-file", path(&token), "--discovery-token-ca-cert-hash", &pin];
-    way.with(&arguments).is_refused(2, "not a ConfigMap");
+    builder.with(&arguments).is_refused(2, "not a ConfigMap");
 }
 
 #[test]
 fn server_and_ca_by_the_operators_word() {
-    let way = Way::new();
-    let ca = way.api.authority.pem();
-    let way = way.by_the_operators_word(&ca);
-    way.joins();
-    assert_eq!(way.api.routes(), [Route::Create, Route::Watch]);
+    let builder = JoinBuilder::new();
+    let ca = builder.api.authority.pem();
+    let builder = builder.by_the_operators_word(&ca);
+    builder.joins();
+    assert_eq!(builder.api.routes(), [Route::Create, Route::Watch]);
 
     for (user, more) in
         [(format!("{{token: {TOKEN}}}"), None), ("{}".to_owned(), Some("--tls-bootstrap-token-file"))]
     {
-        let way = Way::new();
-        let file = way.file("discovery.conf", &way.kubeconfig(&user));
-        let token = way.file("token", TOKEN);
-        let way = way.with(&["--discovery-file", path(&file)]);
-        let way = match more {
-            Some(flag) => way.with(&[flag, path(&token)]),
-            None => way,
+        let builder = JoinBuilder::new();
+        let file = builder.file("discovery.conf", &builder.kubeconfig(&user));
+        let token = builder.file("token", TOKEN);
+        let builder = builder.with(&["--discovery-file", path(&file)]);
+        let builder = match more {
+            Some(flag) => builder.with(&[flag, path(&token)]),
+            None => builder,
         };
-        way.joins();
-        assert_eq!(way.api.routes(), [Route::Create, Route::Watch]);
+        builder.joins();
+        assert_eq!(builder.api.routes(), [Route::Create, Route::Watch]);
     }
 }
 
 #[test]
 fn the_operators_word_is_verified_in_the_handshake() {
-    let way = Way::new();
+    let builder = JoinBuilder::new();
     let stranger = Api::start();
     let ca = stranger.authority.pem();
-    let way = way.by_the_operators_word(&ca);
-    let output = way.run();
-    assert_eq!(output.status.code(), Some(5), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(way.api.credentials_seen(), 0);
+    let builder = builder.by_the_operators_word(&ca);
+    let output = builder.run();
+    assert_eq!(output.code, Some(5), "{}", output.stderr);
+    assert_eq!(builder.api.credentials_seen(), 0);
 }
 
 #[test]
 fn a_prepared_node_goes_on_from_its_bootstrap_kubeconfig() {
-    let way = Way::new();
-    way.node.join(&way.api).run().expect("prepared");
-    let file = way.node.at(BOOTSTRAP_CONF);
-    let before = way.api.requests().len();
-    let way = way.with(&["--bootstrap-kubeconfig", path(&file)]);
-    way.joins();
-    assert_eq!(way.api.routes()[before..], [Route::Create, Route::Watch]);
+    let builder = JoinBuilder::new();
+    builder.node.join(&builder.api).run().expect("prepared");
+    let file = builder.node.at(BOOTSTRAP_CONF);
+    let before = builder.api.requests().len();
+    let builder = builder.with(&["--bootstrap-kubeconfig", path(&file)]);
+    builder.joins();
+    assert_eq!(builder.api.routes()[before..], [Route::Create, Route::Watch]);
 }
 
 #[test]
 fn a_kubeconfig_may_name_its_ca_and_its_token_by_files() {
-    let way = Way::new();
-    way.file("own.pem", &way.api.authority.pem());
-    let token = way.file("token", &format!("{TOKEN}\n"));
-    let text = way.kubeconfig(&format!("{{tokenFile: {}}}", path(&token)));
+    let builder = JoinBuilder::new();
+    builder.file("own.pem", &builder.api.authority.pem());
+    let token = builder.file("token", &format!("{TOKEN}\n"));
+    let text = builder.kubeconfig(&format!("{{tokenFile: {}}}", path(&token)));
     let (before, data) = text.split_once("certificate-authority-data: ").expect("data");
     let text = [before, "certificate-authority: own.pem", &data[data.find('}').expect("an end")..]].concat();
-    let file = way.file("discovery.conf", &text);
-    way.with(&["--discovery-file", path(&file)]).joins();
+    let file = builder.file("discovery.conf", &text);
+    builder.with(&["--discovery-file", path(&file)]).joins();
 }
 
 #[test]
@@ -214,11 +218,11 @@ fn kubeconfigs_that_cannot_be_followed_are_refused() {
         ),
         ("clusters:", "clusters: [", "not a kubeconfig"),
     ] {
-        let way = Way::new();
-        let text = way.kubeconfig("{}");
+        let builder = JoinBuilder::new();
+        let text = builder.kubeconfig("{}");
         assert!(text.contains(from), "{from}");
-        let file = way.file("discovery.conf", &text.replace(from, to));
-        way.with(&["--discovery-file", path(&file)]).is_refused(2, words);
+        let file = builder.file("discovery.conf", &text.replace(from, to));
+        builder.with(&["--discovery-file", path(&file)]).is_refused(2, words);
     }
 }
 
@@ -226,45 +230,49 @@ fn kubeconfigs_that_cannot_be_followed_are_refused() {
 #[test]
 fn a_path_in_the_servers_url_is_kept() {
     for source in ["cluster-info", "a kubeconfig"] {
-        let way = Way::new();
-        let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
+        let builder = JoinBuilder::new();
+        let (endpoint, pin) = (builder.api.endpoint(), builder.api.authority.pin());
         let server = format!("https://{endpoint}/k8s/c-1");
-        way.api.on(Route::Other, |_, request, cluster| {
+        builder.api.on(Route::Other, |_, request, cluster| {
             let target = request.target.strip_prefix("/k8s/c-1")?.to_owned();
             Some(cluster.answer(&Request { target, ..request.clone() }))
         });
-        let token = way.file("token", TOKEN);
-        let way = match source {
+        let token = builder.file("token", TOKEN);
+        let builder = match source {
             "cluster-info" => {
-                let kubeconfig = jws::kubeconfig(&way.api.authority.pem(), &server);
-                way.api.cluster(|cluster| cluster.publish(&kubeconfig));
-                way.with(&[&endpoint, "--discovery-token-ca-cert-hash", &pin])
+                let kubeconfig = jws::kubeconfig(&builder.api.authority.pem(), &server);
+                builder.api.cluster(|cluster| cluster.publish(&kubeconfig));
+                builder.with(&[&endpoint, "--discovery-token-ca-cert-hash", &pin])
             }
             _ => {
-                let text = way.kubeconfig("{}").replace(&format!("https://{endpoint}"), &server);
-                let file = way.file("discovery.conf", &text);
-                way.with(&["--discovery-file", path(&file)])
+                let text = builder.kubeconfig("{}").replace(&format!("https://{endpoint}"), &server);
+                let file = builder.file("discovery.conf", &text);
+                builder.with(&["--discovery-file", path(&file)])
             }
         };
-        let way =
-            way.with(&["--tls-bootstrap-token-file", path(&token), "--discovery-token-file", path(&token)]);
-        way.joins();
-        let requests = way.api.requests();
+        let builder = builder.with(&[
+            "--tls-bootstrap-token-file",
+            path(&token),
+            "--discovery-token-file",
+            path(&token),
+        ]);
+        builder.joins();
+        let requests = builder.api.requests();
         let asked = requests.iter().filter(|request| request.route() != Route::Discovery);
         let mut targets = asked.map(|request| request.target.as_str());
         assert!(
             targets.all(|target| target.starts_with("/k8s/c-1/apis/certificates.k8s.io/")),
             "{requests:#?}"
         );
-        assert!(way.node.read(KUBELET_CONF).contains(&format!("    server: {server}\n")));
+        assert!(builder.node.read(KUBELET_CONF).contains(&format!("    server: {server}\n")));
     }
 }
 
 #[test]
 fn one_source_names_one_way() {
-    let way = Way::new();
-    let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
-    let token = way.file("token", TOKEN);
+    let builder = JoinBuilder::new();
+    let (endpoint, pin) = (builder.api.endpoint(), builder.api.authority.pin());
+    let token = builder.file("token", TOKEN);
     let arguments = [
         &endpoint,
         "--discovery-file",
@@ -274,69 +282,69 @@ fn one_source_names_one_way() {
         "--discovery-token-ca-cert-hash",
         &pin,
     ];
-    way.with(&arguments).is_refused(2, "mutually exclusive");
+    builder.with(&arguments).is_refused(2, "mutually exclusive");
 
-    // A stronger source may choose another way than a weaker one.
-    let way = Way::new();
-    let file = way.file("discovery.conf", &way.kubeconfig(&format!("{{token: {TOKEN}}}")));
-    let line = way.join_line();
-    way.variable("NODESTRAP_JOIN", line).with(&["--discovery-file", path(&file)]).joins();
+    // A source of higher precedence may choose another method than one of lower precedence.
+    let builder = JoinBuilder::new();
+    let file = builder.file("discovery.conf", &builder.kubeconfig(&format!("{{token: {TOKEN}}}")));
+    let line = builder.join_line();
+    builder.variable("NODESTRAP_JOIN", line).with(&["--discovery-file", path(&file)]).joins();
 }
 
 #[test]
 fn a_dry_run_trusts_and_writes_nothing() {
-    let way = Way::new();
-    let line = way.join_line();
-    let way = way.variable("NODESTRAP_JOIN", line).with(&["--dry-run"]);
-    let output = way.run();
-    assert_eq!(output.status.code(), Some(0));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("dry run"));
-    assert_eq!(way.api.routes(), [Route::Discovery]);
-    way.node.is_untouched_by(&way.api);
+    let builder = JoinBuilder::new();
+    let line = builder.join_line();
+    let builder = builder.variable("NODESTRAP_JOIN", line).with(&["--dry-run"]);
+    let output = builder.run();
+    assert_eq!(output.code, Some(0));
+    assert!(output.stderr.contains("dry run"));
+    assert_eq!(builder.api.routes(), [Route::Discovery]);
+    builder.node.is_untouched_by(&builder.api);
 }
 
 #[test]
 fn a_dry_run_asks_for_no_serving_certificate_and_cleans_nothing_up() {
-    let way = Way::new();
-    let line = way.join_line();
-    let way = way.variable("NODESTRAP_JOIN", line).with(&["--dry-run", "--with-serving-cert"]);
-    assert_eq!(way.run().status.code(), Some(0));
-    way.node.is_untouched_by(&way.api);
+    let builder = JoinBuilder::new();
+    let line = builder.join_line();
+    let builder = builder.variable("NODESTRAP_JOIN", line).with(&["--dry-run", "--with-serving-cert"]);
+    assert_eq!(builder.run().code, Some(0));
+    builder.node.is_untouched_by(&builder.api);
 
-    let way = Way::new();
-    way.node.join(&way.api).with_cert().args("--keep-bootstrap-kubeconfig").run().expect("joined");
-    let before = way.node.tree();
-    let line = way.join_line();
-    let way = way.variable("NODESTRAP_JOIN", line).with(&["--dry-run"]);
-    assert_eq!(way.run().status.code(), Some(0));
-    assert_eq!(way.node.tree(), before, "the bootstrap kubeconfig stays");
+    let builder = JoinBuilder::new();
+    builder.node.join(&builder.api).with_cert().args("--keep-bootstrap-kubeconfig").run().expect("joined");
+    let before = builder.node.tree();
+    let line = builder.join_line();
+    let builder = builder.variable("NODESTRAP_JOIN", line).with(&["--dry-run"]);
+    assert_eq!(builder.run().code, Some(0));
+    assert_eq!(builder.node.tree(), before, "the bootstrap kubeconfig stays");
 }
 
 /// kubeadm loads a configuration alone, and looks at no endpoint beside a discovery file in it.
 #[test]
 fn an_endpoint_beside_a_configuration_with_a_discovery_file_is_not_asked() {
     for endpoint in ["argument", "NODESTRAP_JOIN"] {
-        let (way, other) = (Way::new(), Api::start());
-        let file = way.file("discovery.conf", &way.kubeconfig(&format!("{{token: {TOKEN}}}")));
+        let (builder, other) = (JoinBuilder::new(), Api::start());
+        let file = builder.file("discovery.conf", &builder.kubeconfig(&format!("{{token: {TOKEN}}}")));
         let text = format!(
             "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\ndiscovery: {{file: {{kubeConfigPath: {}}}}}\n",
             path(&file)
         );
-        let config = way.file("join.yaml", &text);
-        let way = way.with(&["--config", path(&config)]);
+        let config = builder.file("join.yaml", &text);
+        let builder = builder.with(&["--config", path(&config)]);
         let other_endpoint = other.endpoint();
-        let way = match endpoint {
-            "argument" => way.with(&[&other_endpoint]),
-            _ => way.variable("NODESTRAP_JOIN", format!("kubeadm join {other_endpoint}")),
+        let builder = match endpoint {
+            "argument" => builder.with(&[&other_endpoint]),
+            _ => builder.variable("NODESTRAP_JOIN", format!("kubeadm join {other_endpoint}")),
         };
-        let said = way.joins();
+        let said = builder.joins();
         assert!(said.contains("warning: HOST:PORT") && said.contains("is ignored"), "{said}");
-        assert_eq!((way.api.routes(), other.connections().len()), (vec![Route::Create, Route::Watch], 0));
+        assert_eq!((builder.api.routes(), other.connections().len()), (vec![Route::Create, Route::Watch], 0));
     }
 
     // Without a configuration both are its error, and here.
-    let way = Way::new();
-    let file = way.file("discovery.conf", &way.kubeconfig(&format!("{{token: {TOKEN}}}")));
-    let endpoint = way.api.endpoint();
-    way.with(&[&endpoint, "--discovery-file", path(&file)]).is_refused(2, "are mutually exclusive");
+    let builder = JoinBuilder::new();
+    let file = builder.file("discovery.conf", &builder.kubeconfig(&format!("{{token: {TOKEN}}}")));
+    let endpoint = builder.api.endpoint();
+    builder.with(&[&endpoint, "--discovery-file", path(&file)]).is_refused(2, "are mutually exclusive");
 }

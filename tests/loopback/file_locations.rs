@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use crate::support::api::{Api, Route};
-use crate::support::node::{BOOTSTRAP_CONF, CA, Join, KUBELET, KUBELET_CONF, Node};
+use crate::support::join::Join;
+use crate::support::node::{BOOTSTRAP_CONF, CA, KUBELET, KUBELET_CONF, Node};
 
 const PLACES: &str =
     "--kubeconfig /srv/k/kubeconfig --cert-dir /srv/certs/pki --ca-cert-path /srv/ca/cluster.crt";

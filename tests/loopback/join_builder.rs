@@ -1,9 +1,7 @@
 //! A join whose command line says no more than what to do: how the cluster is found is left to each test.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -11,10 +9,10 @@ use serde_json::json;
 
 use crate::support::api::{Api, TOKEN};
 use crate::support::node::{CA, KUBELET_CONF, Node};
-use crate::support::{golden, run, wording};
+use crate::support::run::{self, Finished};
 
 /// A machine, a cluster, and a command line that says no more than what to do.
-pub struct Way {
+pub struct JoinBuilder {
     pub api: Api,
     pub node: Node,
     pub arguments: Vec<String>,
@@ -22,7 +20,7 @@ pub struct Way {
     pub input: String,
 }
 
-impl Way {
+impl JoinBuilder {
     /// A cluster and a machine with an empty root.
     pub fn new() -> Self {
         let (api, node) = (Api::start(), Node::new());
@@ -66,46 +64,27 @@ impl Way {
         path
     }
 
-    /// Runs the program and asserts that no secret was printed.
-    pub fn run(&self) -> Output {
-        let mut command = Command::new(run::program());
-        command
-            .args(&self.arguments)
-            .envs(self.variables.iter().map(|(name, value)| (*name, value)))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let golden = golden::Run::begin(&command);
-        let mut child = command.spawn().expect("the program starts");
-        // A program that does not read closes its end early.
-        let _ = child.stdin.take().expect("a pipe").write_all(self.input.as_bytes());
-        let output = child.wait_with_output().expect("it ends");
-        let said = [output.stdout.as_slice(), &output.stderr].concat();
-        let secret = TOKEN.split_once('.').expect("a dot").1;
-        assert!(!String::from_utf8_lossy(&said).contains(secret), "a secret was printed");
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        wording::hold(&stderr, None);
-        if let Some(golden) = golden {
-            golden.end(output.status.code(), &stderr, None);
-        }
-        output
+    /// Runs the program, which must not print the token.
+    pub fn run(&self) -> Finished {
+        let mut command = run::command();
+        command.args(&self.arguments).envs(self.variables.iter().map(|(name, value)| (*name, value)));
+        let secret = TOKEN.split_once('.').expect("a dot").1.to_owned();
+        run::start_with_input(&command, Some(&self.input), &self.node.root(), None, vec![secret]).finish()
     }
 
     /// Joins and asserts that the node has its identity. Returns what was said.
     pub fn joins(&self) -> String {
-        let output = self.run();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(0), "{:?}: {said}", self.arguments);
-        assert!(self.node.has(KUBELET_CONF) && self.node.has(CA), "{said}");
-        said
+        let run = self.run();
+        run.check_success();
+        run.check(self.node.has(KUBELET_CONF) && self.node.has(CA), "an identity");
+        run.stderr
     }
 
     /// Asserts an exit code, words in the error line, and that nothing was written or sent.
     pub fn is_refused(&self, code: i32, words: &str) {
-        let output = self.run();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{said}");
-        assert!(said.contains(words), "{words:?} is not in {said}");
+        let run = self.run();
+        run.check(run.code == Some(code), &format!("expected exit code {code}"));
+        run.says(&[words]);
         self.node.is_untouched_by(&self.api);
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::join_builder::{Way, path};
+use crate::join_builder::{JoinBuilder, path};
 use crate::support::api::{Api, Route};
 use crate::support::node::{BOOTSTRAP_CONF, CA, Node};
 
@@ -77,17 +77,17 @@ fn commands_that_others_write_join_and_one_line_says_what_has_no_effect() {
         "-v 4 --ignore-preflight-errors=all",
         "-v4 --ignore-preflight-errors=DirAvailable--etc-kubernetes-manifests,Swap --skip-phases=preflight",
     ] {
-        let way = Way::new();
-        let line = format!("{} {words}", way.join_line().trim_end());
-        let way = way.variable("NODESTRAP_JOIN", line);
-        let said = way.joins();
+        let builder = JoinBuilder::new();
+        let line = format!("{} {words}", builder.join_line().trim_end());
+        let builder = builder.variable("NODESTRAP_JOIN", line);
+        let said = builder.joins();
         let named: Vec<_> =
             said.lines().filter(|line| line.contains("accepted without effect: --v")).collect();
         assert_eq!(named.len(), 1, "{said}");
     }
-    let way = Way::new();
-    let line = format!("{} --v=6", way.join_line().trim_end());
-    let said = way.variable("NODESTRAP_JOIN", line).with(&["--strict"]).joins();
+    let builder = JoinBuilder::new();
+    let line = format!("{} --v=6", builder.join_line().trim_end());
+    let said = builder.variable("NODESTRAP_JOIN", line).with(&["--strict"]).joins();
     assert!(said.contains("accepted without effect: --v (NODESTRAP_JOIN)"), "{said}");
     for (flag, words) in [
         ("--control-plane", "--control-plane: nodestrap joins workers only"),
@@ -95,7 +95,7 @@ fn commands_that_others_write_join_and_one_line_says_what_has_no_effect() {
         ("--skip-phases=kubelet-start", "kubelet-start cannot be skipped"),
         ("--discovery-tokn", "help: did you mean --discovery-token?"),
     ] {
-        Way::new().with(&[flag]).is_refused(2, words);
+        JoinBuilder::new().with(&[flag]).is_refused(2, words);
     }
 }
 
@@ -103,14 +103,14 @@ fn commands_that_others_write_join_and_one_line_says_what_has_no_effect() {
 #[test]
 fn the_role_of_a_join_is_printed_and_nothing_else_done() {
     for (more, role) in [("", "worker\n"), ("controlPlane: {certificateKey: abc}\n", "control-plane\n")] {
-        let way = Way::new();
-        let file = way.file("join.yaml", &(way.configuration() + more));
-        let way = way.with(&["--config", path(&file), "-v4", "--print-role"]);
-        let output = way.run();
-        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).as_ref()), (Some(0), role));
-        assert!(output.stderr.is_empty(), "{output:?}");
-        way.node.is_untouched_by(&way.api);
+        let builder = JoinBuilder::new();
+        let file = builder.file("join.yaml", &(builder.configuration() + more));
+        let builder = builder.with(&["--config", path(&file), "-v4", "--print-role"]);
+        let output = builder.run();
+        assert_eq!((output.code, output.stdout.as_str()), (Some(0), role));
+        assert_eq!(output.stderr, "");
+        builder.node.is_untouched_by(&builder.api);
     }
-    let way = Way::new().with(&["--config", "/nonexistent/join.yaml", "--print-role"]);
-    way.is_refused(2, "not found");
+    let builder = JoinBuilder::new().with(&["--config", "/nonexistent/join.yaml", "--print-role"]);
+    builder.is_refused(2, "not found");
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rcgen::{DistinguishedName, DnType, DnValue};
 
-use crate::join_builder::{Way, path};
+use crate::join_builder::{JoinBuilder, path};
 use crate::support::api::{Api, Reply, Route, Setup, TOKEN, jws};
 use crate::support::node::{BOOTSTRAP_CONF, KUBELET_CONF, Node};
 use crate::support::pki::{Authority, ServerIdentity};
@@ -17,7 +17,7 @@ const SAYS: &str = "is a kubelet's serving certificate (O=system:nodes), not an 
 type Organization = (&'static str, fn() -> DnValue, bool);
 
 /// A way in, and how it is gone.
-type Case = (&'static str, fn(Way) -> Way);
+type Case = (&'static str, fn(JoinBuilder) -> JoinBuilder);
 
 /// A chain by the cluster's CA, for the right names, with this organization.
 fn of_organization(authority: &Authority, organization: DnValue) -> ServerIdentity {
@@ -119,22 +119,23 @@ fn no_kubelet_takes_a_trusted_connection_over() {
 #[test]
 fn no_kubelet_is_believed_on_any_way() {
     let ways: [Case; 4] = [
-        ("--server", |way| {
-            let ca = way.api.authority.pem();
-            way.by_the_operators_word(&ca)
+        ("--server", |builder| {
+            let ca = builder.api.authority.pem();
+            builder.by_the_operators_word(&ca)
         }),
-        ("--discovery-file", |way| {
-            let file = way.file("discovery.conf", &way.kubeconfig(&format!("{{token: {TOKEN}}}")));
-            way.with(&["--discovery-file", path(&file)])
+        ("--discovery-file", |builder| {
+            let file = builder.file("discovery.conf", &builder.kubeconfig(&format!("{{token: {TOKEN}}}")));
+            builder.with(&["--discovery-file", path(&file)])
         }),
-        ("--bootstrap-kubeconfig", |way| {
-            let file = way.file("bootstrap.conf", &way.kubeconfig(&format!("{{token: {TOKEN}}}")));
-            way.with(&["--bootstrap-kubeconfig", path(&file)])
+        ("--bootstrap-kubeconfig", |builder| {
+            let file = builder.file("bootstrap.conf", &builder.kubeconfig(&format!("{{token: {TOKEN}}}")));
+            builder.with(&["--bootstrap-kubeconfig", path(&file)])
         }),
-        ("--cluster-info", |way| {
-            let file = way.file("cluster-info", &way.config_map().to_string());
-            let (token, pin) = (way.file("token", TOKEN), way.api.authority.pin());
-            way.with(&["--cluster-info", path(&file), "--token-file", path(&token)])
+        ("--cluster-info", |builder| {
+            let file = builder.file("cluster-info", &builder.config_map().to_string());
+            let (token, pin) = (builder.file("token", TOKEN), builder.api.authority.pin());
+            builder
+                .with(&["--cluster-info", path(&file), "--token-file", path(&token)])
                 .with(&["--discovery-token-ca-cert-hash", &pin])
         }),
     ];
@@ -142,27 +143,28 @@ fn no_kubelet_is_believed_on_any_way() {
         &ways,
         |case| case.0.to_owned(),
         |(_, make)| {
-            let mut way = Way::new();
-            way.api = kubelet(&Arc::new(Authority::new("kubernetes")));
-            let way = make(way).with(&["--timeout", "5s"]);
-            let output = way.run();
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert_eq!(output.status.code(), Some(5), "{said}");
+            let mut builder = JoinBuilder::new();
+            builder.api = kubelet(&Arc::new(Authority::new("kubernetes")));
+            let builder = make(builder).with(&["--timeout", "5s"]);
+            let output = builder.run();
+            let said = output.stderr;
+            assert_eq!(output.code, Some(5), "{said}");
             assert!(said.contains(SAYS), "{said}");
-            assert!(way.api.requests().is_empty() && !way.node.has(KUBELET_CONF));
-            assert!(!way.node.has(BOOTSTRAP_CONF), "the token is written for nobody");
+            assert!(builder.api.requests().is_empty() && !builder.node.has(KUBELET_CONF));
+            assert!(!builder.node.has(BOOTSTRAP_CONF), "the token is written for nobody");
         },
     );
 }
 
 #[test]
 fn no_kubelet_serves_a_file_by_the_clusters_ca() {
-    let way = Way::new();
-    let web = kubelet(&way.api.authority);
+    let builder = JoinBuilder::new();
+    let web = kubelet(&builder.api.authority);
     web.on(Route::Other, |_, _, _| Some(Reply::text(200, "text/plain", "never")));
-    let ca = way.file("web.pem", &web.authority.pem());
+    let ca = builder.file("web.pem", &web.authority.pem());
     let url = format!("https://{}/a", web.endpoint());
-    way.with(&["--discovery-file", &url, "--discovery-ca", path(&ca), "--discovery-timeout", "2s"])
+    builder
+        .with(&["--discovery-file", &url, "--discovery-ca", path(&ca), "--discovery-timeout", "2s"])
         .is_refused(5, SAYS);
     assert!(web.requests().is_empty());
 }

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, Mode, mkfifoat};
 
-use crate::join_builder::{Way, path};
+use crate::join_builder::{JoinBuilder, path};
 use crate::support::api::{Api, TOKEN};
-use crate::support::node::{Join, KUBELET_CONF, Node};
+use crate::support::join::Join;
+use crate::support::node::{KUBELET_CONF, Node};
 use crate::support::run;
 
 fn fifo(node: &Node, name: &str) -> PathBuf {
@@ -137,15 +138,15 @@ fn a_pipe_is_waited_for_until_somebody_has_written_and_closed_it() {
 
 #[test]
 fn a_configuration_comes_late_from_a_pipe() {
-    let way = Way::new();
-    let (pipe, text) = (fifo(&way.node, "pipe"), way.configuration());
-    let way = way.with(&["--config", path(&pipe)]);
+    let builder = JoinBuilder::new();
+    let (pipe, text) = (fifo(&builder.node, "pipe"), builder.configuration());
+    let builder = builder.with(&["--config", path(&pipe)]);
     thread::scope(|scope| {
         scope.spawn(|| {
             thread::sleep(Duration::from_millis(300));
             fs::write(&pipe, &text).expect("a reader");
         });
-        way.joins();
+        builder.joins();
     });
 }
 
@@ -179,17 +180,14 @@ fn standard_input_is_read_once() {
 /// A service without standard input has an empty one.
 #[test]
 fn a_joined_node_misses_no_configuration_on_standard_input() {
-    let way = Way::new();
-    let text = way.configuration();
-    let mut way = way.with(&["--config", "-"]);
-    way.input = text;
-    way.joins();
-    way.input.clear();
-    let way = way.without("--node-name").without("n1");
-    let output = way.run();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && said.contains("--config: standard input is empty; the node is n1"),
-        "{said}"
-    );
+    let builder = JoinBuilder::new();
+    let text = builder.configuration();
+    let mut builder = builder.with(&["--config", "-"]);
+    builder.input = text;
+    builder.joins();
+    builder.input.clear();
+    let builder = builder.without("--node-name").without("n1");
+    let run = builder.run();
+    run.check_success();
+    run.says(&["--config: standard input is empty; the node is n1"]);
 }

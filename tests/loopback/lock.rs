@@ -8,7 +8,8 @@ use std::process::Command;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::support::api::{Api, Cluster, Route};
-use crate::support::node::{BOOTSTRAP_CONF, Join, KUBELET_CONF, Node};
+use crate::support::join::Join;
+use crate::support::node::{BOOTSTRAP_CONF, KUBELET_CONF, Node};
 use crate::support::run::Finished;
 
 /// What is said where the root directory is locked instead.

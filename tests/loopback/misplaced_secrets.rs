@@ -7,7 +7,7 @@ use std::process::{Output, Stdio};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::join_builder::{Way, path};
+use crate::join_builder::{JoinBuilder, path};
 use crate::support::api::{Api, TOKEN};
 use crate::support::node::Node;
 use crate::support::run;
@@ -262,10 +262,10 @@ fn print_config_shows_no_secret_of_any_source() {
 /// A token in a file's place was shown in serde's words.
 #[test]
 fn of_a_parsers_words_class_and_place_are_told() {
-    let way = Way::new();
-    let file = way.file("info", &format!("{{\"data\": \"{TOKEN}\"}}"));
-    let way = way.with(&["--cluster-info", path(&file), "--token", TOKEN]);
-    way.is_refused(2, "is not a ConfigMap");
+    let builder = JoinBuilder::new();
+    let file = builder.file("info", &format!("{{\"data\": \"{TOKEN}\"}}"));
+    let builder = builder.with(&["--cluster-info", path(&file), "--token", TOKEN]);
+    builder.is_refused(2, "is not a ConfigMap");
 }
 
 /// The slip that the warning about tokens on command lines invites.
@@ -300,20 +300,17 @@ fn a_node_whose_name_has_a_tokens_shape_joins_and_is_named() {
     let run = Node::new().join(&api).endpoint("").name(name).with_cert().args(words).run();
     run.expect("unreachable").says(&["node02.prodclustereast1"]);
     assert_eq!(run.report()["nodeName"], name);
-    let way = Way::new().without("n1");
-    let line = way.join_line();
-    let at = way.arguments.iter().position(|word| word == "--node-name").expect("a flag");
-    let mut way = way.variable("NODESTRAP_JOIN", line).with(&["--print-config"]);
-    way.arguments.insert(at + 1, name.to_owned());
-    let output = way.run();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && said.contains(&format!("node-name: {name} (command line)\n")),
-        "{said}"
-    );
+    let builder = JoinBuilder::new().without("n1");
+    let line = builder.join_line();
+    let at = builder.arguments.iter().position(|word| word == "--node-name").expect("a flag");
+    let mut builder = builder.variable("NODESTRAP_JOIN", line).with(&["--print-config"]);
+    builder.arguments.insert(at + 1, name.to_owned());
+    let run = builder.run();
+    run.check_success();
+    assert!(run.stdout.contains(&format!("node-name: {name} (command line)\n")), "{}", run.stdout);
 }
 
-/// The way lost to a stronger source, so nobody has looked at it.
+/// A source of higher precedence was taken, so nobody has looked at it.
 #[test]
 fn print_config_hides_the_user_of_a_url_that_lost() {
     let (api, node) = (Api::start(), Node::new());
@@ -329,10 +326,10 @@ fn print_config_hides_the_user_of_a_url_that_lost() {
         "--bootstrap-kubeconfig https://user:hunter2@h",
     ] {
         let line = format!("kubeadm join {lost}");
-        // The command line's way is stronger.
+        // The command line has the higher precedence.
         let kubeconfig = node.beside("discovery.conf");
-        let way = Way::new();
-        fs::write(&kubeconfig, way.kubeconfig(&format!("{{token: {TOKEN}}}"))).expect("a file");
+        let builder = JoinBuilder::new();
+        fs::write(&kubeconfig, builder.kubeconfig(&format!("{{token: {TOKEN}}}"))).expect("a file");
         for arguments in [
             vec!["join", &endpoint, "--token", TOKEN, "--discovery-token-ca-cert-hash", &pin],
             vec!["join", "--discovery-file", path(&kubeconfig)],

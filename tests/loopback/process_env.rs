@@ -30,7 +30,7 @@ fn start(node: &Node, api: &Api, before: &str, after: &str) -> Running {
     for (variable, _) in run::command().get_envs() {
         command.env_remove(variable);
     }
-    run::start_as(command, &node.root(), None, vec![])
+    run::start_as(&command, &node.root(), None, vec![])
 }
 
 /// The tree without the times in the names of pairs.
@@ -72,7 +72,7 @@ fn nobody_who_listens_is_no_reason_to_stop() {
     let mut command = run::command();
     command.args(node.join(&api).with_cert().words()).stdin(Stdio::null());
     command.stdout(writer.try_clone().expect("a pipe")).stderr(writer);
-    assert_eq!(run::output(&mut command).status.code(), Some(0));
+    assert_eq!(run::status(&mut command).code(), Some(0));
     assert!(node.has(KUBELET_CONF));
 }
 
@@ -117,7 +117,7 @@ fn a_relative_path_leads_through_directories_that_may_not_be_listed() {
     fs::write(place.join("ca.crt"), ca.pem()).expect("a file");
     fs::set_permissions(&place, fs::Permissions::from_mode(0o711)).expect("its mode");
     for file in ["ca.crt", "./ca.crt", "../place/ca.crt"] {
-        let mut command = Command::new(run::program());
+        let mut command = run::command();
         command.args(["ca-hash", file]).current_dir(&place).uid(NOBODY).gid(NOBODY);
         let output = command.output().expect("it runs");
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), ca.pin(), "{file}: {output:?}");

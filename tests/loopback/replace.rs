@@ -5,7 +5,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use crate::support::api::{Api, Reply, Route};
-use crate::support::node::{BOOTSTRAP_CONF, CA, CURRENT, Join, KEY_TMP, KUBELET_CONF, Node, PKI};
+use crate::support::join::Join;
+use crate::support::node::{BOOTSTRAP_CONF, CA, CURRENT, KEY_TMP, KUBELET_CONF, Node, PKI};
 
 const SERVER: &str = "var/lib/kubelet/pki/kubelet-server-current.pem";
 

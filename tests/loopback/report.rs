@@ -5,13 +5,14 @@ use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use rustix::fs::{CWD, Mode, OFlags, mkfifoat, open};
 use serde_json::Value;
 
 use crate::support::api::Api;
-use crate::support::node::{Join, KUBELET_CONF, Node};
+use crate::support::join::Join;
+use crate::support::node::{KUBELET_CONF, Node};
 use crate::support::run::{self, Finished};
 
 /// Runs a join whose report is no file that the runner could read.
@@ -56,13 +57,13 @@ fn standard_output_gets_the_report_and_stays_what_it_is() {
     for path in [own.as_path(), Path::new("/dev/stdout")] {
         let before = fs::read_link(path).expect("a link");
         let output = node.beside("output");
-        let mut command = Command::new(run::program());
+        let mut command = run::command();
         command
             .args(node.join(&api).with_cert().report(path).words())
             .stdin(Stdio::null())
             .stdout(File::create(&output).expect("a file"))
             .stderr(Stdio::null());
-        let status = run::output(&mut command).status;
+        let status = run::status(&mut command);
         assert_eq!(fs::read_link(path).ok().as_ref(), Some(&before), "{} was replaced", path.display());
         assert!(status.success(), "{status}");
         let report: Value =
@@ -80,14 +81,14 @@ fn standard_output_and_error_may_be_sockets() {
         let socket = Stdio::from(OwnedFd::from(theirs));
         let (stdout, stderr) =
             if path == "/dev/stderr" { (Stdio::null(), socket) } else { (socket, Stdio::null()) };
-        let mut command = Command::new(run::program());
+        let mut command = run::command();
         command
             .args(node.join(&api).with_cert().report(path).words())
             .current_dir(node.root())
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(stderr);
-        let status = run::output(&mut command).status;
+        let status = run::status(&mut command);
         drop(command);
         assert!(status.success(), "{status}");
         let text = io::read_to_string(ours).expect("what it says");

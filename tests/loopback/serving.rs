@@ -6,7 +6,8 @@ use std::time::Duration;
 use rcgen::{ExtendedKeyUsagePurpose, SanType};
 
 use crate::support::api::{Api, Request, Route, Setup};
-use crate::support::node::{BOOTSTRAP_CONF, CURRENT, Join, KEY_TMP, KUBELET_CONF, Node};
+use crate::support::join::Join;
+use crate::support::node::{BOOTSTRAP_CONF, CURRENT, KEY_TMP, KUBELET_CONF, Node};
 use crate::support::pki::{self, DAY, valid};
 use crate::support::run::Finished;
 

@@ -3,10 +3,9 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
-use std::process::Command;
 use std::sync::Arc;
 
-use crate::join_builder::{Way, path};
+use crate::join_builder::{JoinBuilder, path};
 use crate::support::api::{Api, Setup, TOKEN};
 use crate::support::node::Node;
 use crate::support::pki::Authority;
@@ -28,10 +27,10 @@ fn a_join_line_is_read_as_a_shell_reads_it() {
         "kubeadm join E --token T \\    --discovery-token-ca-cert-hash P",
         "join E --token \"abcdef\".'0123456789abcdef' --discovery-token-ca-cert-hash P",
     ] {
-        let way = Way::new();
-        let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
+        let builder = JoinBuilder::new();
+        let (endpoint, pin) = (builder.api.endpoint(), builder.api.authority.pin());
         let line = line.replace('E', &endpoint).replace('P', &pin).replace('T', TOKEN);
-        way.variable("NODESTRAP_JOIN", line).joins();
+        builder.variable("NODESTRAP_JOIN", line).joins();
     }
 }
 
@@ -52,15 +51,15 @@ fn a_configuration_says_what_it_says_to_kubeadm() {
             "controlPlane: \nnodeRegistration: {name: , criSocket: null, kubeletExtraArgs: {v: }}\npatches: null\n",
         ),
     ] {
-        let way = Way::new();
+        let builder = JoinBuilder::new();
         let text = format!(
             "apiVersion: kubeadm.k8s.io/{version}\nkind: JoinConfiguration\ndiscovery:\n  file: null\n  bootstrapToken:\n    \
              token: {TOKEN}\n    apiServerEndpoint: {}/\n    caCertHashes: ~\n    unsafeSkipCAVerification: yes\n  \
              tlsBootstrapToken:\n{more}",
-            way.api.endpoint()
+            builder.api.endpoint()
         );
-        let file = way.file("join.yaml", &text);
-        let said = way.with(&["--config", path(&file), "--with-kubelet-config"]).joins();
+        let file = builder.file("join.yaml", &text);
+        let said = builder.with(&["--config", path(&file), "--with-kubelet-config"]).joins();
         assert!(!said.contains("unknown field"), "{said}");
     }
     for (more, words) in [
@@ -70,10 +69,10 @@ fn a_configuration_says_what_it_says_to_kubeadm() {
         ("dryRun: 'yes'\n", "dryRun"),
         ("nodeRegistration: {kubeletExtraArgs: [{value: '1'}]}\n", "nodeRegistration.kubeletExtraArgs"),
     ] {
-        let way = Way::new();
-        let text = way.configuration() + more;
-        let file = way.file("join.yaml", &text);
-        way.with(&["--config", path(&file)]).is_refused(2, words);
+        let builder = JoinBuilder::new();
+        let text = builder.configuration() + more;
+        let file = builder.file("join.yaml", &text);
+        builder.with(&["--config", path(&file)]).is_refused(2, words);
     }
 }
 
@@ -85,14 +84,14 @@ fn a_kubeconfig_with_empty_fields_says_what_it_says_to_client_go() {
         "extensions: [], tokenFile: '', client-certificate: '', client-key-data: null",
     ] {
         for flag in ["--discovery-file", "--bootstrap-kubeconfig"] {
-            let way = Way::new();
-            let text = way.kubeconfig(&format!("{{token: {TOKEN}, {fields}}}"));
+            let builder = JoinBuilder::new();
+            let text = builder.kubeconfig(&format!("{{token: {TOKEN}, {fields}}}"));
             let text = text.replace(
                 "{server:",
                 "{proxy-url: '', tls-server-name: , insecure-skip-tls-verify: no, server:",
             );
-            let file = way.file("kubeconfig", &format!("preferences: null\nextensions:\nkind:\n{text}"));
-            way.with(&[flag, path(&file)]).joins();
+            let file = builder.file("kubeconfig", &format!("preferences: null\nextensions:\nkind:\n{text}"));
+            builder.with(&[flag, path(&file)]).joins();
         }
     }
     for (fields, words) in [
@@ -101,10 +100,10 @@ fn a_kubeconfig_with_empty_fields_says_what_it_says_to_client_go() {
         ("as-groups: [g]", "as-groups of its user"),
         ("as-user-extra: {a: []}", "as-user-extra of its user"),
     ] {
-        let way = Way::new();
-        let text = way.kubeconfig(&format!("{{token: {TOKEN}, {fields}}}"));
-        let file = way.file("kubeconfig", &text);
-        way.with(&["--discovery-file", path(&file)]).is_refused(2, words);
+        let builder = JoinBuilder::new();
+        let text = builder.kubeconfig(&format!("{{token: {TOKEN}, {fields}}}"));
+        let file = builder.file("kubeconfig", &text);
+        builder.with(&["--discovery-file", path(&file)]).is_refused(2, words);
     }
 }
 
@@ -117,30 +116,30 @@ fn a_join_line_with_an_open_quote_or_without_end_is_an_error() {
         ("'kubeadm join' h:1", "it begins with: kubeadm join"),
         (long.as_str(), "longer than 128 KiB"),
     ] {
-        let way = Way::new();
-        let folder = way.node.beside("credentials");
+        let builder = JoinBuilder::new();
+        let folder = builder.node.beside("credentials");
         fs::create_dir(&folder).expect("a folder");
         fs::write(folder.join("nodestrap.join"), line).expect("a credential");
-        way.variable("CREDENTIALS_DIRECTORY", path(&folder).to_owned()).is_refused(2, words);
+        builder.variable("CREDENTIALS_DIRECTORY", path(&folder).to_owned()).is_refused(2, words);
     }
 }
 
 #[test]
 fn a_source_that_is_no_text_is_an_error_and_not_nothing() {
     for name in ["NODESTRAP_TOKEN", "NODESTRAP_JOIN", "NODESTRAP_CONFIG"] {
-        let way = Way::new();
-        let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
-        let bytes = [way.join_line().as_bytes(), b"\xff"].concat();
-        let mut command = Command::new(run::program());
+        let builder = JoinBuilder::new();
+        let (endpoint, pin) = (builder.api.endpoint(), builder.api.authority.pin());
+        let bytes = [builder.join_line().as_bytes(), b"\xff"].concat();
+        let mut command = run::command();
         command
-            .args(&way.arguments)
+            .args(&builder.arguments)
             .args([&endpoint, "--token", TOKEN, "--discovery-token-ca-cert-hash", &pin])
             .env(name, OsString::from_vec(bytes));
         let output = run::output(&mut command);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains(&format!("{name} is not UTF-8")) && !said.contains("0123456789"), "{said}");
-        way.node.is_untouched_by(&way.api);
+        builder.node.is_untouched_by(&builder.api);
     }
 }
 
@@ -152,22 +151,22 @@ fn a_kernel_command_line_that_is_no_text_is_an_error_where_it_has_settings() {
         (b"quiet x=\xff\n", 0),
         (b"quiet nodestrap.token=T y\n", 0),
     ] {
-        let way = Way::new();
-        let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
+        let builder = JoinBuilder::new();
+        let (endpoint, pin) = (builder.api.endpoint(), builder.api.authority.pin());
         let mut bytes = Vec::new();
         for byte in line {
             match byte {
-                b'L' => bytes.extend(way.join_line().replace('\\', "").bytes()),
+                b'L' => bytes.extend(builder.join_line().replace('\\', "").bytes()),
                 b'T' => bytes.extend(TOKEN.bytes()),
                 other => bytes.push(*other),
             }
         }
-        let file = way.node.beside("cmdline");
+        let file = builder.node.beside("cmdline");
         fs::write(&file, bytes).expect("a file");
         let mut command = run::command_under(&file);
-        command.args(&way.arguments).args([&endpoint, "--discovery-token-ca-cert-hash", &pin]);
+        command.args(&builder.arguments).args([&endpoint, "--discovery-token-ca-cert-hash", &pin]);
         if code == 0 && line.ends_with(b"\xff\n") {
-            command.args(["--token-file", path(&way.file("token", TOKEN))]);
+            command.args(["--token-file", path(&builder.file("token", TOKEN))]);
         }
         let output = run::output(&mut command);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -187,37 +186,36 @@ fn a_file_of_variables_is_what_the_unit_has() {
         "NODESTRAP_JOIN='kubeadm join @e --token @t --discovery-token-ca-cert-hash @p'\nA=--pin-every-ca",
         "NODESTRAP_TOKEN=@t\nA=@e --discovery-token-ca-cert-hash @p --pin-every-ca --node-name='n1'",
     ] {
-        let way = Way::new();
-        let token = way.file("to*en?", TOKEN);
+        let builder = JoinBuilder::new();
+        let token = builder.file("to*en?", TOKEN);
         let text = text
             .replace("A=", "NODESTRAP_ARGS=")
             .replace("A =", "NODESTRAP_ARGS =")
-            .replace("@e", &way.api.endpoint())
+            .replace("@e", &builder.api.endpoint())
             .replace("@f", path(&token))
-            .replace("@p", &way.api.authority.pin())
+            .replace("@p", &builder.api.authority.pin())
             .replace("@t", TOKEN);
-        let file = way.file("variables", &text);
-        let printed = Way::new().with(&["--env-file", path(&file), "--print-config"]).run();
-        let printed = String::from_utf8_lossy(&printed.stdout).into_owned();
+        let file = builder.file("variables", &text);
+        let printed = JoinBuilder::new().with(&["--env-file", path(&file), "--print-config"]).run();
+        let printed = printed.stdout;
         assert!(printed.contains("pin-every-ca: true (command line)\n"), "{text}: {printed}");
-        way.with(&["--env-file", path(&file)]).joins();
+        builder.with(&["--env-file", path(&file)]).joins();
     }
 }
 
 #[test]
 fn a_file_of_variables_counts_over_the_environment_and_behind_the_own_arguments() {
-    let way = Way::new();
-    let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
+    let builder = JoinBuilder::new();
+    let (endpoint, pin) = (builder.api.endpoint(), builder.api.authority.pin());
     let text = format!("NODESTRAP_TOKEN={TOKEN}\nNODESTRAP_JOIN=\nNODESTRAP_ARGS=--timeout=77s {endpoint}\n");
-    let file = way.file("variables", &text);
-    let way = way
+    let file = builder.file("variables", &text);
+    let builder = builder
         .with(&["--timeout", "2m", "--env-file", path(&file), "--discovery-token-ca-cert-hash", &pin])
         .variable("NODESTRAP_TOKEN", "mistyped".to_owned())
         .variable("NODESTRAP_JOIN", "none".to_owned());
-    let printed = way.joins();
+    let printed = builder.joins();
     assert!(!printed.contains("mistyped"), "{printed}");
-    let printed = way.with(&["--print-config"]).run();
-    let printed = String::from_utf8_lossy(&printed.stdout).into_owned();
+    let printed = builder.with(&["--print-config"]).run().stdout;
     assert!(printed.contains("timeout: 77s (command line)\n"), "{printed}");
 }
 
@@ -245,17 +243,17 @@ fn a_file_of_variables_that_cannot_be_read_is_an_error() {
         (b"NODESTRAP_ARGS=--env-file=/etc/other\n".to_vec(), "--env-file is not valid in NODESTRAP_ARGS"),
         (b"NODESTRAP_ARGS=--no-such-flag\n".to_vec(), "unknown option --no-such-flag"),
     ] {
-        let way = Way::new();
-        let file = way.node.beside("variables");
+        let builder = JoinBuilder::new();
+        let file = builder.node.beside("variables");
         fs::write(&file, text).expect("a file");
-        way.with(&["--env-file", path(&file)]).is_refused(2, words);
+        builder.with(&["--env-file", path(&file)]).is_refused(2, words);
     }
-    Way::new().with(&["--env-file", "/nonexistent"]).is_refused(2, "/nonexistent");
+    JoinBuilder::new().with(&["--env-file", "/nonexistent"]).is_refused(2, "/nonexistent");
 }
 
 #[test]
 fn an_empty_file_of_variables_says_nothing() {
-    let way = Way::new();
-    let (file, line) = (way.file("variables", ""), way.join_line());
-    way.variable("NODESTRAP_JOIN", line).with(&["--env-file", path(&file)]).joins();
+    let builder = JoinBuilder::new();
+    let (file, line) = (builder.file("variables", ""), builder.join_line());
+    builder.variable("NODESTRAP_JOIN", line).with(&["--env-file", path(&file)]).joins();
 }

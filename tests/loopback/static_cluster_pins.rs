@@ -7,77 +7,78 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use rcgen::KeyPair;
 
-use crate::join_builder::{Way, path};
+use crate::join_builder::{JoinBuilder, path};
 use crate::support::api::{Api, Reply, Route, Setup, TOKEN, jws};
 use crate::support::node::{BOOTSTRAP_CONF, Node};
 use crate::support::pki::{Authority, pem_text, pin_of};
 
 /// A way in, and how it is gone with these CAs; the web server on it has to stay.
-type Case = (&'static str, fn(Way, &str) -> (Way, Option<Api>));
+type Case = (&'static str, fn(JoinBuilder, &str) -> (JoinBuilder, Option<Api>));
 
 /// A kubeconfig with these CAs.
-fn kubeconfig(way: &Way, bundle: &str) -> String {
+fn kubeconfig(builder: &JoinBuilder, bundle: &str) -> String {
     let encode = |text: &str| BASE64_STANDARD.encode(text);
-    let text = way.kubeconfig(&format!("{{token: {TOKEN}}}"));
-    text.replace(&encode(&way.api.authority.pem()), &encode(bundle))
+    let text = builder.kubeconfig(&format!("{{token: {TOKEN}}}"));
+    text.replace(&encode(&builder.api.authority.pem()), &encode(bundle))
 }
 
 /// A signed cluster-info with these CAs.
-fn cluster_info(way: &Way, bundle: &str) -> String {
-    let server = format!("https://{}", way.api.endpoint());
-    way.api.cluster(|cluster| cluster.publish(&jws::kubeconfig(bundle, &server)));
-    way.config_map().to_string()
+fn cluster_info(builder: &JoinBuilder, bundle: &str) -> String {
+    let server = format!("https://{}", builder.api.endpoint());
+    builder.api.cluster(|cluster| cluster.publish(&jws::kubeconfig(bundle, &server)));
+    builder.config_map().to_string()
 }
 
 /// Has a file behind a URL.
-fn behind_url(way: Way, flag: &str, text: String) -> (Way, Option<Api>) {
+fn behind_url(builder: JoinBuilder, flag: &str, text: String) -> (JoinBuilder, Option<Api>) {
     let web = Api::with(Setup { authority: Arc::new(Authority::new("web")), ..Setup::default() });
     web.on(Route::Other, move |_, _, _| Some(Reply::text(200, "text/plain", &text)));
-    let ca = way.file("web.pem", &web.authority.pem());
+    let ca = builder.file("web.pem", &web.authority.pem());
     let url = format!("https://{}/a", web.endpoint());
-    (way.with(&[flag, &url, "--discovery-ca", path(&ca)]), Some(web))
+    (builder.with(&[flag, &url, "--discovery-ca", path(&ca)]), Some(web))
 }
 
-/// Every way on which no API server delivers the CAs.
+/// Every method by which no API server delivers the CAs.
 const WAYS: [Case; 6] = [
-    ("--server", |way, bundle| (way.by_the_operators_word(bundle), None)),
-    ("--discovery-file FILE", |way, bundle| {
-        let file = way.file("discovery.conf", &kubeconfig(&way, bundle));
-        (way.with(&["--discovery-file", path(&file)]), None)
+    ("--server", |builder, bundle| (builder.by_the_operators_word(bundle), None)),
+    ("--discovery-file FILE", |builder, bundle| {
+        let file = builder.file("discovery.conf", &kubeconfig(&builder, bundle));
+        (builder.with(&["--discovery-file", path(&file)]), None)
     }),
-    ("--discovery-file URL", |way, bundle| {
-        let text = kubeconfig(&way, bundle);
-        behind_url(way, "--discovery-file", text)
+    ("--discovery-file URL", |builder, bundle| {
+        let text = kubeconfig(&builder, bundle);
+        behind_url(builder, "--discovery-file", text)
     }),
-    ("--bootstrap-kubeconfig", |way, bundle| {
-        let file = way.file("bootstrap.conf", &kubeconfig(&way, bundle));
-        (way.with(&["--bootstrap-kubeconfig", path(&file)]), None)
+    ("--bootstrap-kubeconfig", |builder, bundle| {
+        let file = builder.file("bootstrap.conf", &kubeconfig(&builder, bundle));
+        (builder.with(&["--bootstrap-kubeconfig", path(&file)]), None)
     }),
-    ("--cluster-info FILE", |way, bundle| {
-        let (file, token) = (way.file("info", &cluster_info(&way, bundle)), way.file("token", TOKEN));
-        (way.with(&["--cluster-info", path(&file), "--token-file", path(&token)]), None)
+    ("--cluster-info FILE", |builder, bundle| {
+        let (file, token) =
+            (builder.file("info", &cluster_info(&builder, bundle)), builder.file("token", TOKEN));
+        (builder.with(&["--cluster-info", path(&file), "--token-file", path(&token)]), None)
     }),
-    ("--cluster-info URL", |way, bundle| {
-        let (text, token) = (cluster_info(&way, bundle), way.file("token", TOKEN));
-        behind_url(way.with(&["--token-file", path(&token)]), "--cluster-info", text)
+    ("--cluster-info URL", |builder, bundle| {
+        let (text, token) = (cluster_info(&builder, bundle), builder.file("token", TOKEN));
+        behind_url(builder.with(&["--token-file", path(&token)]), "--cluster-info", text)
     }),
 ];
 
-/// Goes each way with these CAs and flags, and asserts that the cluster is not even dialled.
+/// Tries each method with these CAs and flags, and asserts that the cluster is not even dialled.
 fn refused(code: i32, words: &str, bundle: impl Fn(&Authority) -> String + Sync, flags: &[&str]) {
     crate::support::all(
         &WAYS,
         |case| case.0.to_owned(),
         |(_, make)| {
-            let way = Way::new();
-            let bundle = bundle(&way.api.authority);
-            let pin = way.api.authority.pin();
+            let builder = JoinBuilder::new();
+            let bundle = bundle(&builder.api.authority);
+            let pin = builder.api.authority.pin();
             let flags: Vec<&str> =
                 flags.iter().map(|flag| if *flag == "PIN" { &pin } else { *flag }).collect();
-            let (way, _web) = make(way, &bundle);
-            let way = way.with(&flags).with(&["--discovery-timeout", "3s"]);
-            way.is_refused(code, words);
-            assert_eq!(way.api.connections().len(), 0);
+            let (builder, _web) = make(builder, &bundle);
+            let builder = builder.with(&flags).with(&["--discovery-timeout", "3s"]);
+            builder.is_refused(code, words);
+            assert_eq!(builder.api.connections().len(), 0);
         },
     );
 }
@@ -112,7 +113,7 @@ fn what_is_no_pin_is_a_usage_error_on_every_way() {
     for bad in ["sha256:xyz", "", "sha1:00", "PIN,sha256:xyz", "hunter2"] {
         let bad = bad.replace("PIN", &Authority::new("other").pin());
         refused(2, "expects sha256: and 64 hex digits", Authority::pem, &[HASH, &bad]);
-        Way::new().with(&[HASH, &bad]).is_refused(2, "expects sha256: and 64 hex digits");
+        JoinBuilder::new().with(&[HASH, &bad]).is_refused(2, "expects sha256: and 64 hex digits");
     }
     refused(2, "--discovery-token-ca-cert-hash", Authority::pem, &["--pin-every-ca"]);
 }
@@ -122,26 +123,26 @@ fn what_is_no_pin_is_a_usage_error_from_wherever_it_comes() {
     let configuration = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\ndiscovery:\n  bootstrapToken:\n    \
          caCertHashes: ['sha256:xyz']\n";
     for case in 0..4 {
-        let way = Way::new();
-        let file = way.file("discovery.conf", &kubeconfig(&way, &way.api.authority.pem()));
+        let builder = JoinBuilder::new();
+        let file = builder.file("discovery.conf", &kubeconfig(&builder, &builder.api.authority.pem()));
         let (line, own) =
             ("kubeadm join --discovery-token-ca-cert-hash sha256:xyz", ["--discovery-file", path(&file)]);
-        let way = match case {
-            0 => way.variable("NODESTRAP_JOIN", line.to_owned()).with(&own),
-            1 => way.variable("NODESTRAP_CONFIG", configuration.to_owned()).with(&own),
+        let builder = match case {
+            0 => builder.variable("NODESTRAP_JOIN", line.to_owned()).with(&own),
+            1 => builder.variable("NODESTRAP_CONFIG", configuration.to_owned()).with(&own),
             2 => {
-                let config = way.file("join.yaml", configuration);
-                way.with(&["--config", path(&config)]).with(&own)
+                let config = builder.file("join.yaml", configuration);
+                builder.with(&["--config", path(&config)]).with(&own)
             }
             _ => {
-                let folder = way.node.beside("credentials");
+                let folder = builder.node.beside("credentials");
                 fs::create_dir(&folder).expect("a folder");
                 fs::write(folder.join("nodestrap.join"), line).expect("a credential");
-                way.variable("CREDENTIALS_DIRECTORY", path(&folder).to_owned()).with(&own)
+                builder.variable("CREDENTIALS_DIRECTORY", path(&folder).to_owned()).with(&own)
             }
         };
-        way.is_refused(2, "expects sha256: and 64 hex digits");
-        way.with(&["--print-config"]).is_refused(2, "expects sha256: and 64 hex digits");
+        builder.is_refused(2, "expects sha256: and 64 hex digits");
+        builder.with(&["--print-config"]).is_refused(2, "expects sha256: and 64 hex digits");
     }
 }
 
@@ -153,11 +154,11 @@ fn every_way_is_good_with_a_pin_for_each_certificate() {
             &WAYS,
             |case| case.0.to_owned(),
             |(_, make)| {
-                let way = Way::new();
-                let bundle = way.api.authority.pem() + &added.pem();
-                let pins = [added.pin(), way.api.authority.pin()].join(",");
-                let (way, _web) = make(way, &bundle);
-                way.with(&[HASH, &pins, flag]).joins();
+                let builder = JoinBuilder::new();
+                let bundle = builder.api.authority.pem() + &added.pem();
+                let pins = [added.pin(), builder.api.authority.pin()].join(",");
+                let (builder, _web) = make(builder, &bundle);
+                builder.with(&[HASH, &pins, flag]).joins();
             },
         );
     }
@@ -170,42 +171,44 @@ fn a_pin_holds_from_wherever_it_comes() {
     let kind = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\ndiscovery:\n";
     let pinned = format!("{kind}  bootstrapToken:\n    caCertHashes: ['{pin}']\n");
     for case in 0..4 {
-        let way = Way::new();
-        let file = way.file("discovery.conf", &kubeconfig(&way, &way.api.authority.pem()));
+        let builder = JoinBuilder::new();
+        let file = builder.file("discovery.conf", &kubeconfig(&builder, &builder.api.authority.pem()));
         let line = format!("kubeadm join --discovery-file {}", path(&file));
-        let way = match case {
-            0 => way.with(&[HASH, &pin]).variable("NODESTRAP_JOIN", line),
+        let builder = match case {
+            0 => builder.with(&[HASH, &pin]).variable("NODESTRAP_JOIN", line),
             1 => {
-                let config = way.file("join.yaml", &pinned);
-                way.variable("NODESTRAP_JOIN", line).with(&["--config", path(&config)])
+                let config = builder.file("join.yaml", &pinned);
+                builder.variable("NODESTRAP_JOIN", line).with(&["--config", path(&config)])
             }
-            2 => way.variable("NODESTRAP_CONFIG", pinned.clone()).with(&["--discovery-file", path(&file)]),
+            2 => {
+                builder.variable("NODESTRAP_CONFIG", pinned.clone()).with(&["--discovery-file", path(&file)])
+            }
             _ => {
-                let config = way.file("join.yaml", &pinned);
+                let config = builder.file("join.yaml", &pinned);
                 let file = format!("{kind}  file:\n    kubeConfigPath: {}\n", path(&file));
-                way.variable("NODESTRAP_CONFIG", file).with(&["--config", path(&config)])
+                builder.variable("NODESTRAP_CONFIG", file).with(&["--config", path(&config)])
             }
         };
-        way.is_refused(5, "are not pinned");
-        assert_eq!(way.api.connections().len(), 0);
+        builder.is_refused(5, "are not pinned");
+        assert_eq!(builder.api.connections().len(), 0);
     }
 }
 
 #[test]
 fn a_prepared_node_needs_a_pin_for_each_ca_that_was_prepared() {
-    let (way, new) = (Way::new(), Authority::new("kubernetes"));
-    let bundle = way.api.authority.pem() + &new.pem();
-    cluster_info(&way, &bundle);
-    way.node.join(&way.api).run().expect("prepared");
-    let seen = way.api.requests().len();
-    let (file, pin) = (way.node.at(BOOTSTRAP_CONF), way.api.authority.pin());
-    let way = way.with(&["--bootstrap-kubeconfig", path(&file), HASH, &pin]);
-    let output = way.run();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.code() == Some(5) && said.contains(&new.pin()), "{said}");
-    assert_eq!(way.api.requests().len(), seen);
+    let (builder, new) = (JoinBuilder::new(), Authority::new("kubernetes"));
+    let bundle = builder.api.authority.pem() + &new.pem();
+    cluster_info(&builder, &bundle);
+    builder.node.join(&builder.api).run().expect("prepared");
+    let seen = builder.api.requests().len();
+    let (file, pin) = (builder.node.at(BOOTSTRAP_CONF), builder.api.authority.pin());
+    let builder = builder.with(&["--bootstrap-kubeconfig", path(&file), HASH, &pin]);
+    let output = builder.run();
+    let said = output.stderr;
+    assert!(output.code == Some(5) && said.contains(&new.pin()), "{said}");
+    assert_eq!(builder.api.requests().len(), seen);
     let both = new.pin();
-    way.with(&[HASH, &both]).joins();
+    builder.with(&[HASH, &both]).joins();
 }
 
 #[test]

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use rustix::fs::{CWD, Mode, mkfifoat};
 
 use crate::support::api::{Api, Cluster, TOKEN};
-use crate::support::node::{Join, KUBELET_CONF, Node};
+use crate::support::join::Join;
+use crate::support::node::{KUBELET_CONF, Node};
 use crate::support::tmpfs::Tmpfs;
 
 /// A file with the token beside the node's root.

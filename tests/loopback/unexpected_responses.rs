@@ -8,7 +8,7 @@ use std::time::Duration;
 use rcgen::DnType;
 use serde_json::json;
 
-use crate::join_builder::{Way, path};
+use crate::join_builder::{JoinBuilder, path};
 use crate::support::api::{Api, Piece, Reply, Route, Setup, TOKEN};
 use crate::support::node::Node;
 use crate::support::pki::Authority;
@@ -200,15 +200,16 @@ fn what_answers_instead_of_a_file_is_told() {
     ];
     for flag in ["--cluster-info", "--discovery-file"] {
         for (_, reply, code, words) in cases {
-            let (way, web) = (Way::new(), balancer());
+            let (builder, web) = (JoinBuilder::new(), balancer());
             web.on(Route::Other, move |_, _, _| Some(reply()));
-            let (token, ca) = (way.file("token", TOKEN), way.file("web.pem", &web.authority.pem()));
-            let (url, pin) = (format!("https://{}/x", web.endpoint()), way.api.authority.pin());
+            let (token, ca) = (builder.file("token", TOKEN), builder.file("web.pem", &web.authority.pem()));
+            let (url, pin) = (format!("https://{}/x", web.endpoint()), builder.api.authority.pin());
             let pins = ["--token-file", path(&token), "--discovery-token-ca-cert-hash", &pin];
-            let way = if flag == "--cluster-info" { way.with(&pins) } else { way };
-            let way = way.with(&[flag, &url, "--discovery-ca", path(&ca), "--discovery-timeout", "2s"]);
+            let builder = if flag == "--cluster-info" { builder.with(&pins) } else { builder };
+            let builder =
+                builder.with(&[flag, &url, "--discovery-ca", path(&ca), "--discovery-timeout", "2s"]);
             for words in words {
-                way.is_refused(code.parse().expect("a code"), words);
+                builder.is_refused(code.parse().expect("a code"), words);
             }
         }
     }
@@ -239,14 +240,20 @@ fn an_answer_that_is_no_whole_http_is_told_with_its_first_words() {
             let [response, said] = words(&api.endpoint(), said);
             run.expect("unreachable").says(&[&response, "(it begins with: ", &said]);
         }
-        let (way, web) = (Way::new(), balancer());
+        let (builder, web) = (JoinBuilder::new(), balancer());
         web.on(Route::Other, move |_, _, _| Some(reply(bytes)));
-        let ca = way.file("web.pem", &web.authority.pem());
+        let ca = builder.file("web.pem", &web.authority.pem());
         let url = format!("https://{}/x", web.endpoint());
-        let way =
-            way.with(&["--discovery-file", &url, "--discovery-ca", path(&ca), "--discovery-timeout", "2s"]);
+        let builder = builder.with(&[
+            "--discovery-file",
+            &url,
+            "--discovery-ca",
+            path(&ca),
+            "--discovery-timeout",
+            "2s",
+        ]);
         for words in words(&web.endpoint(), said) {
-            way.is_refused(3, &words);
+            builder.is_refused(3, &words);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::join_builder::{Way, path};
+use crate::join_builder::{JoinBuilder, path};
 use crate::support::api::{Api, Body, Piece, Reply, Route, Setup, TOKEN};
 use crate::support::pki::{Authority, DAY, ServerIdentity, valid};
 use crate::support::proxy::{Answer, Proxy};
@@ -30,18 +30,18 @@ fn file(text: &str) -> Reply {
 type Answers = Box<dyn Fn() -> Reply + Send>;
 
 /// Has the file named by URL, and its server verified by its own CA.
-fn through(way: Way, flag: &str, web: &Api, at: &str) -> Way {
-    let ca = way.file("web.pem", &web.authority.pem());
+fn through(builder: JoinBuilder, flag: &str, web: &Api, at: &str) -> JoinBuilder {
+    let ca = builder.file("web.pem", &web.authority.pem());
     let url = format!("https://{}{at}", web.endpoint());
-    way.with(&[flag, &url, "--discovery-ca", path(&ca), "--discovery-timeout", "3s"])
+    builder.with(&[flag, &url, "--discovery-ca", path(&ca), "--discovery-timeout", "3s"])
 }
 
-/// A way whose discovery file, with the token in it, lies behind a URL.
-fn by_url(reply: impl Fn(usize, &str) -> Reply + Send + 'static) -> (Way, Api) {
-    let way = Way::new();
-    let text = way.kubeconfig(&format!("{{token: {TOKEN}}}"));
+/// A join whose discovery file, with the token in it, lies behind a URL.
+fn by_url(reply: impl Fn(usize, &str) -> Reply + Send + 'static) -> (JoinBuilder, Api) {
+    let builder = JoinBuilder::new();
+    let text = builder.kubeconfig(&format!("{{token: {TOKEN}}}"));
     let web = web(None, move |count| reply(count, &text));
-    (through(way, "--discovery-file", &web, "/pool/a.conf"), web)
+    (through(builder, "--discovery-file", &web, "/pool/a.conf"), web)
 }
 
 /// Asserts that the server saw plain questions for this and no credential of any kind.
@@ -58,16 +58,16 @@ fn saw_plain(web: &Api, at: &str) {
 #[test]
 fn a_discovery_file_is_fetched() {
     for at in ["/pool/a.conf", "/pool/%7Ea/", "/", ""] {
-        let way = Way::new();
-        let text = way.kubeconfig(&format!("{{token: {TOKEN}}}"));
+        let builder = JoinBuilder::new();
+        let text = builder.kubeconfig(&format!("{{token: {TOKEN}}}"));
         let web = web(None, move |_| file(&text));
-        let way = through(way, "--discovery-file", &web, at);
-        let said = way.joins();
+        let builder = through(builder, "--discovery-file", &web, at);
+        let said = builder.joins();
         assert!(
             said.contains(&format!("server and CA are read from https://{}{at};", web.endpoint())),
             "{said}"
         );
-        assert_eq!(way.api.routes(), [Route::Create, Route::Watch], "the API server was not asked");
+        assert_eq!(builder.api.routes(), [Route::Create, Route::Watch], "the API server was not asked");
         saw_plain(&web, if at.is_empty() { "/" } else { at });
         assert_eq!(web.requests().len(), 1);
     }
@@ -76,14 +76,14 @@ fn a_discovery_file_is_fetched() {
 #[test]
 fn a_file_has_up_to_one_mebibyte() {
     for (more, is_read) in [(0, true), (1, false)] {
-        let (way, web) = by_url(move |_, text| {
+        let (builder, web) = by_url(move |_, text| {
             let rest = 1024 * 1024 - text.len() - "# \n".len() + more;
             file(&format!("# {}\n{text}", "x".repeat(rest)))
         });
         if is_read {
-            way.joins();
+            builder.joins();
         } else {
-            way.is_refused(4, "responded with more than 1 MiB");
+            builder.is_refused(4, "responded with more than 1 MiB");
         }
         saw_plain(&web, "/pool/a.conf");
     }
@@ -91,54 +91,54 @@ fn a_file_has_up_to_one_mebibyte() {
 
 #[test]
 fn a_join_configuration_may_name_a_url() {
-    let way = Way::new();
-    let text = way.kubeconfig("{}");
+    let builder = JoinBuilder::new();
+    let text = builder.kubeconfig("{}");
     let web = web(None, move |_| file(&text));
     let config = format!(
         "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\ndiscovery:\n  file:\n    kubeConfigPath: \
          https://{}/a\n  tlsBootstrapToken: {TOKEN}\n",
         web.endpoint()
     );
-    let (config, ca) = (way.file("join.yaml", &config), way.file("web.pem", &web.authority.pem()));
-    way.with(&["--config", path(&config), "--discovery-ca", path(&ca)]).joins();
+    let (config, ca) = (builder.file("join.yaml", &config), builder.file("web.pem", &web.authority.pem()));
+    builder.with(&["--config", path(&config), "--discovery-ca", path(&ca)]).joins();
     saw_plain(&web, "/a");
 }
 
-/// A way with cluster-info behind a URL, told by this text.
-fn by_cluster_info(text: impl Fn(&Way) -> String) -> (Way, Api) {
-    let way = Way::new();
-    let text = text(&way);
+/// A join with cluster-info behind a URL, told by this text.
+fn by_cluster_info(text: impl Fn(&JoinBuilder) -> String) -> (JoinBuilder, Api) {
+    let builder = JoinBuilder::new();
+    let text = text(&builder);
     let web = web(None, move |_| file(&text));
-    let (token, pin) = (way.file("token", TOKEN), way.api.authority.pin());
-    let way = way.with(&["--token-file", path(&token), "--discovery-token-ca-cert-hash", &pin]);
-    (through(way, "--cluster-info", &web, "/info.json"), web)
+    let (token, pin) = (builder.file("token", TOKEN), builder.api.authority.pin());
+    let builder = builder.with(&["--token-file", path(&token), "--discovery-token-ca-cert-hash", &pin]);
+    (through(builder, "--cluster-info", &web, "/info.json"), web)
 }
 
 #[test]
 fn a_cluster_info_is_fetched_and_judged_like_any_other() {
-    let (way, web) = by_cluster_info(|way| way.config_map().to_string());
-    let said = way.joins();
+    let (builder, web) = by_cluster_info(|builder| builder.config_map().to_string());
+    let said = builder.joins();
     assert!(said.contains("/info.json") && said.contains("signature and CA pin verified"), "{said}");
-    assert_eq!(way.api.routes(), [Route::Create, Route::Watch]);
+    assert_eq!(builder.api.routes(), [Route::Create, Route::Watch]);
     saw_plain(&web, "/info.json");
 
-    let (way, _web) = by_cluster_info(|way| {
-        let mut map = way.config_map();
+    let (builder, _web) = by_cluster_info(|builder| {
+        let mut map = builder.config_map();
         map["data"]["kubeconfig"] =
             json!(map["data"]["kubeconfig"].as_str().expect("text").replace("localhost", "evil"));
         map.to_string()
     });
-    way.is_refused(5, "does not match the secret of token");
+    builder.is_refused(5, "does not match the secret of token");
     let no_map = "did not respond with a ConfigMap (JSON or YAML) that has a kubeconfig (HTTP 200, \
                   application/octet-stream from CN=kube-apiserver)";
     for other in [r#"["words"]"#, r#"{"hello":"world"}"#, r#"{"kind":"Secret","data":{"a":"b"}}"#] {
-        let (way, _web) = by_cluster_info(|_| other.to_owned());
-        way.is_refused(4, no_map);
+        let (builder, _web) = by_cluster_info(|_| other.to_owned());
+        builder.is_refused(4, no_map);
     }
-    let (way, _web) = by_url(|_, _| file(r#"["words"]"#));
-    way.is_refused(4, "not a kubeconfig (HTTP 200, application/octet-stream from CN=kube-apiserver)");
-    let (way, _web) = by_cluster_info(|_| TOKEN.to_owned());
-    way.is_refused(4, no_map);
+    let (builder, _web) = by_url(|_, _| file(r#"["words"]"#));
+    builder.is_refused(4, "not a kubeconfig (HTTP 200, application/octet-stream from CN=kube-apiserver)");
+    let (builder, _web) = by_cluster_info(|_| TOKEN.to_owned());
+    builder.is_refused(4, no_map);
 }
 
 #[test]
@@ -154,34 +154,34 @@ fn only_a_server_that_verifies_is_asked() {
         (Some(expired), None, 9, "is not valid now"),
         (Some(thief), None, 5, "cannot be verified"),
     ] {
-        let way = Way::new();
+        let builder = JoinBuilder::new();
         let web = web(identity, |_| file("never"));
         let url = format!("https://{}/a", web.endpoint());
-        let way = way.with(&["--discovery-file", &url, "--discovery-timeout", "2s"]);
+        let builder = builder.with(&["--discovery-file", &url, "--discovery-timeout", "2s"]);
         // The first one is left to the public roots, which know no such CA.
-        let way = match (&identity, ca) {
-            (None, None) => way,
+        let builder = match (&identity, ca) {
+            (None, None) => builder,
             (_, ca) => {
-                let ca = way.file("web.pem", &ca.as_ref().unwrap_or(&web.authority).pem());
-                way.with(&["--discovery-ca", path(&ca)])
+                let ca = builder.file("web.pem", &ca.as_ref().unwrap_or(&web.authority).pem());
+                builder.with(&["--discovery-ca", path(&ca)])
             }
         };
-        way.is_refused(code, words);
+        builder.is_refused(code, words);
         assert_eq!(web.requests().len(), 0);
-        assert_eq!(way.api.connections().len(), 0);
+        assert_eq!(builder.api.connections().len(), 0);
     }
 }
 
 #[test]
 fn what_may_heal_is_asked_again() {
     for status in [503, 429, 404, 403] {
-        let (way, web) = by_url(move |count, text| match count {
+        let (builder, web) = by_url(move |count, text| match count {
             0 => Reply::status(status, "NotYet"),
             1 => Reply::new(200, Body::Raw(Vec::new())).close(),
             2 => file("<html>starting</html>"),
             _ => file(text),
         });
-        way.with(&["--discovery-timeout", "20s"]).joins();
+        builder.with(&["--discovery-timeout", "20s"]).joins();
         assert_eq!(web.requests().len(), 4, "{status}");
         saw_plain(&web, "/pool/a.conf");
     }
@@ -192,9 +192,9 @@ fn what_may_heal_is_asked_again() {
 fn a_file_that_is_half_there_is_asked_for_again() {
     for lines in 0..4 {
         let cut = move |text: &str| text.split_inclusive('\n').take(lines).collect::<String>();
-        let (way, web) =
+        let (builder, web) =
             by_url(move |count, text| file(&if count == 0 { cut(text) } else { text.to_owned() }));
-        let said = way.with(&["--discovery-timeout", "20s"]).joins();
+        let said = builder.with(&["--discovery-timeout", "20s"]).joins();
         assert!(said.contains("is unusable: ") && said.contains("retrying"), "{lines}: {said}");
         assert_eq!(web.requests().len(), 2, "{lines}");
     }
@@ -220,8 +220,8 @@ fn answers_that_are_no_file_end_with_the_deadline() {
         (3, "timed out", Box::new(move || Reply::chunked(vec![endless(Duration::from_millis(500))]))),
     ];
     for (code, words, reply) in cases {
-        let (way, web) = by_url(move |_, _| reply());
-        way.is_refused(code, words);
+        let (builder, web) = by_url(move |_, _| reply());
+        builder.is_refused(code, words);
         assert!(web.requests().len() < 20);
         // The answer may be bounded by three times what is read of a file.
         assert!(web.connections().iter().all(|connection| connection.sent < 16 * 1024 * 1024));
@@ -245,19 +245,21 @@ fn other_urls_are_refused_and_not_repeated() {
         ("--bootstrap-kubeconfig", format!("https://{host}/hunter2")),
     ] {
         for more in ["--dry-run", "--print-config"] {
-            let way = Way::new();
-            let way = way.with(&[flag, &url, more, "--token", TOKEN]);
-            let output = way.run();
-            let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-            assert_eq!(output.status.code(), Some(2), "{url}: {said}");
+            let builder = JoinBuilder::new();
+            let builder = builder.with(&[flag, &url, more, "--token", TOKEN]);
+            let output = builder.run();
+            let said = output.stdout + &output.stderr;
+            assert_eq!(output.code, Some(2), "{url}: {said}");
             assert!(said.contains(flag) && said.contains("expects a file"), "{said}");
             assert!(!said.contains("hunter2"), "{said}");
-            way.node.is_untouched_by(&way.api);
+            builder.node.is_untouched_by(&builder.api);
         }
     }
-    let way = Way::new();
-    let (ca, kubeconfig) = (way.file("web.pem", &ca), way.file("conf", &way.kubeconfig("{token: t}")));
-    way.with(&["--discovery-file", path(&kubeconfig), "--discovery-ca", path(&ca)])
+    let builder = JoinBuilder::new();
+    let (ca, kubeconfig) =
+        (builder.file("web.pem", &ca), builder.file("conf", &builder.kubeconfig("{token: t}")));
+    builder
+        .with(&["--discovery-file", path(&kubeconfig), "--discovery-ca", path(&ca)])
         .is_refused(2, "--discovery-ca is valid only");
     assert_eq!(web.connections().len(), 0);
 }
@@ -265,10 +267,10 @@ fn other_urls_are_refused_and_not_repeated() {
 /// Whoever serves the file must not have this machine's own files sent to a server of his choice.
 #[test]
 fn a_fetched_file_leads_to_no_file_of_this_machine() {
-    let way = Way::new();
-    let secret = way.file("secret", TOKEN);
+    let builder = JoinBuilder::new();
+    let secret = builder.file("secret", TOKEN);
     for user in ["{tokenFile: @}", "{token: t, client-certificate: @}", "{token: t, client-key: @}", "ca"] {
-        let named = Way::new();
+        let named = JoinBuilder::new();
         let text = match user {
             "ca" => {
                 named.kubeconfig("{token: t}").replace("certificate-authority-data", "certificate-authority")
@@ -278,8 +280,8 @@ fn a_fetched_file_leads_to_no_file_of_this_machine() {
         let web = web(None, move |_| file(&text));
         // Not even where the operator's own token makes the user's credentials needless.
         for more in [&["--discovery-timeout", "9s"][..], &["--tls-bootstrap-token-file", path(&secret)]] {
-            let way = through(Way::new(), "--discovery-file", &web, "/a").with(more);
-            way.is_refused(4, "names a local file");
+            let builder = through(JoinBuilder::new(), "--discovery-file", &web, "/a").with(more);
+            builder.is_refused(4, "names a local file");
             assert_eq!(named.api.connections().len(), 0);
         }
         assert_eq!(web.requests().len(), 2, "that cannot heal");
@@ -291,13 +293,14 @@ fn the_file_comes_through_the_proxy() {
     let authority = Arc::new(Authority::new("web"));
     let identity = Some(authority.server(&["files.example"]));
     let web = Api::with(Setup { authority, identity, ..Setup::default() });
-    let way = Way::new();
-    let text = way.kubeconfig(&format!("{{token: {TOKEN}}}"));
+    let builder = JoinBuilder::new();
+    let text = builder.kubeconfig(&format!("{{token: {TOKEN}}}"));
     web.on(Route::Other, move |_, _, _| Some(file(&text)));
     let address = web.address();
     let proxy = Proxy::start(move |_, _| Answer::Tunnel(address));
-    let ca = way.file("web.pem", &web.authority.pem());
-    way.variable("HTTPS_PROXY", format!("http://{}", proxy.endpoint()))
+    let ca = builder.file("web.pem", &web.authority.pem());
+    builder
+        .variable("HTTPS_PROXY", format!("http://{}", proxy.endpoint()))
         .with(&["--discovery-file", "https://files.example/a", "--discovery-ca", path(&ca)])
         .joins();
     assert_eq!(proxy.targets(), ["files.example:443"]);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::join_builder::{Way, path};
+use crate::join_builder::{JoinBuilder, path};
 use crate::support::api::{Api, Body, Cluster, Reply, Route, Setup, TOKEN, jws};
 use crate::support::node::Node;
 use crate::support::pki::{Authority, ServerIdentity};
@@ -111,21 +111,21 @@ fn the_first_misfit_is_told_at_once() {
 #[test]
 fn a_misfit_behind_a_url_is_fetched_again() {
     for heals in [true, false] {
-        let (way, web) = (Way::new(), Api::start());
-        let right = way.config_map();
+        let (builder, web) = (JoinBuilder::new(), Api::start());
+        let right = builder.config_map();
         let mut wrong = right.clone();
         wrong["data"]["kubeconfig"] = json!("edited");
         web.on(Route::Other, move |count, _, _| {
             Some(Reply::json(200, if heals && count > 0 { &right } else { &wrong }))
         });
-        let (token, ca) = (way.file("token", TOKEN), way.file("web.pem", &web.authority.pem()));
-        let (url, pin) = (format!("https://{}/info", web.endpoint()), way.api.authority.pin());
+        let (token, ca) = (builder.file("token", TOKEN), builder.file("web.pem", &web.authority.pem()));
+        let (url, pin) = (format!("https://{}/info", web.endpoint()), builder.api.authority.pin());
         let pins = ["--token-file", path(&token), "--discovery-token-ca-cert-hash", &pin];
-        let way = way.with(&pins).with(&["--cluster-info", &url, "--discovery-ca", path(&ca)]);
+        let builder = builder.with(&pins).with(&["--cluster-info", &url, "--discovery-ca", path(&ca)]);
         if heals {
-            way.joins();
+            builder.joins();
         } else {
-            way.is_refused(5, "does not match the secret of token");
+            builder.is_refused(5, "does not match the secret of token");
         }
         assert!(web.count(Route::Other) > 1, "it was asked once");
     }
@@ -133,13 +133,14 @@ fn a_misfit_behind_a_url_is_fetched_again() {
 
 #[test]
 fn a_misfit_in_a_file_is_told_at_once() {
-    let way = Way::new();
-    let mut wrong = way.config_map();
+    let builder = JoinBuilder::new();
+    let mut wrong = builder.config_map();
     wrong["data"]["kubeconfig"] = json!("edited");
-    let (token, info) = (way.file("token", TOKEN), way.file("info.json", &wrong.to_string()));
-    let (began, pin) = (Instant::now(), way.api.authority.pin());
+    let (token, info) = (builder.file("token", TOKEN), builder.file("info.json", &wrong.to_string()));
+    let (began, pin) = (Instant::now(), builder.api.authority.pin());
     let pins = ["--token-file", path(&token), "--discovery-token-ca-cert-hash", &pin];
-    way.with(&pins)
+    builder
+        .with(&pins)
         .with(&["--cluster-info", path(&info)])
         .is_refused(5, "does not match the secret of token");
     assert!(began.elapsed() < Duration::from_secs(9), "the same text again is no other");

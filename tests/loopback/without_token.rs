@@ -8,9 +8,10 @@ use std::time::Duration;
 use rcgen::DnType;
 use rustix::fs::{CWD, Mode, mkfifoat};
 
-use crate::join_builder::{Way, path};
+use crate::join_builder::{JoinBuilder, path};
 use crate::support::api::{Api, Reply, Route, Setup, TOKEN, jws};
-use crate::support::node::{BOOTSTRAP_CONF, CA, Join, Node};
+use crate::support::join::Join;
+use crate::support::node::{BOOTSTRAP_CONF, CA, Node};
 use crate::support::pki::{Authority, ServerIdentity};
 
 /// A token as an identity provider signs it, and the one that replaces it.
@@ -101,21 +102,21 @@ fn the_file_is_waited_for_and_read_anew_for_each_request() {
 #[test]
 fn a_token_may_come_from_a_pipe() {
     for source in ["-", "a pipe"] {
-        let way = Way::new();
-        let pipe = way.node.beside("pipe");
+        let builder = JoinBuilder::new();
+        let pipe = builder.node.beside("pipe");
         if source == "a pipe" {
             mkfifoat(CWD, &pipe, Mode::from_raw_mode(0o600)).expect("a pipe");
             let pipe = pipe.clone();
             std::thread::spawn(move || fs::write(pipe, TOKEN).expect("a reader"));
         }
-        let (endpoint, pin) = (way.api.endpoint(), way.api.authority.pin());
+        let (endpoint, pin) = (builder.api.endpoint(), builder.api.authority.pin());
         let from = if source == "-" { "-" } else { path(&pipe) };
-        let mut way =
-            way.with(&[&endpoint, "--discovery-token-ca-cert-hash", &pin, "--bearer-token-file", from]);
+        let mut builder =
+            builder.with(&[&endpoint, "--discovery-token-ca-cert-hash", &pin, "--bearer-token-file", from]);
         if source == "-" {
-            TOKEN.clone_into(&mut way.input);
+            TOKEN.clone_into(&mut builder.input);
         }
-        assert!(way.joins().contains("is from a pinned CA"), "{source}");
+        assert!(builder.joins().contains("is from a pinned CA"), "{source}");
     }
 }
 

@@ -1,12 +1,16 @@
-//! What the loopback tests and the demo share: certificates, an API server to talk to, and a runner for the program.
+//! What all tests of the program share: scratch directories, machines, a way to run the program with a time limit and a clean
+//! environment, and what every run is held to; certificates, an API server, name servers and proxies on loopback.
 #![allow(dead_code, unused_imports, missing_docs, reason = "each test program uses its own part of this")]
 
 pub mod api;
 pub mod dns;
 pub mod golden;
+pub mod join;
+pub mod locks;
 pub mod node;
 pub mod pki;
 pub mod ports;
+pub mod process;
 pub mod proxy;
 pub mod relay;
 pub mod repository;

@@ -1,19 +1,22 @@
-//! Runs the program with a time limit, and holds every run to what is true of all of them.
+//! Runs the program with a time limit and a clean environment, and holds every run to what is true of all of them.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::process::{PATIENCE, spawn, tether};
 pub use super::repository::program;
 use super::{golden, schema, scratch, wording};
 
-/// Far more than any run needs, on any machine.
+/// Far more than any run needs, on any machine, once nobody but itself keeps it waiting.
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// Outcomes of the report and their exit codes.
@@ -40,21 +43,36 @@ const OUTCOMES: [(&str, i32); 18] = [
 
 /// A run in progress.
 pub struct Running {
-    child: Child,
+    child: Killed,
     command: String,
     started: Instant,
-    stdout: JoinHandle<String>,
-    stderr: JoinHandle<String>,
+    stdout: Option<JoinHandle<String>>,
+    lines: Receiver<String>,
+    /// The lines so far.
+    said: String,
     directory: PathBuf,
     report: Option<PathBuf>,
     secrets: Vec<String>,
     golden: Option<golden::Run>,
 }
 
+/// A child that ends with this value.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // Both fail only when it has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A run that has ended.
 pub struct Finished {
     /// `None` when a signal ended it.
     pub code: Option<i32>,
+    /// The signal.
+    pub signal: Option<i32>,
     pub stdout: String,
     pub stderr: String,
     /// The report, when one was asked for and written.
@@ -72,7 +90,7 @@ const INHERITED: [&str; 5] = ["HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_prox
 pub fn start(args: &[OsString], directory: &Path, report: Option<PathBuf>, secrets: Vec<String>) -> Running {
     let mut command = command();
     command.args(args);
-    start_as(command, directory, report, secrets)
+    start_as(&command, directory, report, secrets)
 }
 
 /// The program without arguments, and without the proxies and the service manager of whoever runs the tests.
@@ -96,31 +114,66 @@ pub fn command_under(kernel_line: &Path) -> Command {
 }
 
 /// Runs a command that ends as the program does, whatever becomes of its output.
+///
+/// # Panics
+/// When it takes too long.
 pub fn output(command: &mut Command) -> Output {
-    let golden = golden::Run::begin(command);
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    if let Some(golden) = golden {
-        golden.end(output.status.code(), &String::from_utf8_lossy(&output.stderr), None);
+    let mut running = start_as(command, Path::new("/nonexistent"), None, Vec::new());
+    let status = running.wait().expect("it ends in time");
+    let (stdout, stderr) = running.rest();
+    if let Some(golden) = running.golden {
+        golden.end(status.code(), &stderr, None);
     }
-    output
+    Output { status, stdout: stdout.into_bytes(), stderr: stderr.into_bytes() }
+}
+
+/// The same of a command whose standard input, output and error are set.
+///
+/// # Panics
+/// When it takes too long.
+pub fn status(command: &mut Command) -> ExitStatus {
+    let golden = golden::Run::begin(command);
+    let mut child = Killed(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")));
+    let status = ended(&mut child).expect("it ends in time");
+    if let Some(golden) = golden {
+        golden.end(status.code(), "", None);
+    }
+    status
 }
 
 /// Starts a command that ends as the program does, as [`start`] does.
 pub fn start_as(
-    mut command: Command,
+    command: &Command,
     directory: &Path,
     report: Option<PathBuf>,
     secrets: Vec<String>,
 ) -> Running {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    start_with_input(command, None, directory, report, secrets)
+}
+
+/// The same with this text on standard input.
+pub fn start_with_input(
+    command: &Command,
+    input: Option<&str>,
+    directory: &Path,
+    report: Option<PathBuf>,
+    secrets: Vec<String>,
+) -> Running {
     let text = format!("{command:?}");
-    let golden = golden::Run::begin(&command);
+    let golden = golden::Run::begin(command);
+    let mut command = tether(command);
+    let stdin = input.map_or_else(Stdio::null, |_| Stdio::piped());
+    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     let started = Instant::now();
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("{text}: {error}"));
-    let stdout = drain(child.stdout.take().expect("a pipe"));
-    let stderr = drain(child.stderr.take().expect("a pipe"));
-    let directory = directory.to_owned();
-    Running { child, command: text, started, stdout, stderr, directory, report, secrets, golden }
+    let mut child = spawn(command);
+    if let (Some(mut pipe), Some(input)) = (child.stdin.take(), input) {
+        // A program that does not read closes its end early.
+        let _ = pipe.write_all(input.as_bytes());
+    }
+    let stdout = Some(drain(child.stdout.take().expect("a pipe")));
+    let lines = lines(child.stderr.take().expect("a pipe"));
+    let (child, said, directory) = (Killed(child), String::new(), directory.to_owned());
+    Running { child, command: text, started, stdout, lines, said, directory, report, secrets, golden }
 }
 
 fn drain(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
@@ -131,16 +184,82 @@ fn drain(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
     })
 }
 
+/// Each line with its end, as it comes.
+fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut pipe, mut line) = (BufReader::new(pipe), Vec::new());
+        while pipe.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+            let _ = sender.send(String::from_utf8_lossy(&line).into_owned());
+            line.clear();
+        }
+    });
+    lines
+}
+
+/// Waits for the end of a child. `None` where it had to be killed at the time limit.
+fn ended(child: &mut Killed) -> Option<ExitStatus> {
+    let end = Instant::now() + LIMIT;
+    while Instant::now() < end {
+        if let Some(status) = child.0.try_wait().expect("its status") {
+            return Some(status);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.0.kill().expect("a child to kill");
+    child.0.wait().expect("its status");
+    None
+}
+
 impl Running {
     /// Its process.
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.child.0.id()
     }
 
     /// Kills it at once, as a power cut would, and waits for its end.
     pub fn kill(mut self) {
-        self.child.kill().expect("a child to kill");
-        self.child.wait().expect("its status");
+        self.child.0.kill().expect("a child to kill");
+        self.child.0.wait().expect("its status");
+    }
+
+    /// Waits for a line on standard error that contains `text`.
+    ///
+    /// # Panics
+    /// When it does not come.
+    pub fn line_with(&mut self, text: &str) -> String {
+        loop {
+            let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
+                panic!("no line with {text:?} after:\n{}", self.said);
+            };
+            self.said.push_str(&line);
+            if line.contains(text) {
+                return line.trim_end().to_owned();
+            }
+        }
+    }
+
+    /// Waits for the hint that a person has to approve: the name of the request.
+    ///
+    /// # Panics
+    /// When it does not come.
+    pub fn pending_request(&mut self) -> String {
+        const COMMAND: &str = "kubectl certificate approve ";
+        let line = self.line_with(COMMAND);
+        let name = line.split_once(COMMAND).and_then(|(_, rest)| rest.split_whitespace().next());
+        let is_of_name = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+        name.expect("a name").trim_matches(|c| !is_of_name(c)).to_owned()
+    }
+
+    fn wait(&mut self) -> Option<ExitStatus> {
+        ended(&mut self.child)
+    }
+
+    /// All that it said, once it has ended.
+    fn rest(&mut self) -> (String, String) {
+        self.said.extend(self.lines.iter());
+        let stdout = self.stdout.take().and_then(|thread| thread.join().ok());
+        (stdout.expect("standard output"), std::mem::take(&mut self.said))
     }
 
     /// Waits for its end, and checks what must hold for every run.
@@ -148,24 +267,16 @@ impl Running {
     /// # Panics
     /// When it takes too long, says a secret, or its lines, report and exit code do not agree.
     pub fn finish(mut self) -> Finished {
-        let status = loop {
-            if let Some(status) = self.child.try_wait().expect("its status") {
-                break Some(status);
-            }
-            if self.started.elapsed() > LIMIT {
-                self.child.kill().expect("a child to kill");
-                self.child.wait().expect("its status");
-                break None;
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        };
+        let status = self.wait();
         let elapsed = self.started.elapsed();
         let report_text =
             self.report.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+        let (stdout, stderr) = self.rest();
         let finished = Finished {
             code: status.and_then(|status| status.code()),
-            stdout: self.stdout.join().expect("stdout"),
-            stderr: self.stderr.join().expect("stderr"),
+            signal: status.and_then(|status| status.signal()),
+            stdout,
+            stderr,
             report: serde_json::from_str(&report_text).ok(),
             elapsed,
             command: self.command,

@@ -1,13 +1,14 @@
 //! A directory of one test, removed when the test ends, and looks at the files under it.
 
-// By its path: test programs take this file without the others.
-#[path = "locks.rs"]
-pub mod locks;
-
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::locks;
+
+const PREFIX: &str = "nodestrap-test-";
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
@@ -15,10 +16,13 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// A new, empty directory.
+    /// A new, empty directory. The first call removes what killed test runs have left behind: what a `static` holds is
+    /// never dropped.
     pub fn new() -> Self {
+        static SWEEP: Once = Once::new();
+        SWEEP.call_once(sweep);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("nodestrap-test-{}-{number}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("{PREFIX}{}-{number}", std::process::id()));
         fs::create_dir(&path).expect("a new scratch directory");
         Self(path)
     }
@@ -27,11 +31,29 @@ impl Scratch {
     pub fn path(&self) -> &Path {
         &self.0
     }
+
+    /// The path of `name` in this directory, as text.
+    pub fn file(&self, name: &str) -> String {
+        format!("{}/{name}", self.0.display())
+    }
+}
+
+/// Removes the directories whose owner, by the process id in the name, no longer runs.
+fn sweep() {
+    for entry in fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            locks::forget(&entry.path());
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
         locks::forget(&self.0);
+        // A directory that stays is swept by the next run.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::scratch::locks;
+use super::locks;
 
 /// A mounted tmpfs, unmounted when dropped.
 pub struct Tmpfs(PathBuf);

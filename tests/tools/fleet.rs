@@ -5,6 +5,8 @@
 
 #[path = "../kubernetes/harness/mod.rs"]
 mod harness;
+#[path = "../support/mod.rs"]
+mod support;
 mod polling_client;
 mod protocol;
 
@@ -17,10 +19,9 @@ use std::{
 use harness::{
     cluster::{Cluster, Options},
     load::{Load, densest, histogram},
-    node::nodestrap,
-    process::tethered,
     token::Token,
 };
+use support::node::Node;
 
 const NODES: usize = 500;
 /// So many processes run at one time at most: what a small machine's memory holds. The next starts when one has ended.
@@ -106,20 +107,19 @@ fn joins(cluster: &Cluster, client: Client, nodes: usize) {
     assert_eq!(made.len(), nodes, "one request each");
 }
 
-fn command(client: Client, token: &Token, node: &harness::node::Node) -> Command {
+fn command(client: Client, token: &Token, node: &Node) -> Command {
     match client {
         Client::Polling => {
-            let mut command = tethered(env::current_exe().unwrap());
+            let mut command = Command::new(env::current_exe().unwrap());
             command.arg(polling_client::WORD).args([&token.arguments[0], &token.value, &node.name]);
             command
         }
         Client::Nodestrap | Client::Splayed(_) => {
-            let mut command = node.command(tethered(nodestrap()), &token.arguments);
-            command.arg("--with-client-cert");
-            if let Client::Splayed(seconds) = client {
-                command.args(["--splay", &format!("{seconds}s")]);
-            }
-            command
+            let splay = match client {
+                Client::Splayed(seconds) => format!("--splay {seconds}s"),
+                _ => String::new(),
+            };
+            node.join(token).with_cert().args(&splay).command()
         }
     }
 }

@@ -6,18 +6,18 @@ use std::{
     process::{self, Command},
 };
 
-use crate::{
-    harness::{
-        cluster::{Cluster, Options},
-        components::programs,
-        kubeadm,
-        kubelet::{self, Containerd},
-        node::{Node, nodestrap},
-        repository::root,
-        scratch::Scratch,
-        token::Token,
-    },
-    measure::{self, Taken},
+use crate::harness::{
+    cluster::{Cluster, Options},
+    components::programs,
+    kubeadm,
+    kubelet::{self, Containerd},
+    token::Token,
+};
+use crate::measure::{self, Taken};
+use crate::support::{
+    node::Node,
+    repository::{program, root},
+    scratch::Scratch,
 };
 
 const CURRENT: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
@@ -88,7 +88,7 @@ impl BenchSetup {
 
     /// The same by another endpoint. Without a report, which an image has in memory (`image/systemd`), not on this disk.
     pub fn nodestrap_by(&self, endpoint: &str, node: &Node) -> Command {
-        let mut command = Command::new(nodestrap());
+        let mut command = Command::new(program());
         command.args(["join", endpoint]).args(&self.token.arguments[1..]).arg("--with-client-cert");
         command.args(["--node-name", &node.name]).arg("--root").arg(node.root());
         command
@@ -152,12 +152,12 @@ impl BenchSetup {
 
 /// A node whose disk is that of an image with a kubelet in it.
 pub fn new_node(name: &str) -> Node {
-    prepared(Node::new(name))
+    prepared(Node::named(name))
 }
 
 fn prepared(node: Node) -> Node {
     for directory in IMAGE {
-        fs::create_dir_all(node.file(directory)).unwrap();
+        fs::create_dir_all(node.at(directory)).unwrap();
     }
     node
 }
@@ -166,7 +166,7 @@ fn prepared(node: Node) -> Node {
 pub fn executables() -> [Vec<PathBuf>; 5] {
     let tool = |name: &str| programs().join(name);
     let shell = ["curl", "jq", "openssl"].map(installed).into_iter().chain([tool("kubectl")]);
-    [vec![nodestrap()], vec![tool("kubeadm")], vec![tool("kubelet")], shell.collect(), vec![baseline()]]
+    [vec![program()], vec![tool("kubeadm")], vec![tool("kubelet")], shell.collect(), vec![baseline()]]
 }
 
 /// The baseline client, a program of tests/tools.

@@ -5,10 +5,8 @@ use std::{fs, process::Command};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{
-    bench_setup::{BenchSetup, new_node},
-    harness::{node::Node, process::run},
-};
+use crate::bench_setup::{BenchSetup, new_node};
+use crate::support::{node::Node, process::run};
 
 /// How a join works, apart from how long it takes.
 #[derive(Deserialize, Serialize)]

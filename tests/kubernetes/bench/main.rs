@@ -14,6 +14,8 @@ mod counts;
 mod figures;
 #[path = "../harness/mod.rs"]
 mod harness;
+#[path = "../../support/mod.rs"]
+mod support;
 mod measure;
 mod slow_link;
 mod table;
@@ -25,8 +27,12 @@ use serde_json::json;
 use bench_setup::{BenchSetup, executables, new_node};
 use counts::Facts;
 use figures::{Cold, Far, Figures, contenders};
-use harness::{components::version, node::nodestrap, process::run, wait_for};
+use harness::components::version;
 use slow_link::Link;
+use support::{
+    process::{run, wait_for},
+    repository::program,
+};
 
 const ROUNDS: usize = 30;
 /// Joins over each long way, and with nothing in the page cache.
@@ -88,7 +94,7 @@ fn cold(setup: &BenchSetup, turn: usize) -> Cold {
     let join = |name: &str, prepare: fn(&Path)| {
         let node = new_node(&format!("{name}-{turn}"));
         forget();
-        prepare(&nodestrap());
+        prepare(&program());
         setup.run(&setup.nodestrap(&node))
     };
     // The directories on the way to the executable are known in both, so that the difference is what is read of it.

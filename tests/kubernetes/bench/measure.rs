@@ -11,7 +11,7 @@ use std::{
 use nix::sys::resource::{UsageWho, getrusage};
 use serde::{Deserialize, Serialize};
 
-use crate::harness::process::tethered;
+use crate::support::process::tethered;
 
 /// The first argument that makes the benchmark's executable a measuring process.
 pub const WORD: &str = "measure";

@@ -14,11 +14,10 @@ use std::{
 
 use serde_json::Value;
 
-use super::{
-    components::{CONTROLLERS, etcd, programs, version},
-    process::{Daemon, run, tail, try_run},
+use super::components::{CONTROLLERS, etcd, programs, version};
+use crate::support::{
+    process::{Daemon, run, tail, try_run, wait_for},
     scratch::Scratch,
-    wait_for,
 };
 
 /// The group that kubeadm gives its tokens: their requests are approved by the controller.

@@ -6,8 +6,8 @@ use std::{
     sync::OnceLock,
 };
 
-use super::{
-    cluster::{Anonymous, Cluster},
+use super::cluster::{Anonymous, Cluster};
+use crate::support::{
     process::{run, tethered},
     repository::root,
     scratch::Scratch,

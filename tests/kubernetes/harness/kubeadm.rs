@@ -7,11 +7,9 @@ use serde_json::{Value, json};
 use super::{
     cluster::Cluster,
     kubelet::{Containerd, namespaced},
-    node::Node,
-    process::try_run,
-    scratch::Scratch,
     token::Token,
 };
+use crate::support::{node::Node, process::try_run, scratch::Scratch};
 
 /// The container runtime's socket that kubeadm is told of. Nobody listens there.
 pub const CRI_SOCKET: &str = "unix:///run/none.sock";
@@ -35,14 +33,14 @@ pub fn configured(cluster: &Cluster, node: &Node, token: &Token, registration: &
         "discovery": {"bootstrapToken": discovery}, "nodeRegistration": registration,
     });
     let mut command = phase(cluster, node);
-    fs::write(node.file("/etc/join.json"), config.to_string()).unwrap();
+    fs::write(node.at("/etc/join.json"), config.to_string()).unwrap();
     command.args(["--config", "/etc/join.json"]);
     command
 }
 
 fn phase(cluster: &Cluster, node: &Node) -> Command {
-    fs::create_dir_all(node.file("/etc")).unwrap();
-    fs::copy("/etc/hosts", node.file("/etc/hosts")).unwrap();
+    fs::create_dir_all(node.at("/etc")).unwrap();
+    fs::copy("/etc/hosts", node.at("/etc/hosts")).unwrap();
     let mut command = cluster.tool("kubeadm");
     command.args(["join", "phase", "kubelet-start"]).arg("--rootfs").arg(node.root());
     command

@@ -2,13 +2,11 @@
 
 use std::{fs, os::unix::net::UnixStream, path::Path, process::Command};
 
-use super::{
-    cluster::free_port,
-    components::programs,
+use super::{cluster::free_port, components::programs};
+use crate::support::{
     node::Node,
-    process::{Daemon, tethered},
+    process::{Daemon, tethered, wait_for},
     scratch::Scratch,
-    wait_for,
 };
 
 /// A container runtime with a socket, a root and a state of its own.
@@ -105,7 +103,7 @@ pub fn command(node: &Node, runtime: &Containerd, scratch: &Scratch, before: &[&
 /// the node's root are at their real places.
 pub fn namespaced(node: &Node, scratch: &Scratch) -> Command {
     for directory in ["/etc/kubernetes", "/var/lib/kubelet"] {
-        fs::create_dir_all(node.file(directory)).unwrap();
+        fs::create_dir_all(node.at(directory)).unwrap();
     }
     fs::create_dir(scratch.file("mount")).unwrap();
     let mut command = tethered("unshare");

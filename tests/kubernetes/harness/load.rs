@@ -10,9 +10,9 @@ use std::{
 
 use serde_json::Value;
 
-use super::{
+use crate::support::{
     node::Node,
-    process::{spawn, tail},
+    process::{spawn, tail, tether},
     scratch::Scratch,
     wording,
 };
@@ -46,9 +46,9 @@ impl Load {
     pub fn start(&mut self, count: usize, command: impl Fn(&Node) -> Command) {
         for _ in 0..count {
             let name = format!("{}-{}", self.name, self.members.len());
-            let (node, log) = (Node::new(&name), self.scratch.path().join(&name));
-            let mut command = command(&node);
+            let (node, log) = (Node::named(&name), self.scratch.path().join(&name));
             let said = File::create(&log).expect("a log");
+            let mut command = tether(&command(&node));
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
             let (child, started) = (spawn(command), Instant::now());
             self.members.push(Member { node, child, started, ended: None, log });

@@ -1,64 +1,34 @@
-//! A node-to-be: a scratch root, and `nodestrap join` run into it.
+//! What the cluster, the kubelet and kubeadm have to say of a node.
 
 use std::{
-    ffi::OsStr,
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use serde_json::Value;
 
-pub use super::repository::program as nodestrap;
-use super::{
-    cluster::Cluster,
-    process::{run, tethered},
-    running::{Outcome, Running},
-    scratch::Scratch,
-    token::Token,
-};
+use super::{cluster::Cluster, token::Token};
+use crate::support::{join::Target, node::Node, process::run};
 
-/// A node's name and its disk.
-pub struct Node {
-    pub name: String,
-    root: PathBuf,
-    // For the disk and the report of a node that is made here.
-    scratch: Scratch,
+/// What the command that kubeadm printed says, also where a test has changed it.
+impl Target for Token {
+    fn endpoint(&self) -> String {
+        self.arguments[0].clone()
+    }
+
+    fn token(&self) -> String {
+        self.arguments[2].clone()
+    }
+
+    fn pins(&self) -> Vec<String> {
+        vec![self.arguments[4].clone()]
+    }
 }
 
 impl Node {
-    /// A node with an empty disk.
-    pub fn new(name: &str) -> Self {
-        let scratch = Scratch::new();
-        let root = scratch.path().join("root");
-        fs::create_dir(&root).unwrap();
-        Self { name: name.into(), root, scratch }
-    }
-
-    /// A node whose disk is there.
-    pub fn on(name: &str, root: PathBuf) -> Self {
-        Self { name: name.into(), root, scratch: Scratch::new() }
-    }
-
-    /// The node's `/`.
-    pub fn root(&self) -> PathBuf {
-        self.root.clone()
-    }
-
-    /// A file of the node, by its absolute path there.
-    pub fn file(&self, path: &str) -> PathBuf {
-        self.root().join(path.trim_start_matches('/'))
-    }
-
-    /// A file's bytes.
-    pub fn read(&self, path: &str) -> String {
-        let file = self.file(path);
-        fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()))
-    }
-
     /// Every file and link below the root with its permissions, sorted, without the certificate's date in its name.
-    pub fn files(&self) -> Vec<String> {
+    pub fn listing(&self) -> Vec<String> {
         let root = self.root();
         let mut files = Vec::new();
         let mut pending = vec![root.clone()];
@@ -81,40 +51,15 @@ impl Node {
 
     /// `/var/lib/kubelet/pki/kubelet-client-current.pem` with its link followed inside the root.
     pub fn identity_file(&self) -> PathBuf {
-        let link = self.file("/var/lib/kubelet/pki/kubelet-client-current.pem");
+        let link = self.at("/var/lib/kubelet/pki/kubelet-client-current.pem");
         let target = fs::read_link(&link).unwrap_or_else(|e| panic!("{}: {e}", link.display()));
         link.with_file_name(target.file_name().unwrap())
-    }
-
-    /// What `nodestrap ARGUMENTS --node-name NAME --root ROOT --report FILE` is run as.
-    pub fn command<S: AsRef<OsStr>>(&self, mut command: Command, arguments: &[S]) -> Command {
-        command.arg("join").args(arguments).args(["--node-name", &self.name]).arg("--root").arg(self.root());
-        command.arg("--report").arg(self.report());
-        command
-    }
-
-    /// Runs `nodestrap join` with the token's join line, the client certificate and `extra` flags, to its end.
-    pub fn join(&self, token: &Token, extra: &[&str]) -> Outcome {
-        self.start(token, extra).finish()
-    }
-
-    /// Starts what [`join`](Self::join) runs.
-    pub fn start(&self, token: &Token, extra: &[&str]) -> Running {
-        let mut arguments: Vec<&str> = token.arguments.iter().map(String::as_str).collect();
-        arguments.push("--with-client-cert");
-        arguments.extend(extra);
-        self.start_as(tethered(nodestrap()), &arguments)
-    }
-
-    /// Starts `program`, with exactly these arguments between `join` and this node's own.
-    pub fn start_as<S: AsRef<OsStr>>(&self, program: Command, arguments: &[S]) -> Running {
-        Running::start(self.command(program, arguments), self.report())
     }
 
     /// Asserts that the node is what a join promises: the files, nothing beside them, and an identity that the API
     /// server takes for this node.
     pub fn assert_joined(&self, cluster: &Cluster) {
-        assert_eq!(self.files(), JOINED, "the files of {}", self.name);
+        assert_eq!(self.listing(), JOINED, "the files of {}", self.name);
         self.assert_known(cluster);
     }
 
@@ -123,7 +68,7 @@ impl Node {
         let mut files = JOINED.map(str::to_owned).to_vec();
         files.push("/var/lib/kubelet/kubeadm-flags.env 644".to_owned());
         files.sort();
-        assert_eq!(self.files(), files, "the files of {}", self.name);
+        assert_eq!(self.listing(), files, "the files of {}", self.name);
         self.assert_known(cluster);
     }
 
@@ -149,14 +94,9 @@ impl Node {
         let identity = self.identity_file();
         let mut command = cluster.tool("kubectl");
         command.env("KUBECONFIG", "/dev/null").arg(format!("--server=https://{}", cluster.address()));
-        command.arg(format!("--certificate-authority={}", self.file(ca).display()));
+        command.arg(format!("--certificate-authority={}", self.at(ca).display()));
         command.arg(format!("--client-certificate={}", identity.display()));
         run(command.arg(format!("--client-key={}", identity.display())).args(args))
-    }
-
-    /// Where its report goes.
-    pub(super) fn report(&self) -> PathBuf {
-        self.scratch.path().join("report.json")
     }
 }
 

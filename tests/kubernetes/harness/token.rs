@@ -2,11 +2,8 @@
 
 use std::{fs, process::Command, time::Duration};
 
-use super::{
-    cluster::{AUTOMATIC, Cluster},
-    process::run,
-    wait_for,
-};
+use super::cluster::{AUTOMATIC, Cluster};
+use crate::support::process::{run, wait_for};
 
 /// The user and the group of the token in `--token-auth-file`, by the names in Kubernetes' first page on the matter.
 pub const STATIC_USER: [&str; 2] = ["kubelet-bootstrap", "system:kubelet-bootstrap"];

@@ -18,10 +18,12 @@ use super::{create, kubectl_with, start};
 use crate::harness::{
     cluster::{AUTOMATIC, Cluster},
     components::programs,
-    node::{Node, pem_blocks},
-    process::run,
+    node::pem_blocks,
+};
+use crate::support::{
+    node::Node,
+    process::{run, wait_for},
     scratch::Scratch,
-    wait_for,
 };
 
 /// The guide's FULL_HOST_NAME.
@@ -33,7 +35,7 @@ const NAME: &str = "worker-1.my-first-cluster.example.com";
 fn a_bootstrap_by_hand_and_ours_come_to_the_same() {
     let cluster = crate::shared();
     let token = token_secret(&cluster, "fjt9ex", "lwzqgdlvoxtqk4yw");
-    let theirs = Node::new(NAME);
+    let theirs = Node::named(NAME);
     step(&cluster, &theirs, &token, PREPARE);
     step(&cluster, &theirs, &token, &REQUEST.replace("KIND", "client").replace("SIGNER", CLIENT_SIGNER));
     let request = "worker-1-kubelet-client";
@@ -41,10 +43,10 @@ fn a_bootstrap_by_hand_and_ours_come_to_the_same() {
     issued(&cluster, &token, request);
     step(&cluster, &theirs, &token, RETRIEVE);
 
-    let ours = Node::new(NAME);
+    let ours = Node::named(NAME);
     step(&cluster, &ours, &token, PREPARE);
-    let file = ours.file("/etc/kubernetes/bootstrap-kubelet.conf").display().to_string();
-    start(&ours, &["--bootstrap-kubeconfig", &file]).finish().assert(0, "joined");
+    let file = ours.at("/etc/kubernetes/bootstrap-kubelet.conf").display().to_string();
+    start(&ours, &["--bootstrap-kubeconfig", &file]).finish().expect("joined");
     ours.assert_joined(&cluster);
     let facts = |node: &Node| {
         let mut command = Command::new("openssl");
@@ -57,10 +59,10 @@ fn a_bootstrap_by_hand_and_ours_come_to_the_same() {
 
     // By hand there is no kubelet.conf, which is what the kubelet itself would add.
     let by_hand = theirs.identity_file();
-    let file = theirs.file("/etc/kubernetes/bootstrap-kubelet.conf").display().to_string();
-    start(&theirs, &["--bootstrap-kubeconfig", &file]).finish().assert(0, "joined");
+    let file = theirs.at("/etc/kubernetes/bootstrap-kubelet.conf").display().to_string();
+    start(&theirs, &["--bootstrap-kubeconfig", &file]).finish().expect("joined");
     theirs.kubectl(&cluster, &["auth", "whoami"]);
-    assert!(theirs.file("/etc/kubernetes/kubelet.conf").exists() && by_hand.exists());
+    assert!(theirs.at("/etc/kubernetes/kubelet.conf").exists() && by_hand.exists());
 }
 
 /// Step 4: the API server takes a node's serving request from a token, with whatever hosts it names.
@@ -68,7 +70,7 @@ fn a_bootstrap_by_hand_and_ours_come_to_the_same() {
 fn a_token_may_request_the_serving_certificate() {
     let cluster = crate::shared();
     let token = token_secret(&cluster, "serv3d", "lwzqgdlvoxtqk4yx");
-    let node = Node::new(NAME);
+    let node = Node::named(NAME);
     step(&cluster, &node, &token, PREPARE);
     step(&cluster, &node, &token, &REQUEST.replace("KIND", "server").replace("SIGNER", SERVING_SIGNER));
     let request = "worker-1-kubelet-server";
@@ -88,7 +90,7 @@ fn a_token_may_request_the_serving_certificate() {
 fn a_join_by_kubeadms_configuration() {
     let cluster = crate::shared();
     let token = cluster.token();
-    let node = Node::new("worker-2.my-first-cluster.example.com");
+    let node = Node::named("worker-2.my-first-cluster.example.com");
     let scratch = Scratch::new();
     let config = CONFIG
         .replace("ENDPOINT", &token.arguments[0])
@@ -96,7 +98,7 @@ fn a_join_by_kubeadms_configuration() {
         .replace("PIN", &token.pin)
         .replace("NAME", &node.name);
     fs::write(scratch.file("kubeadm.yaml"), config).unwrap();
-    start(&node, &["--strict", "--config", &scratch.file("kubeadm.yaml")]).finish().assert(0, "joined");
+    start(&node, &["--strict", "--config", &scratch.file("kubeadm.yaml")]).finish().expect("joined");
     node.assert_joined_with_flags(&cluster);
 }
 

@@ -18,10 +18,9 @@ use std::fs;
 use super::{FILING, FIRST, assert_kubelets_request, bind, bootstrap_kubeconfig, start};
 use crate::harness::{
     cluster::{Cluster, Options},
-    node::Node,
-    scratch::Scratch,
     token::STATIC_USER,
 };
+use crate::support::{node::Node, scratch::Scratch};
 
 /// A cluster as the page leaves it, without approval: an opaque token and nothing of kubeadm's.
 fn cluster() -> Cluster {
@@ -43,7 +42,7 @@ fn cluster() -> Cluster {
 fn the_first_page_with_approval_by_an_administrator() {
     let cluster = cluster();
     let [user, group] = STATIC_USER;
-    let (node, scratch) = (Node::new("first-page-by-hand"), Scratch::new());
+    let (node, scratch) = (Node::named("first-page-by-hand"), Scratch::new());
     let secret = scratch.file("token");
     fs::write(&secret, cluster.static_token()).unwrap();
     let server = format!("https://{}", cluster.address());
@@ -51,7 +50,7 @@ fn the_first_page_with_approval_by_an_administrator() {
     let ways = ["--server", &server, "--certificate-authority", &ca, "--bearer-token-file", &secret];
 
     let refused = start(&node, &ways).finish();
-    refused.assert(6, "refused");
+    refused.expect("refused");
     assert!(!refused.stderr.contains(&cluster.static_token()));
     bind(&cluster, "kubelet-bootstrap", FILING, group);
 
@@ -61,7 +60,7 @@ fn the_first_page_with_approval_by_an_administrator() {
     assert!(cluster.kubectl(&["describe", "csr", &name]).contains(user));
     assert_kubelets_request(&cluster, &name, user);
     cluster.kubectl(&["certificate", "approve", &name]);
-    running.finish().assert(0, "joined");
+    running.finish().expect("joined");
     node.assert_joined(&cluster);
 }
 
@@ -71,8 +70,8 @@ fn the_first_pages_source_with_approval_of_the_group() {
     let [_, group] = STATIC_USER;
     bind(&cluster, "kubelet-bootstrap", FILING, group);
     bind(&cluster, "kubelet-bootstrap-approved", FIRST, group);
-    let (node, scratch) = (Node::new("first-page-automatic"), Scratch::new());
+    let (node, scratch) = (Node::named("first-page-automatic"), Scratch::new());
     let file = bootstrap_kubeconfig(&cluster, &scratch, &cluster.static_token());
-    start(&node, &["--bootstrap-kubeconfig", &file]).finish().assert(0, "joined");
+    start(&node, &["--bootstrap-kubeconfig", &file]).finish().expect("joined");
     node.assert_joined(&cluster);
 }

@@ -3,17 +3,16 @@
 use std::process::Command;
 
 use super::{FILING, FIRST, RENEWAL, bind, bootstrap_kubeconfig, create, set_cluster, start};
-use crate::{
-    harness::{
-        cluster::{Cluster, Options},
-        kubelet::Containerd,
-        node::Node,
-        process::run,
-        scratch::Scratch,
-        token::Token,
-        wait_for,
-    },
-    kubelet_check,
+use crate::harness::{
+    cluster::{Cluster, Options},
+    kubelet::Containerd,
+    token::Token,
+};
+use crate::kubelet_check;
+use crate::support::{
+    node::Node,
+    process::{run, wait_for},
+    scratch::Scratch,
 };
 
 /// Its steps:
@@ -43,13 +42,13 @@ fn a_cluster_made_by_hand_is_joined_both_ways() {
     let token = Token { arguments, value, pin };
     wait_for("the signature", || cluster.is_signed_for(&token).then_some(()));
 
-    let found = Node::new("found-by-cluster-info");
-    found.join(&token, &[]).assert(0, "joined");
+    let found = Node::named("found-by-cluster-info");
+    found.join(&token).with_cert().run().expect("joined");
     found.assert_joined(&cluster);
 
     let file = bootstrap_kubeconfig(&cluster, &scratch, &token.value);
-    let given = Node::new("given-a-kubeconfig");
-    start(&given, &["--bootstrap-kubeconfig", &file]).finish().assert(0, "joined");
+    let given = Node::named("given-a-kubeconfig");
+    start(&given, &["--bootstrap-kubeconfig", &file]).finish().expect("joined");
     given.assert_joined(&cluster);
     let runtime = Containerd::start();
     let _kubelet = kubelet_check::registers(&cluster, &given, &runtime);

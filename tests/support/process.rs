@@ -7,7 +7,26 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{LazyLock, Mutex, mpsc},
     thread,
+    time::{Duration, Instant},
 };
+
+/// Longest wait for anything that a healthy machine does in seconds; no verdict hangs on its exact value.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Asks `probe` until it has an answer.
+///
+/// # Panics
+/// When [`PATIENCE`] runs out; it names `what`.
+pub fn wait_for<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = probe() {
+            return answer;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
 
 /// A command that the kernel kills when the test binary ends, however it ends: `setpriv` asks for that and then
 /// becomes `program`, so that the child's process id is the program's. Start it with [`spawn`].
@@ -15,6 +34,22 @@ pub fn tethered(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     command
+}
+
+/// The same for a command that has arguments and an environment.
+pub fn tether(command: &Command) -> Command {
+    let mut whole = tethered(command.get_program());
+    whole.args(command.get_args());
+    for (variable, value) in command.get_envs() {
+        match value {
+            Some(value) => whole.env(variable, value),
+            None => whole.env_remove(variable),
+        };
+    }
+    if let Some(directory) = command.get_current_dir() {
+        whole.current_dir(directory);
+    }
+    whole
 }
 
 type Order = (Command, mpsc::Sender<std::io::Result<Child>>);
