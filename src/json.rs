@@ -184,6 +184,8 @@ pub fn quoted(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => quoted.extend(['\\', c]),
+            // Short: a text can have a million of them.
+            '\n' => quoted.push_str("\\n"),
             // Not all of them need it in JSON: YAML takes some for line breaks, and Go's reader refuses others.
             '\0'..' ' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' => {
                 let _ = write!(quoted, "\\u{:04x}", u32::from(c));

@@ -65,16 +65,24 @@ fn with_line(text: &str, key: &str, value: &str) -> String {
     let line = [key, ": ", value].concat();
     // A carriage return alone ends a line, too (YAML 1.2, section 5.4).
     let text = text.strip_suffix('\r').unwrap_or(text);
-    let mut lines: Vec<&str> = text.lines().flat_map(|line| line.split('\r')).collect();
-    if let Some(old) = lines.iter_mut().find(|line| top_level_key(line) == Some(key)) {
-        *old = &line;
-    } else {
-        let later = lines.iter().position(|line| top_level_key(line).is_some_and(|found| found > key));
-        lines.insert(later.unwrap_or(lines.len()), &line);
+    // One after the other: a list of them would take 16 times the memory of a text of blank lines.
+    let lines = || text.lines().flat_map(|line| line.split('\r'));
+    let old = lines().position(|line| top_level_key(line) == Some(key));
+    let later = || lines().position(|line| top_level_key(line).is_some_and(|found| found > key));
+    let place = old.or_else(later);
+    let mut made = String::with_capacity(text.len() + line.len() + 2);
+    for (at, other) in lines().enumerate() {
+        if place == Some(at) {
+            made.extend([&line, "\n"]);
+        }
+        if old != Some(at) {
+            made.extend([other, "\n"]);
+        }
     }
-    let mut text = lines.join("\n");
-    text.push('\n');
-    text
+    if place.is_none() {
+        made.extend([&line, "\n"]);
+    }
+    made
 }
 
 fn top_level_key(line: &str) -> Option<&str> {

@@ -128,7 +128,14 @@ const FILES: [Told; 11] = [
 /// Answers after trust: the question, and the answer made of the honest one.
 type Answer = (&'static str, Route, Expect, fn() -> Vec<u8>);
 
-const TRUSTED: [Answer; 5] = [
+/// The ConfigMap of a configuration for kubelets that is filled up with a part.
+fn kubelet_config(begin: &str, part: &str) -> Vec<u8> {
+    let head = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n";
+    let text = [head, begin, &filled(part, FILE)].concat();
+    json!({"data": {"kubelet": text}}).to_string().into_bytes()
+}
+
+const TRUSTED: [Answer; 10] = [
     ("a Node of conditions", Route::Node, JOINED, || {
         let node = json!({"kind": "Node", "status": {"conditions": "@"}}).to_string();
         node.replace("\"@\"", &format!("[{}{{}}]", filled("{},", ANSWER))).into_bytes()
@@ -140,6 +147,13 @@ const TRUSTED: [Answer; 5] = [
         let text = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n";
         within(&json!({"data": {"kubelet": text}}), "data", &filled("\"\":\"\",", ANSWER))
     }),
+    ("a configuration for kubelets of blank lines", Route::KubeletConfig, JOINED, || {
+        kubelet_config("", "\n")
+    }),
+    ("one of blank lines in a literal", Route::KubeletConfig, JOINED, || kubelet_config("a: |\n", "\n")),
+    ("one of comments", Route::KubeletConfig, JOINED, || kubelet_config("", "#\n")),
+    ("one of lines in a literal", Route::KubeletConfig, JOINED, || kubelet_config("a: |\n", " x\n")),
+    ("one of carriage returns", Route::KubeletConfig, JOINED, || kubelet_config("", "\r\n")),
     ("a list of requests without end", Route::List, NO_LIST, || {
         let item = "{\"metadata\":{}},";
         format!("{{\"metadata\":{{}},\"items\":[{}null]}}", filled(item, ANSWER)).into_bytes()
