@@ -1,4 +1,4 @@
-//! The commands beside `join`, for whoever prepares it: they ask nobody and write nothing but their output.
+//! The commands beside `join`, which prepare it: they make no request and write nothing but their output.
 
 mod check;
 

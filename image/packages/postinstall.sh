@@ -1,6 +1,6 @@
 #!/bin/sh
 set -e
-# The unit is enabled by whoever makes the image: a machine on which the package happens to be installed joins nothing. Where
+# The maker of the image enables the unit: a machine on which the package happens to be installed joins nothing. Where
 # packages are installed by rpm, an image's own preset may enable it, and none disables what is enabled; $1 is the number of
 # versions that are installed then.
 if [ "${1-}" = 1 ] && command -v systemctl >/dev/null; then
