@@ -63,6 +63,7 @@ impl Invocation {
             reader.note(missing);
         }
         let settings = &mut self.settings;
+        settings.no_effect.extend(self.variables.unknown.iter().chain(&sources.unknown).cloned());
         sources.read(&self.variables, settings, &mut reader)?;
         if let Some(file) = settings.value(Flag::Config).map(str::to_owned)
             && let Some(text) = reader.text(&settings.label(Flag::Config), &file)?

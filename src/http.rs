@@ -41,6 +41,7 @@ pub use watch::{Watch, WatchEvent};
 use crate::clock::{Clock, shuffle};
 use crate::error::{Error, ErrorKind, Result, Retry, Step};
 use client::Client;
+use client_auth::Credential;
 use tls::ServerCertificate;
 
 /// The surroundings that are passed in: the clock, the network and the proxies on it.
@@ -224,11 +225,11 @@ impl Verified {
     ) -> Result<Response> {
         let method = if body.is_some() { Method::POST } else { Method::GET };
         let authorization = bearer.map(Bearer::header).transpose()?;
-        let has_jwt = client_auth::has_jwt(authorization.as_ref());
+        let credential = Credential::of(authorization.as_ref());
         self.0
             .send(method, path, authorization, body, timeout)
             .and_then(|answer| self.0.read(answer))
-            .map(|response| response.with_jwt(has_jwt))
+            .map(|response| response.with_credential(credential))
             .map_err(|e| self.0.failure(step, &e))
     }
 
@@ -244,14 +245,14 @@ impl Verified {
         timeout: Duration,
     ) -> Result<std::result::Result<Watch, Response>> {
         let authorization = bearer.map(Bearer::header).transpose()?;
-        let has_jwt = client_auth::has_jwt(authorization.as_ref());
+        let credential = Credential::of(authorization.as_ref());
         let response = (self.0.send(Method::GET, path, authorization, None, timeout))
             .map_err(|e| self.0.failure(step, &e))?;
         if response.status() == 200 {
             return Ok(Ok(Watch::new(response.into_body(), self.0.peer.clone())));
         }
         let response = self.0.read(response).map_err(|e| self.0.failure(step, &e))?;
-        Ok(Err(response.with_jwt(has_jwt)))
+        Ok(Err(response.with_credential(credential)))
     }
 }
 

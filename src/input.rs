@@ -112,7 +112,7 @@ impl Reader {
     pub(crate) fn read(&mut self, setting: &str, name: &str, path: &Path) -> Result<Option<Secret<String>>> {
         let text = self.text_or_nothing(setting, name, path)?;
         if text.as_ref().is_some_and(|text| text.expose().trim().is_empty()) {
-            return Ok(self.lacks(format!("{} is empty", read_from(setting, name)), None));
+            return Ok(self.lacks(format!("{} is empty", read_from(setting, name)), Some("write it again")));
         }
         Ok(text)
     }
@@ -146,7 +146,9 @@ impl Reader {
                 return Ok(self.lacks(what, Some("write to it and close it")));
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                return Ok(self.lacks(format!("{who}: not found"), None));
+                return Ok(
+                    self.lacks(format!("{who}: not found"), Some("create the file, or correct its path"))
+                );
             }
             Err(e) => {
                 let cause = Some(e.to_string());
@@ -213,7 +215,7 @@ fn shown(setting: &str, name: &str) -> String {
     match name {
         STANDARD_INPUT => format!("{setting}: standard input"),
         _ if name.starts_with('/') => format!("{setting}: {name}"),
-        _ => format!("{setting}: the given file"),
+        _ => format!("{setting}: the given file (not shown: it may be a secret)"),
     }
 }
 

@@ -56,8 +56,8 @@ pub const WATCH_TICK: Duration = Duration::from_secs(2);
 /// After this long without a byte the connection counts as dead. Bookmarks come about once a minute
 /// (`k8s.io/apiserver/pkg/storage/cacher`, `bookmarkFrequency`).
 pub const WATCH_SILENCE: Duration = Duration::from_secs(90);
-/// Tokens that an error names because they have a signature: as many as a reader compares.
-pub const SHOWN_TOKENS: usize = 4;
+/// Names from outside that one message lists: as many as a reader compares.
+pub const SHOWN_NAMES: usize = 4;
 /// How many keys one run may use up on requests that were denied, failed or expired before it came.
 pub const KEYS_PER_RUN: u32 = 3;
 

@@ -231,8 +231,9 @@ impl SignedCluster {
         }
         let (route, missing) = (peer.route(), missing.join(" or "));
         let what = format!("the certificate of {route} is not from a pinned CA, but from {missing}");
-        Err(Error::new(Step::Trust, ErrorKind::NotTrusted, what)
-            .with_help("if that CA is the cluster's, pin its key too"))
+        Err(Error::new(Step::Trust, ErrorKind::NotTrusted, what).with_help(
+            "if that CA is the cluster's, pin its key too; compare it with the control plane's ca.crt first",
+        ))
     }
 
     /// Accepts content that no server of the cluster has delivered, so that nobody vouches for what is not pinned.

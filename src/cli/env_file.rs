@@ -1,7 +1,10 @@
 //! A file of variables as systemd's `EnvironmentFile=` reads it (`src/basic/env-file.c` of version 254 and later): what
 //! nodestrap.service has from /etc/default/nodestrap, for starts without systemd.
 
+use super::flags::Flag;
 use super::words::{self, Rules};
+use crate::limits;
+use crate::sanitize::sanitize;
 use crate::secret::Secret;
 
 /// The variables that mean something to this program, beside those of systemd's own.
@@ -16,9 +19,27 @@ const NAMES: [&str; 8] = [
     "no_proxy",
 ];
 
+/// Begins the names of this program's own variables.
+const PREFIX: &str = "NODESTRAP_";
+
 /// The last value of each of [`NAMES`] in a file, which may be secret.
 #[derive(Default)]
-pub(super) struct Variables([Option<Secret<String>>; NAMES.len()]);
+pub(super) struct Variables {
+    values: [Option<Secret<String>>; NAMES.len()],
+    /// The names of others that begin as this program's own do.
+    pub(super) unknown: Vec<String>,
+}
+
+/// Whether a variable of this name in a file of this program's own is for it, and not known to it.
+fn is_unknown(name: &str) -> bool {
+    name.starts_with(PREFIX) && !NAMES.contains(&name)
+}
+
+/// Whether a variable of the environment, where names like these may have other meanings, is named for a flag.
+pub(super) fn is_for_flag(name: &str) -> bool {
+    let flag = name.strip_prefix(PREFIX).unwrap_or_default().to_ascii_lowercase().replace('_', "-");
+    is_unknown(name) && Flag::named(&flag).is_some()
+}
 
 /// Without the values.
 impl std::fmt::Debug for Variables {
@@ -43,8 +64,11 @@ impl Variables {
                 None => rest = &rest[line.len()..],
                 Some((name, _)) => {
                     let (value, after) = value(&rest[name.len() + 1..]);
-                    if let Some(at) = NAMES.iter().position(|own| *own == name.trim_end_matches(BLANKS)) {
-                        variables.0[at] = Some(Secret::new(value));
+                    let name = name.trim_end_matches(BLANKS);
+                    if let Some(at) = NAMES.iter().position(|own| *own == name) {
+                        variables.values[at] = Some(Secret::new(value));
+                    } else if is_unknown(name) && variables.unknown.len() < limits::SHOWN_NAMES {
+                        variables.unknown.push(sanitize(name));
                     }
                     rest = after;
                 }
@@ -55,7 +79,7 @@ impl Variables {
     /// The value of one of [`NAMES`].
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let at = NAMES.iter().position(|own| *own == name)?;
-        self.0[at].as_ref().map(|value| value.expose().as_str())
+        self.values[at].as_ref().map(|value| value.expose().as_str())
     }
 
     /// The words that `$NODESTRAP_ARGS` is in the unit's command line.
@@ -161,6 +185,16 @@ mod tests {
             let text = text.replace('A', "NO_PROXY");
             assert_eq!(Variables::parse(&text).get("NO_PROXY"), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn names_that_seem_to_be_for_this_program_are_noted() {
+        let known = "NODESTRAP_ARGS=x\nNODESTRAP_TOKEN=\nOTHER=y\n#NODESTRAP_NO=1\nMY_NODESTRAP_X=1\n";
+        assert!(Variables::parse(known).unknown.is_empty());
+        let more = "NODESTRAP_TOKENN=secret\nNODESTRAP_ROOT=/\n";
+        assert_eq!(Variables::parse(&[known, more].concat()).unknown, ["NODESTRAP_TOKENN", "NODESTRAP_ROOT"]);
+        let many = "NODESTRAP_X=1\n".repeat(100_000);
+        assert_eq!(Variables::parse(&many).unknown.len(), limits::SHOWN_NAMES);
     }
 
     #[test]

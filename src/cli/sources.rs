@@ -9,7 +9,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::env_file::Variables;
+use super::env_file::{self, Variables};
 use super::flags::Flag;
 use super::settings::{Form, Origin, Settings};
 use super::{args, join_configuration};
@@ -17,6 +17,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::disk;
 use crate::error::{Result, usage};
 use crate::input::Reader;
+use crate::sanitize::sanitize;
 use crate::secret::Secret;
 
 /// The kernel's command line (proc(5)).
@@ -39,6 +40,8 @@ pub struct SettingSources {
     pub config: Option<Secret<String>>,
     /// The first of these sources that is not text: what it says must not be passed over.
     pub unreadable: Option<&'static str>,
+    /// The names of variables that are named for flags, and are not read.
+    pub unknown: Vec<String>,
 }
 
 /// Nothing around it, but for the time.
@@ -53,6 +56,7 @@ impl Default for SettingSources {
             join,
             config,
             unreadable: None,
+            unknown: Vec::new(),
         }
     }
 }
@@ -79,7 +83,9 @@ impl SettingSources {
         if is_ours && line.is_err() {
             unreadable = Some("the kernel command line");
         }
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         Self {
+            unknown: names.filter(|name| env_file::is_for_flag(name)).map(|name| sanitize(&name)).collect(),
             clock,
             credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             kernel_command_line: line.ok().map(Secret::new),
@@ -134,6 +140,9 @@ impl SettingSources {
                         usage("nodestrap.config on the kernel command line is not base64-encoded text")
                     })?;
                     config = Some(Secret::new(text));
+                }
+                _ if name.starts_with("nodestrap.") => {
+                    settings.no_effect.push(format!("{} on the kernel command line", sanitize(name)));
                 }
                 _ => {}
             }

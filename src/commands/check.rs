@@ -40,6 +40,8 @@ const KEYS: [&str; 2] = [PKI, "/etc/kubernetes/pki/etcd"];
 const PODS: &str = "/var/lib/kubelet/pods";
 /// machine-id(5).
 const MACHINE_ID: &str = "/etc/machine-id";
+/// Where the unit reads its arguments.
+const ARGUMENTS: [&str; 2] = ["/etc/default/nodestrap", "/etc/sysconfig/nodestrap"];
 /// Where a kubelet's configuration is in images without kubeadm.
 const CONFIGURATION: &str = "/etc/kubernetes/kubelet.yaml";
 
@@ -106,7 +108,8 @@ impl Image<'_> {
     fn unreadable<T: Default>(&mut self, path: &str, looked: std::io::Result<T>) -> T {
         looked.unwrap_or_else(|e| {
             let message = format!("cannot be read ({})", sanitize(&e.to_string()));
-            self.error(path, &message, "repair or remove it");
+            let is_denied = e.kind() == io::ErrorKind::PermissionDenied;
+            self.error(path, &message, if is_denied { "run check as root" } else { "repair or remove it" });
             T::default()
         })
     }
@@ -222,8 +225,9 @@ impl Image<'_> {
                     for name in self.unreadable(&path, names).iter().rev() {
                         match name.to_str().map(|name| self::path(&path, name)) {
                             // Volumes of pods are nobody's image.
-                            Some(path) if depth > 0 && path != PODS => rest.push((path, depth - 1)),
-                            Some(_) => {}
+                            Some(path) if path == PODS => {}
+                            Some(path) if depth > 0 => rest.push((path, depth - 1)),
+                            Some(path) => self.find_unread(location, &path),
                             None => self.find_unread(location, &self::path(&path, &name.to_string_lossy())),
                         }
                     }
@@ -240,7 +244,7 @@ impl Image<'_> {
     /// What cannot be read may hold anything, unless it lies where much else does.
     fn find_unread(&mut self, location: Location, path: &str) {
         if location != Location::Boot {
-            self.error(path, "cannot be read", REMOVE);
+            self.error(path, "cannot be checked: not a file, not UTF-8 or too deep", REMOVE);
         }
     }
 
@@ -280,7 +284,19 @@ impl Image<'_> {
         }
     }
 
+    /// Whether the unit's own arguments ask for the cluster's kubelet configuration.
+    fn fetches_configuration(&mut self) -> bool {
+        ARGUMENTS.into_iter().any(|file| {
+            let text = self.text(file).unwrap_or_default();
+            let mut lines = text.expose().lines().filter(|line| !line.starts_with(['#', ';']));
+            lines.any(|line| line.contains("--with-kubelet-config"))
+        })
+    }
+
     fn configuration(&mut self, has_kubeadm: bool) {
+        if self.fetches_configuration() {
+            return; // a join writes it
+        }
         let kubeadms = path(KUBELET, CONFIG);
         let found = [&kubeadms, CONFIGURATION].into_iter().find_map(|path| Some((path, self.text(path)?)));
         let Some((file, text)) = found else {
@@ -317,10 +333,11 @@ impl Image<'_> {
 }
 
 /// Whether a file is a list of static tokens or passwords (`--token-auth-file`), or holds the keys of
-/// `--encryption-provider-config`: they have no shape of their own.
+/// `--encryption-provider-config` or the Secret of a bootstrap token: they have no shape of their own.
 fn is_of_api_server(path: &str, text: &str) -> bool {
     path.rsplit('.').next() == Some("csv") && text.contains(',')
         || text.contains("EncryptionConfig") && text.contains("keys")
+        || text.contains("bootstrap.kubernetes.io/token") && text.contains("token-secret")
 }
 
 /// Whether a file is, or holds in base64, what gzip has made (RFC 1952, section 2.3.1), as seeds may. Boot loaders and

@@ -29,13 +29,25 @@ pub(super) fn discovery_method(
     reader: &mut Reader,
 ) -> Result<(Option<CaBundle>, Option<Method>)> {
     let Some(flag) = method_flag(settings)? else {
-        return Ok((None, reader.lacks("API server address not set", Some("set HOST:PORT"))));
+        return Ok((
+            None,
+            reader.lacks(
+                "API server address not set",
+                Some("set HOST:PORT, --config, or a join command: credential nodestrap.join, NODESTRAP_JOIN"),
+            ),
+        ));
     };
     let value = settings.value(flag).unwrap_or_default();
     let is_url = matches!(flag, Flag::ClusterInfo | Flag::DiscoveryFile) && value.contains("://");
     if settings.value(Flag::DiscoveryCa).is_some() && !is_url {
         return Err(usage(
             "--discovery-ca is valid only with an https:// URL in --discovery-file or --cluster-info",
+        ));
+    }
+    if settings.is_set(Flag::CertificateAuthority) && !settings.is_set(Flag::Server) {
+        let label = settings.label(Flag::CertificateAuthority);
+        return Err(usage(format!("{label} is valid only with --server")).with_help(
+            "pin the CA with --discovery-token-ca-cert-hash; nodestrap ca-hash FILE prints its hash",
         ));
     }
     let method = match flag {
@@ -104,9 +116,19 @@ pub(super) fn token_file(settings: &mut Settings) -> Option<TokenFile> {
 
 /// Whether no bootstrap token is set, but a bearer token.
 fn is_without_bootstrap_token(settings: &Settings, token_file: Option<&TokenFile>) -> bool {
-    let is_set = |flag| settings.is_set(flag);
-    (token_file.is_some() || is_set(Flag::BearerToken))
-        && ![Flag::Token, Flag::DiscoveryToken, Flag::TlsBootstrapToken].into_iter().any(is_set)
+    (token_file.is_some() || settings.is_set(Flag::BearerToken)) && !has_bootstrap_token(settings)
+}
+
+fn has_bootstrap_token(settings: &Settings) -> bool {
+    [Flag::Token, Flag::DiscoveryToken, Flag::TlsBootstrapToken].into_iter().any(|flag| settings.is_set(flag))
+}
+
+/// Whether a bearer token is set beside the bootstrap token that is used instead: for an endpoint and for a signed
+/// cluster-info.
+pub(super) fn has_unused_bearer_token(settings: &Settings) -> bool {
+    [Flag::Endpoint, Flag::ClusterInfo].into_iter().any(|flag| settings.is_set(flag))
+        && settings.is_set(Flag::BearerToken)
+        && has_bootstrap_token(settings)
 }
 
 /// The API server is known by a pin alone.

@@ -134,9 +134,12 @@ pub(super) fn warnings(settings: &Settings) -> Result<Vec<String>> {
 
 /// One line that names all that is accepted and has no effect.
 fn no_effect(settings: &Settings) -> Option<String> {
-    let asks = |flag: &Flag| match flag.row().kind {
-        Kind::Ignored => settings.origin(*flag).is_some(),
-        _ => *flag == Flag::SkipPhases && settings.list(*flag).any(|phase| !phase.is_empty()),
+    let asks = |flag: &Flag| match flag {
+        Flag::SkipPhases => settings.list(*flag).any(|phase| !phase.is_empty()),
+        Flag::BearerToken => discovery::has_unused_bearer_token(settings),
+        Flag::ServingTimeout => settings.is_set(*flag) && !settings.is_on(Flag::WithServingCert),
+        Flag::RemoveTokenFile => settings.is_on(*flag) && settings.secret_files().next().is_none(),
+        _ => flag.row().kind == Kind::Ignored && settings.origin(*flag).is_some(),
     };
     let flags = Flag::ALL.into_iter().filter(asks).map(|flag| settings.label(flag));
     let all: Vec<_> = flags.chain(settings.no_effect.iter().cloned()).collect();

@@ -1,6 +1,6 @@
 //! The endpoints, asked one after the other until one of them leads to a cluster that can be trusted.
 
-use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::error::{Error, ErrorKind, Result, Retry, Step};
 use crate::http::Unverified;
 use crate::trust::TrustedCluster;
 
@@ -32,13 +32,21 @@ impl EndpointRotation {
     ) -> Result<TrustedCluster> {
         let index = self.next;
         self.next = (index + 1) % self.peers.len();
+        let is_one_of_many = self.peers.len() > 1;
         let peer = &mut self.peers[index];
         self.asked = peer.route();
         let attempt = fetch(peer).and_then(|content| {
             let next = peer.without_connection()?;
             verify(content, std::mem::replace(peer, next))
         });
-        attempt.map_err(retryable).inspect_err(|error| {
+        let from = |error: Error| match error.step() {
+            // Whose content it is, the error itself need not say.
+            Step::Trust if is_one_of_many && !error.to_string().contains(&self.asked) => {
+                error.with_note(&format!(" (from {})", self.asked))
+            }
+            _ => error,
+        };
+        attempt.map_err(|error| retryable(from(error))).inspect_err(|error| {
             if error.retry() == Retry::Never {
                 self.remove(index);
             }

@@ -179,6 +179,9 @@ impl Client {
             _ => (ErrorKind::NotTrusted, Retry::Briefly(None)),
         };
         let (what, help) = match problem {
+            Problem::Time(certificate, now) if *now < certificate.not_before => {
+                ("is not valid now", "set the clock, or renew the certificate if it starts too late")
+            }
             Problem::Time(..) => (
                 "is not valid now",
                 "set the clock, or renew the certificate on the control plane node (kubeadm certs renew apiserver)",
@@ -189,8 +192,12 @@ impl Client {
             }
             Problem::Name(_) => (
                 "cannot be verified",
-                "if it is the API server of this cluster, use a name in its certificate, or add this one to it (kubeadm: \
-                 apiServer.certSANs)",
+                "check that the address is that of this cluster's API server; if it is, use a name in its certificate, or add this \
+                 one to it (kubeadm: apiServer.certSANs)",
+            ),
+            Problem::Wrong(_) if self.peer.proxy().is_some() => (
+                "cannot be verified",
+                "check that the address is that of this cluster's API server, and that the proxy does not intercept TLS (NO_PROXY)",
             ),
             Problem::Wrong(_) => ("cannot be verified", WHO),
         };

@@ -65,9 +65,26 @@ fn header(token: &Secret<String>) -> error::Result<HeaderValue> {
     Ok(value)
 }
 
-/// Whether a header has a signed token: three parts, the first of which is an object (RFC 7519, section 3.1).
-pub(super) fn has_jwt(header: Option<&HeaderValue>) -> bool {
-    header.is_some_and(|value| value.as_bytes().strip_prefix(SCHEME.as_bytes()).is_some_and(is_jwt))
+/// By what a request names this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Credential {
+    /// A bootstrap token, or any other but a JWT.
+    Token,
+    /// A signed token: three parts, the first of which is an object (RFC 7519, section 3.1).
+    Jwt,
+    /// None in the request: the client certificate of its connection, if anything.
+    Certificate,
+}
+
+impl Credential {
+    /// What a request has with this header.
+    pub(super) fn of(authorization: Option<&HeaderValue>) -> Self {
+        match authorization.map(|value| value.as_bytes().strip_prefix(SCHEME.as_bytes())) {
+            None => Self::Certificate,
+            Some(Some(token)) if is_jwt(token) => Self::Jwt,
+            Some(_) => Self::Token,
+        }
+    }
 }
 
 fn is_jwt(token: &[u8]) -> bool {

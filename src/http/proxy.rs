@@ -68,7 +68,7 @@ impl Proxies {
             Some((variable, url)) if !is_direct(endpoint, &self.exceptions) => {
                 Proxy::parse(variable, url.expose()).map(Some).map_err(|problem| {
                     let host = endpoint.host();
-                    let help = format!("use http://[USER:PASSWORD@]HOST:PORT, or name {host} in NO_PROXY");
+                    let help = format!("use http://HOST:PORT, with a user and password before an @ if it wants them, or name {host} in NO_PROXY");
                     Error::new(Step::Options, ErrorKind::Usage, format!("{variable} {problem}"))
                         .with_help(help)
                 })

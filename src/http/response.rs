@@ -6,6 +6,7 @@ use serde_json::Value;
 use ureq::http;
 use ureq::http::header::{AsHeaderName, CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
 
+use super::client_auth::Credential;
 use super::retry_after;
 use crate::error::{Error, ErrorKind, Retry, Step};
 use crate::json;
@@ -26,8 +27,8 @@ pub struct Response {
     location: String,
     /// The server's certificate, which is read only where it is to be shown.
     leaf: Vec<u8>,
-    /// Whether a JWT was sent with the request.
-    has_jwt: bool,
+    /// What was sent with the request.
+    credential: Credential,
 }
 
 impl Response {
@@ -57,17 +58,33 @@ impl Response {
             body.truncate(limits::BODY_BYTES);
         }
         let leaf = leaf.unwrap_or_default().to_vec();
-        Ok(Self { status, body, retry_after, media_type, location, leaf, has_jwt: false })
+        Ok(Self {
+            status,
+            body,
+            retry_after,
+            media_type,
+            location,
+            leaf,
+            credential: Credential::Certificate,
+        })
     }
 
-    /// Notes whether a JWT was sent with the request.
-    pub(super) fn with_jwt(self, has_jwt: bool) -> Self {
-        Self { has_jwt, ..self }
+    /// Notes what was sent with the request.
+    pub(super) fn with_credential(self, credential: Credential) -> Self {
+        Self { credential, ..self }
     }
 
     /// What a proxy responds with that makes no tunnel.
     pub(super) fn of_proxy(status: u16, body: Vec<u8>, media_type: String, location: String) -> Self {
-        Self { status, body, retry_after: None, media_type, location, leaf: Vec::new(), has_jwt: false }
+        Self {
+            status,
+            body,
+            retry_after: None,
+            media_type,
+            location,
+            leaf: Vec::new(),
+            credential: Credential::Certificate,
+        }
     }
 
     /// How long the server wants to be left alone: the header, else the Status' details.
@@ -129,7 +146,7 @@ impl Response {
                 "limits requests",
                 "let machines start at different times (--splay), or check the API server's load and its flow control",
             ),
-            _ => ("is busy or restarting", "check the API server and etcd"),
+            _ => ("is busy or restarting", "check the API server and etcd, and any load balancer before it"),
         }
     }
 
@@ -166,7 +183,11 @@ impl Response {
             _ => (ErrorKind::Denied, Retry::Never),
         };
         let (meaning, help) = match self.status {
-            401 if self.has_jwt => (
+            401 if self.credential == Credential::Certificate => (
+                "the client certificate was rejected",
+                "create a new one: it may have expired, or its CA is not in --client-ca-file of the API server",
+            ),
+            401 if self.credential == Credential::Jwt => (
                 "the token was rejected",
                 "compare the token's audience (aud), issuer (iss) and time (exp, nbf) with the API server's authentication \
                  configuration; its log names the reason",

@@ -64,7 +64,7 @@ fn a_name_is_shown_once_it_is_a_path() {
     for (name, before, behind) in [
         ("/f", "--x: /f", "--x: /f"),
         ("-", "--x: standard input", "--x: standard input"),
-        ("abcdef", "--x: the given file", "--x: abcdef"),
+        ("abcdef", "--x: the given file (not shown: it may be a secret)", "--x: abcdef"),
     ] {
         assert_eq!((shown("--x", name).as_str(), read_from("--x", name).as_str()), (before, behind));
     }

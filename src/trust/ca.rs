@@ -79,7 +79,11 @@ impl CaBundle {
         if !roots.iter().any(|root| root.is_valid_at(now)) {
             let what = ["the cluster's CA certificate ", &first.describe_validity(now)].concat();
             return Err(Error::new(Step::Trust, ErrorKind::Clock, what)
-                .with_help("set the clock; a CA that has expired is renewed in the cluster")
+                .with_help(if now < first.not_before {
+                    "set the clock"
+                } else {
+                    "set the clock, or renew the CA in the cluster"
+                })
                 .with_retry(Retry::UntilDeadline(None)));
         }
         let stands_between = |c: &&Certificate| !is_root(c) && c.can_sign_certs && c.is_valid_at(now);

@@ -84,8 +84,8 @@ fn names(token_id: &str) -> [String; 2] {
     ["kubeconfig".to_owned(), [SIGNATURE, token_id].concat()]
 }
 
-/// The IDs behind [`SIGNATURE`] anywhere in a text, the first [`limits::SHOWN_TOKENS`] of them. Not trusted: of the
-/// shape of an ID, and no more.
+/// The IDs behind [`SIGNATURE`] anywhere in a text, the first [`limits::SHOWN_NAMES`] of them. Not trusted: of the shape of
+/// an ID, and no more.
 fn signed(text: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(text);
     let mut ids: Vec<String> = Vec::new();
@@ -93,7 +93,7 @@ fn signed(text: &[u8]) -> Vec<String> {
         let rest = &text[at + SIGNATURE.len()..];
         let id = rest.get(..Token::ID_LENGTH).filter(|id| is_plain(id));
         if let Some(id) = id
-            && ids.len() < limits::SHOWN_TOKENS
+            && ids.len() < limits::SHOWN_NAMES
             && !ids.iter().any(|known| known == id)
         {
             ids.push(id.to_owned());

@@ -10,7 +10,7 @@ use crate::support::pki::Authority;
 const NAME: &str = "api.cluster.example";
 const NOT_NAMED: Expect = waits(
     "not-trusted",
-    "; if it is the API server of this cluster, use a name in its certificate, or add this one to it (kubeadm: apiServer.certSANs)",
+    "; check that the address is that of this cluster's API server; if it is, use a name in its certificate, or add this one to it (kubeadm: apiServer.certSANs)",
 );
 
 /// What is dialled, what the certificate is for, and how that must end.

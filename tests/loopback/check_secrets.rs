@@ -56,6 +56,25 @@ fn each_is_found(level: &str, cases: &[(&str, String)]) {
 }
 
 #[test]
+fn what_lies_too_deep_to_be_checked_is_an_error() {
+    for (depth, found) in [(15, true), (16, false), (40, false)] {
+        let node = image();
+        node.write(&format!("etc/kubernetes/{}token", "d/".repeat(depth)), TOKEN);
+        let (run, findings) = check(&node);
+        assert_eq!(findings.len(), 1, "{findings:#?}");
+        assert_eq!(run.stdout.contains("holds a token"), found, "{depth}: {}", run.stdout);
+        assert_eq!(run.stdout.contains("too deep"), !found, "{depth}: {}", run.stdout);
+    }
+}
+
+#[test]
+fn the_secret_of_a_bootstrap_token_is_found() {
+    let manifest = "kind: Secret\ntype: bootstrap.kubernetes.io/token\nstringData:\n  token-id: abcdef\n  \
+                    token-secret: 0123456789abcdef\n";
+    each_is_found("error", &[("etc/kubernetes/addons/token.yaml", manifest.to_owned())]);
+}
+
+#[test]
 fn a_secret_where_nodestrap_reads_settings_is_a_warning() {
     let line =
         format!("kubeadm join api.example:6443 --token {TOKEN} --discovery-token-ca-cert-hash sha256:0");

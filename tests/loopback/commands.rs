@@ -283,6 +283,11 @@ fn each_thing_is_found_by_itself() {
     assert_eq!(check(&node).1, [format!("warning /{CONFIG}")], "an empty image");
     node.write("etc/kubernetes/kubelet.yaml", GOOD);
     assert_eq!(check(&node).1, Vec::<String>::new(), "another place for the configuration");
+    let fetching = Node::new();
+    fetching.write("etc/default/nodestrap", "NODESTRAP_ARGS=--node-name x\n#--with-kubelet-config\n");
+    assert_eq!(check(&fetching).1, [format!("warning /{CONFIG}")], "a comment asks for nothing");
+    fetching.write("etc/sysconfig/nodestrap", "NODESTRAP_ARGS=--with-kubelet-config\n");
+    assert_eq!(check(&fetching).1, Vec::<String>::new(), "a join fetches the configuration");
     node.write("usr/bin/kubeadm", "");
     assert_eq!(check(&node).1, Vec::<String>::new(), "kubeadm does not touch that");
     node.write(CONFIG, GOOD);

@@ -70,6 +70,30 @@ fn what_is_for_the_kubelet_takes_effect_without_the_clusters_configuration() {
 }
 
 /// The command of Cluster API, kind and kubespray, as they write it.
+/// What is given and has no effect is named, whatever it is and wherever it comes from.
+#[test]
+fn nothing_that_is_given_vanishes_in_silence() {
+    let says = |way: JoinBuilder, named: &str| {
+        let line = way.join_line();
+        let said = way.variable("NODESTRAP_JOIN", line).joins();
+        let expected = format!("accepted without effect: {named}\n");
+        assert!(said.contains(&expected), "{named}: {said}");
+    };
+    says(JoinBuilder::new().with(&["--serving-timeout", "5s"]), "--serving-timeout");
+    says(JoinBuilder::new().with(&["--bearer-token", "another-token-than-that"]), "--bearer-token");
+    says(
+        JoinBuilder::new().variable("NODESTRAP_TOKEN_FILE", "/run/token".to_owned()),
+        "NODESTRAP_TOKEN_FILE",
+    );
+    let way = JoinBuilder::new();
+    let file = way.file("variables", "NODESTRAP_ROOT=/mnt\nNODESTRAP_ARGS=\n");
+    says(way.with(&["--env-file", &file.display().to_string()]), "NODESTRAP_ROOT");
+    let way = JoinBuilder::new().with(&["--certificate-authority=/no-such-file"]);
+    let line = way.join_line();
+    let way = way.variable("NODESTRAP_JOIN", line);
+    way.is_refused(2, "--certificate-authority is valid only with --server");
+}
+
 #[test]
 fn commands_that_others_write_join_and_one_line_says_what_has_no_effect() {
     for words in [

@@ -274,7 +274,7 @@ fn a_token_in_a_files_place_is_told_by_its_flag() {
     let (api, node) = (Api::start(), Node::new());
     let run =
         node.join(&api).token("").secret("0123456789abcdef").args(&format!("--token-file {TOKEN}")).run();
-    run.expect("usage").says(&["--token-file: the given file: not found"]);
+    run.expect("usage").says(&["--token-file: the given file (not shown: it may be a secret): not found"]);
     let run = node.join(&api).name(TOKEN).secret("0123456789abcdef").with_cert().run();
     run.expect("usage").says(&["--node-name holds a token"]);
     assert_eq!(api.connections().len(), 0);

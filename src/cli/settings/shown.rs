@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Origin, Setting, Settings};
+use super::{Form, Origin, Setting, Settings};
 use crate::cli::flags::{Flag, Kind};
 use crate::error::{Result, usage};
 use crate::input::STANDARD_INPUT;
@@ -74,14 +74,20 @@ impl Settings {
         })
     }
 
-    /// The settings as lines `NAME: VALUE (ORIGIN)`, secrets as `***`, without the user and the query of a URL. What a
-    /// comma can be part of has a line for each value, so that all can be given again.
+    /// The settings as lines `NAME: VALUE (ORIGIN)`, without the user and the query of a URL: a secret as `***`, or as the file
+    /// that it was read from. What a comma can be part of has a line for each value, so that all can be given again.
     pub fn print(&self) -> String {
         let mut lines = String::new();
         for (flag, setting) in self.all() {
             let row = flag.row();
+            let (name, file) = match &setting.file {
+                Some(file) if setting.form != Form::Token && !setting.values.is_empty() => {
+                    (format!("{}-file", row.name), Some(file))
+                }
+                _ => (row.name.to_owned(), None),
+            };
             let values: Vec<String> = match row.kind {
-                Kind::Secret => vec!["***".to_owned()],
+                Kind::Secret => vec![file.cloned().unwrap_or_else(|| "***".to_owned())],
                 Kind::List => vec![self.list(flag).collect::<Vec<_>>().join(",")],
                 Kind::Ignored => vec!["no effect".to_owned()],
                 Kind::Each => self.list(flag).map(|value| without_user(value, false)).collect(),
@@ -90,7 +96,7 @@ impl Settings {
                 }
             };
             for value in values {
-                let _ = writeln!(lines, "{}: {} ({})", row.name, one_line(&value), setting.origin);
+                let _ = writeln!(lines, "{name}: {} ({})", one_line(&value), setting.origin);
             }
         }
         lines
@@ -127,6 +133,8 @@ mod tests {
         settings.put(Flag::Token, "hunter2", Origin::Flags);
         settings.put(Flag::Root, "/r", Origin::Environment);
         assert_eq!(settings.print(), "token: *** (command line)\nroot: /r (environment)\n");
+        settings.put_file(Flag::BearerToken, "/t".to_owned(), Origin::Flags);
+        assert!(settings.print().contains("bearer-token-file: /t (command line)\n"), "{}", settings.print());
         let warnings: Vec<_> = settings.world_readable_secrets().collect();
         assert!(warnings.len() == 1 && !warnings[0].contains("hunter2"));
     }

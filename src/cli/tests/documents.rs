@@ -20,7 +20,7 @@ const OTHERS: [(&str, &str); 5] = [
 ];
 
 /// Flags of other programs that the documents speak of.
-const FOREIGN: [&str; 20] = [
+const FOREIGN: [&str; 21] = [
     // kubeadm token create, kubeadm kubeconfig user, kubeadm upgrade node
     "print-join-command",
     "old-config",
@@ -34,6 +34,7 @@ const FOREIGN: [&str; 20] = [
     "container-runtime-endpoint",
     "pod-infra-container-image",
     "cluster-signing-duration",
+    "client-ca-file",
     "enable-bootstrap-token-auth",
     // Butane, systemd-nspawn, dracut, COPY in a Containerfile, sha256sum, cargo
     "files-dir",

@@ -39,8 +39,8 @@ fn a_directory_is_searched_to_its_depth() {
 #[test]
 fn what_cannot_be_read_is_told_but_where_much_else_lies() {
     for (location, expected) in [
-        (Location::Node, "error /etc/x/\u{fffd}: cannot be read"),
-        (Location::Settings, "error /etc/x/\u{fffd}: cannot be read"),
+        (Location::Node, "error /etc/x/\u{fffd}: cannot be checked: not a file, not UTF-8 or too deep"),
+        (Location::Settings, "error /etc/x/\u{fffd}: cannot be checked: not a file, not UTF-8 or too deep"),
         (Location::Boot, ""),
     ] {
         let found = found("check-name", location, "/etc/x", |root| {
@@ -49,9 +49,11 @@ fn what_cannot_be_read_is_told_but_where_much_else_lies() {
         });
         assert_eq!(found.join("\n"), expected);
     }
-    for (location, expected) in
-        [(Location::Node, ""), (Location::Settings, "error /etc/x: cannot be read"), (Location::Boot, "")]
-    {
+    for (location, expected) in [
+        (Location::Node, ""),
+        (Location::Settings, "error /etc/x: cannot be checked: not a file, not UTF-8 or too deep"),
+        (Location::Boot, ""),
+    ] {
         let found = found("check-socket", location, "/etc/x", |root| {
             fs::create_dir_all(root.join("etc")).unwrap();
             drop(UnixListener::bind(root.join("etc/x")).unwrap());

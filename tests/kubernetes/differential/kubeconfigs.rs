@@ -142,7 +142,7 @@ const CLASSES: &[Class<String, Known>] = &[
         name: "a token beside a token's file",
         reason: "kubeadm leaves both in the file that it writes, and the kubelet takes the file's; so here",
         explains: |case| {
-            case.stricter(Usage, "its tokenFile: the given file: not found")
+            case.stricter(Usage, "its tokenFile: the given file (not shown: it may be a secret): not found")
                 || case.input.contains("tokenFile")
                     && case.ours.as_ref().ok().zip(case.theirs.as_ref().ok()).is_some_and(|(ours, theirs)| {
                         ours.server == theirs.server && ours.ca == theirs.ca && ours.pair == theirs.pair
