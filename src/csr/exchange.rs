@@ -10,15 +10,14 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::issued::IssuedCertificate;
-use super::object::{CsrStatus, FIELDS, Object, resource_version};
+use super::object::{CsrStatus, Event, FIELDS, Object, resource_version};
 use super::request::CertificateRequest;
 use crate::clock::{Clock, Deadline};
 use crate::error::{Error, Result, Retry, Step};
-use crate::http::{self, Bearer, Response, Verified, Watch, WatchEvent};
+use crate::http::{Bearer, Response, Verified, Watch, WatchEvent};
 use crate::json;
 use crate::limits;
 use crate::retry::Backoff;
-use crate::sanitize::sanitize;
 
 /// The collection of all requests (`k8s.io/api/certificates/v1`).
 const PATH: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
@@ -76,10 +75,10 @@ pub struct Exchange<'a> {
     no_wait: bool,
     backoff: Backoff<'a>,
     state: State,
-    /// The watch while it is open, in [`State::Watch`] only; dropped before any other request.
-    watch: Option<OpenWatch>,
+    /// The API server has an object of the request's name, as far as it has said.
+    is_submitted: bool,
     /// The UID of the object that this run made, or found undecided.
-    ours: Option<String>,
+    known_uid: Option<String>,
     was_pending: bool,
 }
 
@@ -91,8 +90,28 @@ enum State {
     Created(Object),
     /// Asks how things stand.
     List,
-    /// Waits for events of the object with this UID, from this version on.
-    Watch { uid: String, version: String },
+    /// Waits for events of the object.
+    Watch(WatchState),
+}
+
+/// Where the watch of the object with this UID goes on.
+struct WatchState {
+    uid: String,
+    version: String,
+    /// The connection, dropped before any other request.
+    open: Option<OpenWatch>,
+}
+
+/// What a line of the watch says.
+enum Observed {
+    /// Nothing that changes what is waited for.
+    Unchanged,
+    /// The object is decided.
+    Decided(Progress),
+    /// The object is deleted.
+    Deleted,
+    /// Only a LIST can tell how things stand, for this reason.
+    Unknown(String),
 }
 
 struct OpenWatch {
@@ -122,8 +141,8 @@ impl<'a> Exchange<'a> {
             no_wait: false,
             backoff: Backoff::new(clock, deadline),
             state: State::Post,
-            watch: None,
-            ours: None,
+            is_submitted: false,
+            known_uid: None,
             was_pending: false,
         }
     }
@@ -138,13 +157,13 @@ impl<'a> Exchange<'a> {
     /// next event of the watch that means something, or [`limits::WATCH_TICK`] without one.
     pub fn poll(&mut self) -> Progress {
         loop {
-            let advanced = match &self.state {
+            let advanced = match mem::replace(&mut self.state, State::Post) {
                 State::Post => self.post(),
-                State::Created(_) => self.check_created(),
+                State::Created(object) => self.check(object),
                 State::List => self.list(),
-                State::Watch { .. } => match self.watch.take() {
-                    Some(watch) => self.read(watch),
-                    None => self.open_watch(),
+                State::Watch(mut watch) => match watch.open.take() {
+                    Some(open) => self.read(watch, open),
+                    None => self.open_watch(watch),
                 },
             };
             match advanced {
@@ -159,13 +178,15 @@ impl<'a> Exchange<'a> {
         let response = self.call(Step::Request, PATH, Some(self.request.body()))?;
         match response.status {
             200..=299 => {
+                self.is_submitted = true;
                 let object = response.json(&FIELDS).and_then(|object| Object::read(&object));
                 let object = object.ok_or_else(|| response.unreadable(Step::Approval, "the created CSR"))?;
-                self.ours = Some(object.uid.clone());
+                self.known_uid = Some(object.uid.clone());
                 self.state = State::Created(object);
                 Ok(Some(Progress::Submitted))
             }
             409 => {
+                self.is_submitted = true;
                 self.state = State::List;
                 Ok(Some(Progress::Resumed))
             }
@@ -176,14 +197,8 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    fn check_created(&mut self) -> Result<Option<Progress>> {
-        match mem::replace(&mut self.state, State::Post) {
-            State::Created(object) => self.check(object),
-            _ => Ok(None),
-        }
-    }
-
     fn list(&mut self) -> Result<Option<Progress>> {
+        self.state = State::List; // until it says more
         let name = self.request.name();
         let path = format!("{PATH}?fieldSelector=metadata.name%3D{name}");
         let response = self.call(Step::Approval, &path, None)?;
@@ -199,10 +214,11 @@ impl<'a> Exchange<'a> {
             list.ok_or_else(|| response.unreadable(Step::Approval, "the list of CSRs"))?;
         match objects.into_iter().find(|object| object.name == name) {
             Some(mut object) => {
+                self.is_submitted = true;
                 object.resource_version = version;
                 self.check(object)
             }
-            None => Ok(Some(self.start_over(State::Post, "the CSR was deleted"))),
+            None => Ok(Some(self.deleted(State::Post))),
         }
     }
 
@@ -213,8 +229,9 @@ impl<'a> Exchange<'a> {
             if self.no_wait {
                 return Err(self.pending().with_retry(Retry::Never));
             }
-            self.ours = Some(object.uid.clone());
-            self.state = State::Watch { uid: object.uid, version: object.resource_version };
+            self.known_uid = Some(object.uid.clone());
+            self.state =
+                State::Watch(WatchState { uid: object.uid, version: object.resource_version, open: None });
         }
         Ok(decision)
     }
@@ -225,13 +242,29 @@ impl<'a> Exchange<'a> {
             CsrStatus::Pending => None,
             CsrStatus::Issued(certificate) => Some(Progress::Issued(certificate)),
             CsrStatus::Unusable(error) => {
-                Some(Progress::Unusable { is_earlier: self.ours.as_ref() != Some(&object.uid), error })
+                Some(Progress::Unusable { is_earlier: self.known_uid.as_ref() != Some(&object.uid), error })
             }
         })
     }
 
-    fn open_watch(&mut self) -> Result<Option<Progress>> {
-        let State::Watch { version, .. } = &self.state else { return Ok(None) };
+    fn open_watch(&mut self, mut watch: WatchState) -> Result<Option<Progress>> {
+        let opened = self.request_watch(&watch.version);
+        if let Ok(Err(response)) = &opened
+            && response.status == 410
+        {
+            return Ok(Some(self.start_over(State::List, "the resource version is too old")));
+        }
+        let opened = opened.and_then(|opened| opened.map_err(|response| self.refusal(&response)));
+        let outcome = opened.map(|open| {
+            self.backoff.accepted();
+            watch.open = Some(open);
+            Some(Progress::Watching)
+        });
+        self.state = State::Watch(watch);
+        outcome
+    }
+
+    fn request_watch(&self, version: &str) -> Result<std::result::Result<OpenWatch, Response>> {
         let left = self.left()?;
         let circle = Deadline::after(self.clock, limits::BACKOFF_CAP);
         let name = self.request.name();
@@ -240,86 +273,72 @@ impl<'a> Exchange<'a> {
             "{PATH}?watch=1&fieldSelector=metadata.name%3D{name}&resourceVersion={version}\
              &allowWatchBookmarks=true&timeoutSeconds={seconds}"
         );
-        match self.api.watch(Step::Approval, &path, self.bearer, left)? {
-            Ok(watch) => {
-                self.backoff.accepted();
-                let silence = Deadline::after(self.clock, limits::WATCH_SILENCE);
-                self.watch = Some(OpenWatch { watch, silence, circle });
-                Ok(Some(Progress::Watching))
-            }
-            Err(response) if response.status == 410 => {
-                Ok(Some(self.start_over(State::List, "the resource version is too old")))
-            }
-            Err(response) => Err(self.refusal(&response)),
-        }
+        let opened = self.api.watch(Step::Approval, &path, self.bearer, left)?;
+        let silence = Deadline::after(self.clock, limits::WATCH_SILENCE);
+        Ok(opened.map(|watch| OpenWatch { watch, silence, circle }))
     }
 
     /// Waits for the next event of the watch. One that leads elsewhere, and a failure, close it.
-    fn read(&mut self, mut open: OpenWatch) -> Result<Option<Progress>> {
-        match open.watch.wait() {
+    fn read(&mut self, mut watch: WatchState, mut open: OpenWatch) -> Result<Option<Progress>> {
+        let outcome = match open.watch.wait() {
             WatchEvent::Event(line) => {
                 open.silence = Deadline::after(self.clock, limits::WATCH_SILENCE);
-                let progress = self.event(&line)?;
-                if progress.is_none() {
-                    self.watch = Some(open);
+                match self.observe(&mut watch, &line) {
+                    Ok(Observed::Unchanged) => {
+                        watch.open = Some(open);
+                        Ok(None)
+                    }
+                    Ok(Observed::Decided(progress)) => return Ok(Some(progress)),
+                    Ok(Observed::Deleted) => return Ok(Some(self.deleted(State::List))),
+                    Ok(Observed::Unknown(why)) => return Ok(Some(self.start_over(State::List, &why))),
+                    Err(error) => Err(error),
                 }
-                Ok(progress)
             }
-            WatchEvent::Quiet => {
-                self.left()?;
+            WatchEvent::Quiet => self.left().map(|_| {
                 // One that is dead is opened again, from the version where it was.
                 if open.silence.left(self.clock).is_some() {
-                    self.watch = Some(open);
+                    watch.open = Some(open);
                 }
                 let is_first = !mem::replace(&mut self.was_pending, true);
-                Ok(Some(Progress::StillPending { is_first }))
-            }
+                Some(Progress::StillPending { is_first })
+            }),
             WatchEvent::Ended => {
                 if open.circle.left(self.clock).is_none() {
                     self.backoff.reset();
                 }
                 drop(open);
-                Ok(Some(self.retry(self.pending(), Some("watch ended"))))
+                return Ok(Some(self.start_over(State::Watch(watch), "watch ended")));
             }
-        }
+        };
+        self.state = State::Watch(watch);
+        outcome
     }
 
-    /// Takes one line of the watch; `None` while it changes nothing. Behind one that cannot be used, the watch goes on from
-    /// where it was before: the line comes again.
-    fn event(&mut self, line: &[u8]) -> Result<Option<Progress>> {
-        let State::Watch { uid, version } = &mut self.state else { return Ok(None) };
-        let unreadable = |what| http::unreadable(Step::Approval, what, &http::first_words(line));
-        let event = json::tree(line, &FIELDS).unwrap_or_default();
-        let object = &event["object"];
-        let Some(kind) = event["type"].as_str().filter(|_| object.is_object()) else {
-            return Err(unreadable("a watch event"));
+    /// Reads one line of the watch. After one that cannot be used, the watch opens at the last version, so that the line
+    /// comes again.
+    fn observe(&self, watch: &mut WatchState, line: &[u8]) -> Result<Observed> {
+        let (object, is_deleted) = match Event::read(line)? {
+            Event::Object { object, is_deleted } => (object, is_deleted),
+            Event::Bookmark(version) => {
+                watch.version = version;
+                return Ok(Observed::Unchanged);
+            }
+            Event::Failed(why) => return Ok(Observed::Unknown(why)),
         };
-        match kind {
-            "ERROR" => {
-                let code = match &object["code"] {
-                    Value::Null => Some(0),
-                    code => code.as_u64(),
-                };
-                let (Some(code), Some(message)) = (code, json::text(object, "message")) else {
-                    return Err(unreadable("a watch error"));
-                };
-                let why = format!("watch failed with {code} ({})", sanitize(message));
-                return Ok(Some(self.start_over(State::List, &why)));
-            }
-            "BOOKMARK" => {
-                *version = resource_version(object).ok_or_else(|| unreadable("a bookmark"))?;
-                return Ok(None);
-            }
-            _ => {}
-        }
-        let object = Object::read(object).ok_or_else(|| unreadable("a watched object"))?;
         if object.name != self.request.name() {
-            return Ok(None);
+            return Ok(Observed::Unchanged);
         }
-        if kind == "DELETED" || object.uid != *uid {
-            return Ok(Some(self.start_over(State::List, "the CSR was deleted")));
+        if is_deleted {
+            return Ok(Observed::Deleted);
         }
-        self.check(object)
+        if object.uid != watch.uid {
+            return Ok(Observed::Unknown("the CSR was replaced by another one".to_owned()));
+        }
+        let decision = self.decision(&object)?;
+        if decision.is_none() {
+            watch.version = object.resource_version;
+        }
+        Ok(decision.map_or(Observed::Unchanged, Observed::Decided))
     }
 
     fn call(&mut self, step: Step, path: &str, body: Option<Vec<u8>>) -> Result<Response> {
@@ -331,6 +350,13 @@ impl<'a> Exchange<'a> {
         Ok(response)
     }
 
+    /// The object is no more, and nobody can approve it.
+    fn deleted(&mut self, state: State) -> Progress {
+        self.is_submitted = false;
+        self.known_uid = None;
+        self.start_over(state, "the CSR was deleted")
+    }
+
     /// Something came between: after a pause, so that no server makes the program run in circles.
     fn start_over(&mut self, state: State, why: &str) -> Progress {
         self.state = state;
@@ -339,7 +365,7 @@ impl<'a> Exchange<'a> {
 
     /// Another attempt after this failure, or `why` there has to be one, unless it is the last word.
     fn retry(&mut self, error: Error, why: Option<&str>) -> Progress {
-        let is_submitted = self.ours.is_some() || why.is_some();
+        let is_submitted = self.is_submitted;
         match self.backoff.next(error, why.unwrap_or_default()) {
             Ok(pause) => {
                 let news = match why {

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::issued::IssuedCertificate;
 use super::request::CertificateRequest;
 use crate::error::{Error, ErrorKind, Result, Step};
+use crate::http;
 use crate::json;
 use crate::sanitize::sanitize;
 
@@ -61,6 +62,55 @@ pub(super) fn resource_version(object: &Value) -> Option<String> {
 
 fn metadata(object: &Value) -> Option<&Value> {
     json::field(object, "metadata").filter(|metadata| metadata.is_object())
+}
+
+/// One line of a watch.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// An object was added, modified or deleted.
+    Object {
+        /// The object, the last state of a deleted one.
+        object: Object,
+        is_deleted: bool,
+    },
+    /// The version where a watch goes on.
+    Bookmark(String),
+    /// The API server ends the watch, for this reason.
+    Failed(String),
+}
+
+impl Event {
+    /// Reads a line, which is not trusted.
+    ///
+    /// # Errors
+    /// For what is not an event, or has a field of another type.
+    pub(super) fn read(line: &[u8]) -> Result<Self> {
+        let unreadable = |what| http::unreadable(Step::Approval, what, &http::first_words(line));
+        let event = json::tree(line, &FIELDS).unwrap_or_default();
+        let object = &event["object"];
+        let Some(kind) = event["type"].as_str().filter(|_| object.is_object()) else {
+            return Err(unreadable("a watch event"));
+        };
+        match kind {
+            "ERROR" => {
+                let code = match &object["code"] {
+                    Value::Null => Some(0),
+                    code => code.as_u64(),
+                };
+                let (Some(code), Some(message)) = (code, json::text(object, "message")) else {
+                    return Err(unreadable("a watch error"));
+                };
+                Ok(Self::Failed(format!("watch failed with {code} ({})", sanitize(message))))
+            }
+            "BOOKMARK" => {
+                Ok(Self::Bookmark(resource_version(object).ok_or_else(|| unreadable("a bookmark"))?))
+            }
+            _ => {
+                let object = Object::read(object).ok_or_else(|| unreadable("a watched object"))?;
+                Ok(Self::Object { object, is_deleted: kind == "DELETED" })
+            }
+        }
+    }
 }
 
 /// What a CertificateSigningRequest has come to.

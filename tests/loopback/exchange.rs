@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::support::api::{
     Api, Cluster, Piece, Reply, Request, Route, bookmark_object, event, status_object,
 };
-use crate::support::node::{KEY_TMP, Node};
+use crate::support::node::{BOOTSTRAP_CONF, KEY_TMP, Node};
 use crate::support::pki::{self, Authority, DAY, valid};
 
 /// The one name, which the only request has.
@@ -268,6 +268,29 @@ fn a_request_that_vanishes_is_made_again_with_the_same_key() {
             assert_eq!(keys[0], keys[1]);
         },
     );
+}
+
+/// The file with the token is for a kubelet that finishes alone: only while there is a request to approve.
+#[test]
+fn a_request_that_was_deleted_and_cannot_be_made_again_leaves_no_token() {
+    let (api, node) = (Api::manual(), Node::new());
+    api.on(Route::Create, |number, _, _| (number > 0).then(|| Reply::status(400, "BadRequest")));
+    api.on(Route::Watch, |_, request, cluster| {
+        cluster.delete(request.selected_name().unwrap_or_default());
+        None
+    });
+    node.fails(&api, "denied");
+    assert_eq!(api.count(Route::Create), 2);
+    assert!(!node.has(BOOTSTRAP_CONF), "nobody can approve it");
+}
+
+#[test]
+fn a_request_that_is_there_and_cannot_be_listed_leaves_the_token() {
+    let (api, node) = (Api::manual(), Node::new());
+    api.on(Route::Create, |_, _, _| Some(Reply::status(409, "AlreadyExists")));
+    api.on(Route::List, |_, _, _| Some(Reply::status(400, "BadRequest")));
+    node.fails(&api, "denied");
+    assert!(node.has(BOOTSTRAP_CONF), "somebody may approve it");
 }
 
 #[test]
