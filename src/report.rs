@@ -138,7 +138,7 @@ pub struct Report {
     help: Option<String>,
     /// The node's name.
     pub node_name: Option<String>,
-    /// The API server's URL from cluster-info.
+    /// The API server's URL.
     pub server: Option<String>,
     /// The name of the CertificateSigningRequest.
     pub csr_name: Option<String>,
@@ -148,7 +148,7 @@ pub struct Report {
     pub serving_csr_name: Option<String>,
     /// The serving certificate.
     pub serving_certificate: Option<CertificateInfo>,
-    /// Pins of the certificates in cluster-info, as `--discovery-token-ca-cert-hash` takes them.
+    /// Pins of the cluster's CA certificates, as `--discovery-token-ca-cert-hash` takes them.
     pub ca_hashes: Vec<String>,
     /// What an image was found to hold, where one was looked at.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -56,7 +56,7 @@ impl TrustedCluster {
         Ok(Self { server, ca, api })
     }
 
-    /// The API server, as cluster-info names it.
+    /// The API server's URL.
     pub fn server(&self) -> &ServerUrl {
         &self.server
     }
@@ -93,7 +93,8 @@ impl UnverifiedClusterInfo {
     /// else.
     pub fn verify(&self, now: SystemTime) -> Result<SignedCluster> {
         let kubeconfig = jws::verify(&self.info, &self.token)?;
-        SignedCluster::read(kubeconfig, &self.pins, now)
+        ClusterContent::read(kubeconfig, &self.pins, now)
+            .map(SignedCluster)
             .map_err(|problem| problem.in_content("cluster-info is signed with the token, but"))
     }
 }
@@ -101,7 +102,7 @@ impl UnverifiedClusterInfo {
 /// Content that nobody has signed, of a bundle with a pinned key. It proves nothing until the connection that delivered it
 /// ends at a pinned certificate: then that API server said all of it. Only [`PinnedCluster::read`] makes one.
 #[derive(Debug)]
-pub struct PinnedCluster(SignedCluster);
+pub struct PinnedCluster(ClusterContent);
 
 impl PinnedCluster {
     /// Reads `info`, which is not trusted at all; `pins` are.
@@ -114,7 +115,7 @@ impl PinnedCluster {
             let what = "cluster-info without a signature needs a CA pin";
             return Err(Error::new(Step::Trust, ErrorKind::NotTrusted, what));
         }
-        SignedCluster::read(jws::kubeconfig(info)?, pins, now)
+        ClusterContent::read(jws::kubeconfig(info)?, pins, now)
             .map(Self)
             .map_err(|problem| problem.in_content("cluster-info is unusable:"))
     }
@@ -158,7 +159,58 @@ impl ContentError {
 /// Content that was signed with the token and, where there are pins, by a cluster whose CA is pinned. What is left to
 /// verify is the connection. Only [`UnverifiedClusterInfo::verify`] makes one.
 #[derive(Debug)]
-pub struct SignedCluster {
+pub struct SignedCluster(ClusterContent);
+
+impl SignedCluster {
+    /// The API server, as the content names it.
+    pub fn server(&self) -> &ServerUrl {
+        &self.0.server
+    }
+
+    /// The CAs, all that were published.
+    pub fn ca(&self) -> &CaBundle {
+        &self.0.ca
+    }
+
+    /// Verifies the connection that delivered the content, and trusts it from then on, or switches to the server that the
+    /// content names.
+    ///
+    /// With pins, the dialled endpoint's chain must verify even where cluster-info names another server, as in kubeadm,
+    /// and by the pinned CAs alone, which kubeadm does not ask: anyone with the token could publish their own CA beside the
+    /// pinned one. Whoever holds a chain by a pinned CA is the cluster, and vouches for the rest of the bundle. Without
+    /// pins the signature is enough where another server is named (`cmd/kubeadm/app/discovery/token`).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Clock`], which is retryable, when only the time is wrong; else [`ErrorKind::NotTrusted`].
+    pub fn verify_peer(self, peer: Unverified) -> Result<TrustedCluster> {
+        self.0.verify_peer(peer)
+    }
+
+    /// Accepts content that no server of the cluster has delivered, so that nobody vouches for what is not pinned.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotTrusted`] when there are pins, and not one for each certificate.
+    pub fn without_peer(self) -> Result<Self> {
+        self.0.pins.check_each(&self.0.ca, "cluster-info")?;
+        Ok(self)
+    }
+
+    /// Trusts content that came in another way than over the API server's connection: from a file, say. Every connection to
+    /// the server that it names is verified in its handshake; the first request dials.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotTrusted`] when there are pins, and not one for each certificate; a usage error when the server
+    /// is to be reached through a proxy that cannot be used.
+    pub fn open(self, system: &System) -> Result<TrustedCluster> {
+        let ClusterContent { server, ca, roots, .. } = self.without_peer()?.0;
+        let api = Verified::dial(system, &server, &roots, None)?;
+        Ok(TrustedCluster { server, ca, api })
+    }
+}
+
+/// The content of a cluster-info, read strictly and held against the pins. What vouches for it says the type around it.
+#[derive(Debug)]
+struct ClusterContent {
     server: ServerUrl,
     ca: CaBundle,
     /// All CAs, which verify what comes once the cluster is trusted.
@@ -167,7 +219,7 @@ pub struct SignedCluster {
     now: SystemTime,
 }
 
-impl SignedCluster {
+impl ClusterContent {
     /// Reads content, strictly, and holds its CAs against the pins.
     fn read(kubeconfig: &str, pins: &Pins, now: SystemTime) -> std::result::Result<Self, ContentError> {
         let malformed = |problem: &str| ContentError::Malformed(problem.to_owned(), None);
@@ -185,27 +237,8 @@ impl SignedCluster {
         Ok(Self { server, ca, roots, pins: pins.clone(), now })
     }
 
-    /// The API server, as the content names it.
-    pub fn server(&self) -> &ServerUrl {
-        &self.server
-    }
-
-    /// The CAs, all that were published.
-    pub fn ca(&self) -> &CaBundle {
-        &self.ca
-    }
-
-    /// Verifies the connection that delivered the content, and trusts it from then on, or switches to the server that the
-    /// content names.
-    ///
-    /// With pins, the dialled endpoint's chain must verify even where cluster-info names another server, as in kubeadm,
-    /// and by the pinned CAs alone, which kubeadm does not ask: anyone with the token could publish their own CA beside the
-    /// pinned one. Whoever holds a chain by a pinned CA is the cluster, and vouches for the rest of the bundle. Without
-    /// pins the signature is enough where another server is named (`cmd/kubeadm/app/discovery/token`).
-    ///
-    /// # Errors
-    /// [`ErrorKind::Clock`], which is retryable, when only the time is wrong; else [`ErrorKind::NotTrusted`].
-    pub fn verify_peer(self, peer: Unverified) -> Result<TrustedCluster> {
+    /// Verifies the connection that delivered the content, by all rules of [`SignedCluster::verify_peer`].
+    fn verify_peer(self, peer: Unverified) -> Result<TrustedCluster> {
         let is_named = peer.endpoint() == self.server.endpoint();
         let missing = self.pins.missing_of(&self.ca);
         // Where all CAs are pinned, the named server is verified by all of them below.
@@ -234,27 +267,6 @@ impl SignedCluster {
         Err(Error::new(Step::Trust, ErrorKind::NotTrusted, what).with_help(
             "if that CA is the cluster's, pin its key too; compare it with the control plane's ca.crt first",
         ))
-    }
-
-    /// Accepts content that no server of the cluster has delivered, so that nobody vouches for what is not pinned.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotTrusted`] when there are pins, and not one for each certificate.
-    pub fn without_peer(self) -> Result<Self> {
-        self.pins.check_each(&self.ca, "cluster-info")?;
-        Ok(self)
-    }
-
-    /// Trusts content that came in another way than over the API server's connection: from a file, say. Every connection to
-    /// the server that it names is verified in its handshake; the first request dials.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotTrusted`] when there are pins, and not one for each certificate; a usage error when the server
-    /// is to be reached through a proxy that cannot be used.
-    pub fn open(self, system: &System) -> Result<TrustedCluster> {
-        let Self { server, ca, roots, .. } = self.without_peer()?;
-        let api = Verified::dial(system, &server, &roots, None)?;
-        Ok(TrustedCluster { server, ca, api })
     }
 }
 
