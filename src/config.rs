@@ -135,6 +135,16 @@ impl JoinConfig {
         })
     }
 
+    /// How long a run can take that nothing but its own deadlines ends: the wait for a pipe and discovery, each as long as
+    /// `--discovery-timeout` says, the splay, and both certificates.
+    pub fn longest_run(&self) -> Duration {
+        let discovery = self.discovery_timeout;
+        let serving = self.serving.as_ref().map_or(Duration::ZERO, |serving| serving.timeout);
+        [discovery, discovery, self.splay, self.tls_bootstrap_timeout, serving]
+            .into_iter()
+            .fold(Duration::ZERO, Duration::saturating_add)
+    }
+
     /// Compares a node's cluster, by its CA `keys` as [`crate::x509::Certificate::pin`] has them, with what is given: pins
     /// and CAs. Nobody is asked, so a CA behind a URL is not among them.
     pub fn compare(&self, keys: &[String]) -> Comparison {
@@ -192,8 +202,8 @@ impl Command {
             }
         }
         let prints_role = settings.is_on(Flag::PrintRole);
-        if let (Some(unread), true) = (settings.unread.clone(), prints_role) {
-            return Err(unread.into());
+        if prints_role && let Some(unread) = &settings.unread {
+            return Err(unread.clone().into());
         }
         if settings.is_on(Flag::ControlPlane) {
             if prints_role {

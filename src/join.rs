@@ -88,7 +88,7 @@ pub(crate) fn rehearse(options: &JoinConfig, system: &System, log: &Log, report:
 struct Enrollment {
     cluster: TrustedCluster,
     credentials: Credentials,
-    /// The token of the credentials, unless they are a client certificate.
+    /// The bearer token, if the credentials include one.
     bearer: Option<Bearer>,
     /// When the certificate has to be there.
     deadline: Deadline,
@@ -105,9 +105,8 @@ fn enroll(run: &Run<'_>, state: &NodeState, report: &mut Report) -> Result<Succe
     let method = run.method()?; // what is missing is an error only now
     let patches = run.patches()?;
     sleep_splay(run, report);
-    let deadline = Deadline::after(clock, options.discovery_timeout).set_by("--discovery-timeout");
-    let deadline = deadline.earlier(run.overall);
-    let (cluster, credentials) = discovery::find(method, &options.pins, system, deadline, log)?;
+    let (cluster, credentials) =
+        discovery::find(method, &options.pins, system, run.discovery_deadline(), log)?;
     report.server = Some(cluster.server().as_str().to_owned());
     report.ca_hashes = cluster.ca().pins();
     report.end_phase(Phase::Discovery, clock);
@@ -170,8 +169,7 @@ fn query_cluster(
 ) -> Result<Enrollment> {
     let Run { options, system, log, files, node, .. } = run;
     let clock = &*system.clock;
-    let deadline = Deadline::after(clock, options.tls_bootstrap_timeout).set_by("--tls-bootstrap-timeout");
-    let deadline = deadline.earlier(run.overall);
+    let deadline = run.deadline(options.tls_bootstrap_timeout, "--tls-bootstrap-timeout");
     let bearer = credentials.bearer(log)?;
     let query = ClusterQuery { api: cluster.api(), bearer: bearer.as_ref(), clock, deadline };
     if options.refuse_ready_node && !keeps_identity {
@@ -200,7 +198,8 @@ fn write_kubelet_files(files: &NodeFiles, enrollment: &Enrollment) -> Result<()>
 /// Finishes what an interrupted run has left of a node that is joined.
 fn finish_joined(run: &Run<'_>) -> Result<()> {
     let Run { options, log, files, .. } = run;
-    if let (false, Some(flags)) = (options.with_kubelet_config, run.kubelet_flags()?)
+    if !options.with_kubelet_config
+        && let Some(flags) = run.kubelet_flags()?
         && !files.has_kubelet_files(false)?
     {
         files.write_kubelet_files(&flags)?;

@@ -25,6 +25,11 @@ use crate::http::{ClientIdentity, Roots, ServerUrl, System, Unverified, Verified
 use crate::kubeconfig::Kubeconfig;
 use crate::x509;
 
+/// What to do where no certificate of cluster-info is a CA's.
+const PUBLISH_CA: &str = "publish the cluster's CA certificate in cluster-info";
+/// What to do where none of a static configuration is.
+const USE_CLUSTER_CA: &str = "use the cluster's CA certificate in the kubeconfig or the CA file";
+
 /// A cluster that the token, and the pins where there are any, vouch for, or that is configured, with a verified connection
 /// to it.
 #[derive(Debug)]
@@ -52,7 +57,7 @@ impl TrustedCluster {
         now: SystemTime,
     ) -> Result<Self> {
         pins.check_each(&ca, "the given CA data")?;
-        let api = Verified::dial(system, &server, &ca.roots(now)?, identity)?;
+        let api = Verified::dial(system, &server, &ca.roots(now, USE_CLUSTER_CA)?, identity)?;
         Ok(Self { server, ca, api })
     }
 
@@ -233,7 +238,7 @@ impl ClusterContent {
         let ca = CaBundle::from_base64(&cluster.certificate_authority_data)
             .map_err(|problem| ContentError::Malformed(problem, None))?;
         pins.check(&ca).map_err(ContentError::Other)?;
-        let roots = ca.roots(now).map_err(ContentError::Other)?;
+        let roots = ca.roots(now, PUBLISH_CA).map_err(ContentError::Other)?;
         Ok(Self { server, ca, roots, pins: pins.clone(), now })
     }
 
@@ -254,7 +259,7 @@ impl ClusterContent {
     /// Verifies the connection by the pinned CAs alone. The keys in `missing` are not pinned.
     fn check_by_pinned(&self, peer: &Unverified, mut missing: Vec<String>) -> Result<()> {
         let check = |is_root: &dyn Fn(&str) -> bool| {
-            let roots = self.ca.roots_among(self.now, &|c| is_root(&c.pin()))?;
+            let roots = self.ca.roots_among(self.now, PUBLISH_CA, &|c| is_root(&c.pin()))?;
             peer.check_chain(&roots)
         };
         let Err(error) = check(&|key| self.pins.name(key)) else { return Ok(()) };
@@ -299,5 +304,5 @@ pub fn roots(ca: &[u8], now: SystemTime) -> Result<Roots> {
     let ca = CaBundle::from_pem(ca.to_vec()).map_err(|problem| {
         Error::new(Step::Files, ErrorKind::Files, format!("kubelet.conf is unusable: {problem}"))
     })?;
-    ca.roots(now)
+    ca.roots(now, "put the cluster's CA certificate into kubelet.conf, or join with --replace")
 }

@@ -115,7 +115,9 @@ pub(super) fn serving(settings: &Settings) -> Result<Option<Serving>> {
 
 pub(super) fn warnings(settings: &Settings) -> Result<Vec<String>> {
     let unknown = &settings.unknown;
-    if let (Some(first), true) = (unknown.first(), settings.is_on(Flag::Strict)) {
+    if settings.is_on(Flag::Strict)
+        && let Some(first) = unknown.first()
+    {
         return Err(usage(format!("unknown field {first} in the JoinConfiguration (--strict)"))
             .with_help("correct or remove it"));
     }

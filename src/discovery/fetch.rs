@@ -64,7 +64,7 @@ impl RemoteFile {
     /// No connection is kept between attempts: what was wrong with one may be its server.
     fn response(&self, system: &System, timeout: Duration) -> Result<Response> {
         let roots = match &self.ca {
-            Some(ca) => ca.roots(system.clock.now())?,
+            Some(ca) => ca.roots(system.clock.now(), "use the CA of that server in --discovery-ca")?,
             None => Roots::public(),
         };
         let server = Verified::dial(system, &self.url, &roots, None)?;

@@ -54,14 +54,20 @@ impl<'a> Run<'a> {
         Ok(Self { options, system, log, overall, files, node })
     }
 
+    /// The deadline of a stage that begins now: `budget` from now, which `setting` says, or the overall one.
+    pub(super) fn deadline(&self, budget: Duration, setting: &'static str) -> Deadline {
+        Deadline::after(&*self.system.clock, budget).set_by(setting).earlier(self.overall)
+    }
+
+    /// Discovery's deadline.
+    pub(super) fn discovery_deadline(&self) -> Deadline {
+        self.deadline(self.options.discovery_timeout, "--discovery-timeout")
+    }
+
     /// Waits for another run on the same root to end, and keeps others out.
     pub(super) fn lock(&self) -> Result<Lock> {
-        let (options, clock) = (self.options, &*self.system.clock);
-        let serving = options.serving.as_ref().map_or(Duration::ZERO, |serving| serving.timeout);
-        let timeout = [options.discovery_timeout, options.tls_bootstrap_timeout, serving, options.splay]
-            .into_iter()
-            .fold(Duration::ZERO, Duration::saturating_add);
-        let deadline = Deadline::after(clock, timeout).earlier(self.overall);
+        let clock = &*self.system.clock;
+        let deadline = Deadline::after(clock, self.options.longest_run()).earlier(self.overall);
         self.files.lock(Path::new(disk::RUNTIME), clock, deadline, self.log)
     }
 
@@ -101,12 +107,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// How the cluster is found, now that this has to be known.
+    /// How the cluster is found, now that this has to be known. A pipe is waited for as long as discovery may take, whose own
+    /// time begins afterwards.
     pub(super) fn method(&self) -> Result<&'a Method> {
         let log = self.log;
-        let clock = self.system.clock.clone();
-        let deadline = Deadline::after(&*clock, self.options.discovery_timeout).earlier(self.overall);
-        let method = self.options.method.get(Wait { clock, deadline });
+        let wait = Wait { clock: self.system.clock.clone(), deadline: self.discovery_deadline() };
+        let method = self.options.method.get(wait);
         match &method {
             Ok(method) => method.hosts().into_iter().for_each(|host| log.show_name(host)),
             // A name may have turned out to be the token.

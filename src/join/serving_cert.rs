@@ -62,7 +62,7 @@ fn obtain_for(run: &Run<'_>, serving: &Serving, report: &mut Report) -> Result<b
         return Err(Error::new(Step::Files, ErrorKind::Files, what).with_help("run again"));
     };
     let time = if serving.timeout.is_zero() { limits::REQUEST } else { serving.timeout };
-    let deadline = Deadline::after(clock, time).set_by("--serving-timeout").earlier(run.overall);
+    let deadline = run.deadline(time, "--serving-timeout");
     let api = connect(run, *identity)?;
     if is_unnamed {
         match own_address(&api, system, deadline, log)? {

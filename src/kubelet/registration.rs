@@ -111,7 +111,7 @@ impl NodeRegistration {
             (TAINTS, given(&taints)),
         ] {
             let is_users = users.iter().any(|arg| arg.split_once('=').is_some_and(|(own, _)| own == name));
-            if let (Some(value), false) = (value, is_users) {
+            if !is_users && let Some(value) = value {
                 add(&[name, "=", value]);
             }
         }

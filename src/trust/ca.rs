@@ -23,7 +23,7 @@ impl CaBundle {
     /// Reads `certificate-authority-data`: PEM in base64.
     ///
     /// # Errors
-    /// A clause that says what is wrong, to stand behind "cluster-info is signed, but".
+    /// A clause that says what is wrong; the caller adds the subject.
     pub fn from_base64(base64: &str) -> std::result::Result<Self, String> {
         Self::from_pem(STANDARD.decode(base64).map_err(|_| "CA data is not valid base64")?)
     }
@@ -31,7 +31,7 @@ impl CaBundle {
     /// Reads PEM, certificates only, at most [`limits::CERTIFICATES`].
     ///
     /// # Errors
-    /// A clause that says what is wrong, to stand behind "cluster-info is signed, but".
+    /// A clause that says what is wrong; the caller adds the subject.
     pub fn from_pem(pem: Vec<u8>) -> std::result::Result<Self, String> {
         let blocks = blocks(&pem).ok_or("CA data is not valid PEM")?;
         if blocks.is_empty() || blocks.len() > limits::CERTIFICATES {
@@ -49,13 +49,13 @@ impl CaBundle {
         Ok(Self { pem, certificates })
     }
 
-    /// What chains may end at: the certificates that can be roots, one of which is valid `now`.
+    /// What chains may end at: the certificates that can be roots, one of which is valid `now`. `help` says where another CA
+    /// certificate goes, if none of these can be one.
     ///
     /// # Errors
-    /// [`ErrorKind::NotTrusted`] when none can be one; [`ErrorKind::Clock`], which is retryable, when none of those is
-    /// valid.
-    pub fn roots(&self, now: SystemTime) -> Result<Roots> {
-        self.roots_among(now, &|_| true)
+    /// [`ErrorKind::NotTrusted`] when none can be one; [`ErrorKind::Clock`], which is retryable, when none of those is valid.
+    pub fn roots(&self, now: SystemTime, help: &'static str) -> Result<Roots> {
+        self.roots_among(now, help, &|_| true)
     }
 
     /// What chains may end at, of some of the certificates only. Other CAs that are valid `now` may stand between one
@@ -67,14 +67,14 @@ impl CaBundle {
     pub(super) fn roots_among(
         &self,
         now: SystemTime,
+        help: &'static str,
         is_root: &dyn Fn(&Certificate) -> bool,
     ) -> Result<Roots> {
         let usable = |c: &&Certificate| is_root(c) && ends_chains(c);
         let roots: Vec<_> = self.certificates.iter().filter(usable).collect();
         let Some(first) = roots.first() else {
             let what = "the cluster's CA data holds no CA certificate that may sign";
-            return Err(Error::new(Step::Trust, ErrorKind::NotTrusted, what)
-                .with_help("publish the cluster's CA certificate in cluster-info"));
+            return Err(Error::new(Step::Trust, ErrorKind::NotTrusted, what).with_help(help));
         };
         if !roots.iter().any(|root| root.is_valid_at(now)) {
             let what = ["the cluster's CA certificate ", &first.describe_validity(now)].concat();
@@ -162,9 +162,9 @@ pub(super) mod tests {
         for (held, is_known) in [(&[CA][..], true), (&[SERVER], true), (&[NODE], false), (&[NODE, CA], true)]
         {
             let bundle = bundle(held);
-            assert_eq!(bundle.roots(now).is_ok(), is_known, "{held:?}");
+            assert_eq!(bundle.roots(now, "").is_ok(), is_known, "{held:?}");
             let failure = if is_known { ErrorKind::Clock } else { ErrorKind::NotTrusted };
-            assert_eq!(bundle.roots(early).unwrap_err().kind(), failure, "{held:?}");
+            assert_eq!(bundle.roots(early, "").unwrap_err().kind(), failure, "{held:?}");
         }
     }
 

@@ -13,6 +13,16 @@ fn a_taint_is_one_with_any_of_its_parts() {
     assert_eq!(invocation.settings.list(Flag::Taint).collect::<Vec<_>>(), ["k=:", "=v:", "=:E", "a=b:C"]);
 }
 
+/// It waits for a pipe, puts its first request off, finds the cluster, and requests two certificates.
+#[test]
+fn a_second_run_waits_as_long_as_the_first_one_can_take() {
+    let line = format!(
+        "join h:1 --token abcdef.0123456789abcdef --discovery-token-ca-cert-hash {PIN} --discovery-timeout 1s --splay 4s \
+         --tls-bootstrap-timeout 8s --with-serving-cert --serving-timeout 16s"
+    );
+    assert_eq!(join(&line).longest_run(), Duration::from_secs(2 + 4 + 8 + 16));
+}
+
 #[test]
 fn what_the_kubelet_registers_with_needs_no_configuration_of_the_cluster() {
     let line = format!("join h:1 --token abcdef.0123456789abcdef --discovery-token-ca-cert-hash {PIN}");

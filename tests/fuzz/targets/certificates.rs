@@ -54,7 +54,7 @@ pub fn bundle(pem: &[u8]) -> bool {
     assert!((1..=limits::CERTIFICATES).contains(&count));
     assert_eq!(Certificate::chain_from_pem(pem).expect("certificates").len(), count);
     assert!(bundle.shares_a_key_with(again.certificates()));
-    if let Err(error) = bundle.roots(fixtures::now()) {
+    if let Err(error) = bundle.roots(fixtures::now(), "") {
         is_one_line(&error.to_string());
     }
     true

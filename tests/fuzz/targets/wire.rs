@@ -28,5 +28,5 @@ pub fn wire(data: &[u8]) -> bool {
 }
 
 fn roots() -> nodestrap::testing::http::Roots {
-    fixtures::authorities().roots(fixtures::now()).expect("a root")
+    fixtures::authorities().roots(fixtures::now(), "").expect("a root")
 }
