@@ -118,20 +118,8 @@ impl Invocation {
     /// Whether anything says which cluster to join, or by what right, also a source that cannot be read. An image may have
     /// the other settings for all of its machines.
     pub fn names_cluster(&self) -> bool {
-        const CLUSTER: [Flag; 11] = [
-            Flag::Endpoint,
-            Flag::Config,
-            Flag::Token,
-            Flag::DiscoveryToken,
-            Flag::TlsBootstrapToken,
-            Flag::BearerToken,
-            Flag::CaCertHash,
-            Flag::DiscoveryFile,
-            Flag::ClusterInfo,
-            Flag::Server,
-            Flag::BootstrapKubeconfig,
-        ];
-        self.settings.unread.is_some() || CLUSTER.into_iter().any(|flag| self.settings.is_set(flag))
+        let is_set = |flag: Flag| flag.names_cluster() && self.settings.is_set(flag);
+        self.settings.unread.is_some() || Flag::ALL.into_iter().any(is_set)
     }
 
     /// Where the report goes, if anywhere.

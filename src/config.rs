@@ -184,6 +184,7 @@ impl Command {
                 let ca = discovery::ca_bundle("ca-hash", file, &mut reader)?;
                 return needed(ca, reader).map(Self::CaHash);
             }
+            // With every flag of a join, so that a join's own command can be checked.
             Some(Verb::Verify) => {
                 if settings.origin(Flag::ClusterInfo).is_none() {
                     return Err(usage("verify expects --cluster-info FILE"));

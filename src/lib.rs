@@ -4,8 +4,8 @@
 //! That is [`join::join`], the pipeline from an unknown cluster to a node's files, or one of the [`commands`] that
 //! prepare a join. A report and an exit code end each of them.
 //!
-//! The list below is the order of the program: a module names earlier ones only (`tests/architecture.rs`), and each has
-//! in its own documentation what it trusts. So a change goes into the module that has its subject, and shows in those
+//! The list below is in dependency order: each module imports earlier ones only (`tests/architecture.rs`), and has in its own
+//! documentation what it trusts. For the order of events read [`join::join`]. So a change goes into the module that has its subject, and shows in those
 //! below it:
 //!
 //! - a flag: its row in [`cli`], what it means in [`config`], and the stage that does it;

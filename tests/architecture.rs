@@ -89,6 +89,27 @@ fn no_two_files_name_each_other_but_parent_and_child() {
     }
 }
 
+/// One that nobody reads would be accepted, and have no effect.
+#[test]
+fn each_flag_is_read_somewhere() {
+    let (tables, others): (Vec<_>, Vec<_>) =
+        all("src").into_iter().partition(|(name, _)| name == "src/cli/flags.rs");
+    let rows = tables[0].1.lines().filter_map(|line| line.strip_prefix("    ")?.split_once(", \""));
+    let rows: Vec<_> = rows.filter(|(flag, _)| flag.chars().all(char::is_alphanumeric)).collect();
+    assert!(rows.iter().any(|(flag, _)| *flag == "Endpoint"), "the table of flags");
+    for (flag, row) in rows {
+        let name = format!("Flag::{flag}");
+        let names_it = |line: &str| {
+            line.split(&name).skip(1).any(|rest| !rest.starts_with(|next: char| next.is_alphanumeric()))
+        };
+        let is_read = others
+            .iter()
+            .filter(|(path, _)| !path.contains("/tests"))
+            .any(|(_, text)| code(text.split("#[cfg(test)]").next().unwrap_or_default()).any(names_it));
+        assert!(is_read || row.contains("\", Ignored, "), "no module reads {name}");
+    }
+}
+
 #[test]
 fn only_http_uses_ureq_and_rustls() {
     for (name, source) in all("src") {

@@ -170,6 +170,25 @@ impl Flag {
         (distance <= name.len() / 4).then_some(near)
     }
 
+    /// Whether it names a discovery method. Two of them in one source are a contradiction.
+    pub(crate) fn names_method(self) -> bool {
+        matches!(
+            self,
+            Self::Endpoint
+                | Self::ClusterInfo
+                | Self::DiscoveryFile
+                | Self::BootstrapKubeconfig
+                | Self::Server
+        )
+    }
+
+    /// Whether it says which cluster to join, or by what right. A kubelet waits for a machine that has such a setting.
+    pub(crate) fn names_cluster(self) -> bool {
+        self.names_method()
+            || self.row().kind == Kind::Secret
+            || matches!(self, Self::Config | Self::CaCertHash)
+    }
+
     /// Whether it is given with dashes.
     pub(crate) fn is_flag(self) -> bool {
         self.row().kind != Kind::Positional

@@ -3,7 +3,7 @@
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
-use crate::cli::{Flag, Settings};
+use crate::cli::{Flag, Kind, Settings};
 use crate::credentials::{Credentials, TokenFile, is_bearer_token};
 use crate::discovery::{KubeconfigSource, Method, RemoteFile, StaticCluster};
 use crate::error::{Result, usage};
@@ -11,11 +11,6 @@ use crate::http::{Endpoint, ServerUrl};
 use crate::input::{Reader, STANDARD_INPUT, read_from};
 use crate::secret::Secret;
 use crate::trust::{CaBundle, ClusterInfo, Pin, Pins, Token, UnverifiedClusterInfo};
-
-/// The settings that each name a method. The source of higher precedence decides; two methods from one source are a
-/// contradiction.
-const METHODS: [Flag; 5] =
-    [Flag::Endpoint, Flag::ClusterInfo, Flag::DiscoveryFile, Flag::BootstrapKubeconfig, Flag::Server];
 
 /// Decides the method, and the credentials on it. The CAs of a static configuration, and the method, each without a
 /// value where `reader` lacks something for it.
@@ -64,14 +59,16 @@ pub(super) fn discovery_method(
     Ok(method)
 }
 
-/// The setting of the method that the source of highest precedence names, if any.
+/// The setting of the method that the source of highest precedence names, if any; two methods from one source are a
+/// contradiction.
 ///
 /// # Errors
 /// A usage error for two of them.
 fn method_flag(settings: &Settings) -> Result<Option<Flag>> {
     let is_ignored = ignored_endpoint(settings);
     let named = || {
-        let given = METHODS.into_iter().filter_map(|flag| Some((flag, settings.origin(flag)?)));
+        let methods = Flag::ALL.into_iter().filter(|flag| flag.names_method());
+        let given = methods.filter_map(|flag| Some((flag, settings.origin(flag)?)));
         given.filter(|(flag, _)| !(is_ignored && *flag == Flag::Endpoint))
     };
     let highest = named().map(|(_, origin)| origin).max();
@@ -90,17 +87,13 @@ fn method_flag(settings: &Settings) -> Result<Option<Flag>> {
 /// The file of the bearer token where that is used instead of a bootstrap token: it is not read before the cluster is
 /// trusted. What cannot be read twice, such as a pipe, is read once as other files are.
 pub(super) fn token_file(settings: &mut Settings) -> Option<TokenFile> {
-    const OTHERS: [Flag; 8] = [
-        Flag::Token,
-        Flag::DiscoveryToken,
-        Flag::TlsBootstrapToken,
-        Flag::ClusterInfo,
-        Flag::DiscoveryFile,
-        Flag::BootstrapKubeconfig,
-        Flag::Server,
-        Flag::CertificateAuthority,
-    ];
-    if !settings.is_set(Flag::Endpoint) || OTHERS.into_iter().any(|flag| settings.is_set(flag)) {
+    let is_other = |flag: Flag| match flag {
+        Flag::Endpoint | Flag::BearerToken => false,
+        Flag::CertificateAuthority => true,
+        _ => flag.names_method() || flag.row().kind == Kind::Secret,
+    };
+    let has_other = Flag::ALL.into_iter().any(|flag| is_other(flag) && settings.is_set(flag));
+    if !settings.is_set(Flag::Endpoint) || has_other {
         return None;
     }
     let is_rereadable = |file: &str| {
