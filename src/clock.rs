@@ -103,7 +103,7 @@ impl Clock for SystemClock {
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
     end: Duration,
-    /// What says so, for people; empty where no setting does.
+    /// What says so, for messages; empty where no setting does.
     setting: &'static str,
 }
 

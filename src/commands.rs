@@ -45,7 +45,7 @@ pub fn verify(
     }
     let now = clock.now();
     check_not_before_build_date(now)?;
-    let cluster = info.verify(now)?.without_peer()?;
+    let cluster = info.verify(now)?.require_every_key_pinned()?;
     let mut output = format!("server: {}\n", cluster.server().as_str());
     for certificate in cluster.ca().certificates() {
         let unfit = if !(certificate.can_sign_certs && certificate.allows_server_auth) {
@@ -81,6 +81,6 @@ pub fn print_config(
     report: &mut Report,
 ) -> Result<()> {
     options.warnings.iter().for_each(|warning| log.warn(warning));
-    join::rehearse(options, system, log, report)?;
+    join::preflight(options, system, log, report)?;
     log.print(text)
 }

@@ -146,13 +146,13 @@ impl JoinConfig {
     }
 
     /// Compares a node's cluster, by its CA `keys` as [`crate::x509::Certificate::pin`] has them, with what is given: pins
-    /// and CAs. Nobody is asked, so a CA behind a URL is not among them.
+    /// and CAs. No server is contacted, so a CA behind a URL is not among them.
     pub fn compare(&self, keys: &[String]) -> Comparison {
         let ca = self.method.ca().map(CaBundle::pins).unwrap_or_default();
         if ca.is_empty() && self.pins.given().is_empty() {
             return Comparison::Unknown;
         }
-        let is_given = |key: &String| self.pins.name(key) || ca.contains(key);
+        let is_given = |key: &String| self.pins.contains(key) || ca.contains(key);
         if keys.iter().any(is_given) { Comparison::Same } else { Comparison::Other }
     }
 }

@@ -52,50 +52,53 @@ pub fn find(
         }
         _ => Vec::new(),
     });
-    // What comes is verified by the clock as it is then: it may have been set since it was asked for.
-    let now = || check_not_before_build_date(clock.now());
+    // Nothing is sent while the clock is wrong. It is checked again once the response is here: it may have been set.
+    let check_clock = || check_not_before_build_date(clock.now());
     loop {
         let timeout = deadline.left(clock).unwrap_or_default().min(limits::REQUEST);
-        let attempt = now().and_then(|_| match method {
+        let attempt = check_clock().and_then(|_| match method {
             Method::Token { token, credentials, .. } => {
                 let fetch = |peer: &Unverified| {
                     let info = fetch::cluster_info(peer, token.id(), timeout)?;
                     let (token, pins) = (token.clone(), pins.clone());
-                    UnverifiedClusterInfo { info, token, pins }.verify(now()?)
+                    UnverifiedClusterInfo { info, token, pins }.verify(check_clock()?)
                 };
-                Ok((rotation.ask(fetch, SignedCluster::verify_peer)?, credentials.clone()))
+                Ok((rotation.ask(fetch, SignedCluster::trust_via)?, credentials.clone()))
             }
             Method::Pinned { credentials, .. } => {
                 let fetch = |peer: &Unverified| {
-                    PinnedCluster::read(&fetch::cluster_info(peer, "", timeout)?, pins, now()?)
+                    PinnedCluster::read(&fetch::cluster_info(peer, "", timeout)?, pins, check_clock()?)
                 };
-                Ok((rotation.ask(fetch, PinnedCluster::verify_peer)?, credentials.clone()))
+                Ok((rotation.ask(fetch, PinnedCluster::trust_via)?, credentials.clone()))
             }
-            // The same text again would be no other.
+            // Final: the file was read once, so retrying cannot change the result.
             Method::LoadedClusterInfo { info, credentials } => {
-                Ok((info.verify(now()?)?.open(system)?, credentials.clone()))
+                Ok((info.verify(check_clock()?)?.trust_without_peer(system)?, credentials.clone()))
             }
             Method::RemoteClusterInfo { file, token, credentials } => {
                 let info = file.cluster_info(token.id(), system, timeout)?;
                 let (token, pins) = (token.clone(), pins.clone());
-                let signed = UnverifiedClusterInfo { info, token, pins }.verify(now()?);
-                Ok((signed.and_then(|signed| signed.open(system)).map_err(retryable)?, credentials.clone()))
+                let signed = UnverifiedClusterInfo { info, token, pins }.verify(check_clock()?);
+                Ok((
+                    signed.and_then(|signed| signed.trust_without_peer(system)).map_err(retryable)?,
+                    credentials.clone(),
+                ))
             }
             Method::Static(cluster) => {
-                Ok((cluster.trust(pins, system, now()?)?, cluster.credentials.clone()))
+                Ok((cluster.trust(pins, system, check_clock()?)?, cluster.credentials.clone()))
             }
             Method::RemoteKubeconfig { file, token } => {
                 let (text, who) = file.text(system, timeout)?;
                 let source = KubeconfigSource::fetched(&file.url);
                 let cluster = source.read_fetched(text.expose(), token.clone());
                 let cluster = cluster.map_err(|e| e.with_note(&format!(" ({who})")))?;
-                let trusted = cluster.trust(pins, system, now()?).map_err(retryable)?;
+                let trusted = cluster.trust(pins, system, check_clock()?).map_err(retryable)?;
                 Ok((trusted, cluster.credentials))
             }
         });
         match attempt {
             Ok((cluster, credentials)) => {
-                // What was fetched is new; from here on servers are asked with it, who can repeat it.
+                // A fetched kubeconfig may contain a token: mask it before a server can echo it.
                 credentials.token().into_iter().for_each(|token| log.hide(token));
                 log.show_name(cluster.server().endpoint().host());
                 log_found(method, pins, rotation.asked(), &cluster, log);
@@ -137,14 +140,16 @@ fn wait_for_token(credentials: &Credentials, clock: &dyn Clock, deadline: Deadli
     }
 }
 
-/// Verifies what is known already as [`find`] does, without asking anybody.
+/// Verifies what is known already as [`find`] does, without a request.
 ///
 /// # Errors
-/// Why it can never be trusted; what is retryable is not an error here.
+/// Permanent failures only; retryable ones (a wrong clock) are ignored.
 pub fn check_known(method: &Method, pins: &Pins, system: &System) -> Result<()> {
     let now: SystemTime = system.clock.now();
     let outcome: Result<TrustedCluster> = match method {
-        Method::LoadedClusterInfo { info, .. } => info.verify(now).and_then(|signed| signed.open(system)),
+        Method::LoadedClusterInfo { info, .. } => {
+            info.verify(now).and_then(|signed| signed.trust_without_peer(system))
+        }
         Method::Static(cluster) => cluster.trust(pins, system, now),
         _ => return Ok(()),
     };

@@ -137,7 +137,7 @@ impl Unverified {
         self.0.peer.proxy().is_some()
     }
 
-    /// The endpoint and the proxy on the way to it, for people.
+    /// The endpoint and the proxy on the way to it, for messages.
     pub fn route(&self) -> String {
         self.0.to_string()
     }

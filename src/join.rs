@@ -29,7 +29,7 @@ use run::Run;
 
 /// Joins this machine: finds the cluster, trusts it, writes its files and, if asked, gets the node its certificates.
 ///
-/// Runs again at any time: what is done is found done, what was interrupted goes on with the same key and request.
+/// Safe to rerun: finished work is detected, interrupted work resumes with the same key and CSR.
 ///
 /// # Errors
 /// The failure that ended the run; its kind is the exit code.
@@ -45,7 +45,7 @@ pub fn join(options: &JoinConfig, system: &System, log: &Log, report: &mut Repor
         run.refuse_other_identity(&state)?; // before any request
     }
 
-    // Whose cluster it is, the given pins and CAs tell; where there are none, nobody is asked.
+    // Only the configured pins and CAs decide this, without a request.
     let joined = state.identity().filter(|identity| run.is_of_cluster(identity));
     if let Some(identity) = joined {
         log_identity(&run, identity, report);
@@ -74,11 +74,11 @@ pub fn join(options: &JoinConfig, system: &System, log: &Log, report: &mut Repor
     Ok(success)
 }
 
-/// Goes as far as a join does before it asks anybody or looks at an identity: what is wrong or missing is reported.
+/// Runs the checks that need no request and no node identity.
 ///
 /// # Errors
 /// The first thing that a join would refuse.
-pub(crate) fn rehearse(options: &JoinConfig, system: &System, log: &Log, report: &mut Report) -> Result<()> {
+pub(crate) fn preflight(options: &JoinConfig, system: &System, log: &Log, report: &mut Report) -> Result<()> {
     let run = Run::open(options, system, log, report)?;
     run.patches()?;
     discovery::check_known(run.method()?, &options.pins, system)
@@ -158,8 +158,7 @@ fn enroll(run: &Run<'_>, state: &NodeState, report: &mut Report) -> Result<Succe
     Ok(success)
 }
 
-/// Asks the cluster what has to be known before anything is requested or written: what it refuses leaves no trace, here or
-/// there.
+/// Queries the cluster before anything is requested or written, so that a refusal leaves nothing behind.
 fn query_cluster(
     run: &Run<'_>,
     cluster: TrustedCluster,
@@ -209,15 +208,14 @@ fn finish_joined(run: &Run<'_>) -> Result<()> {
         files.finish_interrupted()?;
         files.clean_up(keeps)?;
     } else if !keeps {
-        // A kubelet has made the node one since its files were prepared. That this one stays, on a read-only disk say,
-        // is no failure then.
+        // The kubelet bootstrapped itself from the prepared files. Failing to remove the leftover is only a warning.
         files.remove_bootstrap().unwrap_or_else(|e| log.warn(&e.to_string()));
     }
     Ok(())
 }
 
-/// Puts the first request off by a random time of at most `--splay`, and of no more than half of the time that there is:
-/// machines booting together do not ask together.
+/// Sleeps a random time, at most `--splay` and half the remaining time, so that machines booting together do not all send
+/// their first request at once.
 fn sleep_splay(run: &Run<'_>, report: &mut Report) {
     let (splay, clock) = (run.options.splay, &*run.system.clock);
     let max = run.overall.map_or(splay, |end| splay.min(end.left(clock).unwrap_or_default() / 2));
@@ -289,7 +287,7 @@ fn discard_key(
     Ok(())
 }
 
-/// The node has its identity: that the token stays is not a failure of the join.
+/// Removes a token file. A failure is only a warning: the node has joined.
 fn remove_token_file(file: &Path, log: &Log) {
     let shown = file.display();
     match disk::remove_caller_file(file) {

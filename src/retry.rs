@@ -36,7 +36,7 @@ type Event = (Step, ErrorKind, String);
 pub struct Pause {
     /// How long to wait; nothing where another endpoint is still to be asked.
     pub delay: Duration,
-    /// What failed, for people, where it is worth a line: the attempts before failed in another way, or with something
+    /// What failed, for messages, where it is worth a line: the attempts before failed in another way, or with something
     /// else.
     pub news: Option<String>,
     /// What is waited for.
@@ -48,12 +48,12 @@ pub struct Pause {
 }
 
 impl Pause {
-    /// What failed and what comes next, for people, where it is news.
+    /// What failed and what comes next, for messages, where it is news.
     pub fn line(&self) -> Option<String> {
         self.news.as_ref().map(|news| format!("{news}; {}", self.prospect()))
     }
 
-    /// What comes next, for people. Drawn pauses are not shown.
+    /// What comes next, for messages. Drawn pauses are not shown.
     pub fn prospect(&self) -> String {
         match (self.retry_after.unwrap_or_default().as_secs(), self.retry) {
             (0, Retry::Briefly(_)) => format!("retrying for {}", short(self.left)),

@@ -1,6 +1,6 @@
 //! Word to the service manager, as sd_notify(3) has it: what the program is at, and that it has ended well.
 //!
-//! One datagram per line of the report. Nobody is asked whether it arrived: a manager that does not listen is not a reason
+//! One datagram per line of the report. No server is contacted whether it arrived: a manager that does not listen is not a reason
 //! to stop.
 
 use std::ffi::{OsStr, OsString};

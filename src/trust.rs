@@ -1,10 +1,14 @@
 //! The trust decision: from a response that anybody may have sent to a cluster whose CA and server are known.
 //!
-//! In this order: the signature with the token over the raw bytes ([`jws`]); the content, strictly; whether a CA's key is
-//! pinned ([`ca`]), which makes a [`SignedCluster`]; the chain and host name of the very connection that delivered the
-//! bytes, by the pinned CAs alone, which makes the [`TrustedCluster`] that all later stages take. Neither can be made in
-//! another way. Where no server of the cluster has delivered the bytes, each key is pinned. Without a token there is no
-//! signature: then a pin is a must, and the connection decides alone ([`PinnedCluster`]).
+//! In this order:
+//! 1. the signature with the token over the raw bytes ([`jws`]);
+//! 2. the content, parsed strictly;
+//! 3. whether a CA's key is pinned ([`pins`]), which makes a [`SignedCluster`];
+//! 4. the chain and host name of the very connection that delivered the bytes, by the pinned CAs alone, which makes the
+//!    [`TrustedCluster`] that all later stages take. Without pins it may move to the server that the content names.
+//!
+//! Neither can be made in another way. Where no server of the cluster has delivered the bytes, each key is pinned. Without a
+//! token there is no signature: then a pin is required, and the connection decides alone ([`PinnedCluster`]).
 
 mod ca;
 mod cluster_info;
@@ -100,7 +104,7 @@ impl UnverifiedClusterInfo {
         let kubeconfig = jws::verify(&self.info, &self.token)?;
         ClusterContent::read(kubeconfig, &self.pins, now)
             .map(SignedCluster)
-            .map_err(|problem| problem.in_content("cluster-info is signed with the token, but"))
+            .map_err(|problem| problem.into_error("cluster-info is signed with the token, but"))
     }
 }
 
@@ -122,7 +126,7 @@ impl PinnedCluster {
         }
         ClusterContent::read(jws::kubeconfig(info)?, pins, now)
             .map(Self)
-            .map_err(|problem| problem.in_content("cluster-info is unusable:"))
+            .map_err(|problem| problem.into_error("cluster-info is unusable:"))
     }
 
     /// Verifies the connection that delivered the content, by the pinned certificates alone and by the name that was
@@ -130,8 +134,8 @@ impl PinnedCluster {
     ///
     /// # Errors
     /// [`ErrorKind::Clock`], which is retryable, when only the time is wrong; else [`ErrorKind::NotTrusted`].
-    pub fn verify_peer(self, peer: Unverified) -> Result<TrustedCluster> {
-        self.0.verify_peer(peer)
+    pub fn trust_via(self, peer: Unverified) -> Result<TrustedCluster> {
+        self.0.trust_via(peer)
     }
 }
 
@@ -139,16 +143,16 @@ impl PinnedCluster {
 enum ContentError {
     /// It makes no sense; a clause, and its cause.
     Malformed(String, Option<Box<dyn std::error::Error + Send + Sync>>),
-    /// It does.
-    Other(Error),
+    /// It is well-formed, but not pinned, or outside its validity.
+    Refused(Error),
 }
 
 impl ContentError {
-    /// The error, where `who` says what is known of the content.
-    fn in_content(self, who: &str) -> Error {
+    /// The error about `subject`, which says what is known of the content.
+    fn into_error(self, subject: &str) -> Error {
         match self {
             Self::Malformed(problem, cause) => {
-                let what = format!("{who} {problem}");
+                let what = format!("{subject} {problem}");
                 let error = Error::new(Step::Trust, ErrorKind::NotTrusted, what)
                     .with_help("correct ConfigMap kube-public/cluster-info in the cluster");
                 match cause {
@@ -156,7 +160,7 @@ impl ContentError {
                     None => error,
                 }
             }
-            Self::Other(error) => error,
+            Self::Refused(error) => error,
         }
     }
 }
@@ -187,15 +191,15 @@ impl SignedCluster {
     ///
     /// # Errors
     /// [`ErrorKind::Clock`], which is retryable, when only the time is wrong; else [`ErrorKind::NotTrusted`].
-    pub fn verify_peer(self, peer: Unverified) -> Result<TrustedCluster> {
-        self.0.verify_peer(peer)
+    pub fn trust_via(self, peer: Unverified) -> Result<TrustedCluster> {
+        self.0.trust_via(peer)
     }
 
     /// Accepts content that no server of the cluster has delivered, so that nobody vouches for what is not pinned.
     ///
     /// # Errors
     /// [`ErrorKind::NotTrusted`] when there are pins, and not one for each certificate.
-    pub fn without_peer(self) -> Result<Self> {
+    pub fn require_every_key_pinned(self) -> Result<Self> {
         self.0.pins.check_each(&self.0.ca, "cluster-info")?;
         Ok(self)
     }
@@ -206,8 +210,8 @@ impl SignedCluster {
     /// # Errors
     /// [`ErrorKind::NotTrusted`] when there are pins, and not one for each certificate; a usage error when the server
     /// is to be reached through a proxy that cannot be used.
-    pub fn open(self, system: &System) -> Result<TrustedCluster> {
-        let ClusterContent { server, ca, roots, .. } = self.without_peer()?.0;
+    pub fn trust_without_peer(self, system: &System) -> Result<TrustedCluster> {
+        let ClusterContent { server, ca, roots, .. } = self.require_every_key_pinned()?.0;
         let api = Verified::dial(system, &server, &roots, None)?;
         Ok(TrustedCluster { server, ca, api })
     }
@@ -237,38 +241,39 @@ impl ClusterContent {
             .ok_or_else(|| malformed("its server is not an https:// URL with host, port and path"))?;
         let ca = CaBundle::from_base64(&cluster.certificate_authority_data)
             .map_err(|problem| ContentError::Malformed(problem, None))?;
-        pins.check(&ca).map_err(ContentError::Other)?;
-        let roots = ca.roots(now, PUBLISH_CA).map_err(ContentError::Other)?;
+        pins.check(&ca).map_err(ContentError::Refused)?;
+        let roots = ca.roots(now, PUBLISH_CA).map_err(ContentError::Refused)?;
         Ok(Self { server, ca, roots, pins: pins.clone(), now })
     }
 
-    /// Verifies the connection that delivered the content, by all rules of [`SignedCluster::verify_peer`].
-    fn verify_peer(self, peer: Unverified) -> Result<TrustedCluster> {
+    /// Verifies the connection that delivered the content, by all rules of [`SignedCluster::trust_via`].
+    fn trust_via(self, peer: Unverified) -> Result<TrustedCluster> {
         let is_named = peer.endpoint() == self.server.endpoint();
-        let missing = self.pins.missing_of(&self.ca);
+        let unpinned = self.pins.unpinned_keys(&self.ca);
+        let has_pins = !self.pins.given().is_empty();
         // Where all CAs are pinned, the named server is verified by all of them below.
-        let is_verified_below = is_named && missing.is_empty();
-        if !(self.pins.given().is_empty() || is_verified_below) {
-            self.check_by_pinned(&peer, missing)?;
+        let needs_pinned_chain = has_pins && !(is_named && unpinned.is_empty());
+        if needs_pinned_chain {
+            self.check_by_pinned(&peer, unpinned)?;
         }
         let Self { server, ca, roots, .. } = self;
         let api = if is_named { peer.verify(&roots, &server)? } else { peer.switch_to(&server, &roots)? };
         Ok(TrustedCluster { server, ca, api })
     }
 
-    /// Verifies the connection by the pinned CAs alone. The keys in `missing` are not pinned.
-    fn check_by_pinned(&self, peer: &Unverified, mut missing: Vec<String>) -> Result<()> {
+    /// Verifies the connection by the pinned CAs alone. The keys in `unpinned` are not pinned.
+    fn check_by_pinned(&self, peer: &Unverified, mut unpinned: Vec<String>) -> Result<()> {
         let check = |is_root: &dyn Fn(&str) -> bool| {
             let roots = self.ca.roots_among(self.now, PUBLISH_CA, &|c| is_root(&c.pin()))?;
             peer.check_chain(&roots)
         };
-        let Err(error) = check(&|key| self.pins.name(key)) else { return Ok(()) };
-        missing.retain(|missing| check(&|key| key == missing).is_ok());
-        if missing.is_empty() {
+        let Err(error) = check(&|key| self.pins.contains(key)) else { return Ok(()) };
+        unpinned.retain(|key| check(&|other| other == key).is_ok());
+        if unpinned.is_empty() {
             return Err(error);
         }
-        let (route, missing) = (peer.route(), missing.join(" or "));
-        let what = format!("the certificate of {route} is not from a pinned CA, but from {missing}");
+        let (route, unpinned) = (peer.route(), unpinned.join(" or "));
+        let what = format!("the certificate of {route} is not from a pinned CA, but from {unpinned}");
         Err(Error::new(Step::Trust, ErrorKind::NotTrusted, what).with_help(
             "if that CA is the cluster's, pin its key too; compare it with the control plane's ca.crt first",
         ))
@@ -293,16 +298,4 @@ pub fn check_not_before_build_date(now: SystemTime) -> Result<SystemTime> {
     Err(Error::new(Step::Trust, ErrorKind::Clock, what)
         .with_help("set the clock")
         .with_retry(Retry::UntilDeadline(None)))
-}
-
-/// The roots of a cluster that was trusted before, from its `ca`, PEM as the node keeps it.
-///
-/// # Errors
-/// [`ErrorKind::Files`] for what is not a bundle of certificates, [`ErrorKind::NotTrusted`] when none of them is a CA,
-/// [`ErrorKind::Clock`], which is retryable, when none of the CAs is valid `now`.
-pub fn roots(ca: &[u8], now: SystemTime) -> Result<Roots> {
-    let ca = CaBundle::from_pem(ca.to_vec()).map_err(|problem| {
-        Error::new(Step::Files, ErrorKind::Files, format!("kubelet.conf is unusable: {problem}"))
-    })?;
-    ca.roots(now, "put the cluster's CA certificate into kubelet.conf, or join with --replace")
 }

@@ -53,7 +53,7 @@ pub struct Certificate {
     pub der: Vec<u8>,
     /// The raw SubjectPublicKeyInfo.
     pub spki: Vec<u8>,
-    /// Who issued it, for people.
+    /// Who issued it, for messages.
     pub issuer: Name,
     /// The issuer as chains compare it, without the header of its sequence.
     pub raw_issuer: Vec<u8>,

@@ -369,8 +369,8 @@ pub(super) fn pins(settings: &Settings) -> Result<Pins> {
         pins.ok_or_else(|| usage(format!("{} expects sha256: and 64 hex digits", settings.label(flag))))?;
     Ok(match pins.is_empty() {
         true => Pins::None,
-        false if settings.is_on(Flag::PinEveryCa) => Pins::EachRequired(pins),
-        false => Pins::Required(pins),
+        false if settings.is_on(Flag::PinEveryCa) => Pins::EveryCa(pins),
+        false => Pins::AnyCa(pins),
     })
 }
 

@@ -73,7 +73,7 @@ fn the_printed_join_line_is_taken_with_and_without_kubeadm() {
         let join = join(&line);
         let (endpoint, token, pins) = by_token(&join);
         assert_eq!((endpoint.as_str(), token.id(), token_id(&join)), ("10.0.0.1:6443", "abcdef", "abcdef"));
-        assert!(matches!(pins, Pins::Required(pins) if pins.len() == 1));
+        assert!(matches!(pins, Pins::AnyCa(pins) if pins.len() == 1));
         assert_eq!(join.discovery_timeout, limits::DISCOVERY);
     }
 }
@@ -88,7 +88,7 @@ fn each_flag_means_what_it_says() {
     ));
     assert_eq!((by_token(&join).1.id(), token_id(&join)), ("aaaaaa", "bbbbbb"));
     assert!(
-        matches!(by_token(&join).2, Pins::Required(pins) if pins.len() == 3),
+        matches!(by_token(&join).2, Pins::AnyCa(pins) if pins.len() == 3),
         "pins hold beside the unsafe flag"
     );
     assert!(join.with_client_cert && join.keep_bootstrap_kubeconfig);
@@ -281,7 +281,7 @@ fn a_join_configuration_says_what_flags_say() {
     let join = join_in("join", &configured(CONFIGURATION));
     assert_eq!(by_token(&join).0, "config:6443");
     assert_eq!((by_token(&join).1.id(), token_id(&join)), ("cccccc", "dddddd"));
-    assert!(matches!(by_token(&join).2, Pins::Required(pins) if pins.len() == 1));
+    assert!(matches!(by_token(&join).2, Pins::AnyCa(pins) if pins.len() == 1));
     assert_eq!(join.node_name.as_deref(), Some("from-config"));
     assert_eq!((join.discovery_timeout.as_secs(), join.tls_bootstrap_timeout.as_secs()), (60, 120));
     assert_eq!(join.warnings, [NO_EFFECT]);

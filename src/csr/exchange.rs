@@ -1,8 +1,8 @@
 //! The CSR exchange: POST, then WATCH from the version that the POST returned, until it is approved or denied.
 //!
-//! A small machine that its caller drives: [`Exchange::poll`] sends one request, or waits for the open watch, and returns
-//! what came of it. It never sleeps, prints or writes. What is unexpected (the object is there already, an old version, a
-//! deletion, a changed UID) leads to LIST, which tells how things stand.
+//! A state machine driven by its caller: each call of [`Exchange::advance`] blocks for at most one request or one tick of the
+//! watch. It never sleeps, prints or writes. What is unexpected (an object of this name, an old version, a deletion, a changed
+//! UID) leads to LIST, which reports the object's state.
 
 use std::mem;
 use std::time::Duration;
@@ -36,18 +36,18 @@ pub enum Progress {
         /// Whether it is the first time.
         is_first: bool,
     },
-    /// An attempt failed, or something came between. The next poll makes another one.
+    /// An attempt failed, or the watch or the object changed. The next call makes another one.
     Retry {
         /// How long to wait before that.
         delay: Duration,
-        /// What happened and what comes next, for people, where it is news.
+        /// What happened and what comes next, for messages, where it is news.
         news: Option<String>,
         /// Whether the API server has the request: it may still be approved.
         is_submitted: bool,
     },
     /// The certificate is there.
     Issued(IssuedCertificate),
-    /// The object will never bring a certificate of use, and with it the key.
+    /// This CSR cannot yield a usable certificate: discard its key.
     Unusable {
         /// The object was there before this run made its own: a decision on an earlier attempt.
         is_earlier: bool,
@@ -82,7 +82,7 @@ pub struct Exchange<'a> {
     was_pending: bool,
 }
 
-/// What the next poll does.
+/// What the next call does.
 enum State {
     /// Creates the object.
     Post,
@@ -116,10 +116,10 @@ enum Observed {
 
 struct OpenWatch {
     watch: Watch,
-    /// When it counts as dead, without a byte until then.
-    silence: Deadline,
-    /// When it has taken as long as the longest pause: then it runs in no circle, and pauses start over behind it.
-    circle: Deadline,
+    /// Reconnect if no data arrives by then.
+    idle_deadline: Deadline,
+    /// A watch that lasts this long was healthy: its end resets the backoff.
+    stable_after: Deadline,
 }
 
 impl<'a> Exchange<'a> {
@@ -155,11 +155,11 @@ impl<'a> Exchange<'a> {
 
     /// Goes on until there is something to report: the response to a POST or a LIST within [`limits::REQUEST`], the
     /// next event of the watch that means something, or [`limits::WATCH_TICK`] without one.
-    pub fn poll(&mut self) -> Progress {
+    pub fn advance(&mut self) -> Progress {
         loop {
             let advanced = match mem::replace(&mut self.state, State::Post) {
                 State::Post => self.post(),
-                State::Created(object) => self.check(object),
+                State::Created(object) => self.handle_object(object),
                 State::List => self.list(),
                 State::Watch(mut watch) => match watch.open.take() {
                     Some(open) => self.read(watch, open),
@@ -169,7 +169,7 @@ impl<'a> Exchange<'a> {
             match advanced {
                 Ok(Some(progress)) => return progress,
                 Ok(None) => {}
-                Err(error) => return self.retry(error, None),
+                Err(error) => return self.retry(error, ""),
             }
         }
     }
@@ -216,14 +216,14 @@ impl<'a> Exchange<'a> {
             Some(mut object) => {
                 self.is_submitted = true;
                 object.resource_version = version;
-                self.check(object)
+                self.handle_object(object)
             }
             None => Ok(Some(self.deleted(State::Post))),
         }
     }
 
     /// Checks an object, which is watched from its version while it is neither approved nor denied.
-    fn check(&mut self, object: Object) -> Result<Option<Progress>> {
+    fn handle_object(&mut self, object: Object) -> Result<Option<Progress>> {
         let decision = self.decision(&object)?;
         if decision.is_none() {
             if self.no_wait {
@@ -266,7 +266,7 @@ impl<'a> Exchange<'a> {
 
     fn request_watch(&self, version: &str) -> Result<std::result::Result<OpenWatch, Response>> {
         let left = self.left()?;
-        let circle = Deadline::after(self.clock, limits::BACKOFF_CAP);
+        let stable_after = Deadline::after(self.clock, limits::BACKOFF_CAP);
         let name = self.request.name();
         let seconds = limits::WATCH.min(left).as_secs() + 1;
         let path = format!(
@@ -274,15 +274,15 @@ impl<'a> Exchange<'a> {
              &allowWatchBookmarks=true&timeoutSeconds={seconds}"
         );
         let opened = self.api.watch(Step::Approval, &path, self.bearer, left)?;
-        let silence = Deadline::after(self.clock, limits::WATCH_SILENCE);
-        Ok(opened.map(|watch| OpenWatch { watch, silence, circle }))
+        let idle_deadline = Deadline::after(self.clock, limits::WATCH_SILENCE);
+        Ok(opened.map(|watch| OpenWatch { watch, idle_deadline, stable_after }))
     }
 
-    /// Waits for the next event of the watch. One that leads elsewhere, and a failure, close it.
+    /// Waits for the next event of the watch. Errors and changes of the state close it.
     fn read(&mut self, mut watch: WatchState, mut open: OpenWatch) -> Result<Option<Progress>> {
         let outcome = match open.watch.wait() {
             WatchEvent::Event(line) => {
-                open.silence = Deadline::after(self.clock, limits::WATCH_SILENCE);
+                open.idle_deadline = Deadline::after(self.clock, limits::WATCH_SILENCE);
                 match self.observe(&mut watch, &line) {
                     Ok(Observed::Unchanged) => {
                         watch.open = Some(open);
@@ -296,14 +296,14 @@ impl<'a> Exchange<'a> {
             }
             WatchEvent::Quiet => self.left().map(|_| {
                 // One that is dead is opened again, from the version where it was.
-                if open.silence.left(self.clock).is_some() {
+                if open.idle_deadline.left(self.clock).is_some() {
                     watch.open = Some(open);
                 }
                 let is_first = !mem::replace(&mut self.was_pending, true);
                 Some(Progress::StillPending { is_first })
             }),
             WatchEvent::Ended => {
-                if open.circle.left(self.clock).is_none() {
+                if open.stable_after.left(self.clock).is_none() {
                     self.backoff.reset();
                 }
                 drop(open);
@@ -314,8 +314,8 @@ impl<'a> Exchange<'a> {
         outcome
     }
 
-    /// Reads one line of the watch. After one that cannot be used, the watch opens at the last version, so that the line
-    /// comes again.
+    /// Reads one line of the watch. After an unusable one, the watch reopens at the last version, so that the line is sent
+    /// again.
     fn observe(&self, watch: &mut WatchState, line: &[u8]) -> Result<Observed> {
         let (object, is_deleted) = match Event::read(line)? {
             Event::Object { object, is_deleted } => (object, is_deleted),
@@ -357,23 +357,21 @@ impl<'a> Exchange<'a> {
         self.start_over(state, "the CSR was deleted")
     }
 
-    /// Something came between: after a pause, so that no server makes the program run in circles.
+    /// The watch or the object changed: after a pause, so that no server keeps the program busy.
     fn start_over(&mut self, state: State, why: &str) -> Progress {
         self.state = state;
-        self.retry(self.pending(), Some(why))
+        let mut progress = self.retry(self.pending(), why);
+        if let Progress::Retry { news: Some(news), .. } = &mut progress {
+            *news = format!("approval: {why}; reconnecting");
+        }
+        progress
     }
 
-    /// Another attempt after this failure, or `why` there has to be one, unless it is the last word.
-    fn retry(&mut self, error: Error, why: Option<&str>) -> Progress {
+    /// Another attempt after this failure, which is about `subject`, unless it is final.
+    fn retry(&mut self, error: Error, subject: &str) -> Progress {
         let is_submitted = self.is_submitted;
-        match self.backoff.next(error, why.unwrap_or_default()) {
-            Ok(pause) => {
-                let news = match why {
-                    Some(why) => pause.news.as_ref().map(|_| format!("approval: {why}; reconnecting")),
-                    None => pause.line(),
-                };
-                Progress::Retry { delay: pause.delay, news, is_submitted }
-            }
+        match self.backoff.next(error, subject) {
+            Ok(pause) => Progress::Retry { delay: pause.delay, news: pause.line(), is_submitted },
             Err(error) => Progress::Failed { error, is_submitted },
         }
     }

@@ -13,7 +13,7 @@ pub(super) struct EndpointRotation {
 }
 
 impl EndpointRotation {
-    /// Rotates over these, in this order; over none where nobody is asked.
+    /// Rotates over these, in this order; over none where no server is contacted.
     pub(super) fn new(peers: Vec<Unverified>) -> Self {
         Self { peers, next: 0, asked: String::new() }
     }
@@ -77,7 +77,7 @@ impl EndpointRotation {
         self.next != 0 || error.retry() == Retry::Never && !self.peers.is_empty()
     }
 
-    /// The route to the one that was asked last; empty where nobody is asked.
+    /// The route to the one that was asked last; empty where no server is contacted.
     pub(super) fn asked(&self) -> &str {
         &self.asked
     }

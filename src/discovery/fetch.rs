@@ -26,7 +26,7 @@ pub struct RemoteFile {
 }
 
 impl RemoteFile {
-    /// Fetches it: text of at most [`limits::FILE_BYTES`], which may hold a token, and who has answered, for people.
+    /// Fetches it: text of at most [`limits::FILE_BYTES`], which may hold a token, and who has answered, for messages.
     ///
     /// # Errors
     /// [`ErrorKind::Unreachable`] without a response and from a busy server, [`ErrorKind::NotPublished`] for anything

@@ -20,7 +20,7 @@ const GIVE_CREDENTIALS: &str = "add one, or use --tls-bootstrap-token-file";
 
 /// Where a kubeconfig comes from.
 pub struct KubeconfigSource<'a> {
-    /// The file, with the setting that names it, or the URL; for people.
+    /// The file, with the setting that names it, or the URL; for messages.
     origin: String,
     /// Where relative names begin; none for a fetched text, which must not lead to a file of this machine: its content
     /// would be sent to a server of that text's choice.

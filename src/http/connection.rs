@@ -48,7 +48,7 @@ struct State {
     wake_interval: Option<Duration>,
     /// A connection that was made before the request that will use it.
     preconnected: Option<Stream>,
-    /// The first bytes of the last response, for people.
+    /// The first bytes of the last response, for messages.
     began: Vec<u8>,
     reached: Reached,
 }

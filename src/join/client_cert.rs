@@ -1,4 +1,4 @@
-//! The client certificate: requested, waited for, and handed over to the kubelet. The exchange is polled; what is written
+//! The node's client certificate: requested, waited for, and handed over to the kubelet. The exchange is polled; what is written
 //! while it waits, and when, is decided here.
 
 use super::{Enrollment, Run, discard_key, log_progress, write_files};
@@ -26,7 +26,7 @@ pub(super) fn obtain(run: &Run<'_>, enrollment: &Enrollment, report: &mut Report
         report.csr_name = Some(request.name().to_owned());
         let mut exchange = Exchange::new(cluster.api(), bearer.as_ref(), &request, clock, *deadline);
         let (is_earlier, error) = loop {
-            let progress = exchange.poll();
+            let progress = exchange.advance();
             log_progress(&progress, &request, log);
             match progress {
                 Progress::Submitted => report.end_phase(Phase::Request, clock),

@@ -113,7 +113,7 @@ fn request(
             exchange = exchange.no_wait();
         }
         let (is_earlier, error) = loop {
-            let progress = exchange.poll();
+            let progress = exchange.advance();
             log_progress(&progress, &request, log);
             match progress {
                 Progress::Submitted

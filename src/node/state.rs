@@ -18,7 +18,7 @@ use crate::kubeconfig::{Kubeconfig, KubeconfigError, User};
 use crate::node_name::{NodeName, USER_PREFIX};
 use crate::pem_blocks::blocks;
 use crate::secret::Secret;
-use crate::trust;
+use crate::trust::{self, CaBundle};
 use crate::x509::{Certificate, Name};
 
 /// What identity the node has.
@@ -113,7 +113,12 @@ impl Identity {
             Error::new(Step::Files, ErrorKind::Files, format!("{} {problem}", self.kubeconfig))
         };
         let server = ServerUrl::parse(&self.server).ok_or_else(|| unfit("has no https:// server"))?;
-        let roots = trust::roots(self.trusted.expose(), system.clock.now())?;
+        let ca = CaBundle::from_pem(self.trusted.expose().clone());
+        let ca = ca.map_err(|problem| unfit(&format!("is unusable: {problem}")))?;
+        let roots = ca.roots(
+            system.clock.now(),
+            "put the cluster's CA certificate into kubelet.conf, or join with --replace",
+        )?;
         let key = self.pair.key.ok_or_else(|| {
             unfit("has a key that is not on P-256")
                 .with_help("set serverTLSBootstrap in the kubelet's configuration instead")

@@ -13,7 +13,7 @@ use crate::yaml;
 pub struct ClusterInfo {
     kubeconfig: Option<String>,
     signature: Option<String>,
-    /// The IDs of tokens that have a signature where this one has none, for people: a mistyped ID shows beside them.
+    /// The IDs of tokens that have a signature where this one has none, for messages: a mistyped ID shows beside them.
     signed: Vec<String>,
 }
 
@@ -68,7 +68,7 @@ impl ClusterInfo {
         self.kubeconfig.as_deref()
     }
 
-    /// The tokens whose signatures are there where the own one is missing.
+    /// The tokens whose signatures are there where this token's is missing.
     pub(super) fn signed(&self) -> &[String] {
         &self.signed
     }

@@ -21,9 +21,9 @@ impl Pin {
 pub enum Pins {
     /// The connection that delivers the bundle must lead to a certificate that has one of these: that server vouches for
     /// the rest. Where no server delivers it, every certificate must have one.
-    Required(Vec<Pin>),
+    AnyCa(Vec<Pin>),
     /// Every certificate of the bundle must have one of these, however it was delivered.
-    EachRequired(Vec<Pin>),
+    EveryCa(Vec<Pin>),
     /// No pin is given. Of a cluster-info, whoever knows the token can forge the cluster then.
     None,
 }
@@ -32,25 +32,25 @@ impl Pins {
     /// The given ones.
     pub fn given(&self) -> &[Pin] {
         match self {
-            Self::Required(pins) | Self::EachRequired(pins) => pins,
+            Self::AnyCa(pins) | Self::EveryCa(pins) => pins,
             Self::None => &[],
         }
     }
 
     /// Whether this key, as [`crate::x509::Certificate::pin`] has it, is pinned.
-    pub fn name(&self, key: &str) -> bool {
+    pub fn contains(&self, key: &str) -> bool {
         self.given().iter().any(|pin| pin.0 == key)
     }
 
     /// The keys of a bundle that are not pinned, each once; none where no pin is given.
-    pub(super) fn missing_of(&self, bundle: &CaBundle) -> Vec<String> {
-        let mut missing = Vec::new();
+    pub(super) fn unpinned_keys(&self, bundle: &CaBundle) -> Vec<String> {
+        let mut unpinned = Vec::new();
         for key in bundle.pins() {
-            if !matches!(self, Self::None) && !self.name(&key) && !missing.contains(&key) {
-                missing.push(key);
+            if !matches!(self, Self::None) && !self.contains(&key) && !unpinned.contains(&key) {
+                unpinned.push(key);
             }
         }
-        missing
+        unpinned
     }
 
     /// Holds the bundle of a cluster-info against the pins, before it is known who has delivered it.
@@ -58,22 +58,22 @@ impl Pins {
     /// # Errors
     /// [`ErrorKind::NotTrusted`] when none of its keys is pinned, or one is not and each has to be.
     pub(super) fn check(&self, bundle: &CaBundle) -> Result<()> {
-        let is_enough = matches!(self, Self::Required(_)) && bundle.pins().iter().any(|key| self.name(key));
+        let is_enough = matches!(self, Self::AnyCa(_)) && bundle.pins().iter().any(|key| self.contains(key));
         if is_enough { Ok(()) } else { self.check_each(bundle, "cluster-info") }
     }
 
     /// Holds a bundle that nobody else vouches for against the pins: each certificate counts, one of no CA too, since a
     /// kubelet that is given it as clientCAFile takes it for a chain by itself (`crypto/x509`, `Certificate.Verify`).
-    /// `place` is what holds it, for people.
+    /// `place` is what holds it, for messages.
     ///
     /// # Errors
     /// [`ErrorKind::NotTrusted`] when a key is not pinned, which names each that is not.
     pub(super) fn check_each(&self, bundle: &CaBundle, place: &str) -> Result<()> {
-        let missing = self.missing_of(bundle);
-        if missing.is_empty() {
+        let unpinned = self.unpinned_keys(bundle);
+        if unpinned.is_empty() {
             return Ok(());
         }
-        let help = if bundle.pins().iter().any(|key| self.name(key)) {
+        let help = if bundle.pins().iter().any(|key| self.contains(key)) {
             "pin each key that is the cluster's, and remove the other certificates"
         } else {
             "check the pin and the address: it is mistyped, or this is another cluster; on a control plane node `nodestrap ca-hash \
@@ -82,7 +82,7 @@ impl Pins {
         let given: Vec<_> = self.given().iter().map(|pin| pin.0.as_str()).collect();
         let what = format!(
             "CA keys in {place} are not pinned: found {}, pinned {}",
-            missing.join(" "),
+            unpinned.join(" "),
             given.join(" ")
         );
         Err(Error::new(Step::Trust, ErrorKind::NotTrusted, what).with_help(help))
@@ -111,27 +111,27 @@ mod tests {
             (&[CA, SERVER], &[SERVER, NODE, CA], true, true),
         ] {
             let bundle = bundle(held);
-            let (one, all) = (Pins::Required(pins(pinned)), Pins::EachRequired(pins(pinned)));
+            let (one, all) = (Pins::AnyCa(pins(pinned)), Pins::EveryCa(pins(pinned)));
             assert_eq!((one.check(&bundle).is_ok(), all.check(&bundle).is_ok()), (any, each), "{pinned:?}");
             assert_eq!(one.check_each(&bundle, "it").is_ok(), each, "nobody else vouches for it: {pinned:?}");
         }
         let bundle = bundle(&[CA]);
         assert!(Pins::None.check(&bundle).is_ok() && Pins::None.check_each(&bundle, "it").is_ok());
-        assert!(!Pins::None.name(&bundle.pins()[0]));
+        assert!(!Pins::None.contains(&bundle.pins()[0]));
     }
 
     #[test]
     fn each_key_that_is_not_pinned_is_named_once() {
         let held = bundle(&[CA, SERVER, SERVER, NODE]);
         let [ca, server, _, node] = &held.pins()[..] else { panic!("four") };
-        let error = Pins::Required(pins(&[CA])).check_each(&held, "this").unwrap_err().to_string();
+        let error = Pins::AnyCa(pins(&[CA])).check_each(&held, "this").unwrap_err().to_string();
         assert!(
             error.contains(&format!(
                 "CA keys in this are not pinned: found {server} {node}, pinned {ca}; pin each"
             )),
             "{error}"
         );
-        let error = Pins::Required(pins(&[])).check(&held).unwrap_err().to_string();
+        let error = Pins::AnyCa(pins(&[])).check(&held).unwrap_err().to_string();
         assert!(error.contains(&format!("found {ca} {server} {node}, pinned ; check the pin")), "{error}");
     }
 

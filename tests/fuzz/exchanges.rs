@@ -84,7 +84,7 @@ fn play_as(list: &[Vec<u8>], waits_for_others: bool) -> Played {
     let mut progress = Vec::new();
     let end = loop {
         let (before, pauses) = (clock.elapsed(), other.pauses().len());
-        match exchange.poll() {
+        match exchange.advance() {
             end @ (Progress::Issued(_) | Progress::Unusable { .. } | Progress::Failed { .. }) => break end,
             next => progress.push(next),
         }

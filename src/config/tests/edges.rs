@@ -46,9 +46,9 @@ fn a_certificate_has_as_many_names_as_the_limit_says() {
 #[test]
 fn every_ca_is_to_be_pinned_where_that_is_said() {
     let line = format!("join h:1 --token abcdef.0123456789abcdef --discovery-token-ca-cert-hash {PIN}");
-    assert!(matches!(join(&line).pins, Pins::Required(pins) if pins.len() == 1));
+    assert!(matches!(join(&line).pins, Pins::AnyCa(pins) if pins.len() == 1));
     let each = join(&format!("{line} --pin-every-ca"));
-    assert!(matches!(each.pins, Pins::EachRequired(pins) if pins.len() == 1));
+    assert!(matches!(each.pins, Pins::EveryCa(pins) if pins.len() == 1));
 }
 
 #[test]

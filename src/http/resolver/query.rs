@@ -1,4 +1,4 @@
-//! The servers, asked for the addresses of one family under one name: in their order, each so often as the configuration
+//! The servers, asked for the addresses of one family under one name: in their order, each as often as the configuration
 //! says. Two such queries are waited for together.
 
 use std::net::{IpAddr, SocketAddr};

@@ -33,7 +33,7 @@ pub fn exchange(data: &[u8]) -> bool {
     let deadline = Deadline::after(&*system.clock, Duration::from_mins(1));
     let mut exchange = Exchange::new(cluster.api(), Some(&bearer), &request, &*system.clock, deadline);
     let end = loop {
-        match exchange.poll() {
+        match exchange.advance() {
             Progress::Submitted | Progress::Resumed | Progress::Watching | Progress::StillPending { .. } => {}
             Progress::Retry { delay, news, .. } => {
                 is_one_line(&news.unwrap_or_default());

@@ -40,7 +40,7 @@ pub fn pin() -> String {
 }
 
 pub fn pins() -> Pins {
-    Pins::Required(vec![Pin::parse(&pin()).expect("a pin")])
+    Pins::AnyCa(vec![Pin::parse(&pin()).expect("a pin")])
 }
 
 pub fn cluster(system: &System) -> TrustedCluster {

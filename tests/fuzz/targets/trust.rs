@@ -73,7 +73,7 @@ pub fn connection(data: &[u8]) -> bool {
         let Ok(info) = discovery::cluster_info(&peer, "abcdef", Duration::from_secs(5)) else { continue };
         let info = UnverifiedClusterInfo { info, token: fixtures::token(), pins };
         let Ok(signed) = info.verify(fixtures::now()) else { continue };
-        let outcome = signed.verify_peer(peer);
+        let outcome = signed.trust_via(peer);
         assert_eq!(outcome.is_ok(), trusted, "{outcome:?}");
         assert!(outcome.is_ok_and(|cluster| cluster.server().as_str() == fixtures::URL) == trusted);
         assert!(other.requests().iter().all(|request| !request.contains(fixtures::SECRET)));

@@ -171,7 +171,7 @@ fn ours(own: &Own, found: &Found, server: &Trusted) -> (Result<(), Refusal>, Val
     let deadline = Deadline::after(&*system.clock, Duration::from_secs(1));
     let mut exchange = Exchange::new(&api, None, &own.request, &*system.clock, deadline).no_wait();
     let outcome = loop {
-        match exchange.poll() {
+        match exchange.advance() {
             Progress::Issued(_) => break Ok(()),
             // Resumed, and nobody has decided yet.
             Progress::Failed { error, .. } if error.kind() == Pending => break Ok(()),

@@ -99,7 +99,7 @@ pub fn decide(published: &Published, now: SystemTime) -> Result<Cluster, Refusal
     let info = ClusterInfo::from_text(&text, token.id()).map_err(|e| e.to_string())?;
     let pins: Option<Vec<Pin>> = published.pins.iter().map(|pin| Pin::parse(pin)).collect();
     let pins = pins.ok_or("no pin")?;
-    let pins = if pins.is_empty() { Pins::None } else { Pins::Required(pins) };
+    let pins = if pins.is_empty() { Pins::None } else { Pins::AnyCa(pins) };
     let cluster = UnverifiedClusterInfo { info, token, pins }.verify(now)?;
     Ok((cluster.server().as_str().to_owned(), String::from_utf8_lossy(cluster.ca().pem()).into_owned()))
 }
