@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::process::{PATIENCE, spawn, tether};
+use super::process::{PATIENCE, tether};
 pub use super::repository::program;
 use super::{golden, schema, scratch, wording};
 
@@ -165,7 +165,8 @@ pub fn start_with_input(
     let stdin = input.map_or_else(Stdio::null, |_| Stdio::piped());
     command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     let started = Instant::now();
-    let mut child = spawn(command);
+    // By this thread, which may have mounts of its own, and which waits for it.
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{text}: {error}"));
     if let (Some(mut pipe), Some(input)) = (child.stdin.take(), input) {
         // A program that does not read closes its end early.
         let _ = pipe.write_all(input.as_bytes());
