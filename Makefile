@@ -81,7 +81,7 @@ manual:
 lint: setup
 	cargo fmt --check
 	cargo fmt --check --manifest-path tests/tools/Cargo.toml
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --test images -- -D warnings
 	cargo clippy --locked --lib --bins -- -D warnings
 	cargo clippy --locked $(TOOLS) -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
@@ -109,6 +109,7 @@ mutants: setup
 # those whose names contain one of them.
 test-images: setup build setup-kubernetes build-aarch64
 	.ci/setup-images nightly
+	.ci/release x86_64
 	NODESTRAP=$(CURDIR)/$(BINARY) cargo test --locked --test images -- $(WORDS)
 
 # For the other processor.

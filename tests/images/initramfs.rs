@@ -7,9 +7,9 @@ use crate::{
     boot_network::{BootNetwork, rootfs},
     early_boot::{by_unit_of, parameter, system},
     machine::Machine,
-    parts,
     qemu::{Board, Emulated, figures, kernel_version, ready_made},
     readme::block,
+    versions,
 };
 
 pub const BOOTS: &[crate::Boot] = &[

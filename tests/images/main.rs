@@ -15,6 +15,7 @@ mod disk;
 mod early_boot;
 mod extensions;
 mod initramfs;
+mod installed;
 mod machine;
 mod nightly;
 mod packages;
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
         &units::boots(),
         &presets::boots(),
         &packages::boots(),
+        &installed::boots(),
     ]
     .concat();
     let boots: Vec<Boot> = boots.into_iter().filter(|(name, _)| asked(name) && !skipped(name)).collect();
@@ -84,11 +86,11 @@ fn main() -> ExitCode {
     }
     control_group::sweep();
     let net = BootNetwork::start();
-    let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let (place, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                while let Some((name, boot)) = boots.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some((name, boot)) = boots.get(place.fetch_add(1, Ordering::Relaxed)) {
                     let start = Instant::now();
                     match catch_unwind(AssertUnwindSafe(|| boot(&net))) {
                         Ok(told) => {
