@@ -35,18 +35,16 @@ impl EndpointRotation {
         let is_one_of_many = self.peers.len() > 1;
         let peer = &mut self.peers[index];
         self.asked = peer.route();
-        let attempt = fetch(peer).and_then(|content| {
+        // An error about content does not say whose it is; one about a connection does.
+        let from = |error: Error| match error.step() {
+            Step::Trust if is_one_of_many => error.with_note(&format!(" (from {})", self.asked)),
+            _ => error,
+        };
+        let attempt = fetch(peer).map_err(from).and_then(|content| {
             let next = peer.without_connection()?;
             verify(content, std::mem::replace(peer, next))
         });
-        let from = |error: Error| match error.step() {
-            // Whose content it is, the error itself need not say.
-            Step::Trust if is_one_of_many && !error.to_string().contains(&self.asked) => {
-                error.with_note(&format!(" (from {})", self.asked))
-            }
-            _ => error,
-        };
-        attempt.map_err(|error| retryable(from(error))).inspect_err(|error| {
+        attempt.map_err(retryable).inspect_err(|error| {
             if error.retry() == Retry::Never {
                 self.remove(index);
             }
