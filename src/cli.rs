@@ -19,6 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use args::Verb;
+pub(crate) use env_file::Variables;
 pub(crate) use flags::{Flag, Kind};
 pub use help::help;
 pub(crate) use settings::Settings;
@@ -28,7 +29,6 @@ use crate::clock::{Clock, Deadline};
 use crate::error::{Result, usage};
 use crate::input::{Missing, Reader, Wait};
 use crate::limits;
-use env_file::Variables;
 use settings::Origin;
 
 /// What the program was called with, and what else the machine says: from all sources, before it means anything.

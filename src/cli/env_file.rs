@@ -24,7 +24,7 @@ const PREFIX: &str = "NODESTRAP_";
 
 /// The last value of each of [`NAMES`] in a file, which may be secret.
 #[derive(Default)]
-pub(super) struct Variables {
+pub(crate) struct Variables {
     values: [Option<Secret<String>>; NAMES.len()],
     /// The names of others that begin as this program's own do.
     pub(super) unknown: Vec<String>,
@@ -51,7 +51,7 @@ impl std::fmt::Debug for Variables {
 impl Variables {
     /// Reads the text. Everything is one: what has no equals sign is passed over, a quote that is not closed ends with the
     /// text.
-    pub(super) fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut variables = Self::default();
         let mut rest = text;
         loop {
@@ -86,7 +86,7 @@ impl Variables {
     ///
     /// # Errors
     /// Why it cannot be split: it is longer than `limits::LINE`, or a quote stays open.
-    pub(super) fn arguments(&self) -> Result<Vec<String>, &'static str> {
+    pub(crate) fn arguments(&self) -> Result<Vec<String>, &'static str> {
         words::split(self.get(NAMES[0]).unwrap_or_default(), Rules::Systemd)
     }
 }

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use self::locations::{LOCATIONS, Location};
 use self::secrets::holds_secret;
+use crate::cli::Variables;
 use crate::disk::{Root, Seen, TEMPORARIES};
 use crate::error::{Error, ErrorKind, Result, Step};
 use crate::kubeconfig::Kubeconfig;
@@ -288,8 +289,8 @@ impl Image<'_> {
     fn fetches_configuration(&mut self) -> bool {
         ARGUMENTS.into_iter().any(|file| {
             let text = self.text(file).unwrap_or_default();
-            let mut lines = text.expose().lines().filter(|line| !line.starts_with(['#', ';']));
-            lines.any(|line| line.contains("--with-kubelet-config"))
+            let words = Variables::parse(text.expose()).arguments().unwrap_or_default();
+            words.iter().any(|word| word == "--with-kubelet-config")
         })
     }
 
