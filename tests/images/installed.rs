@@ -30,8 +30,7 @@ fn dist() -> PathBuf {
 
 /// Runs a shell on the disk of a machine that is switched off; `downloads` is its folder then.
 fn type_there(machine: &Machine, downloads: &Path, script: &str) -> String {
-    let mut command = Command::new("systemd-nspawn");
-    command.arg("-D").arg(machine.root()).args(["--register=no", "--keep-unit", "--quiet", "--pipe"]);
+    let mut command = machine.on_disk();
     command.arg(format!("--bind-ro={}:/mnt", downloads.display())).arg("--chdir=/mnt");
     run(command.args(["bash", "-euc", script]))
 }

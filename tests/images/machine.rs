@@ -107,10 +107,16 @@ impl Machine {
         self.type_there(&block(section, 0));
     }
 
-    /// Runs a shell on the disk, before it boots.
-    pub fn type_there(&self, script: &str) {
+    /// What runs a program on the disk, before it boots.
+    pub fn on_disk(&self) -> Command {
         let mut command = Command::new("systemd-nspawn");
         command.arg("-D").arg(self.root()).args(["--register=no", "--keep-unit", "--quiet", "--pipe"]);
+        command
+    }
+
+    /// Runs a shell on the disk, before it boots.
+    pub fn type_there(&self, script: &str) {
+        let mut command = self.on_disk();
         command.arg(concat!("--bind-ro=", env!("CARGO_MANIFEST_DIR"), "/image:/mnt/image"));
         command.arg(format!("--bind-ro={}:/mnt/nodestrap", program().display())).arg("--chdir=/mnt");
         run(command.args(["sh", "-euc", script]));

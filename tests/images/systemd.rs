@@ -111,14 +111,7 @@ fn encrypted(net: &BootNetwork, system: &str, name: &str) -> String {
     machine.put("/etc/token", 0o600, token);
     let encrypt = "mkdir -p /etc/credstore.encrypted && exec systemd-creds encrypt --with-key=host \
         --name=nodestrap.token /etc/token /etc/credstore.encrypted/nodestrap.token";
-    let mut command = Command::new("systemd-nspawn");
-    command.arg("--directory").arg(machine.root()).args([
-        "--register=no",
-        "--keep-unit",
-        "--quiet",
-        "--pipe",
-    ]);
-    run(command.args(["sh", "-euc", encrypt]));
+    run(machine.on_disk().args(["sh", "-euc", encrypt]));
     fs::remove_file(machine.file("/etc/token")).unwrap();
     joins(net, &machine, &[])
 }
