@@ -148,7 +148,7 @@ impl Root {
         Ok(names)
     }
 
-    /// Whether a file of this kind is at `path`, following links below the root, whoever has put it there.
+    /// Whether a file of this kind is at `path`, following links below the root, even if another user put it there.
     pub fn has(&self, path: &str, kind: FileType) -> io::Result<bool> {
         Ok(self.look(path)?.is_some_and(|seen| seen.kind == kind))
     }
@@ -168,7 +168,7 @@ impl Root {
         }
     }
 
-    /// What is at `path`, following links below the root, whoever has put it there. `None` where there is nothing.
+    /// What is at `path`, following links below the root, even if another user put it there. `None` where there is nothing.
     pub fn look(&self, path: &str) -> io::Result<Option<Seen>> {
         let found = self.walk(path, Goal::Sight).and_then(|(directory, name)| {
             Ok(fs::statat(&directory.fd, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW)?)

@@ -3,7 +3,7 @@
 //! [`Unverified`] can fetch, and has no way to be given a credential. [`Unverified::verify`] checks the chain that the
 //! very connection in use has shown and turns it into [`Verified`], which sends the token. No other function makes a
 //! `Verified` but [`Verified::dial`], whose handshakes are all verified, and which alone can show a client certificate.
-//! What a `Verified` is worth, whoever made its [`Roots`] answers for. This module is the only user of ureq and rustls.
+//! A `Verified` is worth as much as its [`Roots`], for which the caller answers. This module is the only user of ureq and rustls.
 
 mod address;
 mod buffers;

@@ -23,7 +23,7 @@ use crate::secret::Secret;
 /// Standard input, where a file is named.
 pub(crate) const STANDARD_INPUT: &str = "-";
 
-/// How long whoever reads may wait for what is not there yet.
+/// How long a reader may wait for what is not there yet.
 #[derive(Clone, Debug)]
 pub struct Wait {
     /// What the deadline goes by.

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub const DISCOVERY: Duration = Duration::from_mins(5);
 /// The deadline of the certificate request: kubeadm's `timeouts.tlsBootstrap` (`TLSBootstrapTimeout`).
 pub const TLS_BOOTSTRAP: Duration = Duration::from_mins(5);
-/// How long a serving certificate is waited for. The node works without it, and whoever starts the kubelet waits too:
+/// How long a serving certificate is waited for. The node works without it, and the start of the kubelet waits too:
 /// enough for an approver that watches requests, which decides within a second or two; a person takes longer anyway.
 pub const SERVING: Duration = Duration::from_secs(10);
 /// How long one plain request may take: kubeadm gives each discovery GET ten seconds (`app/discovery/token`).

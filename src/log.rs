@@ -59,7 +59,7 @@ impl Log {
         Self { quiet: true, ..Self::default() }
     }
 
-    /// From now on no line shows `secret`, whoever has repeated it.
+    /// From now on no line shows `secret`, also where a server repeats it.
     pub fn hide(&self, secret: &Secret<String>) {
         self.hidden.borrow_mut().add(secret.expose());
     }
@@ -131,7 +131,7 @@ impl Log {
     /// Prints what a command was asked for, on standard output, where another program may read it.
     ///
     /// # Errors
-    /// [`ErrorKind::Files`] when not all of it can be written: whoever reads would miss something.
+    /// [`ErrorKind::Files`] when not all of it can be written: its reader would miss something.
     pub fn print(&self, text: &str) -> Result<()> {
         if self.quiet {
             return Ok(());

@@ -38,7 +38,7 @@ impl<T: Zeroize> fmt::Debug for Secret<T> {
 /// What a line shows in place of a secret.
 const HIDDEN: &str = "***";
 
-/// Secrets that no line may show, whoever repeats them, in the forms in which a server can have them: as they are, as a
+/// Secrets that no line may show, also where a server repeats them, in the forms in which a server can have them: as they are, as a
 /// part of a URL, and in base64.
 #[derive(Debug, Default)]
 pub struct Hidden {

@@ -186,7 +186,7 @@ impl SignedCluster {
     ///
     /// With pins, the dialled endpoint's chain must verify even where cluster-info names another server, as in kubeadm,
     /// and by the pinned CAs alone, which kubeadm does not ask: anyone with the token could publish their own CA beside the
-    /// pinned one. Whoever holds a chain by a pinned CA is the cluster, and vouches for the rest of the bundle. Without
+    /// pinned one. A server with a chain by a pinned CA is the cluster, and vouches for the rest of the bundle. Without
     /// pins the signature is enough where another server is named (`cmd/kubeadm/app/discovery/token`).
     ///
     /// # Errors

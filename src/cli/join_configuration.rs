@@ -96,7 +96,7 @@ fn field(path: &str, version: Version) -> Option<Field> {
 /// Unknown fields become warnings, as in kubeadm, which makes them errors in no case.
 ///
 /// # Errors
-/// A usage error, which names the source, for text that is no YAML, holds no JoinConfiguration or two of them, has an API
+/// A usage error, which names the source, for text that is not YAML, has no JoinConfiguration or two of them, has an API
 /// version that is not known, joins a control plane, names two ways to find the cluster, or gives a known field a value of
 /// another type.
 pub(super) fn read(text: &str, origin: Origin, settings: &mut Settings) -> Result<()> {

@@ -82,7 +82,7 @@ impl Directory {
         is_own(&metadata) && metadata.st_mode & 0o7777 == mode && found.expose() == bytes
     }
 
-    /// Reads a regular file likewise, whoever knows it.
+    /// Reads a regular file as [`open_regular`] opens it, with its metadata; `None` where there is none.
     pub(super) fn read_with_metadata(&self, name: &OsStr) -> io::Result<Option<(File, Stat, Vec<u8>)>> {
         let Some((file, found)) = open_regular(&self.fd, name)? else { return Ok(None) };
         let file = File::from(file);
@@ -167,7 +167,7 @@ impl Directory {
     }
 
     /// Renames `name`, a link itself and not its target, durably to `name` with this suffix, and a number behind it
-    /// where that is taken: nothing is overwritten, whoever makes a file of that name meanwhile. Returns the new name;
+    /// where that is taken: nothing is overwritten, even if another process makes such a file meanwhile. Returns the new name;
     /// `None` when there was none of the old.
     ///
     /// # Errors
@@ -243,7 +243,7 @@ impl Directory {
         }
     }
 
-    /// Whether anything has this name, a link that leads nowhere included.
+    /// Whether anything has this name, a dangling link included.
     pub fn has(&self, name: &str) -> io::Result<bool> {
         match fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),

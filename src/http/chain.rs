@@ -1,7 +1,7 @@
 //! A server's certificate chain, verified as Go verifies it (`crypto/x509`, `Verify`), which every other client of an API
 //! server does: by webpki's rules (RFC 5280, section 6; RFC 6125 for the name), and by those that webpki leaves out.
 //! Whoever signs a certificate may do so by its own key usage, and as far down as the root's path length allows. A
-//! certificate that is among the roots byte for byte is a chain by itself, whoever has signed it. A root may be older
+//! certificate that is among the roots byte for byte is a chain by itself, with any signature. A root may be older
 //! than version 3 of X.509, and nothing else may. And by one rule of our own: a kubelet is no API server.
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! What the machine authenticates with: a client certificate, as a TLS handshake presents it, or a bearer token.
 //!
-//! The key stays with whoever holds it and signs when it is asked to: rustls neither sees nor copies it.
+//! The key stays with its owner and signs when it is asked to: rustls neither sees nor copies it.
 
 use std::fmt;
 use std::sync::Arc;

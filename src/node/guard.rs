@@ -57,7 +57,7 @@ impl NodeFiles {
         for at in [KUBERNETES, kubeconfig.directory(), ca.directory(), KUBELET, certificates.as_str()] {
             match self.root.directory(at, None) {
                 Err(e) if Stranger::of(&e).is_some() => return Err(failed(String::new(), "", e)),
-                // Whoever needs it will tell of anything else.
+                // Any other problem is reported where the directory is needed.
                 _ => {}
             }
         }

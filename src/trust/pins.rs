@@ -24,7 +24,7 @@ pub enum Pins {
     AnyCa(Vec<Pin>),
     /// Every certificate of the bundle must have one of these, however it was delivered.
     EveryCa(Vec<Pin>),
-    /// No pin is given. Of a cluster-info, whoever knows the token can forge the cluster then.
+    /// No pin is given. Anyone who knows the token can forge the cluster of a cluster-info then.
     None,
 }
 

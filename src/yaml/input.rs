@@ -17,7 +17,7 @@ pub(super) struct Bounded<'t, 'c> {
 }
 
 impl<'t, 'c> Bounded<'t, 'c> {
-    /// `tokens` counts up; whoever takes an event sets it to zero.
+    /// `tokens` counts up; the reader of an event sets it to zero.
     pub(super) fn new(text: &'t str, tokens: &'c Cell<usize>) -> Self {
         Self { text: StrInput::new(text), tokens }
     }
